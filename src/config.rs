@@ -1,0 +1,130 @@
+//! The plugin's configuration: JSON, read once at start. What is wrong is told with its path; traffic never meets it.
+
+use core::fmt;
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+
+use crate::signal::cost::PriceTable;
+
+/// Everything that can be set; `envoy/config.json` shows every key at its default.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `prices`: added to the bundled table, in USD per million tokens.
+    pub prices: PriceTable,
+    /// `labels`: what becomes a metric's label.
+    pub labels: Labels,
+}
+
+/// What becomes a metric's label.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Labels {
+    /// `labels.max_series`: most series each worker's plugin creates before models are called `other`; 1 to 100,000.
+    pub max_series: usize,
+    /// `labels.models`: models that may be labels although neither the price table nor an upstream knows them.
+    pub models: HashSet<String>,
+}
+
+/// What is wrong with a configuration, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConfigError {
+    path: String,
+    what: String,
+}
+
+impl ConfigError {
+    /// At `path`, `what` is wrong.
+    pub fn new(path: &str, what: impl Into<String>) -> Self {
+        ConfigError { path: path.to_owned(), what: what.into() }
+    }
+
+    /// A key that does not exist below `path`.
+    pub fn unknown(path: &str, key: &str, known: &[&str]) -> Self {
+        let at = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+        ConfigError::new(&at, format!("unknown key; known here: {}", known.join(", ")))
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() { write!(f, "{}", self.what) } else { write!(f, "{}: {}", self.path, self.what) }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads a configuration; an empty text is the default.
+    ///
+    /// # Errors
+    /// Text that is not JSON, an unknown key, a value of the wrong type or out of its range: with the key's path.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let mut config = Config { prices: PriceTable::bundled()?, labels: Labels { max_series: 1000, models: HashSet::new() } };
+        if text.trim().is_empty() {
+            return Ok(config);
+        }
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| ConfigError::new("", format!("configuration is not JSON: {error}")))?;
+        for (key, value) in object("", &value)? {
+            match key.as_str() {
+                "prices" => config.prices.add("prices", value)?,
+                "labels" => config.labels.read(value)?,
+                _ => return Err(ConfigError::unknown("", key, &["labels", "prices"])),
+            }
+        }
+        Ok(config)
+    }
+}
+
+impl Labels {
+    fn read(&mut self, value: &Value) -> Result<(), ConfigError> {
+        for (key, value) in object("labels", value)? {
+            match key.as_str() {
+                "max_series" => {
+                    let wrong = || ConfigError::new("labels.max_series", "must be a whole number from 1 to 100000");
+                    let count = value.as_u64().filter(|n| (1..=100_000).contains(n)).ok_or_else(wrong)?;
+                    self.max_series = usize::try_from(count).map_err(|_| wrong())?;
+                }
+                "models" => {
+                    let wrong = || ConfigError::new("labels.models", "must be an array of strings");
+                    for model in value.as_array().ok_or_else(wrong)? {
+                        self.models.insert(model.as_str().ok_or_else(wrong)?.to_owned());
+                    }
+                }
+                _ => return Err(ConfigError::unknown("labels", key, &["max_series", "models"])),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The members of an object, or the error that there is none at `path`.
+pub(crate) fn object<'v>(path: &str, value: &'v Value) -> Result<&'v Map<String, Value>, ConfigError> {
+    value.as_object().ok_or_else(|| ConfigError::new(path, "must be an object"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_the_default_configuration() {
+        assert_eq!(Config::parse("").unwrap().labels, Config::parse("{}").unwrap().labels);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_path() {
+        for (text, error) in [
+            ("[", "configuration is not JSON: EOF while parsing a list at line 1 column 1"),
+            ("[]", "must be an object"),
+            (r#"{"label": {}}"#, "label: unknown key; known here: labels, prices"),
+            (r#"{"labels": {"max": 1}}"#, "labels.max: unknown key; known here: max_series, models"),
+            (r#"{"labels": {"max_series": 0}}"#, "labels.max_series: must be a whole number from 1 to 100000"),
+            (r#"{"labels": {"max_series": "1"}}"#, "labels.max_series: must be a whole number from 1 to 100000"),
+            (r#"{"labels": {"models": [1]}}"#, "labels.models: must be an array of strings"),
+            (r#"{"labels": 1}"#, "labels: must be an object"),
+        ] {
+            assert_eq!(Config::parse(text).unwrap_err().to_string(), error, "{text}");
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! What rules write into while an exchange is read: the observation so far, and what is still open in the current document.
+//!
+//! A member's meaning often hangs on a sibling that may come before or after it (`type`, `index`, `thought`). So rules only
+//! note what they saw; the end of the object or document decides. No order of keys changes the result.
+
+use crate::fingerprint::{Fingerprint, Mark};
+use crate::json::Scalar;
+use crate::observation::{LIST, Observation, Text, Trouble};
+
+/// Largest count accepted: what a JSON number carries exactly.
+const COUNT_LIMIT: u64 = (1 << 53) - 1;
+
+/// Everything being read of one exchange.
+#[derive(Default)]
+pub struct Draft {
+    /// What is known.
+    pub seen: Observation,
+    /// Text of the request's last message.
+    pub prompt: Fingerprint,
+    /// Text of the answer.
+    pub answer: Fingerprint,
+    /// Counts as the wire gives them.
+    pub counts: Counts,
+    /// The error, as the wire names it.
+    pub error: WireError,
+    /// What is open in the current document.
+    pub open: Open,
+    /// Tool calls by the identity the wire gives them.
+    calls: Vec<(u64, u64)>,
+    /// What the API decides at the end of a document.
+    pub document: Option<fn(&mut Draft)>,
+    /// The time of the bytes being read.
+    pub now: u64,
+    /// What ends a stream in good order was seen.
+    pub complete: bool,
+    /// A document was read to its end.
+    pub documents: u32,
+    /// The answer's text came in pieces before a document that repeats it.
+    pub streamed_text: bool,
+}
+
+/// Token counts before they are normalised; which are parts of which depends on the API.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counts {
+    /// Input.
+    pub input: Option<u64>,
+    /// Output.
+    pub output: Option<u64>,
+    /// Read from a cache.
+    pub cache_read: Option<u64>,
+    /// Written to a cache.
+    pub cache_write: Option<u64>,
+    /// Reasoning.
+    pub reasoning: Option<u64>,
+    /// Input of provider-run tools that the input count leaves out.
+    pub tool_input: Option<u64>,
+    /// The provider's own total.
+    pub total: Option<u64>,
+}
+
+/// An error as the wire names it.
+#[derive(Clone, Debug, Default)]
+pub struct WireError {
+    /// There was one.
+    pub present: bool,
+    /// `error.code`, where it is a word.
+    pub code: Option<Text>,
+    /// `error.type`
+    pub kind: Option<Text>,
+    /// `error.status` (Google)
+    pub status: Option<Text>,
+    /// A name outside the error object or in a header.
+    pub outer: Option<Text>,
+    /// `error.code`, where it is a number: an HTTP status.
+    pub number: Option<u16>,
+}
+
+/// State of the document being read; cleared when one begins.
+#[derive(Default)]
+pub struct Open {
+    /// The document's `type`.
+    pub kind: Word,
+    /// When generated content was first seen in it.
+    pub generated: Option<u64>,
+    /// The answer's text before it.
+    pub before: Option<Mark>,
+    /// The choice, candidate or output item being read.
+    pub choice: Choice,
+    /// The part, block or call being read.
+    pub part: Part,
+}
+
+/// One choice, candidate or output item.
+#[derive(Default)]
+pub struct Choice {
+    /// Its index: what it says, else its position.
+    pub index: u32,
+    /// Why it ended.
+    pub finish: Option<Text>,
+    /// The answer's text before it.
+    pub before: Option<Mark>,
+}
+
+/// One content part, block, output item or tool call.
+#[derive(Default)]
+pub struct Part {
+    /// Its `type`.
+    pub kind: Word,
+    /// Its index: what it says, else its position.
+    pub index: u32,
+    /// Name of the tool called.
+    pub name: Option<Text>,
+    /// Hash of the call's identifier; 0 where it has none.
+    pub id: u64,
+    /// It holds thoughts, not the answer.
+    pub thought: bool,
+    /// The answer's text before it.
+    pub before: Option<Mark>,
+}
+
+/// A short word of the wire, kept in place: what is longer than any word the rules compare with is kept as empty.
+#[derive(Clone, Copy)]
+pub struct Word {
+    bytes: [u8; 48],
+    length: u8,
+}
+
+impl Default for Word {
+    fn default() -> Self {
+        Word { bytes: [0; 48], length: 0 }
+    }
+}
+
+impl Word {
+    /// Takes the word over; anything but a string is empty.
+    pub fn set(&mut self, value: Scalar<'_>) {
+        let word = match value {
+            Scalar::Text(word) if word.len() <= self.bytes.len() => word,
+            _ => "",
+        };
+        if let Some(room) = self.bytes.get_mut(..word.len()) {
+            room.copy_from_slice(word.as_bytes());
+            self.length = word.len() as u8;
+        }
+    }
+
+    /// The word.
+    pub fn as_str(&self) -> &str {
+        self.bytes.get(..usize::from(self.length)).and_then(|b| core::str::from_utf8(b).ok()).unwrap_or_default()
+    }
+}
+
+impl Scalar<'_> {
+    /// A string that is not empty.
+    pub fn text(self) -> Option<Text> {
+        match self {
+            Scalar::Text(text) if !text.is_empty() => Some(text.into()),
+            _ => None,
+        }
+    }
+
+    /// A number that is finite.
+    pub fn float(self) -> Option<f64> {
+        match self {
+            Scalar::Number(number) => number.parse().ok().filter(|n: &f64| n.is_finite()),
+            _ => None,
+        }
+    }
+
+    /// A whole number from 0 to 2^53 - 1, also where it is written as 12.0.
+    pub fn count(self) -> Option<u64> {
+        let Scalar::Number(number) = self else { return None };
+        if let Ok(count) = number.parse::<u64>() {
+            return Some(count).filter(|n| *n <= COUNT_LIMIT);
+        }
+        let float: f64 = number.parse().ok()?;
+        (float >= 0.0 && float <= COUNT_LIMIT as f64 && float.trunc() == float).then_some(float as u64)
+    }
+
+    /// A whole number of either sign.
+    pub fn integer(self) -> Option<i64> {
+        match self {
+            Scalar::Number(number) => number.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// Whether this is `true`.
+    pub fn is_true(self) -> bool {
+        self == Scalar::Bool(true)
+    }
+}
+
+impl Draft {
+    /// Overlays a count: the last one given stays; null says nothing; what is no count is trouble and changes nothing.
+    pub fn count(&mut self, value: Scalar<'_>, slot: fn(&mut Counts) -> &mut Option<u64>) {
+        match value.count() {
+            Some(count) => *slot(&mut self.counts) = Some(count),
+            None if value == Scalar::Null => {}
+            None => self.seen.trouble.add(Trouble::Number),
+        }
+    }
+
+    /// As [`Draft::count`], but 0 does not replace a count already seen.
+    pub fn count_up(&mut self, value: Scalar<'_>, slot: fn(&mut Counts) -> &mut Option<u64>) {
+        if value.count() != Some(0) || slot(&mut self.counts).is_none() {
+            self.count(value, slot);
+        }
+    }
+
+    /// The response's identifier: the first one given.
+    pub fn response_id(&mut self, value: Scalar<'_>) {
+        if self.seen.response.id.is_none() {
+            self.seen.response.id = value.text();
+        }
+    }
+
+    /// The response's model: the last one given.
+    pub fn response_model(&mut self, value: Scalar<'_>) {
+        if let Scalar::Text(model) = value
+            && !model.is_empty()
+            && self.seen.response.model.as_deref() != Some(model)
+        {
+            self.seen.response.model = Some(model.into());
+        }
+    }
+
+    /// Generated content was seen in this document.
+    pub fn generated(&mut self) {
+        self.open.generated.get_or_insert(self.now);
+    }
+
+    /// A piece of the answer's text.
+    pub fn answer(&mut self, piece: &[u8]) {
+        if !piece.is_empty() {
+            self.generated();
+            self.answer.push(piece);
+        }
+    }
+
+    /// A piece of generated content that is not the answer's text: reasoning, a refusal, arguments.
+    pub fn aside(&mut self, piece: &[u8]) {
+        if !piece.is_empty() {
+            self.generated();
+        }
+    }
+
+    /// A message begins in the request; the one before was not the last.
+    pub fn message(&mut self) {
+        self.prompt.clear();
+        self.seen.request.messages = Some(self.seen.request.messages.unwrap_or(0).saturating_add(1));
+    }
+
+    /// A choice, candidate or output item begins.
+    pub fn choice_opened(&mut self, position: u32) {
+        self.open.choice = Choice { index: position, finish: None, before: Some(self.answer.mark()) };
+    }
+
+    /// A choice is over: its finish reason is taken; its text only if it is the first choice.
+    pub fn choice_closed(&mut self) {
+        let choice = core::mem::take(&mut self.open.choice);
+        if choice.index != 0
+            && let Some(mark) = choice.before
+        {
+            self.answer.rewind(mark);
+        }
+        if choice.finish.is_some() {
+            self.finish(choice.index, choice.finish);
+            self.complete = true;
+        }
+    }
+
+    /// Why the choice at `index` ended.
+    pub fn finish(&mut self, index: u32, reason: Option<Text>) {
+        let index = index as usize;
+        let reasons = &mut self.seen.response.finish_reasons;
+        if index < LIST {
+            if reasons.len() <= index {
+                reasons.resize(index + 1, None);
+            }
+            if let Some(slot) = reasons.get_mut(index) {
+                *slot = reason;
+            }
+        }
+    }
+
+    /// A part, block, item or call begins.
+    pub fn part_opened(&mut self, position: u32) {
+        self.open.part = Part { index: position, ..Part::default() };
+    }
+
+    /// As [`Draft::part_opened`], for parts whose text counts only if the part turns out to be of the answer.
+    pub fn part_marked(&mut self, position: u32) {
+        self.open.part = Part { index: position, before: Some(self.answer.mark()), ..Part::default() };
+    }
+
+    /// The text since the part began is not of the answer.
+    pub fn part_dropped(&mut self) {
+        if let Some(mark) = self.open.part.before.take() {
+            self.answer.rewind(mark);
+        }
+    }
+
+    /// The part is a call of a client's tool. Calls come whole, in fragments (only the first of which has the name), or
+    /// again in a later document: `place` (position of choice and call) and the call's identifier tell them apart.
+    pub fn call(&mut self, place: u64) {
+        let part = core::mem::take(&mut self.open.part);
+        let Some(name) = part.name else { return };
+        self.generated();
+        let known = |(at, id): &(u64, u64)| *at == place && (part.id == 0 || *id == 0 || *id == part.id);
+        if !self.calls.iter().any(known) && self.calls.len() < LIST {
+            self.calls.push((place, part.id));
+            self.seen.output.tools.push(name);
+        }
+    }
+
+    /// An error object or string begins.
+    pub fn failed(&mut self) {
+        self.error.present = true;
+    }
+
+    /// An error's `code`.
+    pub fn error_code(&mut self, value: Scalar<'_>) {
+        match value {
+            Scalar::Number(number) => self.error.number = number.parse().ok(),
+            Scalar::Text(word) if word.bytes().all(|b| b.is_ascii_digit()) => self.error.number = word.parse().ok(),
+            other => self.error.code = other.text(),
+        }
+    }
+}
+
+/// A small hash that tells identifiers apart (FNV-1a); never 0.
+pub fn identity(value: Scalar<'_>) -> u64 {
+    let Scalar::Text(id) = value else { return 0 };
+    if id.is_empty() {
+        return 0;
+    }
+    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    hash.max(1)
+}

@@ -1,0 +1,131 @@
+//! Envoy's side of the plugin: raw bindings of proxy-wasm ABI 0.2.1 that never panic.
+//!
+//! The SDK's own calls panic on any status they do not list, and a panic cuts every stream of the worker. Here a status that
+//! is not "ok" is simply nothing. Bound: what a call returns lives until it is dropped.
+
+#![allow(unsafe_code)]
+
+use core::ptr::null_mut;
+
+/// A header map, as the ABI counts them.
+#[derive(Clone, Copy)]
+pub enum Map {
+    /// The request's headers.
+    Request = 0,
+    /// The response's headers.
+    Response = 2,
+}
+
+/// A buffer, as the ABI counts them.
+#[derive(Clone, Copy)]
+pub enum Buffer {
+    /// The request's body.
+    Request = 0,
+    /// The response's body.
+    Response = 1,
+    /// The plugin's configuration.
+    Configuration = 7,
+}
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
+    fn proxy_get_current_time_nanoseconds(out: *mut u64) -> u32;
+    fn proxy_get_header_map_value(map: u32, key: *const u8, size: usize, out: *mut *mut u8, out_size: *mut usize) -> u32;
+    fn proxy_get_header_map_pairs(map: u32, out: *mut *mut u8, out_size: *mut usize) -> u32;
+    fn proxy_get_buffer_bytes(buffer: u32, start: usize, size: usize, out: *mut *mut u8, out_size: *mut usize) -> u32;
+    fn proxy_get_property(path: *const u8, size: usize, out: *mut *mut u8, out_size: *mut usize) -> u32;
+    fn proxy_set_property(path: *const u8, size: usize, value: *const u8, value_size: usize) -> u32;
+    fn proxy_define_metric(kind: u32, name: *const u8, size: usize, out: *mut u32) -> u32;
+    fn proxy_increment_metric(metric: u32, by: i64) -> u32;
+    fn proxy_record_metric(metric: u32, value: u64) -> u32;
+}
+
+/// What the host wrote for the guest. The host allocates it by calling the guest's own allocator for exactly `size` bytes.
+fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> {
+    let (mut pointer, mut size) = (null_mut(), 0_usize);
+    let status = call(&raw mut pointer, &raw mut size);
+    if status != 0 || pointer.is_null() {
+        return None;
+    }
+    // SAFETY: the SDK's `proxy_on_memory_allocate` made this block as a boxed slice of `size` bytes and gave it up.
+    Some(unsafe { Vec::from_raw_parts(pointer, size, size) })
+}
+
+/// Writes a line to Envoy's log, as an error.
+pub fn log_error(message: &str) {
+    // SAFETY: the host reads `message.len()` bytes and keeps nothing.
+    unsafe { proxy_log(4, message.as_ptr(), message.len()) };
+}
+
+/// Nanoseconds since 1970; 0 where the host has no clock.
+pub fn now() -> u64 {
+    let mut nanos = 0;
+    // SAFETY: the host writes one u64.
+    unsafe { proxy_get_current_time_nanoseconds(&raw mut nanos) };
+    nanos
+}
+
+/// One header's value.
+pub fn header(map: Map, name: &str) -> Option<Vec<u8>> {
+    // SAFETY: the host reads the name and writes pointer and size.
+    returned(|out, size| unsafe { proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), out, size) })
+}
+
+/// All headers as the ABI serialises them; see [`pairs`].
+pub fn headers(map: Map) -> Vec<u8> {
+    // SAFETY: the host writes pointer and size.
+    returned(|out, size| unsafe { proxy_get_header_map_pairs(map as u32, out, size) }).unwrap_or_default()
+}
+
+/// Takes apart what [`headers`] returned: a count, the sizes of all names and values, then each with a NUL behind it.
+pub fn pairs(serialized: &[u8]) -> Vec<(&[u8], &[u8])> {
+    let Some((count, sizes)) = serialized.split_first_chunk::<4>() else { return Vec::new() };
+    let count = u32::from_le_bytes(*count) as usize;
+    let Some((sizes, mut text)) = sizes.split_at_checked(count.saturating_mul(8)) else { return Vec::new() };
+    let mut take = |size: &[u8]| {
+        let size = u32::from_le_bytes(*size.first_chunk()?) as usize;
+        let (value, rest) = text.split_at_checked(size)?;
+        text = rest.get(1..)?;
+        Some(value)
+    };
+    sizes.chunks_exact(8).map_while(|size| Some((take(size.get(..4)?)?, take(size.get(4..)?)?))).collect()
+}
+
+/// Bytes of a buffer.
+pub fn buffer(buffer: Buffer, size: usize) -> Option<Vec<u8>> {
+    // SAFETY: the host writes pointer and size.
+    returned(|out, out_size| unsafe { proxy_get_buffer_bytes(buffer as u32, 0, size, out, out_size) })
+}
+
+/// A property by its path, whose parts are joined by NUL.
+pub fn property(path: &str) -> Option<Vec<u8>> {
+    // SAFETY: the host reads the path and writes pointer and size.
+    returned(|out, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), out, size) })
+}
+
+/// Sets the stream's filter state `wasm.<name>`.
+pub fn set_property(name: &str, value: &str) {
+    // SAFETY: the host reads name and value.
+    unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+}
+
+/// Defines a metric, or finds it: 0 is a counter, 1 a gauge, 2 a histogram.
+pub fn define_metric(kind: u32, name: &str) -> Option<u32> {
+    let mut metric = 0;
+    // SAFETY: the host reads the name and writes one u32.
+    let status = unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut metric) };
+    (status == 0).then_some(metric)
+}
+
+/// Adds to a counter.
+pub fn increment(metric: u32, by: u64) {
+    // SAFETY: plain numbers.
+    unsafe { proxy_increment_metric(metric, i64::try_from(by).unwrap_or(i64::MAX)) };
+}
+
+/// Records a value in a histogram.
+pub fn record(metric: u32, value: u64) {
+    // SAFETY: plain numbers.
+    unsafe { proxy_record_metric(metric, value) };
+}

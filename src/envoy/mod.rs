@@ -1,0 +1,229 @@
+//! The shell for Envoy: feeds what the host's callbacks bring to an [`Exchange`] and passes on what it learns.
+//!
+//! Every callback continues at once and changes nothing. The SDK serves only to export the callbacks.
+
+#![allow(unsafe_code)]
+
+mod host;
+
+use std::cell::RefCell;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, ContextType};
+
+use crate::config::Config;
+use crate::exchange::{End, Exchange, Head, News, Observer};
+use crate::provider;
+use crate::sink::attributes::FIELDS;
+use crate::sink::stats::{Kind, Registry, Stats};
+use host::{Buffer, Map};
+
+proxy_wasm::main! {{
+    proxy_wasm::set_root_context(|_| Box::new(Plugin::default()));
+}}
+
+/// One configuration of the plugin in one VM.
+#[derive(Default)]
+struct Plugin {
+    shared: Option<Rc<Shared>>,
+}
+
+/// What all streams of a plugin share.
+struct Shared {
+    observer: Rc<Observer>,
+    stats: RefCell<Stats>,
+}
+
+impl Context for Plugin {}
+
+impl RootContext for Plugin {
+    fn on_configure(&mut self, size: usize) -> bool {
+        let bytes = host::buffer(Buffer::Configuration, size).unwrap_or_default();
+        let config = core::str::from_utf8(&bytes).map_err(|_| "configuration is not UTF-8; give JSON in a StringValue".to_owned());
+        match config.and_then(|text| Config::parse(text).map_err(|error| error.to_string())) {
+            Ok(config) => {
+                let observer = Rc::new(Observer::new(config));
+                self.shared = Some(Rc::new(Shared { observer, stats: RefCell::default() }));
+                true
+            }
+            Err(error) => {
+                host::log_error(&format!("gaugeway: {error}"));
+                false
+            }
+        }
+    }
+
+    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream { shared: self.shared.clone(), exchange: None, written: [0; FIELDS.len()], reported: false }))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+/// One HTTP stream; one that is not LLM traffic has no exchange.
+struct Stream {
+    shared: Option<Rc<Shared>>,
+    exchange: Option<Box<Exchange>>,
+    /// Hash of what was last written of each field.
+    written: [u32; FIELDS.len()],
+    reported: bool,
+}
+
+impl Context for Stream {
+    fn on_done(&mut self) -> bool {
+        // An upstream filter gets no on_log.
+        self.report();
+        true
+    }
+}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        let path = host::header(Map::Request, ":path").unwrap_or_default();
+        let served = core::str::from_utf8(&path).is_ok_and(provider::serves);
+        if let Some(shared) = self.shared.as_ref().filter(|_| served) {
+            let serialized = host::headers(Map::Request);
+            let pairs = host::pairs(&serialized);
+            self.exchange = Exchange::start(&shared.observer, Head(&pairs), host::now()).map(Box::new);
+            if let Some(exchange) = &mut self.exchange {
+                let route = host::property("xds\0route_name").unwrap_or_default();
+                exchange.route(core::str::from_utf8(&route).unwrap_or_default());
+                if end_of_stream {
+                    exchange.request_end(host::now());
+                    self.write();
+                }
+            }
+        }
+        Action::Continue
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        if let Some(exchange) = &mut self.exchange {
+            if size > 0 {
+                exchange.request_body(&host::buffer(Buffer::Request, size).unwrap_or_default());
+            }
+            if end_of_stream {
+                exchange.request_end(host::now());
+                self.write();
+            }
+        }
+        Action::Continue
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.request_end(host::now());
+            self.write();
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        if let Some(exchange) = &mut self.exchange {
+            let serialized = host::headers(Map::Response);
+            exchange.response(Head(&host::pairs(&serialized)), host::now());
+            if end_of_stream {
+                exchange.finish(end(), host::now());
+            }
+            self.write();
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        if let Some(exchange) = &mut self.exchange {
+            let now = host::now();
+            if size > 0 {
+                exchange.response_body(&host::buffer(Buffer::Response, size).unwrap_or_default(), now);
+            }
+            if end_of_stream {
+                exchange.finish(end(), now);
+            }
+            self.write();
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.finish(end(), host::now());
+            self.write();
+        }
+        Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        self.report();
+    }
+}
+
+impl Stream {
+    /// Writes the attributes that became known or changed.
+    fn write(&mut self) {
+        let Some(exchange) = &mut self.exchange else { return };
+        let news: News = exchange.news();
+        if !news.any() {
+            return;
+        }
+        let seen = exchange.observation();
+        let mut text = String::new();
+        for (field, written) in FIELDS.iter().zip(&mut self.written) {
+            if !field.phase.is_due(news) {
+                continue;
+            }
+            let Some(value) = (field.get)(seen) else { continue };
+            text.clear();
+            value.write(&mut text);
+            let hash = hash(&text);
+            if *written != hash {
+                *written = hash;
+                host::set_property(field.name, &text);
+            }
+        }
+    }
+
+    /// Ends the exchange if nothing has, and counts it, once.
+    fn report(&mut self) {
+        let Some(exchange) = self.exchange.as_mut().filter(|_| !self.reported) else { return };
+        self.reported = true;
+        exchange.finish(end(), host::now());
+        self.write();
+        if let (Some(shared), Some(exchange)) = (&self.shared, &self.exchange)
+            && let Ok(mut stats) = shared.stats.try_borrow_mut()
+        {
+            stats.record(exchange.observation(), &shared.observer.config, &mut Envoy);
+        }
+    }
+}
+
+/// How Envoy says the stream ended.
+fn end() -> End {
+    let details = host::property("response\0code_details").unwrap_or_default();
+    End::from_details(core::str::from_utf8(&details).unwrap_or_default())
+}
+
+/// Never 0, which stands for "not written".
+fn hash(text: &str) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish() as u32 | 1
+}
+
+struct Envoy;
+
+impl Registry for Envoy {
+    fn define(&mut self, kind: Kind, name: &str) -> Option<u32> {
+        host::define_metric(if kind == Kind::Counter { 0 } else { 2 }, name)
+    }
+
+    fn emit(&mut self, kind: Kind, series: u32, value: u64) {
+        match kind {
+            Kind::Counter => host::increment(series, value),
+            Kind::Histogram => host::record(series, value),
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! One request and its response: which reader gets which bytes, when something became known, and how it all ended.
+//!
+//! Bound: two scanners, two fingerprints and the observation's strings. Nothing here blocks, fails or panics; time is an
+//! argument, in nanoseconds of any clock that does not jump.
+
+use std::rc::Rc;
+
+use crate::config::Config;
+use crate::draft::{Counts, Draft};
+use crate::framing::Body;
+use crate::observation::{CostStatus, Observation, Outcome, Text, Trouble, Usage};
+use crate::provider::{self, Api, Programs};
+
+/// What every exchange shares: the configuration and the compiled rules.
+pub struct Observer {
+    /// The configuration.
+    pub config: Config,
+    programs: Vec<Programs>,
+}
+
+impl Observer {
+    /// Compiles the rules.
+    pub fn new(config: Config) -> Self {
+        Observer { config, programs: provider::compile() }
+    }
+}
+
+/// A message's head: `:method`, `:authority`, `:path` and `:status` are headers as in HTTP/2.
+#[derive(Clone, Copy, Default)]
+pub struct Head<'a>(pub &'a [(&'a [u8], &'a [u8])]);
+
+impl<'a> Head<'a> {
+    /// The first value of a header, as bytes; names are lower case.
+    pub fn bytes(self, name: &str) -> Option<&'a [u8]> {
+        self.0.iter().find(|(n, _)| *n == name.as_bytes()).map(|(_, value)| *value)
+    }
+
+    /// The first value of a header; empty where it is missing or not UTF-8.
+    pub fn text(self, name: &str) -> &'a str {
+        self.bytes(name).and_then(|value| core::str::from_utf8(value).ok()).unwrap_or_default()
+    }
+}
+
+/// How the host says an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum End {
+    /// The response's last byte came.
+    Whole,
+    /// The client went away.
+    ClientDisconnect,
+    /// The upstream broke off or could not be reached.
+    UpstreamReset,
+    /// A time limit of the gateway passed.
+    Timeout,
+    /// The gateway answered by itself.
+    LocalReply,
+}
+
+impl End {
+    /// Reads Envoy's `response.code_details`: who answered, or who broke off.
+    pub fn from_details(details: &str) -> Self {
+        let says = |words: &[&str]| words.iter().any(|word| details.contains(word));
+        if details.is_empty() || details == "via_upstream" {
+            End::Whole
+        } else if says(&["timeout"]) {
+            End::Timeout
+        } else if says(&["downstream", "remote_reset", "remote_refuse", "client_"]) {
+            End::ClientDisconnect
+        } else if says(&["upstream_reset", "connection_failure", "no_healthy_upstream", "cluster_not_found"]) {
+            End::UpstreamReset
+        } else {
+            End::LocalReply
+        }
+    }
+}
+
+/// What became known since it was last asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct News {
+    /// The request was read to its end.
+    pub request: bool,
+    /// The first token came.
+    pub first_token: bool,
+    /// Usage was said or changed.
+    pub usage: bool,
+    /// The exchange is over.
+    pub end: bool,
+}
+
+impl News {
+    /// Whether there is any.
+    pub fn any(self) -> bool {
+        self != News::default()
+    }
+}
+
+/// One exchange being read.
+pub struct Exchange {
+    observer: Rc<Observer>,
+    api: &'static Api,
+    endpoint: usize,
+    draft: Draft,
+    request: Option<Body>,
+    response: Option<Body>,
+    path_streams: bool,
+    /// The model the path names counts more than the body's.
+    path_model: Option<Text>,
+    has_body: bool,
+    counted: Counts,
+    news: News,
+}
+
+impl Exchange {
+    /// Begins with the request's head; None where it is not LLM traffic.
+    pub fn start(observer: &Rc<Observer>, head: Head<'_>, now: u64) -> Option<Self> {
+        let method = head.bytes(":method").unwrap_or_default();
+        let target = provider::detect(method, head.text(":authority"), head.text(":path"))?;
+        let mut draft = Draft::default();
+        draft.document = Some(target.api.document);
+        draft.seen.operation = target.api.operation;
+        draft.seen.provider = target.provider;
+        draft.seen.request.model = target.model.clone();
+        draft.seen.timing.start = now;
+        if target.streams {
+            draft.seen.request.stream = Some(true);
+        }
+        let request = body(&mut draft, head, false);
+        Some(Exchange {
+            observer: Rc::clone(observer),
+            api: target.api,
+            endpoint: target.endpoint,
+            draft,
+            request,
+            response: None,
+            path_streams: target.streams,
+            path_model: target.model,
+            has_body: false,
+            counted: Counts::default(),
+            news: News::default(),
+        })
+    }
+
+    /// Names the route, where the host tells it.
+    pub fn route(&mut self, name: &str) {
+        self.draft.seen.route = clip(name);
+    }
+
+    /// Bytes of the request's body.
+    pub fn request_body(&mut self, bytes: &[u8]) {
+        if let (Some(body), Some(programs)) = (&mut self.request, self.observer.programs.get(self.endpoint)) {
+            body.feed(&programs.request, &mut self.draft, bytes);
+        }
+    }
+
+    /// The request is whole.
+    pub fn request_end(&mut self, now: u64) {
+        let Some(mut body) = self.request.take() else { return };
+        self.draft.now = now;
+        if let Some(programs) = self.observer.programs.get(self.endpoint) {
+            body.finish(&programs.request, &mut self.draft);
+        }
+        if self.path_model.is_some() {
+            self.draft.seen.request.model = self.path_model.take();
+        }
+        self.draft.seen.request.hash = self.draft.prompt.hash();
+        self.draft.prompt = Default::default();
+        self.news.request = true;
+    }
+
+    /// The response's head. What was read of the request by now is all that is used of it.
+    pub fn response(&mut self, head: Head<'_>, now: u64) {
+        self.request_end(now);
+        let status = head.text(":status").parse().ok();
+        self.draft.seen.response.status = status;
+        self.draft.open = Default::default();
+        let failed = status.is_some_and(|s| s >= 400);
+        self.draft.error.present |= failed;
+        self.response = body(&mut self.draft, head, self.path_streams && !failed);
+    }
+
+    /// Bytes of the response's body.
+    pub fn response_body(&mut self, bytes: &[u8], now: u64) {
+        let (Some(body), Some(programs)) = (&mut self.response, self.observer.programs.get(self.endpoint)) else { return };
+        if bytes.is_empty() {
+            return;
+        }
+        self.draft.now = now;
+        let had_token = self.draft.seen.timing.first_token.is_some();
+        body.feed(&programs.response, &mut self.draft, bytes);
+        self.has_body = true;
+        let timing = &mut self.draft.seen.timing;
+        if body.streams() {
+            timing.first_chunk.get_or_insert(now);
+            self.news.first_token |= !had_token && timing.first_token.is_some();
+        } else {
+            timing.first_token = None;
+        }
+        if self.draft.counts != self.counted {
+            self.counted = self.draft.counts;
+            self.draft.seen.usage = self.api.accounting.settle(&self.counted);
+            self.news.usage = true;
+        }
+    }
+
+    /// The exchange is over; what is said after the first time changes nothing.
+    pub fn finish(&mut self, end: End, now: u64) {
+        if self.draft.seen.outcome.is_some() {
+            return;
+        }
+        self.request_end(now);
+        let (mut streams, mut cut) = (false, false);
+        if let (Some(mut body), Some(programs)) = (self.response.take(), self.observer.programs.get(self.endpoint)) {
+            cut = !body.finish(&programs.response, &mut self.draft);
+            streams = body.streams();
+        }
+        self.draft.seen.timing.end = Some(now);
+        self.draft.seen.output.hash = self.draft.answer.hash();
+        self.draft.seen.output.characters = self.draft.answer.characters();
+        self.draft.answer = Default::default();
+        let unterminated = streams && self.api.terminated && !self.draft.complete;
+        let truncated = self.has_body && (unterminated || cut && !(streams && self.draft.complete));
+        let outcome = match end {
+            End::Whole if self.draft.error.present => Outcome::Error,
+            End::Whole if truncated => Outcome::Truncated,
+            End::Whole => Outcome::Completed,
+            End::ClientDisconnect => Outcome::ClientDisconnect,
+            End::UpstreamReset => Outcome::UpstreamReset,
+            End::Timeout => Outcome::Timeout,
+            End::LocalReply => Outcome::LocalReply,
+        };
+        self.draft.seen.outcome = Some(outcome);
+        self.draft.seen.error = error_type(&self.draft, outcome);
+        self.price(outcome);
+        self.news.end = true;
+    }
+
+    /// What is known.
+    pub fn observation(&self) -> &Observation {
+        &self.draft.seen
+    }
+
+    /// What became known since the last call.
+    pub fn news(&mut self) -> News {
+        core::mem::take(&mut self.news)
+    }
+
+    fn price(&mut self, outcome: Outcome) {
+        let seen = &mut self.draft.seen;
+        if seen.usage == Usage::default() {
+            let said_nothing = outcome == Outcome::Completed;
+            seen.cost.status = said_nothing.then_some(CostStatus::NoUsage);
+            return;
+        }
+        let models = [seen.response.model.as_deref(), seen.request.model.as_deref()];
+        let price = models.into_iter().flatten().find_map(|model| self.observer.config.prices.find(model));
+        seen.cost.nanousd = price.map(|p| p.cost(&seen.usage));
+        seen.cost.status = Some(if price.is_some() { CostStatus::Priced } else { CostStatus::Unpriced });
+    }
+}
+
+/// A reader for a body, or None where its encoding cannot be read.
+fn body(draft: &mut Draft, head: Head<'_>, elements: bool) -> Option<Body> {
+    let encoding = head.text("content-encoding").trim();
+    if encoding.is_empty() || encoding.eq_ignore_ascii_case("identity") {
+        return Some(Body::new(head.text("content-type"), elements));
+    }
+    draft.seen.trouble.add(Trouble::Encoding);
+    None
+}
+
+/// The error's name: the provider's own word if it gave one, else the HTTP status, else how the exchange ended.
+fn error_type(draft: &Draft, outcome: Outcome) -> Option<Text> {
+    match outcome {
+        Outcome::Completed => None,
+        Outcome::Error => {
+            let error = &draft.error;
+            let word = [&error.code, &error.kind, &error.status, &error.outer].into_iter().flatten().next();
+            let status = draft.seen.response.status.filter(|s| *s >= 400).or(error.number);
+            word.cloned().or_else(|| status.map(|s| s.to_string().into())).or_else(|| Some("_OTHER".into()))
+        }
+        other => Some(other.as_str().into()),
+    }
+}
+
+fn clip(text: &str) -> Text {
+    let mut end = text.len().min(crate::json::LIMIT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().into()
+}

@@ -1,0 +1,84 @@
+//! Hashes of prompt and answer, computed while the text passes; no text outlives the message it belongs to.
+//!
+//! A prompt's hash is of its last message, and which one is the last is known only at the end. Hashing each as it passes
+//! costs most of a long history's time, so a message of at most [`SHORT`] bytes is held and only hashed if none follows.
+
+use sha2::{Digest, Sha256};
+
+/// Longest text held unhashed, in bytes.
+const SHORT: usize = 1024;
+
+/// Running hash and length of one text.
+#[derive(Clone, Default)]
+pub struct Fingerprint {
+    /// Text not hashed yet, while the whole is short.
+    held: Vec<u8>,
+    hasher: Option<Sha256>,
+    characters: u64,
+}
+
+/// A place in a text to go back to, where what followed turns out not to belong to it.
+#[derive(Clone)]
+pub struct Mark {
+    hasher: Option<Sha256>,
+    characters: u64,
+}
+
+impl Fingerprint {
+    /// Forgets the text.
+    pub fn clear(&mut self) {
+        self.held.clear();
+        self.hasher = None;
+        self.characters = 0;
+    }
+
+    /// Adds text, cut anywhere.
+    pub fn push(&mut self, piece: &[u8]) {
+        // Bytes that continue a character are counted with its first byte, so cuts do not matter.
+        self.characters += piece.iter().filter(|b| **b & 0xc0 != 0x80).count() as u64;
+        match &mut self.hasher {
+            Some(hasher) => hasher.update(piece),
+            None if self.held.len() + piece.len() <= SHORT => self.held.extend_from_slice(piece),
+            None => {
+                let mut hasher = Sha256::new_with_prefix(&self.held);
+                hasher.update(piece);
+                self.hasher = Some(hasher);
+                self.held = Vec::new();
+            }
+        }
+    }
+
+    /// Remembers this place.
+    pub fn mark(&mut self) -> Mark {
+        if !self.held.is_empty() {
+            // What is held may be hashed before the return: then only a hash of it can be gone back to.
+            self.hasher = Some(Sha256::new_with_prefix(&self.held));
+            self.held.clear();
+        }
+        Mark { hasher: self.hasher.clone(), characters: self.characters }
+    }
+
+    /// Goes back to a place remembered in this text.
+    pub fn rewind(&mut self, mark: Mark) {
+        self.held.clear();
+        self.hasher = mark.hasher;
+        self.characters = mark.characters;
+    }
+
+    /// First 8 bytes of the SHA-256, or None where there was no text.
+    pub fn hash(&self) -> Option<[u8; 8]> {
+        if self.characters == 0 && self.hasher.is_none() && self.held.is_empty() {
+            return None;
+        }
+        let digest = match &self.hasher {
+            Some(hasher) => hasher.clone().finalize(),
+            None => Sha256::digest(&self.held),
+        };
+        digest.first_chunk::<8>().copied()
+    }
+
+    /// Unicode code points, or None where there was no text.
+    pub fn characters(&self) -> Option<u64> {
+        (self.characters > 0).then_some(self.characters)
+    }
+}

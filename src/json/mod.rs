@@ -1,0 +1,411 @@
+//! Push scanner for JSON: bytes in any cutting go in, the values a [`Program`] asks for come out, nothing else is kept.
+//!
+//! Bound: a scanner is under 1 KiB whatever the document's size or depth; strings longer than [`LIMIT`] are never held.
+//! Spec: RFC 8259, read leniently: a value no rule asks for is only checked as far as finding its end needs.
+
+mod program;
+mod string;
+
+pub use program::{Ended, Group, On, Program, Rule, Scalar, close, open, scalar, text};
+pub use string::LIMIT;
+
+use memchr::{memchr, memchr2};
+use program::{DEPTH, NONE, Node};
+use string::{Escape, Held};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    /// Between documents.
+    Idle,
+    Value,
+    /// After `[`: a value or `]`.
+    ArrayStart,
+    /// After `{`: a key or `}`.
+    ObjectStart,
+    /// After a comma in an object.
+    Key,
+    KeyText,
+    Colon,
+    /// After a value inside an object or array.
+    After,
+    Text,
+    Word,
+    /// A string or word that no rule asks for.
+    BlindText,
+    BlindWord,
+    /// Inside an object or array that no rule asks for; in a string of it.
+    Skip,
+    SkipText,
+    /// Malformed: nothing more is read of this document.
+    Broken,
+}
+
+#[derive(Clone, Copy)]
+struct Frame {
+    node: u16,
+    array: bool,
+    index: u32,
+}
+
+/// How documents follow each other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Documents {
+    /// One after the other; after a malformed one, only [`Scanner::finish`] begins anew.
+    Plain,
+    /// One after the other; after a malformed one, the next line begins anew.
+    Lines,
+    /// The elements of one top-level array, or plain documents.
+    Elements,
+}
+
+/// The state of one stream of documents.
+pub struct Scanner {
+    state: State,
+    documents: Documents,
+    depth: u8,
+    /// The value being read, as a node of the program.
+    node: u16,
+    /// Open brackets of a value no rule asks for.
+    skip: u32,
+    escape: Escape,
+    stack: [Frame; DEPTH],
+    held: Held,
+}
+
+impl Scanner {
+    /// A scanner before its first document.
+    pub const fn new(documents: Documents) -> Self {
+        Scanner {
+            state: State::Idle,
+            documents,
+            depth: 0,
+            node: 0,
+            skip: 0,
+            escape: Escape::new(),
+            stack: [Frame { node: NONE, array: false, index: 0 }; DEPTH],
+            held: Held::new(),
+        }
+    }
+
+    /// Whether the scanner is between documents.
+    pub fn is_idle(&self) -> bool {
+        self.state == State::Idle
+    }
+
+    /// Ends the document being read, if any; one that is not complete is reported to have `ended` so.
+    /// Returns false where there was such a one.
+    pub fn finish<T>(&mut self, program: &Program<T>, target: &mut T, ended: Ended) -> bool {
+        let whole = match self.state {
+            State::Idle | State::Broken => true,
+            State::Word | State::BlindWord if self.depth == 0 => {
+                self.word_ended(program, target);
+                (program.end)(target, Ended::Whole);
+                true
+            }
+            _ => {
+                (program.end)(target, ended);
+                false
+            }
+        };
+        self.reset();
+        whole
+    }
+
+    /// Reads `bytes`, which may begin and end anywhere.
+    pub fn feed<T>(&mut self, program: &Program<T>, target: &mut T, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            rest = self.step(program, target, rest);
+        }
+    }
+
+    /// Reads up to the end of a document; returns what follows it, or None where the document goes on.
+    pub fn feed_one<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let idle = self.is_idle();
+            rest = self.step(program, target, rest);
+            if self.is_idle() && !idle {
+                return Some(rest);
+            }
+        }
+        None
+    }
+
+    fn reset(&mut self) {
+        self.state = State::Idle;
+        self.depth = 0;
+        self.escape = Escape::new();
+    }
+
+    /// Takes at least one byte.
+    fn step<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> &'b [u8] {
+        let Some((&byte, tail)) = bytes.split_first() else { return bytes };
+        let blank = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        match self.state {
+            State::KeyText => return self.key(program, bytes),
+            State::Text => return self.string(program, target, bytes),
+            State::Word | State::BlindWord => return self.word(program, target, bytes),
+            State::BlindText | State::SkipText => {
+                let (rest, done) = self.escape.pass(bytes);
+                match self.state {
+                    State::SkipText if done => self.state = State::Skip,
+                    _ if done => self.value_ended(program, target),
+                    _ => {}
+                }
+                return rest;
+            }
+            State::Skip => return self.skip(program, target, bytes),
+            State::Broken => {
+                let line = memchr(b'\n', bytes).filter(|_| self.documents == Documents::Lines);
+                if line.is_some() {
+                    self.reset();
+                }
+                return line.and_then(|at| bytes.get(at + 1..)).unwrap_or_default();
+            }
+            _ if blank => {}
+            State::Idle => {
+                if self.documents != Documents::Elements || !matches!(byte, b'[' | b',' | b']') {
+                    self.node = 0;
+                    (program.begin)(target);
+                    self.value(program, target, byte);
+                }
+            }
+            State::ArrayStart if byte == b']' => self.pop(program, target),
+            State::Value | State::ArrayStart => self.value(program, target, byte),
+            State::ObjectStart if byte == b'}' => self.pop(program, target),
+            State::ObjectStart | State::Key if byte == b'"' => {
+                self.held.clear();
+                self.state = State::KeyText;
+            }
+            State::Colon if byte == b':' => self.state = State::Value,
+            State::After => self.after(program, target, byte),
+            State::ObjectStart | State::Key | State::Colon => self.malformed(program, target),
+        }
+        tail
+    }
+
+    /// A value begins with `byte`.
+    fn value<T>(&mut self, program: &Program<T>, target: &mut T, byte: u8) {
+        let node = program.node(self.node);
+        match byte {
+            b'"' => {
+                self.state = State::BlindText;
+                if let Some(node) = node.filter(|n| n.wants_string()) {
+                    self.held.clear();
+                    self.state = State::Text;
+                    if let Some(apply) = node.text {
+                        apply(target, b"");
+                    }
+                }
+            }
+            b'{' => match node.filter(|n| n.wants_object()) {
+                Some(node) => {
+                    let index = self.top().filter(|f| f.array).map_or(0, |f| f.index);
+                    if let Some(apply) = node.open {
+                        apply(target, index);
+                    }
+                    self.push(false);
+                }
+                None => self.ignore(node, target),
+            },
+            b'[' => match node.filter(|n| n.element != NONE) {
+                Some(node) => {
+                    self.push(true);
+                    self.node = node.element;
+                }
+                None => self.ignore(node, target),
+            },
+            b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                self.state = State::BlindWord;
+                if node.is_some_and(|n| n.scalar.is_some()) {
+                    self.state = State::Word;
+                    self.held.clear();
+                    self.held.push(&[byte]);
+                }
+            }
+            _ => self.malformed(program, target),
+        }
+    }
+
+    fn ignore<T>(&mut self, node: Option<&Node<T>>, target: &mut T) {
+        if let Some(apply) = node.and_then(|n| n.scalar) {
+            apply(target, Scalar::Other);
+        }
+        self.skip = 1;
+        self.state = State::Skip;
+    }
+
+    fn top(&self) -> Option<&Frame> {
+        self.stack.get(usize::from(self.depth).checked_sub(1)?)
+    }
+
+    fn push(&mut self, array: bool) {
+        let Some(frame) = self.stack.get_mut(usize::from(self.depth)) else {
+            self.skip = 1;
+            self.state = State::Skip;
+            return;
+        };
+        *frame = Frame { node: self.node, array, index: 0 };
+        self.depth += 1;
+        self.state = if array { State::ArrayStart } else { State::ObjectStart };
+    }
+
+    fn pop<T>(&mut self, program: &Program<T>, target: &mut T) {
+        if let Some(frame) = self.top().copied() {
+            self.depth -= 1;
+            if let Some(apply) = program.node(frame.node).and_then(|n| n.close).filter(|_| !frame.array) {
+                apply(target);
+            }
+        }
+        self.value_ended(program, target);
+    }
+
+    fn value_ended<T>(&mut self, program: &Program<T>, target: &mut T) {
+        self.state = State::After;
+        if self.depth == 0 {
+            self.reset();
+            (program.end)(target, Ended::Whole);
+        }
+    }
+
+    fn malformed<T>(&mut self, program: &Program<T>, target: &mut T) {
+        self.reset();
+        self.state = State::Broken;
+        (program.end)(target, Ended::Malformed);
+    }
+
+    fn after<T>(&mut self, program: &Program<T>, target: &mut T, byte: u8) {
+        let at = usize::from(self.depth).wrapping_sub(1);
+        let Some(frame) = self.stack.get_mut(at) else { return self.malformed(program, target) };
+        match (byte, frame.array) {
+            (b',', true) => {
+                frame.index = frame.index.saturating_add(1);
+                self.node = program.node(frame.node).map_or(NONE, |n| n.element);
+                self.state = State::Value;
+            }
+            (b',', false) => self.state = State::Key,
+            (b']', true) | (b'}', false) => self.pop(program, target),
+            _ => self.malformed(program, target),
+        }
+    }
+
+    fn key<'b, T>(&mut self, program: &Program<T>, bytes: &'b [u8]) -> &'b [u8] {
+        let parent = self.top().and_then(|f| program.node(f.node));
+        let (key, rest) = match whole_string(self.held.is_clear() && !self.escape.is_open(), bytes) {
+            Some((key, rest)) => (Some(key), rest),
+            None => {
+                let (rest, done) = self.escape.decode(bytes, |piece| self.held.push(piece));
+                if !done {
+                    return rest;
+                }
+                (self.held.whole(), rest)
+            }
+        };
+        self.node = match (parent, key) {
+            (Some(node), Some(key)) => node.child(key),
+            (Some(node), None) => node.any,
+            (None, _) => NONE,
+        };
+        self.state = State::Colon;
+        rest
+    }
+
+    fn string<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> &'b [u8] {
+        let Some(node) = program.node(self.node) else { return &[] };
+        if let Some(apply) = node.text {
+            let (rest, done) = self.escape.decode(bytes, |piece| apply(target, piece));
+            if done {
+                self.value_ended(program, target);
+            }
+            return rest;
+        }
+        let (value, rest) = match whole_string(self.held.is_clear() && !self.escape.is_open(), bytes) {
+            Some((value, rest)) => (Some(value).filter(|v| v.len() <= LIMIT), rest),
+            None => {
+                let (rest, done) = self.escape.decode(bytes, |piece| self.held.push(piece));
+                if !done {
+                    return rest;
+                }
+                (self.held.whole(), rest)
+            }
+        };
+        if let Some(apply) = node.scalar {
+            match value {
+                Some(value) => apply(target, Scalar::Text(&String::from_utf8_lossy(value))),
+                None => apply(target, Scalar::Other),
+            }
+        }
+        self.value_ended(program, target);
+        rest
+    }
+
+    fn word<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> &'b [u8] {
+        let end = bytes.iter().position(|b| !is_word(*b)).unwrap_or(bytes.len());
+        let (word, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+        if self.state == State::Word {
+            self.held.push(word);
+        }
+        if !rest.is_empty() {
+            self.word_ended(program, target);
+            self.value_ended(program, target);
+        }
+        rest
+    }
+
+    fn word_ended<T>(&mut self, program: &Program<T>, target: &mut T) {
+        if self.state != State::Word {
+            return;
+        }
+        if let Some(apply) = program.node(self.node).and_then(|n| n.scalar) {
+            apply(target, self.held.whole().map_or(Scalar::Other, word_value));
+        }
+    }
+
+    fn skip<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> &'b [u8] {
+        let mut rest = bytes;
+        while let Some(at) = rest.iter().position(|b| matches!(b, b'"' | b'{' | b'[' | b'}' | b']')) {
+            let Some((byte, tail)) = rest.get(at..).and_then(<[u8]>::split_first) else { break };
+            rest = tail;
+            match byte {
+                b'"' => match whole_string(true, rest) {
+                    Some((_, tail)) => rest = tail,
+                    None => {
+                        self.state = State::SkipText;
+                        return rest;
+                    }
+                },
+                b'{' | b'[' => self.skip = self.skip.saturating_add(1),
+                _ => self.skip -= 1,
+            }
+            if self.skip == 0 {
+                self.value_ended(program, target);
+                return rest;
+            }
+        }
+        &[]
+    }
+}
+
+/// The string that begins here, where it is whole in this piece and without an escape, and what follows its quote.
+fn whole_string(at_start: bool, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    if !at_start {
+        return None;
+    }
+    let (string, rest) = bytes.split_at_checked(memchr2(b'"', b'\\', bytes)?)?;
+    Some((string, rest.strip_prefix(b"\"")?))
+}
+
+const fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
+}
+
+fn word_value(word: &[u8]) -> Scalar<'_> {
+    match (word, core::str::from_utf8(word)) {
+        (b"null", _) => Scalar::Null,
+        (b"true", _) => Scalar::Bool(true),
+        (b"false", _) => Scalar::Bool(false),
+        ([b'-' | b'0'..=b'9', ..], Ok(number)) if number.parse::<f64>().is_ok() => Scalar::Number(number),
+        _ => Scalar::Other,
+    }
+}

@@ -1,0 +1,248 @@
+//! What an exchange came to: plain data between the providers' rules (left) and signals and sinks (right).
+//!
+//! Every part is optional: unknown is not zero. Strings are bounded by [`crate::json::LIMIT`] bytes, lists by [`LIST`] entries.
+
+/// Most entries a list (finish reasons, tool calls, stop sequences) keeps.
+pub const LIST: usize = 128;
+
+/// A short string of the wire.
+pub type Text = Box<str>;
+
+/// One request and its response, as far as they have been read.
+#[derive(Clone, Debug, Default)]
+pub struct Observation {
+    /// `gen_ai.operation.name`: an OpenTelemetry value where one fits, else a name of our own (`image_generation`).
+    pub operation: &'static str,
+    /// `gen_ai.provider.name`: an OpenTelemetry value where one fits.
+    pub provider: &'static str,
+    /// The gateway's name for the route, where the host tells one.
+    pub route: Text,
+    /// What the client asked for.
+    pub request: Request,
+    /// What the answer said of itself.
+    pub response: Response,
+    /// Tokens.
+    pub usage: Usage,
+    /// What the answer asks the client's tools to do.
+    pub output: Output,
+    /// Clock readings.
+    pub timing: Timing,
+    /// Money.
+    pub cost: Cost,
+    /// How it ended; None while it goes on.
+    pub outcome: Option<Outcome>,
+    /// The error, by its most specific low-cardinality name.
+    pub error: Option<Text>,
+    /// What could not be read.
+    pub trouble: Troubles,
+}
+
+/// The request's parameters.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Model asked for.
+    pub model: Option<Text>,
+    /// Whether a stream was asked for.
+    pub stream: Option<bool>,
+    /// Most tokens to generate.
+    pub max_tokens: Option<u64>,
+    /// Sampling temperature.
+    pub temperature: Option<f64>,
+    /// Nucleus sampling, 0 to 1.
+    pub top_p: Option<f64>,
+    /// Candidates per token.
+    pub top_k: Option<f64>,
+    /// Seed for repeatable sampling.
+    pub seed: Option<i64>,
+    /// -2 to 2.
+    pub frequency_penalty: Option<f64>,
+    /// -2 to 2.
+    pub presence_penalty: Option<f64>,
+    /// Strings that end the answer.
+    pub stop_sequences: Vec<Text>,
+    /// Answers asked for, where the request says so.
+    pub choice_count: Option<u64>,
+    /// `text`, `json`, `image` or `speech`, where the request says so.
+    pub output_type: Option<&'static str>,
+    /// The conversation's own identifier.
+    pub conversation: Option<Text>,
+    /// Messages in the request.
+    pub messages: Option<u64>,
+    /// First 8 bytes of the hash over the last message's text.
+    pub hash: Option<[u8; 8]>,
+}
+
+/// The response's description of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Response {
+    /// HTTP status.
+    pub status: Option<u16>,
+    /// Model that answered.
+    pub model: Option<Text>,
+    /// The completion's identifier.
+    pub id: Option<Text>,
+    /// One per choice, in the provider's words; None where a choice has not said.
+    pub finish_reasons: Vec<Option<Text>>,
+}
+
+/// Tokens, normalised: input with what was cached, output with reasoning.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// All input tokens, cached ones included.
+    pub input: Option<u64>,
+    /// All output tokens, reasoning included.
+    pub output: Option<u64>,
+    /// Part of the input read from a cache.
+    pub cache_read: Option<u64>,
+    /// Part of the input written to a cache.
+    pub cache_creation: Option<u64>,
+    /// Part of the output spent on reasoning.
+    pub reasoning: Option<u64>,
+}
+
+impl Usage {
+    /// Whether the wire said anything.
+    pub fn is_known(&self) -> bool {
+        *self != Usage::default()
+    }
+}
+
+/// The answer's shape; none of its words.
+#[derive(Clone, Debug, Default)]
+pub struct Output {
+    /// Names of the client's tools called, one per call, in order.
+    pub tools: Vec<Text>,
+    /// First 8 bytes of the hash over the answer's text.
+    pub hash: Option<[u8; 8]>,
+    /// Unicode code points of the answer's text; None where there was no text.
+    pub characters: Option<u64>,
+}
+
+/// Clock readings, in nanoseconds of one clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timing {
+    /// The request's head arrived.
+    pub start: u64,
+    /// First byte of a streamed response's body.
+    pub first_chunk: Option<u64>,
+    /// First generated text, reasoning, refusal or tool call of a stream.
+    pub first_token: Option<u64>,
+    /// The exchange was over.
+    pub end: Option<u64>,
+}
+
+impl Timing {
+    /// Nanoseconds from the start to `reading`; a clock set back gives 0.
+    pub fn since_start(&self, reading: Option<u64>) -> Option<u64> {
+        reading.map(|at| at.saturating_sub(self.start))
+    }
+}
+
+/// Price of the exchange.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Nano-dollars (1e-9 USD).
+    pub nanousd: Option<u64>,
+    /// How the price was found, or why there is none.
+    pub status: Option<CostStatus>,
+}
+
+/// How a price was found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum CostStatus {
+    /// From the price table.
+    Priced,
+    /// There is usage, but the table does not know the model.
+    Unpriced,
+    /// A successful answer that said no usage.
+    NoUsage,
+}
+
+impl CostStatus {
+    /// The word used in attributes and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            CostStatus::Priced => "priced",
+            CostStatus::Unpriced => "unpriced",
+            CostStatus::NoUsage => "no_usage",
+        }
+    }
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Outcome {
+    /// Answered in full.
+    Completed,
+    /// Refused by the upstream: a status of 400 or more, or an error inside the answer.
+    Error,
+    /// The client went away.
+    ClientDisconnect,
+    /// The upstream broke off, or could not be reached.
+    UpstreamReset,
+    /// A time limit of the gateway passed.
+    Timeout,
+    /// The gateway answered by itself.
+    LocalReply,
+    /// The answer ended in good order, but without what should end it.
+    Truncated,
+}
+
+impl Outcome {
+    /// The word used in attributes and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Completed => "completed",
+            Outcome::Error => "error",
+            Outcome::ClientDisconnect => "client_disconnect",
+            Outcome::UpstreamReset => "upstream_reset",
+            Outcome::Timeout => "timeout",
+            Outcome::LocalReply => "local_reply",
+            Outcome::Truncated => "truncated",
+        }
+    }
+}
+
+/// A kind of thing that could not be read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Trouble {
+    /// Malformed JSON.
+    Json,
+    /// A count that is not a whole number from 0 to 2^53 - 1.
+    Number,
+    /// A frame whose lengths or checksum do not agree.
+    Framing,
+    /// A content encoding that cannot be read.
+    Encoding,
+}
+
+impl Trouble {
+    /// Every kind.
+    pub const ALL: [Trouble; 4] = [Trouble::Json, Trouble::Number, Trouble::Framing, Trouble::Encoding];
+
+    /// The word used in attributes and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Trouble::Json => "json",
+            Trouble::Number => "number",
+            Trouble::Framing => "framing",
+            Trouble::Encoding => "encoding",
+        }
+    }
+}
+
+/// A set of troubles.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Troubles(u8);
+
+impl Troubles {
+    /// Adds one.
+    pub fn add(&mut self, trouble: Trouble) {
+        self.0 |= 1 << trouble as u8;
+    }
+
+    /// Those seen, each once.
+    pub fn iter(self) -> impl Iterator<Item = Trouble> {
+        Trouble::ALL.into_iter().filter(move |t| self.0 & 1 << *t as u8 != 0)
+    }
+}

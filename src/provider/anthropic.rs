@@ -1,0 +1,93 @@
+//! Anthropic Messages, and everybody who speaks it.
+//!
+//! Spec: Anthropic's SDK types. A stream's counts are cumulative; some backends send 0 for the input in the last event.
+
+use super::openai::output_type;
+use super::{Accounting, Api, Endpoint};
+use crate::draft::{Draft, identity};
+use crate::json::{Rule, Scalar, close, open, scalar, text};
+
+/// `POST .../v1/messages`
+pub static MESSAGES: Api = Api {
+    name: "anthropic-messages",
+    operation: "chat",
+    request: &[("", REQUEST)],
+    response: &[("", EVENT), ("", ANSWER), ("message", ANSWER)],
+    document,
+    accounting: Accounting::CacheBeside,
+    terminated: true,
+};
+
+/// Where it is served.
+pub const ENDPOINTS: &[Endpoint] = &[Endpoint::new("/v1/messages", &MESSAGES)];
+
+const REQUEST: &[Rule<Draft>] = &[
+    scalar("model", |d, v| d.seen.request.model = v.text()),
+    scalar("stream", |d, v| d.seen.request.stream = Some(v.is_true())),
+    scalar("max_tokens", |d, v| d.seen.request.max_tokens = v.count()),
+    scalar("temperature", |d, v| d.seen.request.temperature = v.float()),
+    scalar("top_p", |d, v| d.seen.request.top_p = v.float()),
+    scalar("top_k", |d, v| d.seen.request.top_k = v.float()),
+    scalar("stop_sequences[]", super::openai::stop),
+    scalar("output_config.format.type", output_type),
+    scalar("output_format.type", output_type),
+    open("messages[]", |d, _| d.message()),
+    text("messages[].content", |d, piece| d.prompt.push(piece)),
+    text("messages[].content[].text", |d, piece| d.prompt.push(piece)),
+    text("messages[].content[].content", |d, piece| d.prompt.push(piece)),
+    text("messages[].content[].content[].text", |d, piece| d.prompt.push(piece)),
+];
+
+/// The message, and the members of events that have its names.
+pub const ANSWER: &[Rule<Draft>] = &[
+    scalar("id", Draft::response_id),
+    scalar("model", Draft::response_model),
+    scalar("stop_reason", finish),
+    open("content[]", Draft::part_opened),
+    close("content[]", |d| call(d, d.open.part.index)),
+    scalar("content[].type", |d, v| d.open.part.kind.set(v)),
+    scalar("content[].id", |d, v| d.open.part.id = identity(v)),
+    scalar("content[].name", |d, v| d.open.part.name = v.text()),
+    text("content[].text", Draft::answer),
+    scalar("usage.input_tokens", |d, v| d.count_up(v, |c| &mut c.input)),
+    scalar("usage.output_tokens", |d, v| d.count(v, |c| &mut c.output)),
+    scalar("usage.cache_read_input_tokens", |d, v| d.count_up(v, |c| &mut c.cache_read)),
+    scalar("usage.cache_creation_input_tokens", |d, v| d.count_up(v, |c| &mut c.cache_write)),
+    scalar("usage.output_tokens_details.thinking_tokens", |d, v| d.count(v, |c| &mut c.reasoning)),
+];
+
+const EVENT: &[Rule<Draft>] = &[
+    scalar("type", |d, v| d.open.kind.set(v)),
+    scalar("index", |d, v| d.open.choice.index = v.count().map_or(0, |n| n as u32)),
+    open("content_block", Draft::part_opened),
+    scalar("content_block.type", |d, v| d.open.part.kind.set(v)),
+    scalar("content_block.id", |d, v| d.open.part.id = identity(v)),
+    scalar("content_block.name", |d, v| d.open.part.name = v.text()),
+    text("content_block.text", Draft::answer),
+    text("delta.text", Draft::answer),
+    text("delta.thinking", Draft::aside),
+    text("delta.partial_json", Draft::aside),
+    scalar("delta.stop_reason", finish),
+    open("error", |d, _| d.failed()),
+    scalar("error.type", |d, v| d.error.kind = v.text()),
+];
+
+fn finish(d: &mut Draft, value: Scalar<'_>) {
+    if let Some(reason) = value.text() {
+        d.finish(0, Some(reason));
+    }
+}
+
+fn call(d: &mut Draft, place: u32) {
+    if d.open.part.kind.as_str() == "tool_use" {
+        d.call(u64::from(place));
+    }
+}
+
+fn document(d: &mut Draft) {
+    match d.open.kind.as_str() {
+        "content_block_start" => call(d, d.open.choice.index),
+        "message_stop" | "error" | "message" => d.complete = true,
+        _ => {}
+    }
+}

@@ -1,0 +1,90 @@
+//! Whose host it is: one row a vendor.
+//!
+//! Spec: the vendors' documented base addresses; names are OpenTelemetry's `gen_ai.provider.name` values where one fits.
+
+use super::Api;
+
+/// Hosts by their end: the name itself or any subdomain of it.
+const HOSTS: &[(&str, &str)] = &[
+    ("api.openai.com", "openai"),
+    ("chatgpt.com", "openai"),
+    ("api.anthropic.com", "anthropic"),
+    ("generativelanguage.googleapis.com", "gcp.gemini"),
+    ("cloudcode-pa.googleapis.com", "gcp.gemini"),
+    ("aiplatform.googleapis.com", "gcp.vertex_ai"),
+    ("rep.googleapis.com", "gcp.vertex_ai"),
+    ("amazonaws.com", "aws.bedrock"),
+    ("api.aws", "aws.bedrock"),
+    ("openai.azure.com", AZURE),
+    ("cognitiveservices.azure.com", AZURE),
+    ("azure-api.net", AZURE),
+    ("services.ai.azure.com", AZURE),
+    ("inference.ai.azure.com", AZURE),
+    ("models.inference.ai.azure.com", AZURE),
+    ("api.groq.com", "groq"),
+    ("api.mistral.ai", "mistral_ai"),
+    ("codestral.mistral.ai", "mistral_ai"),
+    ("api.cohere.com", "cohere"),
+    ("api.cohere.ai", "cohere"),
+    ("api.x.ai", "x_ai"),
+    ("api.deepseek.com", "deepseek"),
+    ("api.perplexity.ai", "perplexity"),
+    ("api.moonshot.ai", "moonshot_ai"),
+    ("api.moonshot.cn", "moonshot_ai"),
+    ("ml.cloud.ibm.com", "ibm.watsonx.ai"),
+    ("openrouter.ai", "openrouter"),
+    ("api.together.xyz", "together_ai"),
+    ("api.together.ai", "together_ai"),
+    ("api.fireworks.ai", "fireworks"),
+    ("api.cerebras.ai", "cerebras"),
+    ("api.githubcopilot.com", "github_copilot"),
+    ("models.github.ai", "github_models"),
+    ("api.venice.ai", "venice"),
+    ("api.doubleword.ai", "doubleword"),
+    ("ollama.com", "ollama"),
+    ("huggingface.co", "hugging_face"),
+    ("dashscope.aliyuncs.com", "alibaba_cloud"),
+    ("dashscope-intl.aliyuncs.com", "alibaba_cloud"),
+    ("api.sambanova.ai", "sambanova"),
+    ("integrate.api.nvidia.com", "nvidia"),
+    ("api.deepinfra.com", "deepinfra"),
+    ("api.novita.ai", "novita"),
+    ("api.hyperbolic.xyz", "hyperbolic"),
+    ("cloud.databricks.com", "databricks"),
+    ("azuredatabricks.net", "databricks"),
+];
+
+/// Azure serves several APIs on one host; the path tells which.
+const AZURE: &str = "azure.ai.openai";
+
+/// `gen_ai.provider.name` for a host; a host nobody knows counts as the vendor whose API it speaks.
+pub fn provider(host: &str, path: &str, api: &Api) -> &'static str {
+    let name = host.split(':').next().unwrap_or_default();
+    let known = HOSTS.iter().find(|(end, _)| {
+        name.len() >= end.len()
+            && name.get(name.len() - end.len()..).is_some_and(|tail| tail.eq_ignore_ascii_case(end))
+            && (name.len() == end.len() || matches!(name.as_bytes().get(name.len() - end.len() - 1), Some(b'.' | b'-')))
+    });
+    match known {
+        Some((_, provider)) if *provider == AZURE => azure(path),
+        Some((_, provider)) => provider,
+        None if host.ends_with(":11434") => "ollama",
+        None if path.contains("/openai/deployments/") => AZURE,
+        None if path.contains("/publishers/google/") => "gcp.vertex_ai",
+        None => match api.name.split('-').next() {
+            Some("anthropic") => "anthropic",
+            Some("gemini") => "gcp.gemini",
+            _ => "openai",
+        },
+    }
+}
+
+fn azure(path: &str) -> &'static str {
+    if path.contains("/anthropic/") {
+        "anthropic"
+    } else if path.starts_with("/models/") {
+        "azure.ai.inference"
+    } else {
+        AZURE
+    }
+}

@@ -1,0 +1,110 @@
+//! Gemini and Vertex AI generateContent and streamGenerateContent: one object, server-sent events, or one array of objects.
+//!
+//! The model and the verb are in the path. Spec: google-genai's types; proto3 JSON accepts snake_case in requests.
+
+use super::{Accounting, Api, Endpoint};
+use crate::draft::{Draft, identity};
+use crate::json::{Rule, Scalar, close, open, scalar, text};
+
+/// `POST .../models/{model}:generateContent` and `:streamGenerateContent`
+pub static GENERATE: Api = Api {
+    name: "gemini-generate",
+    operation: "generate_content",
+    request: &[("", REQUEST), ("request", REQUEST), ("generationConfig", CONFIG), ("generation_config", CONFIG)],
+    response: &[("", ANSWER), ("response", ANSWER), ("", ERROR)],
+    document: |_| {},
+    accounting: Accounting::ThoughtsBeside,
+    terminated: true,
+};
+
+/// Where they are served.
+pub const ENDPOINTS: &[Endpoint] =
+    &[Endpoint::new(":generateContent", &GENERATE), Endpoint::new(":streamGenerateContent", &GENERATE).streaming()];
+
+const REQUEST: &[Rule<Draft>] = &[
+    open("contents[]", |d, _| d.message()),
+    open("contents", |d, _| d.message()),
+    text("contents[].parts[].text", |d, piece| d.prompt.push(piece)),
+    text("contents.parts[].text", |d, piece| d.prompt.push(piece)),
+];
+
+const CONFIG: &[Rule<Draft>] = &[
+    scalar("temperature", |d, v| d.seen.request.temperature = v.float()),
+    scalar("topP", |d, v| d.seen.request.top_p = v.float()),
+    scalar("top_p", |d, v| d.seen.request.top_p = v.float()),
+    scalar("topK", |d, v| d.seen.request.top_k = v.float()),
+    scalar("top_k", |d, v| d.seen.request.top_k = v.float()),
+    scalar("seed", |d, v| d.seen.request.seed = v.integer()),
+    scalar("candidateCount", |d, v| d.seen.request.choice_count = v.count()),
+    scalar("candidate_count", |d, v| d.seen.request.choice_count = v.count()),
+    scalar("maxOutputTokens", |d, v| d.seen.request.max_tokens = v.count()),
+    scalar("max_output_tokens", |d, v| d.seen.request.max_tokens = v.count()),
+    scalar("frequencyPenalty", |d, v| d.seen.request.frequency_penalty = v.float()),
+    scalar("frequency_penalty", |d, v| d.seen.request.frequency_penalty = v.float()),
+    scalar("presencePenalty", |d, v| d.seen.request.presence_penalty = v.float()),
+    scalar("presence_penalty", |d, v| d.seen.request.presence_penalty = v.float()),
+    scalar("stopSequences[]", super::openai::stop),
+    scalar("stop_sequences[]", super::openai::stop),
+    scalar("responseMimeType", mime_type),
+    scalar("response_mime_type", mime_type),
+    scalar("responseModalities[]", modality),
+    scalar("response_modalities[]", modality),
+];
+
+const ANSWER: &[Rule<Draft>] = &[
+    scalar("modelVersion", Draft::response_model),
+    scalar("responseId", Draft::response_id),
+    open("candidates[]", Draft::choice_opened),
+    close("candidates[]", Draft::choice_closed),
+    scalar("candidates[].index", |d, v| d.open.choice.index = v.count().map_or(d.open.choice.index, |n| n as u32)),
+    scalar("candidates[].finishReason", |d, v| d.open.choice.finish = v.text()),
+    open("candidates[].content.parts[]", Draft::part_marked),
+    close("candidates[].content.parts[]", part),
+    scalar("candidates[].content.parts[].thought", |d, v| d.open.part.thought = v.is_true()),
+    text("candidates[].content.parts[].text", Draft::answer),
+    scalar("candidates[].content.parts[].functionCall.name", |d, v| d.open.part.name = v.text()),
+    scalar("candidates[].content.parts[].functionCall.id", |d, v| d.open.part.id = identity(v)),
+    text("candidates[].content.parts[].inlineData.data", Draft::aside),
+    scalar("promptFeedback.blockReason", |d, v| {
+        if let Some(reason) = v.text() {
+            d.finish(0, Some(reason));
+            d.complete = true;
+        }
+    }),
+    scalar("usageMetadata.promptTokenCount", |d, v| d.count(v, |c| &mut c.input)),
+    scalar("usageMetadata.cachedContentTokenCount", |d, v| d.count(v, |c| &mut c.cache_read)),
+    scalar("usageMetadata.candidatesTokenCount", |d, v| d.count(v, |c| &mut c.output)),
+    scalar("usageMetadata.thoughtsTokenCount", |d, v| d.count(v, |c| &mut c.reasoning)),
+    scalar("usageMetadata.toolUsePromptTokenCount", |d, v| d.count(v, |c| &mut c.tool_input)),
+    scalar("usageMetadata.totalTokenCount", |d, v| d.count(v, |c| &mut c.total)),
+];
+
+/// Google's error object.
+pub const ERROR: &[Rule<Draft>] = &[
+    open("error", |d, _| d.failed()),
+    scalar("error.code", Draft::error_code),
+    scalar("error.status", |d, v| d.error.status = v.text()),
+];
+
+fn part(d: &mut Draft) {
+    if d.open.part.thought {
+        d.part_dropped();
+    }
+    // Each call is sent whole and once, so each is a new one.
+    let place = d.seen.output.tools.len() as u64;
+    d.call(place);
+}
+
+fn mime_type(d: &mut Draft, value: Scalar<'_>) {
+    if value == Scalar::Text("application/json") {
+        d.seen.request.output_type = Some("json");
+    }
+}
+
+fn modality(d: &mut Draft, value: Scalar<'_>) {
+    d.seen.request.output_type = match value {
+        Scalar::Text("IMAGE") => Some("image"),
+        Scalar::Text("AUDIO") => Some("speech"),
+        _ => d.seen.request.output_type,
+    };
+}

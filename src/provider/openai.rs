@@ -1,0 +1,179 @@
+//! OpenAI chat completions, completions and embeddings, and everybody who speaks them.
+//!
+//! Spec: OpenAI's OpenAPI document and SDK types; the compatible vendors' additions as recorded on the wire.
+
+use super::{Accounting, Api, Endpoint};
+use crate::draft::{Draft, identity};
+use crate::json::{Rule, Scalar, close, open, scalar, text};
+use crate::observation::LIST;
+
+/// `POST .../chat/completions`
+pub static CHAT: Api = Api {
+    name: "openai-chat",
+    operation: "chat",
+    request: &[("", SAMPLING), ("", MESSAGES)],
+    response: &[("", CHAT_ANSWER), ("", ERROR), ("usage", TOKENS), ("x_groq.usage", TOKENS), ("choices[].usage", TOKENS)],
+    document: |_| {},
+    accounting: Accounting::Inclusive,
+    terminated: true,
+};
+
+/// `POST .../completions`
+pub static COMPLETIONS: Api = Api {
+    name: "openai-completions",
+    operation: "text_completion",
+    request: &[("", SAMPLING), ("", PROMPT)],
+    response: &[("", CHAT_ANSWER), ("", ERROR), ("usage", TOKENS)],
+    document: |_| {},
+    accounting: Accounting::Inclusive,
+    terminated: true,
+};
+
+/// `POST .../embeddings`
+pub static EMBEDDINGS: Api = Api {
+    name: "openai-embeddings",
+    operation: "embeddings",
+    request: &[("", SAMPLING), ("", INPUT)],
+    response: &[("", &[scalar("id", Draft::response_id), scalar("model", Draft::response_model)]), ("", ERROR), ("usage", TOKENS)],
+    document: |_| {},
+    accounting: Accounting::Inclusive,
+    terminated: false,
+};
+
+/// Where they are served.
+pub const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::new("/chat/completions", &CHAT),
+    Endpoint::new("/completions", &COMPLETIONS),
+    Endpoint::new("/embeddings", &EMBEDDINGS),
+];
+
+/// Parameters that OpenAI's endpoints share.
+pub const SAMPLING: &[Rule<Draft>] = &[
+    scalar("model", |d, v| d.seen.request.model = v.text()),
+    scalar("stream", |d, v| d.seen.request.stream = Some(v.is_true())),
+    scalar("max_tokens", |d, v| d.seen.request.max_tokens = d.seen.request.max_tokens.or(v.count())),
+    scalar("max_completion_tokens", |d, v| d.seen.request.max_tokens = v.count().or(d.seen.request.max_tokens)),
+    scalar("temperature", |d, v| d.seen.request.temperature = v.float()),
+    scalar("top_p", |d, v| d.seen.request.top_p = v.float()),
+    scalar("top_k", |d, v| d.seen.request.top_k = v.float()),
+    scalar("seed", |d, v| d.seen.request.seed = v.integer()),
+    scalar("random_seed", |d, v| d.seen.request.seed = v.integer()),
+    scalar("frequency_penalty", |d, v| d.seen.request.frequency_penalty = v.float()),
+    scalar("presence_penalty", |d, v| d.seen.request.presence_penalty = v.float()),
+    scalar("stop", stop),
+    scalar("stop[]", stop),
+    scalar("n", |d, v| d.seen.request.choice_count = v.count()),
+    scalar("response_format.type", output_type),
+    scalar("modalities[]", |d, v| {
+        if v == Scalar::Text("audio") {
+            d.seen.request.output_type = Some("speech");
+        }
+    }),
+];
+
+const MESSAGES: &[Rule<Draft>] = &[
+    open("messages[]", |d, _| d.message()),
+    text("messages[].content", |d, piece| d.prompt.push(piece)),
+    text("messages[].content[].text", |d, piece| d.prompt.push(piece)),
+];
+
+const PROMPT: &[Rule<Draft>] = &[text("prompt", prompt), text("prompt[]", prompt)];
+const INPUT: &[Rule<Draft>] = &[text("input", prompt), text("input[]", prompt)];
+
+const CHAT_ANSWER: &[Rule<Draft>] = &[
+    scalar("id", Draft::response_id),
+    scalar("model", Draft::response_model),
+    open("choices[]", Draft::choice_opened),
+    close("choices[]", Draft::choice_closed),
+    scalar("choices[].index", |d, v| d.open.choice.index = v.count().map_or(d.open.choice.index, |n| n as u32)),
+    scalar("choices[].finish_reason", |d, v| d.open.choice.finish = v.text()),
+    text("choices[].text", Draft::answer),
+    text("choices[].message.content", Draft::answer),
+    text("choices[].message.content[].text", Draft::answer),
+    open("choices[].message.tool_calls[]", Draft::part_opened),
+    close("choices[].message.tool_calls[]", call),
+    scalar("choices[].message.tool_calls[].id", |d, v| d.open.part.id = identity(v)),
+    scalar("choices[].message.tool_calls[].function.name", |d, v| d.open.part.name = v.text()),
+    scalar("choices[].message.tool_calls[].custom.name", |d, v| d.open.part.name = v.text()),
+    open("choices[].message.function_call", Draft::part_opened),
+    close("choices[].message.function_call", call),
+    scalar("choices[].message.function_call.name", |d, v| d.open.part.name = v.text()),
+    text("choices[].delta.content", Draft::answer),
+    text("choices[].delta.content[].text", Draft::answer),
+    text("choices[].delta.refusal", Draft::aside),
+    text("choices[].delta.reasoning_content", Draft::aside),
+    text("choices[].delta.reasoning", Draft::aside),
+    text("choices[].delta.content[].thinking[].text", Draft::aside),
+    text("choices[].delta.audio.data", Draft::aside),
+    text("choices[].delta.audio.transcript", Draft::aside),
+    open("choices[].delta.tool_calls[]", Draft::part_opened),
+    close("choices[].delta.tool_calls[]", call),
+    scalar("choices[].delta.tool_calls[].index", |d, v| d.open.part.index = v.count().map_or(d.open.part.index, |n| n as u32)),
+    scalar("choices[].delta.tool_calls[].id", |d, v| d.open.part.id = identity(v)),
+    scalar("choices[].delta.tool_calls[].function.name", |d, v| d.open.part.name = v.text()),
+    scalar("choices[].delta.tool_calls[].custom.name", |d, v| d.open.part.name = v.text()),
+    text("choices[].delta.tool_calls[].function.arguments", Draft::aside),
+    open("choices[].delta.function_call", Draft::part_opened),
+    close("choices[].delta.function_call", call),
+    scalar("choices[].delta.function_call.name", |d, v| d.open.part.name = v.text()),
+];
+
+/// Errors: an object, or xAI's string with the code beside it; vLLM and Mistral mark the document itself.
+pub const ERROR: &[Rule<Draft>] = &[
+    open("error", |d, _| d.failed()),
+    text("error", |d, _| d.failed()),
+    scalar("error.code", Draft::error_code),
+    scalar("error.type", |d, v| d.error.kind = v.text()),
+    scalar("code", |d, v| d.error.outer = v.text()),
+    scalar("object", |d, v| {
+        if v == Scalar::Text("error") {
+            d.failed();
+        }
+    }),
+];
+
+/// The usage object, in the words of chat completions and of Responses.
+pub const TOKENS: &[Rule<Draft>] = &[
+    scalar("prompt_tokens", |d, v| d.count(v, |c| &mut c.input)),
+    scalar("input_tokens", |d, v| d.count(v, |c| &mut c.input)),
+    scalar("completion_tokens", |d, v| d.count(v, |c| &mut c.output)),
+    scalar("output_tokens", |d, v| d.count(v, |c| &mut c.output)),
+    scalar("total_tokens", |d, v| d.count(v, |c| &mut c.total)),
+    scalar("prompt_tokens_details.cached_tokens", |d, v| d.count(v, |c| &mut c.cache_read)),
+    scalar("input_tokens_details.cached_tokens", |d, v| d.count(v, |c| &mut c.cache_read)),
+    scalar("prompt_cache_hit_tokens", |d, v| d.count(v, |c| &mut c.cache_read)),
+    scalar("prompt_tokens_details.cache_write_tokens", |d, v| d.count(v, |c| &mut c.cache_write)),
+    scalar("input_tokens_details.cache_write_tokens", |d, v| d.count(v, |c| &mut c.cache_write)),
+    scalar("completion_tokens_details.reasoning_tokens", |d, v| d.count(v, |c| &mut c.reasoning)),
+    scalar("output_tokens_details.reasoning_tokens", |d, v| d.count(v, |c| &mut c.reasoning)),
+    scalar("reasoning_tokens", |d, v| d.count(v, |c| &mut c.reasoning)),
+];
+
+/// A prompt that is a string, or one of several.
+pub fn prompt(d: &mut Draft, piece: &[u8]) {
+    match piece {
+        [] => d.message(),
+        _ => d.prompt.push(piece),
+    }
+}
+
+/// A stop sequence.
+pub fn stop(d: &mut Draft, value: Scalar<'_>) {
+    let list = &mut d.seen.request.stop_sequences;
+    if let Some(text) = value.text().filter(|_| list.len() < LIST) {
+        list.push(text);
+    }
+}
+
+/// The format asked for, in OpenAI's words.
+pub fn output_type(d: &mut Draft, value: Scalar<'_>) {
+    d.seen.request.output_type = match value {
+        Scalar::Text("text") => Some("text"),
+        Scalar::Text("json_object" | "json_schema") => Some("json"),
+        _ => d.seen.request.output_type,
+    };
+}
+
+fn call(d: &mut Draft) {
+    d.call(u64::from(d.open.choice.index) << 32 | u64::from(d.open.part.index));
+}

@@ -1,0 +1,118 @@
+//! OpenAI Responses: one object when whole; as a stream, events that carry it at the start and again at the end.
+//!
+//! A call, a text and the usage are said up to three times; each is taken once. Spec: OpenAI's SDK types.
+
+use super::openai::{ERROR, SAMPLING, TOKENS, output_type};
+use super::{Accounting, Api, Endpoint};
+use crate::draft::{Draft, identity};
+use crate::json::{Rule, close, open, scalar, text};
+
+/// `POST .../responses`
+pub static RESPONSES: Api = Api {
+    name: "openai-responses",
+    operation: "chat",
+    request: &[("", SAMPLING), ("", INPUT)],
+    response: &[
+        ("", EVENT),
+        ("", ERROR),
+        ("", RESPONSE),
+        ("usage", TOKENS),
+        ("response", RESPONSE),
+        ("response.usage", TOKENS),
+        ("response", ERROR),
+    ],
+    document,
+    accounting: Accounting::Inclusive,
+    terminated: true,
+};
+
+/// Where it is served.
+pub const ENDPOINTS: &[Endpoint] = &[Endpoint::new("/responses", &RESPONSES)];
+
+const INPUT: &[Rule<Draft>] = &[
+    scalar("max_output_tokens", |d, v| d.seen.request.max_tokens = v.count()),
+    scalar("text.format.type", output_type),
+    scalar("conversation", |d, v| d.seen.request.conversation = v.text()),
+    scalar("conversation.id", |d, v| d.seen.request.conversation = v.text()),
+    text("input", super::openai::prompt),
+    open("input[]", |d, _| d.message()),
+    text("input[].content", |d, piece| d.prompt.push(piece)),
+    text("input[].content[].text", |d, piece| d.prompt.push(piece)),
+    text("input[].output", |d, piece| d.prompt.push(piece)),
+    text("input[].output[].text", |d, piece| d.prompt.push(piece)),
+];
+
+const EVENT: &[Rule<Draft>] = &[
+    scalar("type", |d, v| d.open.kind.set(v)),
+    scalar("output_index", |d, v| d.open.choice.index = v.count().map_or(0, |n| n as u32)),
+    text("delta", |d, piece| match piece {
+        [] => d.open.before = Some(d.answer.mark()),
+        _ => d.answer(piece),
+    }),
+    text("partial_image_b64", Draft::aside),
+    open("item", Draft::part_opened),
+    scalar("item.type", |d, v| d.open.part.kind.set(v)),
+    scalar("item.name", |d, v| d.open.part.name = v.text()),
+    scalar("item.call_id", |d, v| d.open.part.id = identity(v)),
+];
+
+/// The response object.
+const RESPONSE: &[Rule<Draft>] = &[
+    scalar("id", Draft::response_id),
+    scalar("model", Draft::response_model),
+    scalar("status", |d, v| d.open.choice.finish = v.text()),
+    scalar("conversation.id", |d, v| d.seen.request.conversation = v.text().or(d.seen.request.conversation.take())),
+    open("output[]", Draft::part_marked),
+    close("output[]", |d| {
+        if d.open.part.kind.as_str() != "message" || d.streamed_text {
+            d.part_dropped();
+        }
+        let place = u64::from(d.open.part.index);
+        call(d, place);
+    }),
+    scalar("output[].type", |d, v| d.open.part.kind.set(v)),
+    scalar("output[].name", |d, v| d.open.part.name = v.text()),
+    scalar("output[].call_id", |d, v| d.open.part.id = identity(v)),
+    text("output[].content[].text", Draft::answer),
+];
+
+fn call(d: &mut Draft, place: u64) {
+    if matches!(d.open.part.kind.as_str(), "function_call" | "custom_tool_call") {
+        d.call(place);
+    }
+}
+
+fn document(d: &mut Draft) {
+    let kind = d.open.kind;
+    let delta = d.open.before.take();
+    match (kind.as_str(), delta) {
+        ("response.output_text.delta", _) => d.streamed_text = true,
+        (_, Some(mark)) => d.answer.rewind(mark),
+        _ => {}
+    }
+    match kind.as_str() {
+        "response.output_item.added" | "response.output_item.done" => {
+            let place = u64::from(d.open.choice.index);
+            call(d, place);
+        }
+        "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" | "" => {
+            if let Some(status) = d.open.choice.finish.take() {
+                if matches!(&*status, "failed") {
+                    d.failed();
+                }
+                d.seen.response.finish_reasons = vec![Some(status)];
+            }
+            d.complete = true;
+        }
+        "error" => {
+            d.failed();
+            d.complete = true;
+        }
+        _ => {}
+    }
+    // The response as a whole is no first token: what it holds was generated before.
+    if !kind.as_str().ends_with(".delta") && !kind.as_str().ends_with(".partial_image") {
+        d.open.generated = None;
+    }
+}
+

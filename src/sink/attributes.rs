@@ -1,0 +1,225 @@
+//! The attributes of an exchange: one row each, in [`FIELDS`]. Names are OpenTelemetry's `gen_ai.*` where it has one.
+
+use core::fmt::Write;
+
+use crate::exchange::News;
+use crate::observation::{Observation, Text};
+
+/// When a field's value can first be known, and may change.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Phase {
+    /// When the request has been read.
+    Request,
+    /// With the first token of a stream, else at the end.
+    Answer,
+    /// When usage is said.
+    Usage,
+    /// At the end.
+    End,
+}
+
+impl Phase {
+    /// Whether the news concern this phase. The end concerns all: what changed since is said again.
+    pub fn is_due(self, news: News) -> bool {
+        news.end
+            || match self {
+                Phase::Request => news.request,
+                Phase::Answer => news.first_token,
+                Phase::Usage => news.usage,
+                Phase::End => false,
+            }
+    }
+}
+
+/// A field's value.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    /// A string.
+    Text(&'a str),
+    /// A whole number.
+    Integer(i64),
+    /// A count.
+    Count(u64),
+    /// A real number.
+    Float(f64),
+    /// Billionths, written as a decimal number: seconds from nanoseconds, dollars from nano-dollars.
+    Billionths(u64),
+    /// `true` or `false`
+    Bool(bool),
+    /// A JSON array of strings.
+    List(&'a [Text]),
+    /// A JSON array of those strings that are known.
+    Known(&'a [Option<Text>]),
+    /// Hexadecimal digits.
+    Hash([u8; 8]),
+    /// Words joined by commas.
+    Troubles(crate::observation::Troubles),
+}
+
+/// An attribute.
+pub struct Field {
+    /// Its name in filter state, behind `wasm.`.
+    pub name: &'static str,
+    /// What it says, with its unit.
+    pub doc: &'static str,
+    /// When it is written.
+    pub phase: Phase,
+    /// Its value, or None where there is nothing to say.
+    pub get: fn(&Observation) -> Option<Value<'_>>,
+}
+
+const fn field(
+    name: &'static str,
+    phase: Phase,
+    doc: &'static str,
+    get: fn(&Observation) -> Option<Value<'_>>,
+) -> Field {
+    Field { name, doc, phase, get }
+}
+
+/// Every attribute.
+pub const FIELDS: &[Field] = &[
+    field("gen_ai.operation.name", Phase::Request, "kind of call", |o| Some(Value::Text(o.operation))),
+    field("gen_ai.provider.name", Phase::Request, "whose API, by host and path", |o| Some(Value::Text(o.provider))),
+    field("gen_ai.request.model", Phase::Request, "model asked for", |o| text(&o.request.model)),
+    field("gen_ai.request.stream", Phase::Request, "a stream was asked for; only ever `true`", |o| {
+        o.request.stream.filter(|s| *s).map(Value::Bool)
+    }),
+    field("gen_ai.request.max_tokens", Phase::Request, "most tokens to generate", |o| {
+        o.request.max_tokens.map(Value::Count)
+    }),
+    field("gen_ai.request.temperature", Phase::Request, "sampling temperature", |o| {
+        o.request.temperature.map(Value::Float)
+    }),
+    field("gen_ai.request.top_p", Phase::Request, "nucleus sampling, 0 to 1", |o| o.request.top_p.map(Value::Float)),
+    field("gen_ai.request.top_k", Phase::Request, "candidates per token", |o| o.request.top_k.map(Value::Float)),
+    field("gen_ai.request.seed", Phase::Request, "seed for repeatable sampling", |o| o.request.seed.map(Value::Integer)),
+    field("gen_ai.request.frequency_penalty", Phase::Request, "-2 to 2", |o| {
+        o.request.frequency_penalty.map(Value::Float)
+    }),
+    field("gen_ai.request.presence_penalty", Phase::Request, "-2 to 2", |o| {
+        o.request.presence_penalty.map(Value::Float)
+    }),
+    field("gen_ai.request.stop_sequences", Phase::Request, "strings that end the answer, JSON array", |o| {
+        Some(Value::List(&o.request.stop_sequences)).filter(|_| !o.request.stop_sequences.is_empty())
+    }),
+    field("gen_ai.request.choice.count", Phase::Request, "answers asked for, where not 1", |o| {
+        o.request.choice_count.filter(|n| *n != 1).map(Value::Count)
+    }),
+    field("gen_ai.output.type", Phase::Request, "`text`, `json`, `image` or `speech`, where asked for", |o| {
+        o.request.output_type.map(Value::Text)
+    }),
+    field("gen_ai.conversation.id", Phase::Answer, "the conversation's own identifier", |o| text(&o.request.conversation)),
+    field("gaugeway.message_count", Phase::Request, "messages in the request", |o| o.request.messages.map(Value::Count)),
+    field("gaugeway.prompt.hash", Phase::Request, "SHA-256 of the last message's text, 16 hex digits", |o| {
+        o.request.hash.map(Value::Hash)
+    }),
+    field("gen_ai.response.model", Phase::Answer, "model that answered", |o| text(&o.response.model)),
+    field("gen_ai.response.id", Phase::Answer, "the completion's identifier", |o| text(&o.response.id)),
+    field("gen_ai.response.time_to_first_chunk", Phase::Answer, "seconds to a stream's first bytes", |o| {
+        o.timing.since_start(o.timing.first_chunk).map(Value::Billionths)
+    }),
+    field("gaugeway.time_to_first_token", Phase::Answer, "seconds to a stream's first generated token", |o| {
+        o.timing.since_start(o.timing.first_token).map(Value::Billionths)
+    }),
+    field("gen_ai.usage.input_tokens", Phase::Usage, "input tokens, cached ones included", |o| {
+        o.usage.input.map(Value::Count)
+    }),
+    field("gen_ai.usage.output_tokens", Phase::Usage, "output tokens, reasoning included", |o| {
+        o.usage.output.map(Value::Count)
+    }),
+    field("gen_ai.usage.cache_read.input_tokens", Phase::Usage, "input tokens read from a cache", |o| {
+        o.usage.cache_read.map(Value::Count)
+    }),
+    field("gen_ai.usage.cache_creation.input_tokens", Phase::Usage, "input tokens written to a cache", |o| {
+        o.usage.cache_creation.map(Value::Count)
+    }),
+    field("gen_ai.usage.reasoning.output_tokens", Phase::Usage, "output tokens spent on reasoning", |o| {
+        o.usage.reasoning.map(Value::Count)
+    }),
+    field("gen_ai.response.finish_reasons", Phase::End, "why each choice ended, the provider's words, JSON array", |o| {
+        let reasons = &o.response.finish_reasons;
+        Some(Value::Known(reasons)).filter(|_| reasons.iter().any(Option::is_some))
+    }),
+    field("gaugeway.tool_call.names", Phase::End, "client's tools the answer calls, JSON array", |o| {
+        Some(Value::List(&o.output.tools)).filter(|_| !o.output.tools.is_empty())
+    }),
+    field("gaugeway.response.hash", Phase::End, "SHA-256 of the answer's text, 16 hex digits", |o| {
+        o.output.hash.map(Value::Hash)
+    }),
+    field("gaugeway.response.characters", Phase::End, "Unicode code points of the answer's text", |o| {
+        o.output.characters.map(Value::Count)
+    }),
+    field("gaugeway.cost.usd", Phase::End, "cost in USD", |o| o.cost.nanousd.map(Value::Billionths)),
+    field("gaugeway.cost.status", Phase::End, "`priced`, `unpriced` (model not in the table) or `no_usage`", |o| {
+        o.cost.status.map(|s| Value::Text(s.as_str()))
+    }),
+    field("gaugeway.outcome", Phase::End, "how the exchange ended", |o| o.outcome.map(|x| Value::Text(x.as_str()))),
+    field("error.type", Phase::End, "the error by its most specific name", |o| text(&o.error)),
+    field("gaugeway.trouble", Phase::End, "what could not be read: `json`, `number`, `framing`, `encoding`", |o| {
+        Some(Value::Troubles(o.trouble)).filter(|_| o.trouble.iter().next().is_some())
+    }),
+];
+
+fn text(value: &Option<Text>) -> Option<Value<'_>> {
+    value.as_deref().map(Value::Text)
+}
+
+impl Value<'_> {
+    /// Appends the value as filter state carries it: plain text, numbers in JSON's form.
+    pub fn write(&self, out: &mut String) {
+        // Writing to a String cannot fail.
+        let _ = match self {
+            Value::Text(text) => out.write_str(text),
+            Value::Integer(number) => write!(out, "{number}"),
+            Value::Count(number) => write!(out, "{number}"),
+            Value::Float(number) => write!(out, "{number}"),
+            Value::Billionths(number) => {
+                let (whole, rest) = (number / 1_000_000_000, number % 1_000_000_000);
+                let start = out.len();
+                let written = write!(out, "{whole}.{rest:09}");
+                let kept = out.get(start..).map_or(0, |s| s.trim_end_matches('0').len());
+                out.truncate(start + kept);
+                if out.ends_with('.') {
+                    out.push('0');
+                }
+                written
+            }
+            Value::Bool(value) => write!(out, "{value}"),
+            Value::List(items) => {
+                array(out, items.iter().map(|item| &**item));
+                Ok(())
+            }
+            Value::Known(items) => {
+                array(out, items.iter().flatten().map(|item| &**item));
+                Ok(())
+            }
+            Value::Hash(bytes) => bytes.iter().try_for_each(|byte| write!(out, "{byte:02x}")),
+            Value::Troubles(troubles) => {
+                for (at, trouble) in troubles.iter().enumerate() {
+                    out.push_str(if at == 0 { "" } else { "," });
+                    out.push_str(trouble.as_str());
+                }
+                Ok(())
+            }
+        };
+    }
+}
+
+fn array<'a>(out: &mut String, items: impl Iterator<Item = &'a str>) {
+    out.push('[');
+    for (at, item) in items.enumerate() {
+        out.push_str(if at == 0 { "\"" } else { ",\"" });
+        for character in item.chars() {
+            match character {
+                '"' | '\\' => out.extend(['\\', character]),
+                '\0'..='\x1f' => {
+                    let _ = write!(out, "\\u{:04x}", u32::from(character));
+                }
+                _ => out.push(character),
+            }
+        }
+        out.push('"');
+    }
+    out.push(']');
+}

@@ -1,0 +1,268 @@
+//! The statistics of an exchange: one row a metric, in [`METRICS`]; names and labels as Envoy's tag regexes take them apart.
+//!
+//! Envoy never forgets a series, so their number is bounded here: past the limit models are called `other`.
+//! Bound: one number kept per series. Encoding: `NAME.key=.=value;.;key2=.=value2;.;`.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::config::Config;
+use crate::observation::{CostStatus, Observation, Outcome};
+
+/// What a metric is to the host.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Only grows; exact.
+    Counter,
+    /// A distribution of whole numbers.
+    Histogram,
+}
+
+/// One number of an exchange with the labels only its metric has.
+pub struct Sample<'a> {
+    /// Labels besides the common ones; the same keys in every sample of a metric.
+    pub labels: &'a [(&'static str, &'a str)],
+    /// What is added or recorded.
+    pub value: u64,
+}
+
+/// A metric.
+pub struct Metric {
+    /// Its name as Prometheus shows it.
+    pub name: &'static str,
+    /// Counter or histogram.
+    pub kind: Kind,
+    /// What it counts, with its unit.
+    pub doc: &'static str,
+    /// Passes on its samples for an exchange that is over.
+    pub collect: fn(&Observation, &mut dyn FnMut(Sample<'_>)),
+}
+
+type Out<'a> = &'a mut dyn FnMut(Sample<'_>);
+
+/// Every metric of an exchange. [`OVERFLOW`] is the plugin's own.
+pub const METRICS: &[Metric] = &[
+    counter("gaugeway_requests_total", "exchanges that are over", |o, out| {
+        let outcome = o.outcome.map_or("", Outcome::as_str);
+        let error = o.error.as_deref().unwrap_or_default();
+        out(Sample { labels: &[("outcome", outcome), ("error_type", error)], value: 1 });
+    }),
+    counter("gaugeway_input_tokens_total", "input tokens, cached ones included", |o, out| one(out, o.usage.input)),
+    counter("gaugeway_output_tokens_total", "output tokens, reasoning included", |o, out| one(out, o.usage.output)),
+    counter("gaugeway_cache_read_tokens_total", "input tokens read from a cache", |o, out| one(out, o.usage.cache_read)),
+    counter("gaugeway_cache_creation_tokens_total", "input tokens written to a cache", |o, out| {
+        one(out, o.usage.cache_creation)
+    }),
+    counter("gaugeway_reasoning_tokens_total", "output tokens spent on reasoning", |o, out| one(out, o.usage.reasoning)),
+    counter("gaugeway_cost_nanousd_total", "cost, in billionths of a US dollar", |o, out| one(out, o.cost.nanousd)),
+    counter("gaugeway_unpriced_requests_total", "exchanges with usage whose model has no price", |o, out| {
+        one(out, (o.cost.status == Some(CostStatus::Unpriced)).then_some(1));
+    }),
+    counter("gaugeway_usage_missing_total", "complete answers that said no usage", |o, out| {
+        one(out, (o.cost.status == Some(CostStatus::NoUsage)).then_some(1));
+    }),
+    counter("gaugeway_trouble_total", "exchanges of which something could not be read", |o, out| {
+        for trouble in o.trouble.iter() {
+            out(Sample { labels: &[("trouble", trouble.as_str())], value: 1 });
+        }
+    }),
+    histogram("gen_ai_client_token_usage", "tokens per exchange", |o, out| {
+        if o.outcome == Some(Outcome::Completed) {
+            for (kind, tokens) in [("input", o.usage.input), ("output", o.usage.output)] {
+                if let Some(value) = tokens {
+                    out(Sample { labels: &[("gen_ai_token_type", kind)], value });
+                }
+            }
+        }
+    }),
+    histogram("gen_ai_client_operation_duration_microseconds", "request's head to response's end", |o, out| {
+        if let Some(value) = micros(o, o.timing.end) {
+            out(Sample { labels: &[("error_type", o.error.as_deref().unwrap_or_default())], value });
+        }
+    }),
+    histogram("gen_ai_client_operation_time_to_first_chunk_microseconds", "request's head to a stream's first bytes", |o, out| {
+        one(out, micros(o, o.timing.first_chunk));
+    }),
+    histogram("gen_ai_server_time_to_first_token_microseconds", "request's head to a stream's first generated token", |o, out| {
+        if o.outcome == Some(Outcome::Completed) {
+            one(out, micros(o, o.timing.first_token));
+        }
+    }),
+    histogram("gen_ai_server_time_per_output_token_microseconds", "time after the first token, per further token", |o, out| {
+        let end = micros(o, o.timing.end).zip(micros(o, o.timing.first_token));
+        if o.outcome == Some(Outcome::Completed)
+            && let (Some((end, first)), Some(tokens @ 2..)) = (end, o.usage.output)
+        {
+            one(out, Some(end.saturating_sub(first) / (tokens - 1)));
+        }
+    }),
+];
+
+/// Counts the samples whose model was called `other` because the limit of series was reached.
+pub const OVERFLOW: &str = "gaugeway_series_overflow_total";
+
+const fn counter(name: &'static str, doc: &'static str, collect: fn(&Observation, Out<'_>)) -> Metric {
+    Metric { name, kind: Kind::Counter, doc, collect }
+}
+
+const fn histogram(name: &'static str, doc: &'static str, collect: fn(&Observation, Out<'_>)) -> Metric {
+    Metric { name, kind: Kind::Histogram, doc, collect }
+}
+
+fn one(out: Out<'_>, value: Option<u64>) {
+    if let Some(value) = value {
+        out(Sample { labels: &[], value });
+    }
+}
+
+fn micros(o: &Observation, reading: Option<u64>) -> Option<u64> {
+    o.timing.since_start(reading).map(|nanos| nanos / 1000)
+}
+
+/// The host's side of statistics.
+pub trait Registry {
+    /// Creates a series, or finds it, by its full name.
+    fn define(&mut self, kind: Kind, name: &str) -> Option<u32>;
+    /// Adds to a counter or records in a histogram.
+    fn emit(&mut self, kind: Kind, series: u32, value: u64);
+}
+
+/// The series known to the host.
+#[derive(Default)]
+pub struct Stats {
+    /// By the hash of metric and labels.
+    series: HashMap<u64, u32>,
+    overflow: Option<u32>,
+    name: String,
+}
+
+/// Labels every metric has.
+struct Common<'a> {
+    operation: &'a str,
+    provider: &'a str,
+    request_model: &'a str,
+    response_model: &'a str,
+    route: &'a str,
+}
+
+impl Stats {
+    /// Passes the numbers of an exchange that is over to the host.
+    pub fn record(&mut self, seen: &Observation, config: &Config, host: &mut impl Registry) {
+        let common = common(seen, config);
+        for (at, metric) in METRICS.iter().enumerate() {
+            (metric.collect)(seen, &mut |sample| {
+                if sample.value == 0 && metric.kind == Kind::Counter {
+                    return;
+                }
+                if let Some(series) = self.find(at, metric, &common, &sample, config.labels.max_series, host) {
+                    host.emit(metric.kind, series, sample.value);
+                }
+            });
+        }
+    }
+
+    fn find(
+        &mut self,
+        at: usize,
+        metric: &Metric,
+        common: &Common<'_>,
+        sample: &Sample<'_>,
+        limit: usize,
+        host: &mut impl Registry,
+    ) -> Option<u32> {
+        let key = key(at, common, sample);
+        if let Some(series) = self.series.get(&key) {
+            return Some(*series);
+        }
+        if self.series.len() < limit {
+            return self.define(key, metric, common, sample, host);
+        }
+        let other = Common { request_model: OTHER, response_model: OTHER, ..*common };
+        let labels: Vec<_> =
+            sample.labels.iter().map(|(name, value)| (*name, if *name == "error_type" { OTHER } else { *value })).collect();
+        let sample = Sample { labels: &labels, value: sample.value };
+        let overflow = self.overflow.or_else(|| host.define(Kind::Counter, OVERFLOW));
+        self.overflow = overflow;
+        if let Some(overflow) = overflow {
+            host.emit(Kind::Counter, overflow, 1);
+        }
+        let key = self::key(at, &other, &sample);
+        self.series.get(&key).copied().or_else(|| self.define(key, metric, &other, &sample, host))
+    }
+
+    fn define(
+        &mut self,
+        key: u64,
+        metric: &Metric,
+        common: &Common<'_>,
+        sample: &Sample<'_>,
+        host: &mut impl Registry,
+    ) -> Option<u32> {
+        self.name.clear();
+        self.name.push_str(metric.name);
+        self.name.push('.');
+        let labels = [
+            ("gen_ai_operation_name", common.operation),
+            ("gen_ai_provider_name", common.provider),
+            ("gen_ai_request_model", common.request_model),
+            ("gen_ai_response_model", common.response_model),
+            ("route", common.route),
+        ];
+        for (name, value) in labels.iter().chain(sample.labels) {
+            label(&mut self.name, name, value);
+        }
+        let series = host.define(metric.kind, &self.name)?;
+        self.series.insert(key, series);
+        Some(series)
+    }
+}
+
+/// What a model is called that nobody vouches for, or that came after the limit of series.
+const OTHER: &str = "other";
+
+/// The labels common to all metrics. A model's name is a label only if the price table, the configuration or the upstream
+/// knows it: a client can invent any number of names.
+fn common<'a>(seen: &'a Observation, config: &Config) -> Common<'a> {
+    let requested = seen.request.model.as_deref().unwrap_or_default();
+    let answered = seen.response.model.as_deref().unwrap_or_default();
+    let known = requested.is_empty()
+        || requested == answered
+        || config.labels.models.contains(requested)
+        || config.prices.find(requested).is_some();
+    Common {
+        operation: seen.operation,
+        provider: seen.provider,
+        request_model: if known { requested } else { OTHER },
+        response_model: answered,
+        route: &seen.route,
+    }
+}
+
+fn key(metric: usize, common: &Common<'_>, sample: &Sample<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    metric.hash(&mut hasher);
+    (common.operation, common.provider, common.request_model, common.response_model, common.route).hash(&mut hasher);
+    for (_, value) in sample.labels {
+        value.hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// Longest label value, in bytes.
+const LABEL: usize = 128;
+
+/// Appends a label, unless it is empty. What would end the value early, or break the line, becomes `_`.
+fn label(out: &mut String, name: &str, value: &str) {
+    let mut end = value.len().min(LABEL);
+    while !value.is_char_boundary(end) {
+        end -= 1;
+    }
+    let value = value.get(..end).unwrap_or_default().trim_matches(['.', ' ']);
+    if value.is_empty() {
+        return;
+    }
+    out.push_str(name);
+    out.push_str("=.=");
+    out.extend(value.chars().map(|c| if matches!(c, ';' | '=') || c.is_control() { '_' } else { c }));
+    out.push_str(";.;");
+}
