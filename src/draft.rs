@@ -4,8 +4,9 @@
 //! note what they saw; the end of the object or document decides. No order of keys changes the result.
 
 use crate::fingerprint::{Fingerprint, Mark};
+use crate::framing::Base64;
 use crate::json::Scalar;
-use crate::observation::{LIST, Observation, Text, Trouble};
+use crate::observation::{LIST, Observation, Text, Trouble, Usage};
 
 /// Largest count accepted: what a JSON number carries exactly.
 const COUNT_LIMIT: u64 = (1 << 53) - 1;
@@ -29,6 +30,8 @@ pub struct Draft {
     calls: Vec<(u64, u64)>,
     /// What the API decides at the end of a document.
     pub document: Option<fn(&mut Draft)>,
+    /// A document carried inside a string of another.
+    pub nested: Base64,
     /// The time of the bytes being read.
     pub now: u64,
     /// What ends a stream in good order was seen.
@@ -56,6 +59,44 @@ pub struct Counts {
     pub tool_input: Option<u64>,
     /// The provider's own total.
     pub total: Option<u64>,
+    /// Input and output once more, in other words (headers, a second object): used where the first are missing.
+    pub spare_input: Option<u64>,
+    /// See `spare_input`.
+    pub spare_output: Option<u64>,
+    /// Cached input stands beside the input, not in it (Anthropic, Bedrock).
+    pub cache_beside: bool,
+    /// Reasoning stands beside the output, not in it (Gemini).
+    pub thoughts_beside: bool,
+}
+
+impl Counts {
+    /// Normalises: input with what was cached, output with reasoning. A part larger than its whole (Azure-hosted Grok says
+    /// 161 cached of 7; Cohere bills 11 of 506, of which 448 were cached) is told as it came.
+    pub fn settle(&self) -> Usage {
+        let sum = |a: Option<u64>, b: Option<u64>| a.map(|a| a.saturating_add(b.unwrap_or(0)));
+        let mut usage = Usage {
+            input: self.input.or(self.spare_input),
+            output: self.output.or(self.spare_output),
+            cache_read: self.cache_read,
+            cache_creation: self.cache_write,
+            reasoning: self.reasoning,
+        };
+        if self.cache_beside {
+            usage.input = sum(sum(usage.input, usage.cache_read), usage.cache_creation);
+        }
+        usage.input = sum(usage.input, self.tool_input);
+        let without = sum(usage.input, usage.output);
+        if self.thoughts_beside {
+            // The total tells where the output already holds the thoughts.
+            if self.reasoning.is_some() && (without.is_none() || without != self.total) {
+                usage.output = sum(usage.output.or(Some(0)), self.reasoning);
+            }
+        } else if self.total.is_some() && self.total == sum(without, self.reasoning) {
+            // xAI's reasoning is beside the output, which only its total shows.
+            usage.output = sum(usage.output, self.reasoning);
+        }
+        usage
+    }
 }
 
 /// An error as the wire names it.
@@ -248,7 +289,22 @@ impl Draft {
     /// A message begins in the request; the one before was not the last.
     pub fn message(&mut self) {
         self.prompt.clear();
+        self.counted_message();
+    }
+
+    /// A message of the request that is not the last, wherever it stands.
+    pub fn counted_message(&mut self) {
         self.seen.request.messages = Some(self.seen.request.messages.unwrap_or(0).saturating_add(1));
+    }
+
+    /// Adds to the input, for answers that count each part of it.
+    pub fn add_input(&mut self, value: Scalar<'_>) {
+        let before = self.counts.input.take();
+        self.count(value, |c| &mut c.input);
+        self.counts.input = match (before, self.counts.input) {
+            (Some(a), Some(b)) => Some(a.saturating_add(b)),
+            (a, b) => a.or(b),
+        };
     }
 
     /// A choice, candidate or output item begins.
@@ -266,6 +322,14 @@ impl Draft {
         }
         if choice.finish.is_some() {
             self.finish(choice.index, choice.finish);
+            self.complete = true;
+        }
+    }
+
+    /// Why the only choice ended.
+    pub fn finished(&mut self, value: Scalar<'_>) {
+        if let Some(reason) = value.text() {
+            self.finish(0, Some(reason));
             self.complete = true;
         }
     }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::config::Config;
 use crate::draft::{Counts, Draft};
-use crate::framing::Body;
+use crate::framing::{Body, Rules};
 use crate::observation::{CostStatus, Observation, Outcome, Text, Trouble, Usage};
 use crate::provider::{self, Api, Programs};
 
@@ -121,9 +121,7 @@ impl Exchange {
         draft.seen.provider = target.provider;
         draft.seen.request.model = target.model.clone();
         draft.seen.timing.start = now;
-        if target.streams {
-            draft.seen.request.stream = Some(true);
-        }
+        draft.seen.request.stream = target.expects_stream.then_some(true);
         let request = body(&mut draft, head, false);
         Some(Exchange {
             observer: Rc::clone(observer),
@@ -148,7 +146,7 @@ impl Exchange {
     /// Bytes of the request's body.
     pub fn request_body(&mut self, bytes: &[u8]) {
         if let (Some(body), Some(programs)) = (&mut self.request, self.observer.programs.get(self.endpoint)) {
-            body.feed(&programs.request, &mut self.draft, bytes);
+            body.feed(Rules { document: &programs.request, envelope: None }, &mut self.draft, bytes);
         }
     }
 
@@ -157,7 +155,7 @@ impl Exchange {
         let Some(mut body) = self.request.take() else { return };
         self.draft.now = now;
         if let Some(programs) = self.observer.programs.get(self.endpoint) {
-            body.finish(&programs.request, &mut self.draft);
+            body.finish(Rules { document: &programs.request, envelope: None }, &mut self.draft);
         }
         if self.path_model.is_some() {
             self.draft.seen.request.model = self.path_model.take();
@@ -173,6 +171,7 @@ impl Exchange {
         let status = head.text(":status").parse().ok();
         self.draft.seen.response.status = status;
         self.draft.open = Default::default();
+        self.headers(head);
         let failed = status.is_some_and(|s| s >= 400);
         self.draft.error.present |= failed;
         self.response = body(&mut self.draft, head, self.path_streams && !failed);
@@ -186,7 +185,7 @@ impl Exchange {
         }
         self.draft.now = now;
         let had_token = self.draft.seen.timing.first_token.is_some();
-        body.feed(&programs.response, &mut self.draft, bytes);
+        body.feed(programs.response_rules(), &mut self.draft, bytes);
         self.has_body = true;
         let timing = &mut self.draft.seen.timing;
         if body.streams() {
@@ -195,9 +194,13 @@ impl Exchange {
         } else {
             timing.first_token = None;
         }
+        self.count();
+    }
+
+    fn count(&mut self) {
         if self.draft.counts != self.counted {
             self.counted = self.draft.counts;
-            self.draft.seen.usage = self.api.accounting.settle(&self.counted);
+            self.draft.seen.usage = self.counted.settle();
             self.news.usage = true;
         }
     }
@@ -210,13 +213,17 @@ impl Exchange {
         self.request_end(now);
         let (mut streams, mut cut) = (false, false);
         if let (Some(mut body), Some(programs)) = (self.response.take(), self.observer.programs.get(self.endpoint)) {
-            cut = !body.finish(&programs.response, &mut self.draft);
+            cut = !body.finish(programs.response_rules(), &mut self.draft);
             streams = body.streams();
         }
         self.draft.seen.timing.end = Some(now);
         self.draft.seen.output.hash = self.draft.answer.hash();
         self.draft.seen.output.characters = self.draft.answer.characters();
         self.draft.answer = Default::default();
+        if self.draft.seen.response.status.is_some_and(|s| s >= 400) {
+            // An error's identifier names no completion.
+            self.draft.seen.response.id = None;
+        }
         let unterminated = streams && self.api.terminated && !self.draft.complete;
         let truncated = self.has_body && (unterminated || cut && !(streams && self.draft.complete));
         let outcome = match end {
@@ -230,6 +237,7 @@ impl Exchange {
         };
         self.draft.seen.outcome = Some(outcome);
         self.draft.seen.error = error_type(&self.draft, outcome);
+        self.count();
         self.price(outcome);
         self.news.end = true;
     }
@@ -244,10 +252,23 @@ impl Exchange {
         core::mem::take(&mut self.news)
     }
 
+    /// What Bedrock says in headers: counts, for families whose body has none, and the error's name.
+    fn headers(&mut self, head: Head<'_>) {
+        let count = |name: &str| head.text(name).parse().ok();
+        let counts = &mut self.draft.counts;
+        counts.spare_input = count("x-amzn-bedrock-input-token-count");
+        counts.spare_output = count("x-amzn-bedrock-output-token-count");
+        counts.cache_read = count("x-amzn-bedrock-cache-read-input-token-count");
+        counts.cache_write = count("x-amzn-bedrock-cache-write-input-token-count");
+        counts.cache_beside = counts.cache_read.is_some() || counts.cache_write.is_some();
+        let error = head.text("x-amzn-errortype").split([':', '#']).next().unwrap_or_default();
+        self.draft.error.outer = Some(error).filter(|e| !e.is_empty()).map(Text::from);
+    }
+
     fn price(&mut self, outcome: Outcome) {
         let seen = &mut self.draft.seen;
         if seen.usage == Usage::default() {
-            let said_nothing = outcome == Outcome::Completed;
+            let said_nothing = outcome == Outcome::Completed && self.api.usage_expected;
             seen.cost.status = said_nothing.then_some(CostStatus::NoUsage);
             return;
         }

@@ -1,32 +1,50 @@
-//! How a body carries its documents: plain JSON, one document a line, one array of them, or server-sent events.
+//! How a body carries its documents: plain JSON, one document a line, one array of them, server-sent events, AWS frames.
 //!
 //! The content type decides, and where it does not, the body's first byte: errors to streaming requests come as plain JSON,
-//! and some servers send events under another name. Bound: one JSON scanner and a few bytes.
+//! and some servers send events under another name. Bound: one or two JSON scanners and a few bytes.
 
+mod base64;
+mod event_stream;
 mod sse;
+
+pub use base64::Base64;
 
 use crate::draft::Draft;
 use crate::json::{Documents, Ended, Program, Scanner};
 use crate::observation::Trouble;
-use sse::{Part, Sse};
+use event_stream::EventStream;
+use sse::Sse;
 
 /// What ends a stream of OpenAI's kind, in place of a document.
 const DONE: &[u8] = b"[DONE]";
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Payload decoded at a time, where documents come in envelopes.
+const SLICE: usize = 1024;
+
 enum Kind {
     Undecided,
     Json,
-    Events,
+    Events(Sse),
+    Frames(Box<EventStream>),
     /// Nothing that is read here.
     Opaque,
+}
+
+/// The rules a body is read by.
+#[derive(Clone, Copy)]
+pub struct Rules<'p> {
+    /// For its documents.
+    pub document: &'p Program<Draft>,
+    /// For what the documents of its frames come in.
+    pub envelope: Option<&'p Program<Draft>>,
 }
 
 /// A body being read.
 pub struct Body {
     kind: Kind,
     scanner: Scanner,
-    sse: Sse,
+    /// Reads what comes in envelopes.
+    inner: Option<Box<Scanner>>,
     /// Bytes of [`DONE`] that began this event's data.
     done: usize,
     /// The event's data goes to the scanner.
@@ -40,24 +58,29 @@ pub struct Body {
 impl Body {
     /// A body of this content type. `elements`: the request asked for a stream of a kind that may come as one array.
     pub fn new(content_type: &str, elements: bool) -> Self {
-        let kind = content_type.split(';').next().unwrap_or_default().trim();
-        let lines = ["application/x-ndjson", "application/stream+json", "application/jsonl", "application/ndjson"]
-            .iter()
-            .any(|name| kind.eq_ignore_ascii_case(name));
-        let events = kind.eq_ignore_ascii_case("text/event-stream");
+        let name = content_type.split(';').next().unwrap_or_default().trim();
+        let is = |names: &[&str]| names.iter().any(|n| name.eq_ignore_ascii_case(n));
+        let lines = is(&["application/x-ndjson", "application/stream+json", "application/jsonl", "application/ndjson"]);
+        let kind = if is(&["text/event-stream"]) {
+            Kind::Events(Sse::new())
+        } else if is(&["application/vnd.amazon.eventstream"]) {
+            Kind::Frames(Box::default())
+        } else {
+            Kind::Undecided
+        };
         Body {
-            kind: if events { Kind::Events } else { Kind::Undecided },
+            streams: lines || elements || !matches!(kind, Kind::Undecided),
+            kind,
             scanner: Scanner::new(match (elements, lines) {
                 (true, _) => Documents::Elements,
                 (_, true) => Documents::Lines,
                 _ => Documents::Plain,
             }),
-            sse: Sse::new(),
+            inner: None,
             done: 0,
             in_data: false,
             bare: false,
-            expects_json: kind.ends_with("json"),
-            streams: events || lines || elements,
+            expects_json: name.ends_with("json"),
         }
     }
 
@@ -67,22 +90,25 @@ impl Body {
     }
 
     /// Reads bytes, cut anywhere.
-    pub fn feed(&mut self, program: &Program<Draft>, draft: &mut Draft, bytes: &[u8]) {
+    pub fn feed(&mut self, rules: Rules<'_>, draft: &mut Draft, bytes: &[u8]) {
         let mut bytes = bytes;
-        if self.kind == Kind::Undecided {
+        if matches!(self.kind, Kind::Undecided) {
             bytes = bytes.trim_ascii_start();
             self.decide(bytes.first().copied(), draft);
         }
-        match self.kind {
-            Kind::Json => self.scanner.feed(program, draft, bytes),
-            Kind::Events => self.events(program, draft, bytes),
+        match &mut self.kind {
+            Kind::Json => self.scanner.feed(rules.document, draft, bytes),
+            Kind::Events(_) => self.events(rules.document, draft, bytes),
+            Kind::Frames(_) => self.frames(rules, draft, bytes),
             Kind::Undecided | Kind::Opaque => {}
         }
     }
 
     /// The body is over. Returns whether it ended between documents.
-    pub fn finish(&mut self, program: &Program<Draft>, draft: &mut Draft) -> bool {
-        self.scanner.finish(program, draft, Ended::Cut)
+    pub fn finish(&mut self, rules: Rules<'_>, draft: &mut Draft) -> bool {
+        let open_frame = matches!(&self.kind, Kind::Frames(frames) if frames.is_open());
+        let inner = self.inner.as_mut().is_none_or(|inner| inner.finish(rules.document, draft, Ended::Cut));
+        self.scanner.finish(rules.envelope.unwrap_or(rules.document), draft, Ended::Cut) && inner && !open_frame
     }
 
     fn decide(&mut self, first: Option<u8>, draft: &mut Draft) {
@@ -91,7 +117,7 @@ impl Body {
             Some(b'{' | b'[') => Kind::Json,
             Some(b'd' | b'e' | b'i' | b'r' | b':' | 0xef) => {
                 self.streams = true;
-                Kind::Events
+                Kind::Events(Sse::new())
             }
             Some(_) => {
                 if self.expects_json {
@@ -110,17 +136,18 @@ impl Body {
                 bytes = rest;
                 continue;
             }
-            let (part, rest) = self.sse.next(bytes);
+            let Kind::Events(sse) = &mut self.kind else { return };
+            let (part, rest) = sse.next(bytes);
             bytes = rest;
             match part {
-                Some(Part::Data(data)) => self.data(program, draft, data),
-                Some(Part::End) => {
+                Some(sse::Part::Data(data)) => self.data(program, draft, data),
+                Some(sse::Part::End) => {
                     self.scanner.finish(program, draft, Ended::Malformed);
                     self.in_data = false;
                     self.done = 0;
                 }
-                Some(Part::Bare) => self.bare = true,
-                Some(Part::Name(_)) | None => {}
+                Some(sse::Part::Bare) => self.bare = true,
+                Some(sse::Part::Name(_)) | None => {}
             }
         }
     }
@@ -140,4 +167,43 @@ impl Body {
         }
         self.scanner.feed(program, draft, data);
     }
+
+    fn frames(&mut self, rules: Rules<'_>, draft: &mut Draft, bytes: &[u8]) {
+        let Body { kind: Kind::Frames(frames), scanner, inner, .. } = self else { return };
+        frames.feed(bytes, |part| match part {
+            event_stream::Part::Exception(name) => {
+                draft.failed();
+                draft.error.outer = Some(name.into());
+            }
+            event_stream::Part::Payload(payload) => match rules.envelope {
+                None => scanner.feed(rules.document, draft, payload),
+                Some(envelope) => {
+                    let inner = inner.get_or_insert_with(|| Box::new(Scanner::new(Documents::Plain)));
+                    for slice in payload.chunks(SLICE) {
+                        scanner.feed(envelope, draft, slice);
+                        unwrapped(inner, rules.document, draft);
+                    }
+                }
+            },
+            event_stream::Part::End(sound) => {
+                scanner.finish(rules.envelope.unwrap_or(rules.document), draft, Ended::Malformed);
+                if let Some(inner) = inner {
+                    draft.nested.finish();
+                    unwrapped(inner, rules.document, draft);
+                    inner.finish(rules.document, draft, Ended::Malformed);
+                }
+                if !sound {
+                    draft.seen.trouble.add(Trouble::Framing);
+                }
+            }
+            event_stream::Part::Broken => draft.seen.trouble.add(Trouble::Framing),
+        });
+    }
+}
+
+/// Reads what has been taken out of the envelope so far.
+fn unwrapped(inner: &mut Scanner, program: &Program<Draft>, draft: &mut Draft) {
+    let bytes = draft.nested.take();
+    inner.feed(program, draft, &bytes);
+    draft.nested.reuse(bytes);
 }

@@ -2,26 +2,33 @@
 //!
 //! Spec: Anthropic's SDK types. A stream's counts are cumulative; some backends send 0 for the input in the last event.
 
-use super::openai::output_type;
-use super::{Accounting, Api, Endpoint};
+use super::openai::{CHAT, output_type};
+use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
 use crate::json::{Rule, Scalar, close, open, scalar, text};
 
 /// `POST .../v1/messages`
-pub static MESSAGES: Api = Api {
+pub const MESSAGES: Api = Api {
     name: "anthropic-messages",
     operation: "chat",
     request: &[("", REQUEST)],
     response: &[("", EVENT), ("", ANSWER), ("message", ANSWER)],
     document,
-    accounting: Accounting::CacheBeside,
     terminated: true,
+    ..Api::DEFAULT
 };
 
 /// Where it is served.
-pub const ENDPOINTS: &[Endpoint] = &[Endpoint::new("/v1/messages", &MESSAGES)];
+pub const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::new("/v1/messages", &MESSAGES),
+    Endpoint::new(":rawPredict", &MESSAGES).within("/publishers/anthropic/"),
+    Endpoint::new(":streamRawPredict", &MESSAGES).within("/publishers/anthropic/").streaming(),
+    Endpoint::new(":rawPredict", &CHAT).within("/publishers/mistralai/"),
+    Endpoint::new(":streamRawPredict", &CHAT).within("/publishers/mistralai/").streaming(),
+];
 
-const REQUEST: &[Rule<Draft>] = &[
+/// The request.
+pub const REQUEST: &[Rule<Draft>] = &[
     scalar("model", |d, v| d.seen.request.model = v.text()),
     scalar("stream", |d, v| d.seen.request.stream = Some(v.is_true())),
     scalar("max_tokens", |d, v| d.seen.request.max_tokens = v.count()),
@@ -51,12 +58,19 @@ pub const ANSWER: &[Rule<Draft>] = &[
     text("content[].text", Draft::answer),
     scalar("usage.input_tokens", |d, v| d.count_up(v, |c| &mut c.input)),
     scalar("usage.output_tokens", |d, v| d.count(v, |c| &mut c.output)),
-    scalar("usage.cache_read_input_tokens", |d, v| d.count_up(v, |c| &mut c.cache_read)),
-    scalar("usage.cache_creation_input_tokens", |d, v| d.count_up(v, |c| &mut c.cache_write)),
+    scalar("usage.cache_read_input_tokens", |d, v| {
+        d.counts.cache_beside = true;
+        d.count_up(v, |c| &mut c.cache_read);
+    }),
+    scalar("usage.cache_creation_input_tokens", |d, v| {
+        d.counts.cache_beside = true;
+        d.count_up(v, |c| &mut c.cache_write);
+    }),
     scalar("usage.output_tokens_details.thinking_tokens", |d, v| d.count(v, |c| &mut c.reasoning)),
 ];
 
-const EVENT: &[Rule<Draft>] = &[
+/// The events of a stream.
+pub const EVENT: &[Rule<Draft>] = &[
     scalar("type", |d, v| d.open.kind.set(v)),
     scalar("index", |d, v| d.open.choice.index = v.count().map_or(0, |n| n as u32)),
     open("content_block", Draft::part_opened),
@@ -84,7 +98,8 @@ fn call(d: &mut Draft, place: u32) {
     }
 }
 
-fn document(d: &mut Draft) {
+/// Decides what an event came to.
+pub fn document(d: &mut Draft) {
     match d.open.kind.as_str() {
         "content_block_start" => call(d, d.open.choice.index),
         "message_stop" | "error" | "message" => d.complete = true,

@@ -2,24 +2,47 @@
 //!
 //! The model and the verb are in the path. Spec: google-genai's types; proto3 JSON accepts snake_case in requests.
 
-use super::{Accounting, Api, Endpoint};
+use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
 use crate::json::{Rule, Scalar, close, open, scalar, text};
 
 /// `POST .../models/{model}:generateContent` and `:streamGenerateContent`
-pub static GENERATE: Api = Api {
+pub const GENERATE: Api = Api {
     name: "gemini-generate",
     operation: "generate_content",
     request: &[("", REQUEST), ("request", REQUEST), ("generationConfig", CONFIG), ("generation_config", CONFIG)],
     response: &[("", ANSWER), ("response", ANSWER), ("", ERROR)],
-    document: |_| {},
-    accounting: Accounting::ThoughtsBeside,
     terminated: true,
+    ..Api::DEFAULT
+};
+
+/// `POST .../models/{model}:embedContent` and `:batchEmbedContents`
+pub const EMBED: Api = Api {
+    name: "gemini-embed",
+    operation: "embeddings",
+    request: &[("", EMBED_REQUEST), ("requests[]", EMBED_REQUEST)],
+    response: &[("", ANSWER), ("", ERROR)],
+    ..Api::DEFAULT
+};
+
+/// `POST .../publishers/google/models/{model}:predict`, for embedding models
+pub const PREDICT: Api = Api {
+    name: "vertex-predict",
+    operation: "embeddings",
+    request: &[("", &[open("instances[]", |d, _| d.message()), text("instances[].content", |d, piece| d.prompt.push(piece))])],
+    response: &[("", ERROR), ("predictions[].embeddings.statistics", &[scalar("token_count", Draft::add_input)])],
+    ..Api::DEFAULT
 };
 
 /// Where they are served.
 pub const ENDPOINTS: &[Endpoint] =
-    &[Endpoint::new(":generateContent", &GENERATE), Endpoint::new(":streamGenerateContent", &GENERATE).streaming()];
+    &[
+    Endpoint::new(":generateContent", &GENERATE),
+    Endpoint::new(":streamGenerateContent", &GENERATE).streaming(),
+    Endpoint::new(":embedContent", &EMBED),
+    Endpoint::new(":batchEmbedContents", &EMBED),
+    Endpoint::new(":predict", &PREDICT).within("embedding"),
+];
 
 const REQUEST: &[Rule<Draft>] = &[
     open("contents[]", |d, _| d.message()),
@@ -27,6 +50,9 @@ const REQUEST: &[Rule<Draft>] = &[
     text("contents[].parts[].text", |d, piece| d.prompt.push(piece)),
     text("contents.parts[].text", |d, piece| d.prompt.push(piece)),
 ];
+
+const EMBED_REQUEST: &[Rule<Draft>] =
+    &[open("content", |d, _| d.message()), text("content.parts[].text", |d, piece| d.prompt.push(piece))];
 
 const CONFIG: &[Rule<Draft>] = &[
     scalar("temperature", |d, v| d.seen.request.temperature = v.float()),
@@ -57,7 +83,13 @@ const ANSWER: &[Rule<Draft>] = &[
     open("candidates[]", Draft::choice_opened),
     close("candidates[]", Draft::choice_closed),
     scalar("candidates[].index", |d, v| d.open.choice.index = v.count().map_or(d.open.choice.index, |n| n as u32)),
-    scalar("candidates[].finishReason", |d, v| d.open.choice.finish = v.text()),
+    scalar("candidates[].finishReason", |d, v| {
+        // An enumeration may be asked for as numbers.
+        d.open.choice.finish = match v {
+            Scalar::Number(number) => Some(number.into()),
+            word => word.text(),
+        };
+    }),
     open("candidates[].content.parts[]", Draft::part_marked),
     close("candidates[].content.parts[]", part),
     scalar("candidates[].content.parts[].thought", |d, v| d.open.part.thought = v.is_true()),
@@ -74,7 +106,10 @@ const ANSWER: &[Rule<Draft>] = &[
     scalar("usageMetadata.promptTokenCount", |d, v| d.count(v, |c| &mut c.input)),
     scalar("usageMetadata.cachedContentTokenCount", |d, v| d.count(v, |c| &mut c.cache_read)),
     scalar("usageMetadata.candidatesTokenCount", |d, v| d.count(v, |c| &mut c.output)),
-    scalar("usageMetadata.thoughtsTokenCount", |d, v| d.count(v, |c| &mut c.reasoning)),
+    scalar("usageMetadata.thoughtsTokenCount", |d, v| {
+        d.counts.thoughts_beside = true;
+        d.count(v, |c| &mut c.reasoning);
+    }),
     scalar("usageMetadata.toolUsePromptTokenCount", |d, v| d.count(v, |c| &mut c.tool_input)),
     scalar("usageMetadata.totalTokenCount", |d, v| d.count(v, |c| &mut c.total)),
 ];

@@ -4,14 +4,22 @@
 //! API is one row in [`compatible`].
 
 mod anthropic;
+mod bedrock;
+mod cohere;
 mod compatible;
 mod gemini;
+mod hosted;
+mod interactions;
+mod media;
+mod mistral;
+mod ollama;
 mod openai;
 mod responses;
 
-use crate::draft::{Counts, Draft};
+use crate::draft::Draft;
+use crate::framing::Rules;
 use crate::json::{Ended, Group, Program};
-use crate::observation::{Text, Trouble, Usage};
+use crate::observation::{Text, Trouble};
 
 /// An API: what its bodies say where.
 pub struct Api {
@@ -25,46 +33,103 @@ pub struct Api {
     pub response: &'static [Group<Draft>],
     /// Decides what the members of a whole document come to, once their order no longer matters.
     pub document: fn(&mut Draft),
-    /// Which counts are parts of which.
-    pub accounting: Accounting,
     /// A stream that ends without a sign of it was cut off.
     pub terminated: bool,
+    /// An answer without usage is a gap in the numbers, not in the nature of the API.
+    pub usage_expected: bool,
 }
 
-/// Which counts are parts of which.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Accounting {
-    /// Input holds what was cached and output holds reasoning, unless the total shows reasoning beside it (xAI).
-    Inclusive,
-    /// Cached input stands beside the input (Anthropic, Bedrock Converse).
-    CacheBeside,
-    /// Reasoning stands beside the output, and provider-run tools' input beside the input (Gemini).
-    ThoughtsBeside,
+impl Api {
+    /// What most APIs have in common.
+    const DEFAULT: Api = Api {
+        name: "",
+        operation: "",
+        request: &[],
+        response: &[],
+        document: |_| {},
+        terminated: false,
+        usage_expected: true,
+    };
 }
 
 /// Where an API is served.
+#[derive(Clone, Copy)]
 pub struct Endpoint {
     suffix: &'static str,
     api: &'static Api,
+    /// The path is the suffix, with nothing before it.
+    exact: bool,
+    /// The path must hold this too.
+    within: &'static str,
+    /// The host must end so.
+    host: &'static str,
+    /// The model stands between this and the suffix.
+    model_after: &'static str,
+    /// The path asks for a stream.
     streams: bool,
+    /// A request that says nothing asks for a stream.
+    streams_by_default: bool,
+    /// A stream's documents come in envelopes.
+    enveloped: bool,
 }
 
 impl Endpoint {
     const fn new(suffix: &'static str, api: &'static Api) -> Self {
-        Endpoint { suffix, api, streams: false }
+        let (exact, streams, streams_by_default, enveloped) = (false, false, false, false);
+        Endpoint { suffix, api, exact, within: "", host: "", model_after: "", streams, streams_by_default, enveloped }
+    }
+
+    const fn exact(path: &'static str, api: &'static Api) -> Self {
+        Endpoint { exact: true, ..Endpoint::new(path, api) }
+    }
+
+    const fn within(self, within: &'static str) -> Self {
+        Endpoint { within, ..self }
+    }
+
+    const fn host(self, host: &'static str) -> Self {
+        Endpoint { host, ..self }
+    }
+
+    const fn model_after(self, model_after: &'static str) -> Self {
+        Endpoint { model_after, within: model_after, ..self }
     }
 
     const fn streaming(self) -> Self {
         Endpoint { streams: true, ..self }
     }
+
+    const fn streaming_by_default(self) -> Self {
+        Endpoint { streams_by_default: true, ..self }
+    }
+
+    const fn enveloped(self) -> Self {
+        Endpoint { enveloped: true, ..self }
+    }
+
+    fn serves(&self, path: &str) -> bool {
+        path.ends_with(self.suffix) && path.contains(self.within) && (!self.exact || path.len() == self.suffix.len())
+    }
 }
 
 /// Every endpoint; where two match, the first counts.
-const ENDPOINTS: &[&[Endpoint]] = &[openai::ENDPOINTS, responses::ENDPOINTS, anthropic::ENDPOINTS, gemini::ENDPOINTS];
+const ENDPOINTS: &[&[Endpoint]] = &[
+    ollama::ENDPOINTS,
+    mistral::ENDPOINTS,
+    hosted::ENDPOINTS,
+    openai::ENDPOINTS,
+    responses::ENDPOINTS,
+    anthropic::ENDPOINTS,
+    gemini::ENDPOINTS,
+    interactions::ENDPOINTS,
+    bedrock::ENDPOINTS,
+    cohere::ENDPOINTS,
+    media::ENDPOINTS,
+];
 
 /// What the request line says.
 pub struct Target {
-    /// The API's place in [`Programs`].
+    /// The endpoint's place in [`compile`]'s list.
     pub endpoint: usize,
     /// The API.
     pub api: &'static Api,
@@ -74,6 +139,8 @@ pub struct Target {
     pub model: Option<Text>,
     /// The path asks for a stream.
     pub streams: bool,
+    /// The path asks for a stream, or this endpoint's requests do unless they say otherwise.
+    pub expects_stream: bool,
 }
 
 /// Whether `path` is one that [`detect`] knows: the one look that other traffic costs.
@@ -87,14 +154,25 @@ pub fn detect(method: &[u8], host: &str, path: &str) -> Option<Target> {
         return None;
     }
     let path = bare(path);
-    let (endpoint, found) = endpoint(path)?;
+    let (endpoint, found) = endpoint(path).filter(|(_, e)| host_ends(host, e.host))?;
+    let model = model_in_path(path, found);
+    // Vertex counts tokens under the verb that answers.
+    if model.as_deref() == Some("count-tokens") {
+        return None;
+    }
     Some(Target {
         endpoint,
         api: found.api,
         provider: compatible::provider(host, path, found.api),
-        model: model_in_path(path, found.suffix),
+        model,
         streams: found.streams,
+        expects_stream: found.streams || found.streams_by_default,
     })
+}
+
+/// Whether a host is `end` or below it.
+fn host_ends(host: &str, end: &str) -> bool {
+    host.split(':').next().is_some_and(|name| name.ends_with(end))
 }
 
 /// The path without query and final slash.
@@ -104,15 +182,16 @@ fn bare(path: &str) -> &str {
 }
 
 fn endpoint(path: &str) -> Option<(usize, &'static Endpoint)> {
-    ENDPOINTS.iter().copied().flatten().enumerate().find(|(_, e)| path.ends_with(e.suffix))
+    ENDPOINTS.iter().copied().flatten().enumerate().find(|(_, e)| e.serves(path))
 }
 
-/// The model in `/models/{model}:verb` or `/deployments/{model}/...`, percent-decoded.
-fn model_in_path(path: &str, suffix: &str) -> Option<Text> {
-    let head = path.strip_suffix(suffix)?;
+/// The model in `/models/{model}:verb`, `/deployments/{model}/...` or where the endpoint says, percent-decoded.
+fn model_in_path(path: &str, endpoint: &Endpoint) -> Option<Text> {
+    let head = path.strip_suffix(endpoint.suffix)?;
     let model = match head.split_once("/deployments/") {
+        _ if !endpoint.model_after.is_empty() => head.split_once(endpoint.model_after)?.1,
         Some((_, deployment)) => deployment.split('/').next()?,
-        None if suffix.starts_with(':') => head.rsplit('/').next()?,
+        None if endpoint.suffix.starts_with(':') => head.rsplit('/').next()?,
         None => return None,
     };
     Some(decode(model)).filter(|m| !m.is_empty() && m.len() <= crate::json::LIMIT)
@@ -137,13 +216,28 @@ pub struct Programs {
     pub request: Program<Draft>,
     /// For the response.
     pub response: Program<Draft>,
+    /// For what the documents of a stream come in.
+    pub envelope: Option<Program<Draft>>,
+}
+
+impl Programs {
+    /// The rules for the response's body.
+    pub fn response_rules(&self) -> Rules<'_> {
+        Rules { document: &self.response, envelope: self.envelope.as_ref() }
+    }
 }
 
 /// Compiles the rules of every endpoint, in the order [`Target::endpoint`] counts.
 pub fn compile() -> Vec<Programs> {
+    let malformed = |d: &mut Draft, ended| {
+        if ended == Ended::Malformed {
+            d.seen.trouble.add(Trouble::Json);
+        }
+    };
     let programs = |e: &Endpoint| Programs {
-        request: Program::new(e.api.request, begin, |d, ended| if ended == Ended::Malformed { d.seen.trouble.add(Trouble::Json) }),
+        request: Program::new(e.api.request, begin, malformed),
         response: Program::new(e.api.response, begin, end),
+        envelope: e.enveloped.then(|| Program::new(bedrock::ENVELOPE, |_| {}, malformed)),
     };
     ENDPOINTS.iter().copied().flatten().map(programs).collect()
 }
@@ -165,36 +259,5 @@ fn end(d: &mut Draft, ended: Ended) {
         }
         Ended::Malformed => d.seen.trouble.add(Trouble::Json),
         Ended::Cut => {}
-    }
-}
-
-impl Accounting {
-    /// Normalises counts: input with what was cached, output with reasoning. A part larger than its whole (Azure-hosted Grok
-    /// says 161 cached of 7) is told as it came.
-    pub fn settle(self, counts: &Counts) -> Usage {
-        let sum = |a: Option<u64>, b: Option<u64>| a.map(|a| a.saturating_add(b.unwrap_or(0)));
-        let mut usage = Usage {
-            input: counts.input,
-            output: counts.output,
-            cache_read: counts.cache_read,
-            cache_creation: counts.cache_write,
-            reasoning: counts.reasoning,
-        };
-        let parts = sum(sum(counts.input, counts.output), counts.reasoning);
-        match self {
-            Accounting::Inclusive if counts.total.is_some() && parts == counts.total => {
-                usage.output = sum(counts.output, counts.reasoning);
-            }
-            Accounting::Inclusive => {}
-            Accounting::CacheBeside => usage.input = sum(sum(counts.input, counts.cache_read), counts.cache_write),
-            Accounting::ThoughtsBeside => {
-                usage.input = sum(counts.input, counts.tool_input);
-                let without = sum(usage.input, counts.output);
-                if counts.reasoning.is_some() && (without.is_none() || without != counts.total) {
-                    usage.output = sum(counts.output.or(Some(0)), counts.reasoning);
-                }
-            }
-        }
-        usage
     }
 }

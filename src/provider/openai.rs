@@ -2,42 +2,38 @@
 //!
 //! Spec: OpenAI's OpenAPI document and SDK types; the compatible vendors' additions as recorded on the wire.
 
-use super::{Accounting, Api, Endpoint};
+use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
 use crate::json::{Rule, Scalar, close, open, scalar, text};
 use crate::observation::LIST;
 
 /// `POST .../chat/completions`
-pub static CHAT: Api = Api {
+pub const CHAT: Api = Api {
     name: "openai-chat",
     operation: "chat",
     request: &[("", SAMPLING), ("", MESSAGES)],
     response: &[("", CHAT_ANSWER), ("", ERROR), ("usage", TOKENS), ("x_groq.usage", TOKENS), ("choices[].usage", TOKENS)],
-    document: |_| {},
-    accounting: Accounting::Inclusive,
     terminated: true,
+    ..Api::DEFAULT
 };
 
 /// `POST .../completions`
-pub static COMPLETIONS: Api = Api {
+pub const COMPLETIONS: Api = Api {
     name: "openai-completions",
     operation: "text_completion",
     request: &[("", SAMPLING), ("", PROMPT)],
     response: &[("", CHAT_ANSWER), ("", ERROR), ("usage", TOKENS)],
-    document: |_| {},
-    accounting: Accounting::Inclusive,
     terminated: true,
+    ..Api::DEFAULT
 };
 
 /// `POST .../embeddings`
-pub static EMBEDDINGS: Api = Api {
+pub const EMBEDDINGS: Api = Api {
     name: "openai-embeddings",
     operation: "embeddings",
     request: &[("", SAMPLING), ("", INPUT)],
     response: &[("", &[scalar("id", Draft::response_id), scalar("model", Draft::response_model)]), ("", ERROR), ("usage", TOKENS)],
-    document: |_| {},
-    accounting: Accounting::Inclusive,
-    terminated: false,
+    ..Api::DEFAULT
 };
 
 /// Where they are served.
@@ -71,7 +67,8 @@ pub const SAMPLING: &[Rule<Draft>] = &[
     }),
 ];
 
-const MESSAGES: &[Rule<Draft>] = &[
+/// The conversation so far.
+pub const MESSAGES: &[Rule<Draft>] = &[
     open("messages[]", |d, _| d.message()),
     text("messages[].content", |d, piece| d.prompt.push(piece)),
     text("messages[].content[].text", |d, piece| d.prompt.push(piece)),
@@ -80,7 +77,8 @@ const MESSAGES: &[Rule<Draft>] = &[
 const PROMPT: &[Rule<Draft>] = &[text("prompt", prompt), text("prompt[]", prompt)];
 const INPUT: &[Rule<Draft>] = &[text("input", prompt), text("input[]", prompt)];
 
-const CHAT_ANSWER: &[Rule<Draft>] = &[
+/// The answer in choices, whole or in deltas.
+pub const CHAT_ANSWER: &[Rule<Draft>] = &[
     scalar("id", Draft::response_id),
     scalar("model", Draft::response_model),
     open("choices[]", Draft::choice_opened),

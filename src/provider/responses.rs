@@ -3,12 +3,12 @@
 //! A call, a text and the usage are said up to three times; each is taken once. Spec: OpenAI's SDK types.
 
 use super::openai::{ERROR, SAMPLING, TOKENS, output_type};
-use super::{Accounting, Api, Endpoint};
+use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
 use crate::json::{Rule, close, open, scalar, text};
 
 /// `POST .../responses`
-pub static RESPONSES: Api = Api {
+pub const RESPONSES: Api = Api {
     name: "openai-responses",
     operation: "chat",
     request: &[("", SAMPLING), ("", INPUT)],
@@ -22,12 +22,15 @@ pub static RESPONSES: Api = Api {
         ("response", ERROR),
     ],
     document,
-    accounting: Accounting::Inclusive,
     terminated: true,
+    ..Api::DEFAULT
 };
 
+/// `POST .../responses/compact`
+pub const COMPACT: Api = Api { name: "openai-responses-compact", operation: "compact_response", ..RESPONSES };
+
 /// Where it is served.
-pub const ENDPOINTS: &[Endpoint] = &[Endpoint::new("/responses", &RESPONSES)];
+pub const ENDPOINTS: &[Endpoint] = &[Endpoint::new("/responses", &RESPONSES), Endpoint::new("/responses/compact", &COMPACT)];
 
 const INPUT: &[Rule<Draft>] = &[
     scalar("max_output_tokens", |d, v| d.seen.request.max_tokens = v.count()),
@@ -58,7 +61,8 @@ const EVENT: &[Rule<Draft>] = &[
 
 /// The response object.
 const RESPONSE: &[Rule<Draft>] = &[
-    scalar("id", Draft::response_id),
+    // Some gateways name the response anew in each event; the last one is what it can be asked for by.
+    scalar("id", |d, v| d.seen.response.id = v.text().or(d.seen.response.id.take())),
     scalar("model", Draft::response_model),
     scalar("status", |d, v| d.open.choice.finish = v.text()),
     scalar("conversation.id", |d, v| d.seen.request.conversation = v.text().or(d.seen.request.conversation.take())),

@@ -25,9 +25,11 @@ pub struct Price {
 impl Price {
     /// The cost of `usage` in nano-dollars (1e-9 USD), rounded half up. Counts that are unknown cost nothing.
     pub fn cost(&self, usage: &Usage) -> u64 {
-        let read = usage.cache_read.unwrap_or(0);
-        let written = usage.cache_creation.unwrap_or(0);
-        let fresh = usage.input.unwrap_or(0).saturating_sub(read).saturating_sub(written);
+        // Some wires say a part larger than its whole; no token is paid twice.
+        let input = usage.input.unwrap_or(0);
+        let read = usage.cache_read.unwrap_or(0).min(input);
+        let written = usage.cache_creation.unwrap_or(0).min(input - read);
+        let fresh = input - read - written;
         let output = usage.output.unwrap_or(0);
         let parts = [(fresh, self.input), (read, self.cached_input), (written, self.cache_write), (output, self.output)];
         let femto: u128 = parts.iter().map(|(tokens, price)| u128::from(*tokens) * u128::from(*price)).sum();

@@ -1,0 +1,192 @@
+//! Amazon Bedrock: Converse, and InvokeModel with whatever API the model's family has.
+//!
+//! Streams are AWS event-stream frames; InvokeModel's hold the family's own JSON in base64. The model is in the path,
+//! percent-encoded; token counts may stand in headers. Spec: botocore's service model.
+
+use super::openai::{self, stop};
+use super::{Api, Endpoint, anthropic};
+use crate::draft::{Draft, identity};
+use crate::json::{Group, Rule, Scalar, close, open, scalar, text};
+
+/// `POST /model/{id}/converse` and `/converse-stream`
+pub const CONVERSE: Api = Api {
+    name: "bedrock-converse",
+    operation: "chat",
+    request: &[("", CONVERSATION), ("inferenceConfig", CONFIG), ("additionalModelRequestFields", CONFIG)],
+    response: &[("", ANSWER), ("", EVENT), ("usage", TOKENS)],
+    terminated: true,
+    ..Api::DEFAULT
+};
+
+/// `POST /model/{id}/invoke` and `/invoke-with-response-stream`
+pub const INVOKE: Api = Api {
+    name: "bedrock-invoke",
+    operation: "chat",
+    request: INVOKE_REQUEST,
+    response: INVOKE_RESPONSE,
+    document,
+    ..Api::DEFAULT
+};
+
+/// The same for embedding models.
+pub const EMBED: Api = Api {
+    name: "bedrock-embed",
+    operation: "embeddings",
+    response: &[("", &[scalar("inputTextTokenCount", |d, v| d.count(v, |c| &mut c.input))])],
+    ..INVOKE
+};
+
+/// Where they are served.
+pub const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::new("/converse", &CONVERSE).model_after("/model/"),
+    Endpoint::new("/converse-stream", &CONVERSE).model_after("/model/").streaming(),
+    Endpoint::new("/invoke", &EMBED).model_after("/model/").within("embed"),
+    Endpoint::new("/invoke", &INVOKE).model_after("/model/"),
+    Endpoint::new("/invoke-with-response-stream", &INVOKE).model_after("/model/").streaming().enveloped(),
+];
+
+/// What an InvokeModel stream wraps its documents in.
+pub const ENVELOPE: &[Group<Draft>] = &[("", &[text("bytes", |d, piece| d.nested.decode(piece))])];
+
+const CONVERSATION: &[Rule<Draft>] = &[
+    open("messages[]", |d, _| d.message()),
+    text("messages[].content[].text", |d, piece| d.prompt.push(piece)),
+    text("messages[].content[].toolResult.content[].text", |d, piece| d.prompt.push(piece)),
+];
+
+const CONFIG: &[Rule<Draft>] = &[
+    scalar("maxTokens", |d, v| d.seen.request.max_tokens = v.count()),
+    scalar("max_new_tokens", |d, v| d.seen.request.max_tokens = v.count()),
+    scalar("maxTokenCount", |d, v| d.seen.request.max_tokens = v.count()),
+    scalar("temperature", |d, v| d.seen.request.temperature = v.float()),
+    scalar("topP", |d, v| d.seen.request.top_p = v.float()),
+    scalar("top_p", |d, v| d.seen.request.top_p = v.float()),
+    scalar("topK", |d, v| d.seen.request.top_k = v.float()),
+    scalar("top_k", |d, v| d.seen.request.top_k = v.float()),
+    scalar("stopSequences[]", stop),
+];
+
+const ANSWER: &[Rule<Draft>] = &[
+    scalar("stopReason", Draft::finished),
+    open("output.message.content[]", Draft::part_opened),
+    close("output.message.content[]", |d| call(d, u64::from(d.open.part.index))),
+    scalar("output.message.content[].toolUse.type", |d, v| d.open.part.kind.set(v)),
+    text("output.message.content[].text", Draft::answer),
+    scalar("output.message.content[].toolUse.name", |d, v| d.open.part.name = v.text()),
+    scalar("output.message.content[].toolUse.toolUseId", |d, v| d.open.part.id = identity(v)),
+];
+
+/// The members of ConverseStream's events, which are the same below their names in Nova's own streams.
+const EVENT: &[Rule<Draft>] = &[
+    scalar("contentBlockIndex", |d, v| d.open.part.index = v.count().map_or(0, |n| n as u32)),
+    open("start.toolUse", |d, _| d.open.part.name = None),
+    close("start.toolUse", |d| call(d, d.open.part.id)),
+    scalar("start.toolUse.type", |d, v| d.open.part.kind.set(v)),
+    scalar("start.toolUse.name", |d, v| d.open.part.name = v.text()),
+    scalar("start.toolUse.toolUseId", |d, v| d.open.part.id = identity(v)),
+    text("delta.text", Draft::answer),
+    text("delta.toolUse.input", Draft::aside),
+    text("delta.reasoningContent.text", Draft::aside),
+];
+
+/// Converse's usage; Nova's own has other names for what was cached.
+const TOKENS: &[Rule<Draft>] = &[
+    scalar("inputTokens", |d, v| d.count(v, |c| &mut c.input)),
+    scalar("outputTokens", |d, v| d.count(v, |c| &mut c.output)),
+    scalar("cacheReadInputTokens", cache_read),
+    scalar("cacheReadInputTokenCount", cache_read),
+    scalar("cacheWriteInputTokens", cache_write),
+    scalar("cacheWriteInputTokenCount", cache_write),
+];
+
+/// Tools that Bedrock runs itself say so.
+fn call(d: &mut Draft, place: u64) {
+    if d.open.part.kind.as_str() != "server_tool_use" {
+        d.call(place);
+    }
+}
+
+fn cache_read(d: &mut Draft, value: Scalar<'_>) {
+    d.counts.cache_beside = true;
+    d.count(value, |c| &mut c.cache_read);
+}
+
+fn cache_write(d: &mut Draft, value: Scalar<'_>) {
+    d.counts.cache_beside = true;
+    d.count(value, |c| &mut c.cache_write);
+}
+
+/// All families' requests: no two give one path two meanings.
+const INVOKE_REQUEST: &[Group<Draft>] = &[
+    ("", openai::SAMPLING),
+    ("", anthropic::REQUEST),
+    ("", CONVERSATION),
+    ("inferenceConfig", CONFIG),
+    ("textGenerationConfig", CONFIG),
+    (
+        "",
+        &[
+            scalar("max_gen_len", |d, v| d.seen.request.max_tokens = v.count()),
+            scalar("p", |d, v| d.seen.request.top_p = v.float()),
+            scalar("k", |d, v| d.seen.request.top_k = v.float()),
+            text("prompt", openai::prompt),
+            text("inputText", openai::prompt),
+            text("message", openai::prompt),
+            text("texts[]", openai::prompt),
+        ],
+    ),
+];
+
+const INVOKE_RESPONSE: &[Group<Draft>] = &[
+    ("", openai::CHAT_ANSWER),
+    ("usage", openai::TOKENS),
+    ("", anthropic::EVENT),
+    ("", anthropic::ANSWER),
+    ("message", anthropic::ANSWER),
+    ("", ANSWER),
+    ("usage", TOKENS),
+    ("metadata.usage", TOKENS),
+    ("contentBlockStart", EVENT),
+    ("contentBlockDelta", EVENT),
+    ("messageStop", ANSWER),
+    ("", FAMILIES),
+    ("amazon-bedrock-invocationMetrics", METRICS),
+];
+
+/// Titan, Llama, Mistral's and Cohere's older models.
+const FAMILIES: &[Rule<Draft>] = &[
+    scalar("inputTextTokenCount", |d, v| d.count(v, |c| &mut c.input)),
+    scalar("results[].tokenCount", |d, v| d.count(v, |c| &mut c.output)),
+    scalar("results[].completionReason", Draft::finished),
+    text("results[].outputText", Draft::answer),
+    scalar("totalOutputTextTokenCount", |d, v| d.count(v, |c| &mut c.output)),
+    scalar("completionReason", Draft::finished),
+    text("outputText", Draft::answer),
+    scalar("prompt_token_count", |d, v| d.count(v, |c| &mut c.input)),
+    scalar("generation_token_count", |d, v| d.count(v, |c| &mut c.output)),
+    text("generation", Draft::answer),
+    scalar("outputs[].stop_reason", Draft::finished),
+    text("outputs[].text", Draft::answer),
+    scalar("generations[].finish_reason", Draft::finished),
+    open("generations[]", |d, _| d.open.part.kind.set(Scalar::Text(COHERE))),
+    text("generations[].text", Draft::answer),
+    scalar("finish_reason", Draft::finished),
+    text("text", Draft::answer),
+];
+
+/// Marks a document in the form of Cohere's older models.
+const COHERE: &str = "generations";
+
+fn document(d: &mut Draft) {
+    anthropic::document(d);
+    // Cohere's identifier is there the request's, not the completion's.
+    if d.open.part.kind.as_str() == COHERE {
+        d.seen.response.id = None;
+    }
+}
+
+/// A second copy of the usage, for families whose own body has none.
+const METRICS: &[Rule<Draft>] = &[
+    scalar("inputTokenCount", |d, v| d.count(v, |c| &mut c.spare_input)),
+    scalar("outputTokenCount", |d, v| d.count(v, |c| &mut c.spare_output)),
+];

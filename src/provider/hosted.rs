@@ -1,0 +1,151 @@
+//! Three hosts with formats of their own: Alibaba's DashScope, IBM's watsonx, Hugging Face's Text Generation Inference.
+//!
+//! Spec: the vendors' API references.
+
+use super::openai::{self, CHAT_ANSWER, ERROR, SAMPLING, TOKENS, stop};
+use super::{Api, Endpoint};
+use crate::draft::{Draft, identity};
+use crate::json::{Rule, Scalar, close, open, scalar, text};
+
+/// DashScope, `POST /api/v1/services/aigc/.../generation`
+pub const DASHSCOPE: Api = Api {
+    name: "dashscope",
+    operation: "chat",
+    request: &[("", SAMPLING), ("parameters", SAMPLING), ("", DASHSCOPE_INPUT)],
+    response: &[("", DASHSCOPE_OUTPUT), ("", ERROR), ("usage", TOKENS)],
+    ..Api::DEFAULT
+};
+
+/// DashScope, `POST /api/v1/services/embeddings/...`
+pub const DASHSCOPE_EMBEDDINGS: Api = Api { name: "dashscope-embeddings", operation: "embeddings", ..DASHSCOPE };
+
+/// watsonx, `POST /ml/v1/text/chat` and `/chat_stream`
+pub const WATSONX_CHAT: Api = Api {
+    name: "watsonx-chat",
+    operation: "chat",
+    request: &[("", SAMPLING), ("", &[scalar("model_id", |d, v| d.seen.request.model = v.text())]), ("", openai::MESSAGES)],
+    response: &[("", CHAT_ANSWER), ("", &[scalar("model_id", Draft::response_model)]), ("", ERROR), ("usage", TOKENS)],
+    terminated: true,
+    ..Api::DEFAULT
+};
+
+/// watsonx, `POST /ml/v1/text/generation` and `/generation_stream`
+pub const WATSONX_GENERATION: Api = Api {
+    name: "watsonx-generation",
+    operation: "text_completion",
+    request: &[("", WATSONX_INPUT), ("parameters", WATSONX_PARAMETERS)],
+    response: &[("", WATSONX_RESULT)],
+    ..Api::DEFAULT
+};
+
+/// Text Generation Inference, `POST /generate` and `/generate_stream`
+pub const TGI: Api = Api {
+    name: "tgi",
+    operation: "text_completion",
+    request: &[("", &[text("inputs", openai::prompt)]), ("parameters", WATSONX_PARAMETERS)],
+    response: &[("", TGI_ANSWER), ("[]", TGI_ANSWER)],
+    ..Api::DEFAULT
+};
+
+/// Where they are served.
+pub const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::new("/generation", &DASHSCOPE).within("/services/aigc/"),
+    Endpoint::new("/text-embedding", &DASHSCOPE_EMBEDDINGS).within("/services/embeddings/"),
+    Endpoint::new("/text/chat", &WATSONX_CHAT).within("/ml/v1/"),
+    Endpoint::new("/text/chat_stream", &WATSONX_CHAT).within("/ml/v1/").streaming_by_default(),
+    Endpoint::new("/text/generation", &WATSONX_GENERATION).within("/ml/v1/"),
+    Endpoint::new("/text/generation_stream", &WATSONX_GENERATION).within("/ml/v1/").streaming_by_default(),
+    Endpoint::new("/generate_stream", &TGI).streaming_by_default(),
+    Endpoint::exact("/generate", &TGI),
+];
+
+const DASHSCOPE_INPUT: &[Rule<Draft>] = &[
+    scalar("parameters.incremental_output", |d, v| d.streamed_text = v.is_true()),
+    open("input.messages[]", |d, _| d.message()),
+    text("input.messages[].content", |d, piece| d.prompt.push(piece)),
+    text("input.messages[].content[].text", |d, piece| d.prompt.push(piece)),
+    text("input.prompt", openai::prompt),
+    text("input.texts[]", openai::prompt),
+];
+
+const DASHSCOPE_OUTPUT: &[Rule<Draft>] = &[
+    scalar("request_id", Draft::response_id),
+    scalar("output.finish_reason", dashscope_finish),
+    text("output.text", dashscope_text),
+    scalar("output.choices[].finish_reason", dashscope_finish),
+    text("output.choices[].message.content", dashscope_text),
+    text("output.choices[].message.content[].text", dashscope_text),
+    text("output.choices[].message.reasoning_content", Draft::aside),
+    open("output.choices[].message.tool_calls[]", Draft::part_opened),
+    close("output.choices[].message.tool_calls[]", |d| d.call(u64::from(d.open.part.index))),
+    scalar("output.choices[].message.tool_calls[].index", |d, v| {
+        d.open.part.index = v.count().map_or(d.open.part.index, |n| n as u32);
+    }),
+    scalar("output.choices[].message.tool_calls[].id", |d, v| d.open.part.id = identity(v)),
+    scalar("output.choices[].message.tool_calls[].function.name", |d, v| d.open.part.name = v.text()),
+];
+
+/// While a stream goes on the reason is the word "null".
+fn dashscope_finish(d: &mut Draft, value: Scalar<'_>) {
+    if value != Scalar::Text("null") {
+        d.finished(value);
+    }
+}
+
+/// Unless asked for increments, each event repeats the text from its beginning.
+fn dashscope_text(d: &mut Draft, piece: &[u8]) {
+    if piece.is_empty() && !d.streamed_text {
+        d.answer.clear();
+    }
+    d.answer(piece);
+}
+
+const WATSONX_INPUT: &[Rule<Draft>] =
+    &[scalar("model_id", |d, v| d.seen.request.model = v.text()), text("input", openai::prompt)];
+
+const WATSONX_PARAMETERS: &[Rule<Draft>] = &[
+    scalar("max_new_tokens", |d, v| d.seen.request.max_tokens = v.count()),
+    scalar("temperature", |d, v| d.seen.request.temperature = v.float()),
+    scalar("top_p", |d, v| d.seen.request.top_p = v.float()),
+    scalar("top_k", |d, v| d.seen.request.top_k = v.float()),
+    scalar("seed", |d, v| d.seen.request.seed = v.integer()),
+    scalar("random_seed", |d, v| d.seen.request.seed = v.integer()),
+    scalar("stop_sequences[]", stop),
+    scalar("stop[]", stop),
+];
+
+const WATSONX_RESULT: &[Rule<Draft>] = &[
+    scalar("model_id", Draft::response_model),
+    scalar("results[].input_token_count", |d, v| d.count_up(v, |c| &mut c.input)),
+    scalar("results[].generated_token_count", |d, v| d.count(v, |c| &mut c.output)),
+    scalar("results[].stop_reason", |d, v| {
+        if v != Scalar::Text("not_finished") {
+            d.finished(v);
+        }
+    }),
+    text("results[].generated_text", Draft::answer),
+    open("errors[]", |d, _| d.failed()),
+    scalar("errors[].code", |d, v| d.error.code = v.text()),
+];
+
+const TGI_ANSWER: &[Rule<Draft>] = &[
+    text("generated_text", |d, piece| {
+        // A stream's last event repeats what its tokens said.
+        if d.documents == 0 {
+            d.answer(piece);
+        }
+    }),
+    open("token", Draft::part_marked),
+    close("token", |d| {
+        if d.open.part.thought {
+            d.part_dropped();
+        }
+    }),
+    scalar("token.special", |d, v| d.open.part.thought = v.is_true()),
+    text("token.text", Draft::answer),
+    scalar("details.finish_reason", Draft::finished),
+    scalar("details.generated_tokens", |d, v| d.count(v, |c| &mut c.output)),
+    scalar("details.input_length", |d, v| d.count(v, |c| &mut c.input)),
+    text("error", |d, _| d.failed()),
+    scalar("error_type", |d, v| d.error.outer = v.text()),
+];

@@ -1,0 +1,77 @@
+//! OpenAI's images, audio and moderations, and those who speak them.
+//!
+//! Usage comes last, after megabytes of base64; requests may be multipart forms. Spec: OpenAI's SDK types.
+
+use super::openai::{self, ERROR, SAMPLING, TOKENS};
+use super::{Api, Endpoint};
+use crate::draft::Draft;
+use crate::json::{Group, Rule, scalar, text};
+
+/// `POST .../images/generations`, `/edits`, `/variations`
+pub const IMAGES: Api = Api {
+    name: "openai-images",
+    operation: "image_generation",
+    request: REQUEST,
+    response: &[("", ERROR), ("", EVENT), ("usage", TOKENS)],
+    usage_expected: false,
+    ..Api::DEFAULT
+};
+
+/// `POST .../audio/transcriptions`
+pub const TRANSCRIPTIONS: Api = Api {
+    name: "openai-transcriptions",
+    operation: "transcription",
+    request: REQUEST,
+    response: &[("", ERROR), ("", EVENT), ("", &[text("text", spoken)]), ("usage", TOKENS)],
+    usage_expected: false,
+    document,
+    ..Api::DEFAULT
+};
+
+/// `POST .../audio/translations`
+pub const TRANSLATIONS: Api = Api { name: "openai-translations", operation: "translation", ..TRANSCRIPTIONS };
+
+/// `POST .../audio/speech`
+pub const SPEECH: Api = Api { name: "openai-speech", operation: "speech", ..IMAGES };
+
+/// `POST .../moderations`
+pub const MODERATIONS: Api = Api {
+    name: "openai-moderations",
+    operation: "moderation",
+    request: REQUEST,
+    response: &[("", ERROR), ("", &[scalar("id", Draft::response_id), scalar("model", Draft::response_model)])],
+    usage_expected: false,
+    ..Api::DEFAULT
+};
+
+/// Where they are served.
+pub const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::new("/images/generations", &IMAGES),
+    Endpoint::new("/images/edits", &IMAGES),
+    Endpoint::new("/images/variations", &IMAGES),
+    Endpoint::new("/audio/transcriptions", &TRANSCRIPTIONS),
+    Endpoint::new("/audio/translations", &TRANSLATIONS),
+    Endpoint::new("/audio/speech", &SPEECH),
+    Endpoint::new("/moderations", &MODERATIONS),
+];
+
+const REQUEST: &[Group<Draft>] =
+    &[("", SAMPLING), ("", &[text("prompt", openai::prompt), text("input", openai::prompt), text("input[]", openai::prompt)])];
+
+const EVENT: &[Rule<Draft>] = &[
+    scalar("type", |d, v| d.open.kind.set(v)),
+    text("delta", Draft::answer),
+    text("b64_json", Draft::aside),
+    text("audio", Draft::aside),
+];
+
+/// The text, once: a stream's last event repeats it.
+fn spoken(d: &mut Draft, piece: &[u8]) {
+    if d.documents == 0 {
+        d.answer(piece);
+    }
+}
+
+fn document(d: &mut Draft) {
+    d.complete |= d.open.kind.as_str().ends_with(".done");
+}

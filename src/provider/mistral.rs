@@ -1,0 +1,88 @@
+//! What Mistral serves beside chat completions: fill-in-the-middle, agents, conversations, OCR.
+//!
+//! Spec: mistralai's SDK types.
+
+use super::openai::{self, CHAT, ERROR, SAMPLING, TOKENS};
+use super::{Api, Endpoint};
+use crate::draft::{Draft, identity};
+use crate::json::{Rule, close, open, scalar, text};
+
+/// `POST /v1/fim/completions`
+pub const FIM: Api = Api {
+    name: "mistral-fim",
+    operation: "text_completion",
+    request: &[("", SAMPLING), ("", &[text("prompt", openai::prompt)])],
+    ..CHAT
+};
+
+/// `POST /v1/conversations` and further turns
+pub const CONVERSATIONS: Api = Api {
+    name: "mistral-conversations",
+    operation: "invoke_agent",
+    request: &[("", SAMPLING), ("completion_args", SAMPLING), ("", INPUTS)],
+    response: &[("", ANSWER), ("", ERROR), ("usage", TOKENS)],
+    document,
+    terminated: true,
+    ..Api::DEFAULT
+};
+
+/// `POST /v1/ocr`
+pub const OCR: Api = Api {
+    name: "mistral-ocr",
+    operation: "ocr",
+    request: &[("", SAMPLING)],
+    response: &[("", &[scalar("model", Draft::response_model)]), ("", ERROR)],
+    usage_expected: false,
+    ..Api::DEFAULT
+};
+
+/// Where they are served.
+pub const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::new("/fim/completions", &FIM),
+    Endpoint::new("/agents/completions", &CHAT),
+    Endpoint::new("/v1/conversations", &CONVERSATIONS).host("mistral.ai"),
+    Endpoint::new("/v1/ocr", &OCR),
+];
+
+const INPUTS: &[Rule<Draft>] = &[
+    text("inputs", openai::prompt),
+    open("inputs[]", |d, _| d.message()),
+    text("inputs[].content", |d, piece| d.prompt.push(piece)),
+    text("inputs[].content[].text", |d, piece| d.prompt.push(piece)),
+];
+
+const ANSWER: &[Rule<Draft>] = &[
+    scalar("type", |d, v| d.open.kind.set(v)),
+    scalar("model", Draft::response_model),
+    scalar("conversation_id", |d, v| d.seen.request.conversation = v.text()),
+    open("outputs[]", Draft::part_opened),
+    close("outputs[]", |d| {
+        if d.open.part.kind.as_str() == "function.call" {
+            d.call(u64::from(d.open.part.index));
+        }
+    }),
+    scalar("outputs[].type", |d, v| d.open.part.kind.set(v)),
+    scalar("outputs[].name", |d, v| d.open.part.name = v.text()),
+    scalar("outputs[].tool_call_id", |d, v| d.open.part.id = identity(v)),
+    scalar("outputs[].model", Draft::response_model),
+    text("outputs[].content", Draft::answer),
+    text("outputs[].content[].text", Draft::answer),
+    text("content", Draft::answer),
+    text("content.text", Draft::answer),
+    scalar("output_index", |d, v| d.open.part.index = v.count().map_or(0, |n| n as u32)),
+    scalar("name", |d, v| d.open.part.name = v.text()),
+    scalar("tool_call_id", |d, v| d.open.part.id = identity(v)),
+    text("arguments", Draft::aside),
+];
+
+fn document(d: &mut Draft) {
+    match d.open.kind.as_str() {
+        "function.call.delta" => d.call(u64::from(d.open.part.index)),
+        "conversation.response.done" => d.complete = true,
+        "conversation.response.error" => {
+            d.failed();
+            d.complete = true;
+        }
+        _ => {}
+    }
+}
