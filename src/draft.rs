@@ -34,6 +34,8 @@ pub struct Draft {
     pub nested: Base64,
     /// The time of the bytes being read.
     pub now: u64,
+    /// The response is a stream of documents.
+    pub streams: bool,
     /// What ends a stream in good order was seen.
     pub complete: bool,
     /// A document was read to its end.
@@ -276,6 +278,13 @@ impl Draft {
         if !piece.is_empty() {
             self.generated();
             self.answer.push(piece);
+        }
+    }
+
+    /// A piece of the answer's text in a place that only answers which are not streamed fill.
+    pub fn whole_answer(&mut self, piece: &[u8]) {
+        if !self.streams {
+            self.answer(piece);
         }
     }
 

@@ -105,6 +105,8 @@ pub struct Exchange {
     path_streams: bool,
     /// The model the path names counts more than the body's.
     path_model: Option<Text>,
+    /// The status says so.
+    failed: bool,
     has_body: bool,
     counted: Counts,
     news: News,
@@ -121,7 +123,8 @@ impl Exchange {
         draft.seen.provider = target.provider;
         draft.seen.request.model = target.model.clone();
         draft.seen.timing.start = now;
-        draft.seen.request.stream = target.expects_stream.then_some(true);
+        let sse = head.text("x-dashscope-sse").eq_ignore_ascii_case("enable");
+        draft.seen.request.stream = (target.expects_stream || sse).then_some(true);
         let request = body(&mut draft, head, false);
         Some(Exchange {
             observer: Rc::clone(observer),
@@ -132,6 +135,7 @@ impl Exchange {
             response: None,
             path_streams: target.streams,
             path_model: target.model,
+            failed: false,
             has_body: false,
             counted: Counts::default(),
             news: News::default(),
@@ -174,7 +178,8 @@ impl Exchange {
         self.headers(head);
         let failed = status.is_some_and(|s| s >= 400);
         self.draft.error.present |= failed;
-        self.response = body(&mut self.draft, head, self.path_streams && !failed);
+        self.response = body(&mut self.draft, head, self.path_streams);
+        self.failed = failed;
     }
 
     /// Bytes of the response's body.
@@ -185,13 +190,16 @@ impl Exchange {
         }
         self.draft.now = now;
         let had_token = self.draft.seen.timing.first_token.is_some();
+        self.draft.streams = body.streams() && !self.failed;
         body.feed(programs.response_rules(), &mut self.draft, bytes);
+        self.draft.streams = body.streams() && !self.failed;
         self.has_body = true;
         let timing = &mut self.draft.seen.timing;
-        if body.streams() {
+        if self.draft.streams {
             timing.first_chunk.get_or_insert(now);
             self.news.first_token |= !had_token && timing.first_token.is_some();
-        } else {
+        }
+        if !self.draft.streams || body.is_late() {
             timing.first_token = None;
         }
         self.count();
@@ -211,10 +219,9 @@ impl Exchange {
             return;
         }
         self.request_end(now);
-        let (mut streams, mut cut) = (false, false);
+        let mut cut = false;
         if let (Some(mut body), Some(programs)) = (self.response.take(), self.observer.programs.get(self.endpoint)) {
             cut = !body.finish(programs.response_rules(), &mut self.draft);
-            streams = body.streams();
         }
         self.draft.seen.timing.end = Some(now);
         self.draft.seen.output.hash = self.draft.answer.hash();
@@ -224,8 +231,10 @@ impl Exchange {
             // An error's identifier names no completion.
             self.draft.seen.response.id = None;
         }
+        let streams = self.draft.streams;
         let unterminated = streams && self.api.terminated && !self.draft.complete;
-        let truncated = self.has_body && (unterminated || cut && !(streams && self.draft.complete));
+        let empty = !self.has_body && self.api.usage_expected && self.draft.seen.response.status == Some(200);
+        let truncated = empty || unterminated || cut && !(streams && self.draft.complete);
         let outcome = match end {
             End::Whole if self.draft.error.present => Outcome::Error,
             End::Whole if truncated => Outcome::Truncated,
@@ -281,12 +290,11 @@ impl Exchange {
 
 /// A reader for a body, or None where its encoding cannot be read.
 fn body(draft: &mut Draft, head: Head<'_>, elements: bool) -> Option<Body> {
-    let encoding = head.text("content-encoding").trim();
-    if encoding.is_empty() || encoding.eq_ignore_ascii_case("identity") {
-        return Some(Body::new(head.text("content-type"), elements));
+    let body = Body::new(head.text("content-type"), head.text("content-encoding"), elements);
+    if body.is_none() {
+        draft.seen.trouble.add(Trouble::Encoding);
     }
-    draft.seen.trouble.add(Trouble::Encoding);
-    None
+    body
 }
 
 /// The error's name: the provider's own word if it gave one, else the HTTP status, else how the exchange ended.

@@ -4,15 +4,21 @@
 //! and some servers send events under another name. Bound: one or two JSON scanners and a few bytes.
 
 mod base64;
+#[cfg(feature = "encodings")]
+mod encoding;
 mod event_stream;
+mod multipart;
 mod sse;
 
 pub use base64::Base64;
+#[cfg(feature = "encodings")]
+use encoding::Decoder;
 
 use crate::draft::Draft;
-use crate::json::{Documents, Ended, Program, Scanner};
+use crate::json::{Documents, Ended, Program, Scalar, Scanner};
 use crate::observation::Trouble;
 use event_stream::EventStream;
+use multipart::Multipart;
 use sse::Sse;
 
 /// What ends a stream of OpenAI's kind, in place of a document.
@@ -26,6 +32,7 @@ enum Kind {
     Json,
     Events(Sse),
     Frames(Box<EventStream>),
+    Form(Box<Multipart>),
     /// Nothing that is read here.
     Opaque,
 }
@@ -53,11 +60,37 @@ pub struct Body {
     bare: bool,
     expects_json: bool,
     streams: bool,
+    decoder: Option<Decoder>,
+}
+
+/// Stands where the build reads no encodings.
+#[cfg(not(feature = "encodings"))]
+struct Decoder;
+
+#[cfg(not(feature = "encodings"))]
+impl Decoder {
+    fn new(_: &str) -> Option<Self> {
+        None
+    }
+
+    fn is_late(&self) -> bool {
+        false
+    }
+
+    fn feed(&mut self, _: &[u8], _: impl FnMut(&[u8])) -> Result<(), ()> {
+        Ok(())
+    }
 }
 
 impl Body {
-    /// A body of this content type. `elements`: the request asked for a stream of a kind that may come as one array.
-    pub fn new(content_type: &str, elements: bool) -> Self {
+    /// A body of this content type and encoding; None where the encoding cannot be read. `elements`: the request asked for
+    /// a stream of a kind that may come as one array.
+    pub fn new(content_type: &str, encoding: &str, elements: bool) -> Option<Self> {
+        let encoding = encoding.trim();
+        let decoder = Decoder::new(encoding);
+        if decoder.is_none() && !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
+            return None;
+        }
         let name = content_type.split(';').next().unwrap_or_default().trim();
         let is = |names: &[&str]| names.iter().any(|n| name.eq_ignore_ascii_case(n));
         let lines = is(&["application/x-ndjson", "application/stream+json", "application/jsonl", "application/ndjson"]);
@@ -65,11 +98,13 @@ impl Body {
             Kind::Events(Sse::new())
         } else if is(&["application/vnd.amazon.eventstream"]) {
             Kind::Frames(Box::default())
+        } else if let Some(form) = Multipart::new(content_type) {
+            Kind::Form(Box::new(form))
         } else {
             Kind::Undecided
         };
-        Body {
-            streams: lines || elements || !matches!(kind, Kind::Undecided),
+        Some(Body {
+            streams: lines || elements || matches!(kind, Kind::Events(_) | Kind::Frames(_)),
             kind,
             scanner: Scanner::new(match (elements, lines) {
                 (true, _) => Documents::Elements,
@@ -81,7 +116,13 @@ impl Body {
             in_data: false,
             bare: false,
             expects_json: name.ends_with("json"),
-        }
+            decoder,
+        })
+    }
+
+    /// Whether what is read comes later than it was sent: no time can be told of it.
+    pub fn is_late(&self) -> bool {
+        self.decoder.as_ref().is_some_and(Decoder::is_late)
     }
 
     /// Whether the body is a stream of documents, each told as it comes.
@@ -91,6 +132,15 @@ impl Body {
 
     /// Reads bytes, cut anywhere.
     pub fn feed(&mut self, rules: Rules<'_>, draft: &mut Draft, bytes: &[u8]) {
+        let Some(mut decoder) = self.decoder.take() else { return self.read(rules, draft, bytes) };
+        if decoder.feed(bytes, |piece| self.read(rules, draft, piece)).is_err() {
+            draft.seen.trouble.add(Trouble::Encoding);
+            self.kind = Kind::Opaque;
+        }
+        self.decoder = Some(decoder);
+    }
+
+    fn read(&mut self, rules: Rules<'_>, draft: &mut Draft, bytes: &[u8]) {
         let mut bytes = bytes;
         if matches!(self.kind, Kind::Undecided) {
             bytes = bytes.trim_ascii_start();
@@ -100,12 +150,16 @@ impl Body {
             Kind::Json => self.scanner.feed(rules.document, draft, bytes),
             Kind::Events(_) => self.events(rules.document, draft, bytes),
             Kind::Frames(_) => self.frames(rules, draft, bytes),
+            Kind::Form(form) => form.feed(bytes, |name, value| field(draft, name, value)),
             Kind::Undecided | Kind::Opaque => {}
         }
     }
 
     /// The body is over. Returns whether it ended between documents.
     pub fn finish(&mut self, rules: Rules<'_>, draft: &mut Draft) -> bool {
+        if let Kind::Form(form) = &mut self.kind {
+            form.finish(|name, value| field(draft, name, value));
+        }
         let open_frame = matches!(&self.kind, Kind::Frames(frames) if frames.is_open());
         let inner = self.inner.as_mut().is_none_or(|inner| inner.finish(rules.document, draft, Ended::Cut));
         self.scanner.finish(rules.envelope.unwrap_or(rules.document), draft, Ended::Cut) && inner && !open_frame
@@ -158,7 +212,10 @@ impl Body {
             let same = wanted.iter().zip(data).take_while(|(a, b)| a == b).count();
             if same == data.len() || same == wanted.len() {
                 self.done += same;
-                draft.complete |= self.done == DONE.len();
+                if self.done == DONE.len() {
+                    draft.complete = true;
+                    self.kind = Kind::Opaque;
+                }
                 return;
             }
             self.in_data = true;
@@ -198,6 +255,15 @@ impl Body {
             }
             event_stream::Part::Broken => draft.seen.trouble.add(Trouble::Framing),
         });
+    }
+}
+
+/// A field of a form that means what the member of that name means in JSON.
+fn field(draft: &mut Draft, name: &str, value: &str) {
+    match name {
+        "model" => draft.seen.request.model = Scalar::Text(value).text(),
+        "stream" => draft.seen.request.stream = Some(value.eq_ignore_ascii_case("true")),
+        _ => {}
     }
 }
 

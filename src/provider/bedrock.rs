@@ -172,6 +172,7 @@ const FAMILIES: &[Rule<Draft>] = &[
     text("generations[].text", Draft::answer),
     scalar("finish_reason", Draft::finished),
     text("text", Draft::answer),
+    text("choices[].text", Draft::answer),
 ];
 
 /// Marks a document in the form of Cohere's older models.

@@ -66,6 +66,8 @@ pub fn provider(host: &str, path: &str, api: &Api) -> &'static str {
             && (name.len() == end.len() || matches!(name.as_bytes().get(name.len() - end.len() - 1), Some(b'.' | b'-')))
     });
     match known {
+        // Vertex and Bedrock serve Anthropic's own format: the name tells which attributes to expect.
+        _ if path.contains("/publishers/anthropic/") => "anthropic",
         Some((_, provider)) if *provider == AZURE => azure(path),
         Some((_, provider)) => provider,
         None if host.ends_with(":11434") => "ollama",
@@ -73,7 +75,15 @@ pub fn provider(host: &str, path: &str, api: &Api) -> &'static str {
         None if path.contains("/publishers/google/") => "gcp.vertex_ai",
         None => match api.name.split('-').next() {
             Some("anthropic") => "anthropic",
+            Some("bedrock") => "aws.bedrock",
+            Some("cohere") => "cohere",
+            Some("dashscope") => "alibaba_cloud",
             Some("gemini") => "gcp.gemini",
+            Some("mistral") => "mistral_ai",
+            Some("ollama") => "ollama",
+            Some("tgi") => "hugging_face",
+            Some("vertex") => "gcp.vertex_ai",
+            Some("watsonx") => "ibm.watsonx.ai",
             _ => "openai",
         },
     }

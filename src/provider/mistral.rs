@@ -15,6 +15,13 @@ pub const FIM: Api = Api {
     ..CHAT
 };
 
+/// `POST /v1/agents/completions`
+pub const AGENTS: Api = Api {
+    name: "mistral-agents",
+    request: &[("", SAMPLING), ("", openai::MESSAGES), ("", &[scalar("agent_id", |d, v| d.seen.request.model = v.text())])],
+    ..CHAT
+};
+
 /// `POST /v1/conversations` and further turns
 pub const CONVERSATIONS: Api = Api {
     name: "mistral-conversations",
@@ -39,7 +46,7 @@ pub const OCR: Api = Api {
 /// Where they are served.
 pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/fim/completions", &FIM),
-    Endpoint::new("/agents/completions", &CHAT),
+    Endpoint::new("/agents/completions", &AGENTS),
     Endpoint::new("/v1/conversations", &CONVERSATIONS).host("mistral.ai"),
     Endpoint::new("/v1/ocr", &OCR),
 ];

@@ -22,7 +22,7 @@ pub const COMPLETIONS: Api = Api {
     name: "openai-completions",
     operation: "text_completion",
     request: &[("", SAMPLING), ("", PROMPT)],
-    response: &[("", CHAT_ANSWER), ("", ERROR), ("usage", TOKENS)],
+    response: &[("", CHAT_ANSWER), ("", &[text("choices[].text", Draft::answer)]), ("", ERROR), ("usage", TOKENS)],
     terminated: true,
     ..Api::DEFAULT
 };
@@ -85,9 +85,9 @@ pub const CHAT_ANSWER: &[Rule<Draft>] = &[
     close("choices[]", Draft::choice_closed),
     scalar("choices[].index", |d, v| d.open.choice.index = v.count().map_or(d.open.choice.index, |n| n as u32)),
     scalar("choices[].finish_reason", |d, v| d.open.choice.finish = v.text()),
-    text("choices[].text", Draft::answer),
-    text("choices[].message.content", Draft::answer),
-    text("choices[].message.content[].text", Draft::answer),
+    // Perplexity repeats the message so far beside each delta.
+    text("choices[].message.content", Draft::whole_answer),
+    text("choices[].message.content[].text", Draft::whole_answer),
     open("choices[].message.tool_calls[]", Draft::part_opened),
     close("choices[].message.tool_calls[]", call),
     scalar("choices[].message.tool_calls[].id", |d, v| d.open.part.id = identity(v)),

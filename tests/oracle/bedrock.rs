@@ -1,0 +1,151 @@
+//! Bedrock: Converse, and Invoke with each family's own bodies.
+
+use super::anthropic::{self, Spent};
+use super::framing::{Body, header};
+use super::reading::{Reading, each, either, sum, word};
+use super::{Exchange, openai};
+use serde_json::Value;
+
+pub fn read_converse(body: &Body, reading: &mut Reading) {
+    reading.needs_terminator = true;
+    for event in &body.events {
+        let data = &event.data;
+        match event.name.as_str() {
+            "contentBlockStart" => tool(&data["start"]["toolUse"], reading),
+            "contentBlockDelta" => reading.say(&data["delta"]["text"]),
+            "messageStop" => {
+                reading.finished = true;
+                reading.finish(0, &data["stopReason"]);
+            }
+            "metadata" => {
+                reading.finished = true;
+                usage(&data["usage"], reading);
+            }
+            _ => answer(data, reading),
+        }
+    }
+}
+
+pub fn read_invoke(exchange: &Exchange, body: &Body, reading: &mut Reading) {
+    let first = body.events.first().map(|event| &event.data).unwrap_or(&Value::Null);
+    if first["choices"].is_array() {
+        openai::read(body, openai::CHAT, reading);
+    } else if matches!(first["type"].as_str(), Some("message" | "message_start")) {
+        anthropic::read(body, reading);
+    } else {
+        each_family(body, reading);
+    }
+    reading.needs_terminator = false;
+    if reading.usage.input.is_none() && reading.usage.output.is_none() {
+        from_metrics(body, reading);
+    }
+    if reading.usage.input.is_none() && reading.usage.output.is_none() {
+        from_headers(exchange, reading);
+    }
+}
+
+/// The families' fields have no name in common but mean nothing else where they meet.
+fn each_family(body: &Body, reading: &mut Reading) {
+    let (mut input, mut output) = (None, None);
+    let mut spent = Spent::default();
+    for event in &body.events {
+        let data = &event.data;
+        anthropic::take(event, &mut spent, reading);
+        // Nova: Converse's shapes, streamed one key an event.
+        if data["output"]["message"].is_object() {
+            answer(data, reading);
+        }
+        tool(&data["contentBlockStart"]["start"]["toolUse"], reading);
+        reading.say(&data["contentBlockDelta"]["delta"]["text"]);
+        reading.finish(0, &data["messageStop"]["stopReason"]);
+        if data["metadata"]["usage"].is_object() {
+            usage(&data["metadata"]["usage"], reading);
+        }
+        // Claude before Messages, Llama, Cohere.
+        reading.say(&data["completion"]);
+        reading.say(&data["generation"]);
+        reading.say(&data["text"]);
+        reading.finish(0, either(&data["stop_reason"], &data["finish_reason"]));
+        reading.overlay(&mut input, &data["prompt_token_count"]);
+        reading.overlay(&mut output, &data["generation_token_count"]);
+        for (position, part) in each(&data["generations"]).chain(each(&data["outputs"])).enumerate() {
+            reading.finish(position as u64, either(&part["finish_reason"], &part["stop_reason"]));
+            if position == 0 {
+                reading.say(&part["text"]);
+            }
+        }
+        // AI21's first API.
+        for (position, part) in each(&data["completions"]).enumerate() {
+            if position == 0 {
+                reading.say(&part["data"]["text"]);
+            }
+        }
+        // Titan.
+        reading.overlay(&mut input, &data["inputTextTokenCount"]);
+        reading.say(&data["outputText"]);
+        reading.finish(0, &data["completionReason"]);
+        reading.overlay(&mut output, &data["totalOutputTextTokenCount"]);
+        for (position, part) in each(&data["results"]).enumerate() {
+            reading.finish(position as u64, &part["completionReason"]);
+            if let Some(count) = reading.count(&part["tokenCount"]) {
+                output = Some(output.unwrap_or(0) + count);
+            }
+            if position == 0 {
+                reading.say(&part["outputText"]);
+            }
+        }
+    }
+    reading.usage.input = reading.usage.input.or(input);
+    reading.usage.output = reading.usage.output.or(output);
+}
+
+/// A second copy of the usage, which families without one in their own words still carry.
+fn from_metrics(body: &Body, reading: &mut Reading) {
+    for event in &body.events {
+        let metrics = &event.data["amazon-bedrock-invocationMetrics"];
+        if metrics.is_object() {
+            let read = reading.count(&metrics["cacheReadInputTokenCount"]);
+            let written = reading.count(&metrics["cacheWriteInputTokenCount"]);
+            let input = reading.count(&metrics["inputTokenCount"]);
+            reading.usage.input = input.map(|input| sum(&[Some(input), read, written]));
+            reading.usage.output = reading.count(&metrics["outputTokenCount"]);
+            (reading.usage.cache_read, reading.usage.cache_creation) = (read, written);
+        }
+    }
+}
+
+fn from_headers(exchange: &Exchange, reading: &mut Reading) {
+    let said = |name: &str| {
+        header(&exchange.response_headers, &format!("x-amzn-bedrock-{name}-token-count"))?.trim().parse::<u64>().ok()
+    };
+    let (read, written) = (said("cache-read-input"), said("cache-write-input"));
+    reading.usage.input = said("input").map(|input| sum(&[Some(input), read, written]));
+    reading.usage.output = said("output");
+    (reading.usage.cache_read, reading.usage.cache_creation) = (read, written);
+}
+
+fn answer(data: &Value, reading: &mut Reading) {
+    reading.finish(0, &data["stopReason"]);
+    for part in each(&data["output"]["message"]["content"]) {
+        reading.say(&part["text"]);
+        tool(&part["toolUse"], reading);
+    }
+    if data["usage"].is_object() {
+        usage(&data["usage"], reading);
+    }
+}
+
+fn tool(call: &Value, reading: &mut Reading) {
+    if word(&call["type"]).as_deref() != Some("server_tool_use") {
+        reading.tool(&call["name"]);
+    }
+}
+
+fn usage(said: &Value, reading: &mut Reading) {
+    let read = reading.count(either(&said["cacheReadInputTokens"], &said["cacheReadInputTokenCount"]));
+    let written = reading.count(either(&said["cacheWriteInputTokens"], &said["cacheWriteInputTokenCount"]));
+    let input = reading.count(&said["inputTokens"]);
+    reading.usage.input = input.map(|input| sum(&[Some(input), read, written]));
+    reading.usage.output = reading.count(&said["outputTokens"]);
+    (reading.usage.cache_read, reading.usage.cache_creation) = (read, written);
+}

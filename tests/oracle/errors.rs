@@ -1,0 +1,80 @@
+//! What went wrong, and what it is called.
+
+use super::Exchange;
+use super::framing::{Body, Event, header};
+use super::reading::{Reading, text};
+use serde_json::Value;
+
+/// Marks the reading failed if this body or event says an error. Refusals and content filters are finish reasons, not errors.
+pub fn note(event: &Event, reading: &mut Reading) {
+    let data = &event.data;
+    if let Some(exception) = &event.exception {
+        reading.failed = true;
+        reading.failure.get_or_insert(exception.clone());
+        return;
+    }
+    let kind = event.kind();
+    let carrier = match kind {
+        "response.failed" => Some(&data["response"]),
+        "interaction.failed" => Some(&data["interaction"]),
+        "message-end" if is_said(&data["delta"]["error"]) => Some(&data["delta"]),
+        _ if is_said(&data["error"]) || data["object"] == "error" || kind == "error" => Some(data),
+        _ if data["status"] == "failed" => Some(data),
+        _ => None,
+    };
+    if let Some(carrier) = carrier {
+        reading.failed = true;
+        if reading.failure.is_none() {
+            reading.failure = said(carrier);
+        }
+    }
+}
+
+/// `error.type` of a failed exchange.
+pub fn name(exchange: &Exchange, body: &Body, reading: &Reading) -> String {
+    if let Some(failure) = &reading.failure {
+        return failure.clone();
+    }
+    if exchange.status < 400 {
+        // Inside a stream that began well, a numeric code is the status the answer would have had.
+        let code = body.events.iter().find_map(|event| status(&event.data["error"]["code"]));
+        return code.unwrap_or_else(|| "_OTHER".into());
+    }
+    // Error bodies name no `error` at some vendors: the words then stand at the top.
+    let aws = header(&exchange.response_headers, "x-amzn-errortype").and_then(|v| v.split([':', '#']).next());
+    aws.filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .or_else(|| body.events.iter().find_map(|event| top_level(&event.data)))
+        .unwrap_or_else(|| exchange.status.to_string())
+}
+
+fn status(code: &Value) -> Option<String> {
+    let number = code.as_u64().or_else(|| code.as_str()?.parse().ok())?;
+    (400..600).contains(&number).then(|| number.to_string())
+}
+
+fn is_said(error: &Value) -> bool {
+    match error {
+        Value::String(s) => !s.is_empty(),
+        Value::Object(o) => !o.is_empty(),
+        _ => false,
+    }
+}
+
+fn said(carrier: &Value) -> Option<String> {
+    let error = &carrier["error"];
+    code(&error["code"])
+        .or_else(|| text(&error["type"]))
+        .or_else(|| text(&error["status"]))
+        .map(str::to_owned)
+        .or_else(|| top_level(carrier))
+}
+
+fn top_level(body: &Value) -> Option<String> {
+    code(&body["code"]).or_else(|| text(&body["error_type"])).map(str::to_owned)
+}
+
+/// A code that is a word: vendors also send the HTTP status here, as a number or a string.
+fn code(value: &Value) -> Option<&str> {
+    text(value).filter(|code| !code.bytes().all(|b| b.is_ascii_digit()))
+}

@@ -1,0 +1,189 @@
+//! A second, independent reading of the wire formats: whole bodies in memory, `serde_json`, no streaming and nothing shared
+//! with the crate. Slow and plain on purpose: where it and the streaming extraction disagree, one of them misread a format.
+
+#![allow(dead_code)]
+
+mod anthropic;
+mod bedrock;
+mod cohere;
+mod errors;
+pub mod fixture;
+mod frames;
+mod framing;
+mod gemini;
+mod hosted;
+pub mod mutate;
+mod ollama;
+mod openai;
+mod reading;
+mod request;
+mod responses;
+mod route;
+pub mod tree;
+
+use reading::{Reading, hash};
+use serde_json::Value;
+
+pub type Map = serde_json::Map<String, Value>;
+
+/// One request and its response, whole and uncompressed.
+#[derive(Clone, Debug, Default)]
+pub struct Exchange {
+    pub method: String,
+    pub host: String,
+    pub path: String,
+    pub request_headers: Vec<(String, String)>,
+    pub request_body: Vec<u8>,
+    pub status: u16,
+    pub response_headers: Vec<(String, String)>,
+    pub response_body: Vec<u8>,
+}
+
+/// The keys [`observe`] answers for. Left out: timing (bodies carry none), cost (a price table, not a format) and the agent keys
+/// (they need more than one exchange).
+pub const COVERED: &[&str] = &[
+    "error.type",
+    "gaugeway.message_count",
+    "gaugeway.outcome",
+    "gaugeway.prompt.hash",
+    "gaugeway.response.characters",
+    "gaugeway.response.hash",
+    "gaugeway.tool_call.names",
+    "gaugeway.trouble",
+    "gen_ai.conversation.id",
+    "gen_ai.operation.name",
+    "gen_ai.output.type",
+    "gen_ai.provider.name",
+    "gen_ai.request.choice.count",
+    "gen_ai.request.frequency_penalty",
+    "gen_ai.request.max_tokens",
+    "gen_ai.request.model",
+    "gen_ai.request.presence_penalty",
+    "gen_ai.request.seed",
+    "gen_ai.request.stop_sequences",
+    "gen_ai.request.stream",
+    "gen_ai.request.temperature",
+    "gen_ai.request.top_k",
+    "gen_ai.request.top_p",
+    "gen_ai.response.finish_reasons",
+    "gen_ai.response.id",
+    "gen_ai.response.model",
+    "gen_ai.usage.cache_creation.input_tokens",
+    "gen_ai.usage.cache_read.input_tokens",
+    "gen_ai.usage.input_tokens",
+    "gen_ai.usage.output_tokens",
+    "gen_ai.usage.reasoning.output_tokens",
+];
+
+/// What must be reported for this exchange when it goes through whole; `None` when it is no LLM call.
+pub fn observe(exchange: &Exchange) -> Option<Map> {
+    let route = route::route(exchange)?;
+    let mut map = Map::new();
+    map.insert("gen_ai.operation.name".into(), route.operation.into());
+    map.insert("gen_ai.provider.name".into(), route.provider.into());
+
+    let mut reading = Reading::default();
+    request::read(&route, exchange, &mut map, &mut reading);
+    let body = framing::response(exchange, &mut reading);
+    if exchange.status < 400 {
+        route.api.read(exchange, &body, &mut reading);
+    }
+    for event in &body.events {
+        errors::note(event, &mut reading);
+    }
+    report(exchange, &body, reading, &mut map);
+    Some(map)
+}
+
+impl route::Api {
+    fn read(self, exchange: &Exchange, body: &framing::Body, reading: &mut Reading) {
+        use route::Api;
+        match self {
+            Api::Chat | Api::Fim | Api::Embeddings | Api::Media | Api::Ranking => openai::read(body, openai::CHAT, reading),
+            Api::Completions => openai::read(body, openai::COMPLETIONS, reading),
+            Api::Responses => responses::read(body, reading),
+            Api::Conversations => openai::read_conversation(body, reading),
+            Api::Messages => anthropic::read(body, reading),
+            Api::Gemini => gemini::read(body, reading),
+            Api::GeminiEmbed | Api::Predict => gemini::read_embeddings(body, reading),
+            Api::Interactions => gemini::read_interaction(body, reading),
+            Api::Converse => bedrock::read_converse(body, reading),
+            Api::Invoke => bedrock::read_invoke(exchange, body, reading),
+            Api::CohereV1 | Api::CohereV2 | Api::CohereEmbed => cohere::read(body, reading),
+            Api::OllamaChat | Api::OllamaGenerate | Api::OllamaEmbed => ollama::read(body, reading),
+            Api::DashScope | Api::DashScopeEmbed => hosted::read_dashscope(exchange, body, reading),
+            Api::WatsonxChat => hosted::read_watsonx_chat(body, reading),
+            Api::WatsonxGeneration => hosted::read_watsonx_generation(body, reading),
+            Api::Tgi => hosted::read_tgi(body, reading),
+            Api::Transcription => openai::read_transcription(body, reading),
+        }
+    }
+}
+
+fn report(exchange: &Exchange, body: &framing::Body, reading: Reading, map: &mut Map) {
+    let outcome = if exchange.status >= 400 || reading.failed {
+        "error"
+    } else if body.cut || (body.streamed && !(reading.finished || body.done || !reading.needs_terminator)) {
+        "truncated"
+    } else {
+        "completed"
+    };
+    map.insert("gaugeway.outcome".into(), outcome.into());
+    match outcome {
+        "error" => {
+            map.insert("error.type".into(), errors::name(exchange, body, &reading).into());
+        }
+        "truncated" => {
+            map.insert("error.type".into(), "truncated".into());
+        }
+        _ => {}
+    }
+    let usage = reading.usage;
+    for (key, count) in [
+        ("input_tokens", usage.input),
+        ("output_tokens", usage.output),
+        ("cache_read.input_tokens", usage.cache_read),
+        ("cache_creation.input_tokens", usage.cache_creation),
+        ("reasoning.output_tokens", usage.reasoning),
+    ] {
+        if let Some(count) = count {
+            map.insert(format!("gen_ai.usage.{key}"), count.into());
+        }
+    }
+    let words = [("gen_ai.response.model", reading.model), ("gen_ai.response.id", reading.id)];
+    for (key, word) in words {
+        if let Some(word) = word {
+            map.insert(key.into(), word.into());
+        }
+    }
+    let lists = [
+        ("gen_ai.response.finish_reasons", reading.finish.into_values().collect::<Vec<_>>()),
+        ("gaugeway.tool_call.names", reading.tools),
+    ];
+    for (key, list) in lists {
+        if !list.is_empty() {
+            map.insert(key.into(), list.into());
+        }
+    }
+    if !reading.text.is_empty() {
+        map.insert("gaugeway.response.hash".into(), hash(&reading.text).into());
+        map.insert("gaugeway.response.characters".into(), reading.text.chars().count().into());
+    }
+    if !reading.trouble.is_empty() {
+        let words: Vec<_> = reading.trouble.into_iter().map(|t| t.word()).collect();
+        map.insert("gaugeway.trouble".into(), words.join(",").into());
+    }
+}
+
+/// The keys whose values differ, as `key: expected, found`. Numbers are compared as numbers: 1 and 1.0 are one value.
+pub fn differences(expected: &Map, found: &Map, keys: &[&str]) -> Vec<String> {
+    let same = |a: Option<&Value>, b: Option<&Value>| match (a, b) {
+        (Some(Value::Number(a)), Some(Value::Number(b))) => a.as_f64() == b.as_f64(),
+        (a, b) => a == b,
+    };
+    let show = |v: Option<&Value>| v.map_or("nothing".to_owned(), Value::to_string);
+    keys.iter()
+        .filter(|key| !same(expected.get(**key), found.get(**key)))
+        .map(|key| format!("{key}: expected {}, found {}", show(expected.get(*key)), show(found.get(*key))))
+        .collect()
+}

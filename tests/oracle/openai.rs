@@ -1,0 +1,152 @@
+//! OpenAI chat, completions and embeddings, and what speaks like them; images and audio.
+
+use super::framing::{Body, Event};
+use super::reading::{Reading, content_text, each, either};
+use serde_json::Value;
+
+/// Where a choice keeps its answer, in a whole body and in a stream. Vendors add the other places too: Together says `text`
+/// beside each delta, Perplexity repeats the message so far.
+pub struct Answer {
+    whole: &'static str,
+    delta: &'static str,
+}
+
+pub const CHAT: Answer = Answer { whole: "/message/content", delta: "/delta/content" };
+pub const COMPLETIONS: Answer = Answer { whole: "/text", delta: "/text" };
+
+/// Speech to text. A stream's last event repeats all its deltas.
+pub fn read_transcription(body: &Body, reading: &mut Reading) {
+    read(body, CHAT, reading);
+    let delta = |event: &&Event| event.kind() == "transcript.text.delta";
+    body.events.iter().filter(delta).for_each(|event| reading.say(&event.data["delta"]));
+    if reading.text.is_empty() {
+        let whole = |event: &&Event| !body.streamed || event.kind() == "transcript.text.done";
+        body.events.iter().filter(whole).for_each(|event| reading.say(&event.data["text"]));
+    }
+}
+
+pub fn read(body: &Body, answer: Answer, reading: &mut Reading) {
+    reading.needs_terminator = true;
+    let mut tally = Tally::default();
+    let mut calls = Calls::default();
+    for event in &body.events {
+        let data = &event.data;
+        reading.name(&data["model"], &data["id"]);
+        tally.take(&data["usage"], reading);
+        if !data["usage"].is_object() {
+            tally.take(&data["x_groq"]["usage"], reading);
+        }
+        for (position, choice) in each(&data["choices"]).enumerate() {
+            let index = choice["index"].as_u64().unwrap_or(position as u64);
+            reading.finish(index, &choice["finish_reason"]);
+            reading.finished |= choice["finish_reason"].is_string();
+            tally.take(&choice["usage"], reading);
+            let (place, said) =
+                if body.streamed { (answer.delta, &choice["delta"]) } else { (answer.whole, &choice["message"]) };
+            if index == 0 {
+                content_text(choice.pointer(place).unwrap_or(&Value::Null), &mut reading.text);
+            }
+            calls.take(index, said, reading);
+        }
+        reading.finished |= event.kind().ends_with(".completed") || event.kind().ends_with(".done");
+    }
+    tally.settle(reading);
+}
+
+/// Mistral's conversations.
+pub fn read_conversation(body: &Body, reading: &mut Reading) {
+    reading.needs_terminator = true;
+    let mut tally = Tally::default();
+    for event in &body.events {
+        let data = &event.data;
+        tally.take(&data["usage"], reading);
+        for entry in each(&data["outputs"]) {
+            match entry["type"].as_str() {
+                Some("message.output") => {
+                    reading.name(&entry["model"], &Value::Null);
+                    content_text(&entry["content"], &mut reading.text);
+                }
+                Some("function.call") => reading.tool(&entry["name"]),
+                _ => {}
+            }
+        }
+        match event.kind() {
+            "message.output.delta" => {
+                reading.name(&data["model"], &Value::Null);
+                content_text(&data["content"], &mut reading.text);
+            }
+            "function.call.delta" => reading.tool(&data["name"]),
+            "conversation.response.done" => reading.finished = true,
+            _ => {}
+        }
+    }
+    tally.settle(reading);
+}
+
+/// Usage as last said, field by field; `prompt_tokens` or `input_tokens` style.
+#[derive(Default)]
+pub struct Tally {
+    input: Option<u64>,
+    output: Option<u64>,
+    total: Option<u64>,
+    read: Option<u64>,
+    written: Option<u64>,
+    reasoning: Option<u64>,
+}
+
+impl Tally {
+    pub fn take(&mut self, usage: &Value, reading: &mut Reading) {
+        if !usage.is_object() {
+            return;
+        }
+        let details = either(
+            either(&usage["prompt_tokens_details"], &usage["input_tokens_details"]),
+            &usage["input_token_details"],
+        );
+        let spent = either(&usage["completion_tokens_details"], &usage["output_tokens_details"]);
+        reading.overlay(&mut self.input, either(&usage["prompt_tokens"], &usage["input_tokens"]));
+        reading.overlay(&mut self.output, either(&usage["completion_tokens"], &usage["output_tokens"]));
+        reading.overlay(&mut self.total, &usage["total_tokens"]);
+        let hit = either(&usage["prompt_cache_hit_tokens"], &usage["cache_read_input_tokens"]);
+        reading.overlay(&mut self.read, either(&details["cached_tokens"], hit));
+        reading.overlay(&mut self.written, &details["cache_write_tokens"]);
+        reading.overlay(&mut self.reasoning, either(&spent["reasoning_tokens"], &usage["reasoning_tokens"]));
+    }
+
+    pub fn settle(self, reading: &mut Reading) {
+        let usage = &mut reading.usage;
+        (usage.input, usage.output) = (self.input, self.output);
+        (usage.cache_read, usage.cache_creation, usage.reasoning) = (self.read, self.written, self.reasoning);
+        let reasoning = self.reasoning.unwrap_or(0);
+        if let (Some(input), Some(output), Some(total)) = (self.input, self.output, self.total) {
+            // xAI counts reasoning beside the completion; the total gives it away.
+            if reasoning > 0 && total == input + output + reasoning {
+                usage.output = Some(output + reasoning);
+            }
+        }
+    }
+}
+
+/// A call is new where its index is, or where an id other than the index's own appears; fragments may repeat the name.
+#[derive(Default)]
+struct Calls(Vec<(u64, u64, String)>);
+
+impl Calls {
+    fn take(&mut self, choice: u64, said: &Value, reading: &mut Reading) {
+        for (position, call) in each(&said["tool_calls"]).enumerate() {
+            let name = either(&call["function"]["name"], &call["custom"]["name"]);
+            if name.as_str().is_none_or(str::is_empty) {
+                continue;
+            }
+            let index = call["index"].as_u64().unwrap_or(position as u64);
+            let id = call["id"].as_str().unwrap_or_default();
+            let known =
+                self.0.iter().any(|(c, i, known)| (*c, *i) == (choice, index) && (id.is_empty() || id == known));
+            if !known {
+                self.0.push((choice, index, id.to_owned()));
+                reading.tool(name);
+            }
+        }
+        reading.tool(&said["function_call"]["name"]);
+    }
+}

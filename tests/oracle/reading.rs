@@ -1,0 +1,165 @@
+//! What a response came to, and the small readers every format shares.
+
+use super::framing::BROKEN_OFF;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    Json,
+    Number,
+    Framing,
+    Encoding,
+}
+
+impl Trouble {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Number => "number",
+            Self::Framing => "framing",
+            Self::Encoding => "encoding",
+        }
+    }
+}
+
+/// Normalised: `input` holds cached tokens, `output` holds reasoning.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    pub input: Option<u64>,
+    pub output: Option<u64>,
+    pub cache_read: Option<u64>,
+    pub cache_creation: Option<u64>,
+    pub reasoning: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+pub struct Reading {
+    pub model: Option<String>,
+    pub id: Option<String>,
+    /// By choice index.
+    pub finish: BTreeMap<u64, String>,
+    pub tools: Vec<String>,
+    pub text: String,
+    pub usage: Usage,
+    pub failed: bool,
+    pub failure: Option<String>,
+    /// The stream said its own end.
+    pub finished: bool,
+    /// A stream of this format has an end to say.
+    pub needs_terminator: bool,
+    pub trouble: BTreeSet<Trouble>,
+}
+
+impl Reading {
+    /// The first non-empty model and id stay: vendors open with `""`, and some change the id on every chunk.
+    pub fn name(&mut self, model: &Value, id: &Value) {
+        keep_first(&mut self.model, model);
+        keep_first(&mut self.id, id);
+    }
+
+    pub fn finish(&mut self, index: u64, reason: &Value) {
+        if let Some(reason) = word(reason) {
+            self.finish.insert(index, reason);
+        }
+    }
+
+    pub fn tool(&mut self, name: &Value) {
+        if let Some(name) = text(name) {
+            self.tools.push(name.to_owned());
+        }
+    }
+
+    pub fn say(&mut self, value: &Value) {
+        self.text.push_str(fragment(value));
+    }
+
+    /// A count: a whole number from 0 to below 2^53, also written `12.0`. Null is absent; anything else is trouble.
+    pub fn count(&mut self, value: &Value) -> Option<u64> {
+        const END: f64 = (1u64 << 53) as f64;
+        match value {
+            Value::Null => None,
+            Value::Number(n) => match n.as_f64() {
+                Some(f) if (0.0..END).contains(&f) && f.fract() == 0.0 => Some(f as u64),
+                _ => self.odd_number(),
+            },
+            _ => self.odd_number(),
+        }
+    }
+
+    /// Overlays `slot` with a count, if the wire has one.
+    pub fn overlay(&mut self, slot: &mut Option<u64>, value: &Value) {
+        if let Some(count) = self.count(value) {
+            *slot = Some(count);
+        }
+    }
+
+    fn odd_number(&mut self) -> Option<u64> {
+        self.trouble.insert(Trouble::Number);
+        None
+    }
+}
+
+fn keep_first(slot: &mut Option<String>, value: &Value) {
+    if slot.is_none() {
+        *slot = text(value).map(str::to_owned);
+    }
+}
+
+/// A non-empty string that arrived whole.
+pub fn text(value: &Value) -> Option<&str> {
+    value.as_str().filter(|s| !s.is_empty() && !s.ends_with(BROKEN_OFF))
+}
+
+/// A string as far as it arrived: text that is heard, not a name that is kept.
+pub fn fragment(value: &Value) -> &str {
+    value.as_str().map_or("", |s| s.trim_end_matches(BROKEN_OFF))
+}
+
+/// A non-empty string, or a number spelt out (Gemini can send its enums as integers).
+pub fn word(value: &Value) -> Option<String> {
+    match value {
+        Value::Number(n) => Some(n.to_string()),
+        other => text(other).map(str::to_owned),
+    }
+}
+
+/// The elements of an array; nothing for any other value.
+pub fn each(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// The first of two values that is there.
+pub fn either<'a>(first: &'a Value, second: &'a Value) -> &'a Value {
+    if first.is_null() { second } else { first }
+}
+
+pub fn sum(parts: &[Option<u64>]) -> u64 {
+    parts.iter().flatten().sum()
+}
+
+/// First 16 hex digits of SHA-256.
+pub fn hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Text of a message's content: a string, or the text parts of an array, with what tool results hold.
+pub fn content_text(content: &Value, out: &mut String) {
+    match content {
+        Value::String(_) => out.push_str(fragment(content)),
+        Value::Array(parts) => parts.iter().for_each(|part| part_text(part, out)),
+        _ => {}
+    }
+}
+
+fn part_text(part: &Value, out: &mut String) {
+    match part["type"].as_str() {
+        Some("tool_result") => content_text(&part["content"], out),
+        None | Some("text" | "input_text" | "output_text") => {
+            out.push_str(fragment(&part["text"]));
+            content_text(&part["toolResult"]["content"], out);
+        }
+        Some(_) => {}
+    }
+}

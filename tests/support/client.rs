@@ -1,0 +1,192 @@
+//! A client for one call at a time, over HTTP/1.1, HTTP/2 or bytes written by hand. Times are measured where they are used.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::HOST;
+use hyper::{HeaderMap, Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::fixtures::Fixture;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http {
+    One,
+    Two,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub trailers: Option<HeaderMap>,
+    /// Why the body ended before its time; what came until then is in `body`.
+    pub broken: Option<String>,
+    pub first_byte: Duration,
+    pub took: Duration,
+}
+
+/// The connection lives as long as this does: dropping it in the middle of an answer is a client that went away.
+pub struct Open {
+    pub response: Response<Incoming>,
+    connection: JoinHandle<()>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+/// A request id that Envoy keeps as it is (a UUID whose 15th character says "sampled"), so that the access log entry and
+/// the span of a call can be found again.
+pub fn request_id() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("00000000-0000-9000-8000-{:04x}{:08x}", std::process::id() & 0xffff, NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The fixture's request with more headers: `x-fixture` is set, `extra` comes after the fixture's own.
+pub fn request(fixture: &Fixture, extra: &[(&str, &str)]) -> Request<Full<Bytes>> {
+    let mut request = Request::builder().method(fixture.request.method.as_str()).uri(&fixture.request.path);
+    let own = fixture.request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in own.filter(|(name, _)| *name != "content-length").chain([("x-fixture", fixture.id.as_str())]) {
+        request = request.header(name, value);
+    }
+    for (name, value) in extra {
+        request = request.header(*name, *value);
+    }
+    request
+        .body(Full::new(fixture.request.body.clone()))
+        .unwrap_or_else(|error| panic!("fixture {}: {error}", fixture.id))
+}
+
+/// Sends a fixture's request through `addr` and reads the answer.
+pub async fn replay(addr: SocketAddr, fixture: &Fixture, extra: &[(&str, &str)]) -> Reply {
+    let reply = send(addr, request(fixture, extra), Http::One).await;
+    reply.unwrap_or_else(|error| panic!("{}: no answer from {addr}: {error}", fixture.id))
+}
+
+pub async fn get(addr: SocketAddr, path: &str) -> io::Result<Reply> {
+    let request = Request::get(path).header(HOST, addr.to_string()).body(Full::default()).map_err(io::Error::other)?;
+    send(addr, request, Http::One).await
+}
+
+pub async fn send(addr: SocketAddr, request: Request<Full<Bytes>>, http: Http) -> io::Result<Reply> {
+    let start = Instant::now();
+    let mut open = open(addr, request, http).await?;
+    let mut reply = Reply {
+        status: open.response.status().as_u16(),
+        headers: open.response.headers().clone(),
+        body: Bytes::new(),
+        trailers: None,
+        broken: None,
+        first_byte: Duration::ZERO,
+        took: Duration::ZERO,
+    };
+    let mut body = BytesMut::new();
+    while let Some(frame) = open.response.body_mut().frame().await {
+        match frame.map(|frame| frame.into_data()) {
+            Ok(Ok(data)) => {
+                if body.is_empty() {
+                    reply.first_byte = start.elapsed();
+                }
+                body.extend_from_slice(&data);
+            }
+            Ok(Err(frame)) => reply.trailers = frame.into_trailers().ok(),
+            Err(error) => {
+                reply.broken = Some(error.to_string());
+                break;
+            }
+        }
+    }
+    reply.body = body.freeze();
+    reply.took = start.elapsed();
+    Ok(reply)
+}
+
+/// Sends the request and returns at the answer's head: the caller reads the body, or goes away.
+pub async fn open(addr: SocketAddr, mut request: Request<Full<Bytes>>, http: Http) -> io::Result<Open> {
+    let stream = TcpStream::connect(addr).await?;
+    stream.set_nodelay(true)?;
+    let io = TokioIo::new(stream);
+    match http {
+        Http::One => {
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(io::Error::other)?;
+            let connection = tokio::spawn(async move { drop(connection.await) });
+            let response = sender.send_request(request).await.map_err(io::Error::other)?;
+            Ok(Open { response, connection })
+        }
+        Http::Two => {
+            let host = request
+                .headers_mut()
+                .remove(HOST)
+                .map_or_else(|| addr.to_string(), |host| String::from_utf8_lossy(host.as_bytes()).into_owned());
+            *request.uri_mut() = format!("http://{host}{}", request.uri()).parse().map_err(io::Error::other)?;
+            let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
+            let (mut sender, connection) = handshake.await.map_err(io::Error::other)?;
+            let connection = tokio::spawn(async move { drop(connection.await) });
+            let response = sender.send_request(request).await.map_err(io::Error::other)?;
+            Ok(Open { response, connection })
+        }
+    }
+}
+
+/// The fixture's request as HTTP/1.1 bytes. Header values need not be UTF-8; the content-length is the body's.
+pub fn raw_request(fixture: &Fixture, extra: &[(&str, &[u8])]) -> Vec<u8> {
+    let request = &fixture.request;
+    let mut out = format!("{} {} HTTP/1.1\r\n", request.method, request.path).into_bytes();
+    let own = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let own = own.filter(|(name, _)| *name != "content-length");
+    let length = request.body.len().to_string();
+    let added = [("x-fixture", fixture.id.as_bytes()), ("content-length", length.as_bytes())];
+    for (name, value) in own.chain(added).chain(extra.iter().copied()) {
+        out.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(&request.body);
+    out
+}
+
+/// A connection without a client library, for what no library would send or do.
+pub struct Raw {
+    stream: TcpStream,
+    pub read: Vec<u8>,
+}
+
+impl Raw {
+    pub async fn send(addr: SocketAddr, bytes: &[u8]) -> io::Result<Self> {
+        let mut stream = TcpStream::connect(addr).await?;
+        stream.set_nodelay(true)?;
+        stream.write_all(bytes).await?;
+        Ok(Self { stream, read: Vec::new() })
+    }
+
+    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
+    /// Reads until what came contains `wanted`; `false` when the peer closed before.
+    pub async fn read_until(&mut self, wanted: &[u8]) -> io::Result<bool> {
+        while !self.read.windows(wanted.len()).any(|window| window == wanted) {
+            if self.stream.read_buf(&mut self.read).await? == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Leaves without a goodbye: the peer gets a TCP reset.
+    pub fn reset(self) -> io::Result<()> {
+        self.stream.set_zero_linger()
+    }
+}

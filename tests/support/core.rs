@@ -1,0 +1,76 @@
+//! Runs an exchange through the core as a shell would, bytes cut as asked, and gives what it came to as JSON.
+
+use std::rc::Rc;
+
+use gaugeway::config::Config;
+use gaugeway::exchange::{End, Exchange, Head, Observer};
+use gaugeway::observation::Observation;
+use gaugeway::sink::attributes::{FIELDS, Value as Attribute};
+use serde_json::{Map, Value, json};
+
+/// Attributes that depend on the clock.
+pub const TIMING: &[&str] = &["gen_ai.response.time_to_first_chunk", "gaugeway.time_to_first_token"];
+
+/// An exchange as it goes over the wire.
+pub struct Wire<'a> {
+    pub method: &'a str,
+    pub host: &'a str,
+    pub path: &'a str,
+    pub request_headers: &'a [(String, String)],
+    pub request: Vec<&'a [u8]>,
+    pub status: u16,
+    pub response_headers: &'a [(String, String)],
+    pub response: Vec<&'a [u8]>,
+}
+
+pub fn observer() -> Rc<Observer> {
+    Rc::new(Observer::new(Config::parse("").unwrap()))
+}
+
+/// Passes the exchange, one nanosecond between pieces; None where it is not LLM traffic.
+pub fn pass(observer: &Rc<Observer>, wire: &Wire<'_>, end: End) -> Option<Exchange> {
+    let status = wire.status.to_string();
+    let mut head = vec![(":method", wire.method), (":authority", wire.host), (":path", wire.path)];
+    head.extend(wire.request_headers.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+    let mut now = 1_000;
+    let mut exchange = Exchange::start(observer, Head(&bytes(&head)), now)?;
+    for piece in &wire.request {
+        exchange.request_body(piece);
+    }
+    exchange.request_end(now);
+    let mut head = vec![(":status", status.as_str())];
+    head.extend(wire.response_headers.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+    exchange.response(Head(&bytes(&head)), now);
+    for piece in &wire.response {
+        now += 1;
+        exchange.response_body(piece, now);
+    }
+    exchange.finish(end, now);
+    Some(exchange)
+}
+
+/// Every attribute with something to say, typed.
+pub fn attributes(seen: &Observation) -> Map<String, Value> {
+    let typed = |field: &gaugeway::sink::attributes::Field| {
+        let attribute = (field.get)(seen)?;
+        let mut text = String::new();
+        attribute.write(&mut text);
+        let value = match attribute {
+            Attribute::Text(_) | Attribute::Hash(_) | Attribute::Troubles(_) => json!(text),
+            _ => serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {text}: {error}", field.name)),
+        };
+        Some((field.name.to_owned(), value))
+    };
+    FIELDS.iter().filter_map(typed).collect()
+}
+
+/// [`attributes`] without those that depend on the clock.
+pub fn timeless(seen: &Observation) -> Map<String, Value> {
+    let mut all = attributes(seen);
+    all.retain(|name, _| !TIMING.contains(&name.as_str()));
+    all
+}
+
+fn bytes<'a>(head: &'a [(&'a str, &'a str)]) -> Vec<(&'a [u8], &'a [u8])> {
+    head.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect()
+}

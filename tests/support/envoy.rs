@@ -1,0 +1,274 @@
+//! A real Envoy with the repository's own `envoy/envoy.yaml`: only addresses, paths and intervals are replaced in it, so what
+//! is tested is the file that ships. It stops when the value is dropped.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+use super::client;
+use super::prometheus::{self, Sample};
+
+/// How Envoy is started. `Options::to(upstream)` is the usual case; set what differs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub upstream: SocketAddr,
+    /// Where spans go; nowhere without it.
+    pub otlp: Option<SocketAddr>,
+    /// The plugin's configuration.
+    pub config: Value,
+    pub concurrency: u32,
+    /// Speaks HTTP/2 to the upstream.
+    pub http2_upstream: bool,
+    /// `false` takes the filter out, to see what traffic does without it.
+    pub plugin: bool,
+    /// Keeps the ports of the file (10000 and 9901) instead of free ones.
+    pub own_ports: bool,
+    /// More replacements in envoy.yaml; each text must stand in it exactly once.
+    pub replace: Vec<(String, String)>,
+}
+
+pub struct Envoy {
+    /// Where clients send their calls.
+    pub addr: SocketAddr,
+    pub admin: SocketAddr,
+    access_log: Arc<Mutex<Vec<Value>>>,
+    log: Arc<Mutex<VecDeque<String>>>,
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Options {
+    pub fn to(upstream: SocketAddr) -> Self {
+        Self {
+            upstream,
+            otlp: None,
+            config: serde_json::json!({}),
+            concurrency: 1,
+            http2_upstream: false,
+            plugin: true,
+            own_ports: false,
+            replace: Vec::new(),
+        }
+    }
+
+    /// The shipped file with this run's values.
+    pub fn yaml(&self) -> Result<String, String> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/envoy.yaml");
+        let mut yaml = fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let otlp_port = self.otlp.map_or(9, |addr| addr.port()); // 9 is "discard": nobody listens
+        let mut replace = vec![
+            ("port_value: 8080".to_owned(), format!("port_value: {}", self.upstream.port())),
+            ("port_value: 4318".to_owned(), format!("port_value: {otlp_port}")),
+            ("stats_flush_interval: 5s".to_owned(), "stats_flush_interval: 0.2s".to_owned()),
+        ];
+        if !self.own_ports {
+            replace.push(("port_value: 10000".to_owned(), "port_value: 0".to_owned()));
+            replace.push(("port_value: 9901".to_owned(), "port_value: 0".to_owned()));
+        }
+        if self.http2_upstream {
+            let protocol = "\n    typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {\"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http2_protocol_options: {}}}}\n    load_assignment:\n      cluster_name: llm\n";
+            replace.push(("\n    load_assignment:\n      cluster_name: llm\n".to_owned(), protocol.to_owned()));
+        }
+        if self.plugin {
+            replace.push((
+                "filename: dist/gaugeway.wasm".to_owned(),
+                format!("filename: {}", from_environment("GAUGEWAY_WASM")?),
+            ));
+            replace.push(("value: \"{}\"".to_owned(), format!("value: {}", Value::String(self.config.to_string()))));
+        }
+        for (from, to) in replace.iter().chain(&self.replace) {
+            match yaml.matches(from.as_str()).count() {
+                1 => yaml = yaml.replace(from, to),
+                n => return Err(format!("envoy.yaml has {from:?} {n} times, it must stand there once")),
+            }
+        }
+        if !self.plugin {
+            let ends = yaml
+                .find("          - name: gaugeway\n")
+                .zip(yaml.find("          - name: envoy.filters.http.router\n"));
+            let (start, end) = ends.ok_or("envoy.yaml has no filter named gaugeway right before the router")?;
+            yaml.replace_range(start..end, "");
+        }
+        // A span for each call as it ends, instead of five at a time or after five seconds.
+        yaml.push_str(
+            "\nlayered_runtime: {layers: [{name: now, static_layer: {tracing.opentelemetry.min_flush_spans: 1}}]}\n",
+        );
+        Ok(yaml)
+    }
+}
+
+impl Envoy {
+    /// Starts and waits until it serves. Panics with Envoy's own words when it does not.
+    pub async fn start(options: &Options) -> Self {
+        Self::try_start(options).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub async fn try_start(options: &Options) -> Result<Self, String> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let program = from_environment("GAUGEWAY_ENVOY")?;
+        let yaml = options.yaml()?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("gaugeway-envoy-{}-{number}", std::process::id()));
+        let (config, admin_address) = (folder.join("envoy.yaml"), folder.join("admin-address"));
+        fs::create_dir_all(&folder)
+            .and_then(|()| fs::write(&config, yaml))
+            .map_err(|error| format!("{}: {error}", folder.display()))?;
+        let mut child = Command::new(&program)
+            .arg("--config-path")
+            .arg(&config)
+            .arg("--admin-address-path")
+            .arg(&admin_address)
+            .args(["--concurrency", &options.concurrency.to_string()])
+            .args(["--disable-hot-restart", "--log-level", "warning", "--file-flush-interval-msec", "20"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| format!("cannot start Envoy ({program}): {error}"))?;
+        let access_log = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::new(Mutex::new(VecDeque::new()));
+        let (entries, lines) = (Arc::clone(&access_log), Arc::clone(&log));
+        let stdout = child.stdout.take().ok_or("Envoy's stdout is not a pipe")?;
+        let stderr = child.stderr.take().ok_or("Envoy's stderr is not a pipe")?;
+        tokio::spawn(each_line(stdout, move |line| {
+            entries.lock().unwrap().push(serde_json::from_str(&line).unwrap_or(Value::String(line)));
+        }));
+        tokio::spawn(each_line(stderr, move |line| {
+            let mut lines = lines.lock().unwrap();
+            if lines.len() == 10_000 {
+                lines.pop_front();
+            }
+            lines.push_back(line);
+        }));
+        let unknown = "127.0.0.1:0".parse().map_err(|_| "127.0.0.1:0 is an address")?;
+        let mut envoy = Self { addr: unknown, admin: unknown, access_log, log, child, folder };
+        envoy.wait_until_ready(&admin_address).await?;
+        Ok(envoy)
+    }
+
+    /// GET on the admin port.
+    pub async fn admin(&self, path: &str) -> String {
+        let reply = client::get(self.admin, path)
+            .await
+            .unwrap_or_else(|error| panic!("Envoy's admin port: GET {path}: {error}"));
+        String::from_utf8_lossy(&reply.body).into_owned()
+    }
+
+    /// Every Prometheus series there is now.
+    pub async fn samples(&self) -> Vec<Sample> {
+        prometheus::parse(&self.admin("/stats/prometheus").await)
+    }
+
+    /// Every Prometheus series once `enough` holds, or as they are after the timeout: histograms lag behind by a flush.
+    pub async fn samples_when(&self, enough: impl Fn(&[Sample]) -> bool, timeout: Duration) -> Vec<Sample> {
+        let end = Instant::now() + timeout;
+        loop {
+            let samples = self.samples().await;
+            if enough(&samples) || Instant::now() >= end {
+                return samples;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Access log entries in order of writing; a line that is not JSON comes as a string.
+    pub fn entries(&self) -> Vec<Value> {
+        self.access_log.lock().unwrap().clone()
+    }
+
+    /// The entry of the call that was sent with this `x-request-id`, once it is written.
+    pub async fn entry(&self, request_id: &str, timeout: Duration) -> Option<Value> {
+        self.entry_where(|entry| entry["request_id"] == request_id, timeout).await
+    }
+
+    pub async fn entry_where(&self, fits: impl Fn(&Value) -> bool, timeout: Duration) -> Option<Value> {
+        self.entries_when(|entries| entries.iter().any(&fits), timeout).await.into_iter().find(&fits)
+    }
+
+    /// All entries once there are `count`, or those there are after the timeout.
+    pub async fn entries_of(&self, count: usize, timeout: Duration) -> Vec<Value> {
+        self.entries_when(|entries| entries.len() >= count, timeout).await
+    }
+
+    /// What Envoy and the plugin wrote to stderr, the last 10,000 lines.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    /// For measuring what the process uses.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("Envoy runs for as long as this value lives")
+    }
+
+    /// Whether the process has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    async fn entries_when(&self, enough: impl Fn(&[Value]) -> bool, timeout: Duration) -> Vec<Value> {
+        let end = Instant::now() + timeout;
+        while !enough(&self.access_log.lock().unwrap()) && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.entries()
+    }
+
+    async fn wait_until_ready(&mut self, admin_address: &Path) -> Result<(), String> {
+        let end = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < end {
+            if self.has_ended() {
+                tokio::time::sleep(Duration::from_millis(50)).await; // its last words are still in the pipe
+                return Err(format!("Envoy ended while starting:\n{}", self.log()));
+            }
+            if let Some(addr) = fs::read_to_string(admin_address).ok().and_then(|addr| addr.trim().parse().ok()) {
+                self.admin = addr;
+                if client::get(addr, "/ready").await.is_ok_and(|reply| reply.status == 200) {
+                    let listeners: Value = serde_json::from_str(&self.admin("/listeners?format=json").await)
+                        .map_err(|error| format!("Envoy's /listeners is not JSON: {error}"))?;
+                    let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
+                    let port = address["port_value"].as_u64().and_then(|port| u16::try_from(port).ok());
+                    self.addr.set_port(port.ok_or_else(|| format!("no listener in Envoy's answer: {listeners}"))?);
+                    return Ok(());
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Err(format!("Envoy was not ready after 60 s:\n{}", self.log()))
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        // Waits for the end, so that its ports are free for whoever comes next.
+        let _ = self.child.start_kill();
+        for _ in 0..200 {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn from_environment(name: &str) -> Result<String, String> {
+    std::env::var(name)
+        .map_err(|_| format!("{name} is not set: ./build.sh test finds an Envoy, builds the plugin and sets it"))
+}
+
+async fn each_line(pipe: impl AsyncRead + Unpin, mut take: impl FnMut(String)) {
+    let mut lines = BufReader::new(pipe).split(b'\n');
+    while let Ok(Some(line)) = lines.next_segment().await {
+        take(String::from_utf8_lossy(&line).into_owned());
+    }
+}

@@ -1,0 +1,23 @@
+//! Real parts that the integration tests and the demo share: an upstream that replays fixtures, a real Envoy with the
+//! repository's own envoy.yaml, a receiver for its spans, and clients. Everything listens on 127.0.0.1 only.
+
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "clock, environment and printing are forbidden to the plugin, not to what drives it"
+)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "in a test a broken assumption is best reported on the spot"
+)]
+
+pub mod client;
+pub mod envoy;
+pub mod event_stream;
+pub mod fixtures;
+pub mod otlp;
+pub mod prometheus;
+pub mod upstream;

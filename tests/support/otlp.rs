@@ -1,0 +1,178 @@
+//! An OTLP/HTTP receiver on loopback (`POST /v1/traces`, protobuf) that keeps the spans it got, attributes with their types.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as AnyValue;
+use opentelemetry_proto::tonic::trace::v1 as proto;
+use prost::Message;
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+
+pub struct Receiver {
+    pub addr: SocketAddr,
+    spans: Arc<Mutex<Vec<Span>>>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Span {
+    pub name: String,
+    /// `CLIENT`, `SERVER`, ...
+    pub kind: String,
+    /// `UNSET`, `OK` or `ERROR`.
+    pub status: String,
+    pub trace_id: String,
+    pub span_id: String,
+    /// Empty for a span that starts its trace.
+    pub parent_id: String,
+    pub duration: Duration,
+    pub attributes: BTreeMap<String, Attribute>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Attribute {
+    String(String),
+    Int(i64),
+    Double(f64),
+    Bool(bool),
+    /// A kind that Envoy does not send.
+    Other(String),
+}
+
+impl Receiver {
+    pub async fn start() -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap()).await.expect("a free port on loopback")
+    }
+
+    pub async fn start_at(addr: SocketAddr) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(addr).await?;
+        let addr = listener.local_addr()?;
+        let spans = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&spans);
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let kept = Arc::clone(&kept);
+                let service = service_fn(move |request| export(request, Arc::clone(&kept)));
+                let connection =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                connections.spawn(async move { drop(connection.await) });
+            }
+        });
+        Ok(Self { addr, spans, task })
+    }
+
+    pub fn spans(&self) -> Vec<Span> {
+        self.spans.lock().unwrap().clone()
+    }
+
+    /// The first span that fits, as soon as it is here. Envoy sends its spans every five seconds unless told otherwise.
+    pub async fn wait_for(&self, fits: impl Fn(&Span) -> bool, timeout: Duration) -> Option<Span> {
+        let end = Instant::now() + timeout;
+        loop {
+            if let Some(span) = self.spans.lock().unwrap().iter().find(|span| fits(span)) {
+                return Some(span.clone());
+            }
+            if Instant::now() >= end {
+                return None;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The span of the call that was sent with this `x-request-id`.
+    pub async fn wait_for_request(&self, request_id: &str, timeout: Duration) -> Option<Span> {
+        self.wait_for(|span| span.text("guid:x-request-id") == Some(request_id), timeout).await
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Span {
+    pub fn text(&self, key: &str) -> Option<&str> {
+        match self.attributes.get(key) {
+            Some(Attribute::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl Attribute {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::String(_) => "string",
+            Self::Int(_) => "int",
+            Self::Double(_) => "double",
+            Self::Bool(_) => "bool",
+            Self::Other(_) => "other",
+        }
+    }
+}
+
+impl fmt::Display for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::String(value) | Self::Other(value) => f.write_str(value),
+            Self::Int(value) => value.fmt(f),
+            Self::Double(value) => value.fmt(f),
+            Self::Bool(value) => value.fmt(f),
+        }
+    }
+}
+
+async fn export(request: Request<Incoming>, spans: Arc<Mutex<Vec<Span>>>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let reply = |status: u16| Ok(Response::builder().status(status).body(Full::default()).unwrap());
+    if request.uri().path() != "/v1/traces" {
+        return reply(404);
+    }
+    let Ok(body) = request.into_body().collect().await else { return reply(400) };
+    let Ok(export) = ExportTraceServiceRequest::decode(body.to_bytes()) else { return reply(400) };
+    let scopes = export.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+    spans.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans).map(Span::from));
+    reply(200)
+}
+
+impl From<proto::Span> for Span {
+    fn from(span: proto::Span) -> Self {
+        let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let status = span.status.as_ref().map_or(proto::status::StatusCode::Unset, proto::Status::code);
+        Self {
+            kind: span.kind().as_str_name().trim_start_matches("SPAN_KIND_").to_owned(),
+            status: status.as_str_name().trim_start_matches("STATUS_CODE_").to_owned(),
+            trace_id: hex(&span.trace_id),
+            span_id: hex(&span.span_id),
+            parent_id: hex(&span.parent_span_id),
+            duration: Duration::from_nanos(span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano)),
+            attributes: span.attributes.into_iter().map(attribute).collect(),
+            name: span.name,
+        }
+    }
+}
+
+fn attribute(pair: KeyValue) -> (String, Attribute) {
+    let value = match pair.value.and_then(|value| value.value) {
+        Some(AnyValue::StringValue(value)) => Attribute::String(value),
+        Some(AnyValue::IntValue(value)) => Attribute::Int(value),
+        Some(AnyValue::DoubleValue(value)) => Attribute::Double(value),
+        Some(AnyValue::BoolValue(value)) => Attribute::Bool(value),
+        other => Attribute::Other(format!("{other:?}")),
+    };
+    (pair.key, value)
+}

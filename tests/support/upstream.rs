@@ -1,0 +1,291 @@
+//! An LLM provider on loopback: HTTP/1.1 and HTTP/2 (prior knowledge) on one port, answering with fixtures.
+//!
+//! The client names the exchange with `x-fixture: <api>/<case>` (else the one that fits best is taken) and may
+//! change how the answer travels with `x-upstream`, words separated by spaces:
+//!
+//! | word | effect |
+//! |---|---|
+//! | `whole` | one write (what happens without any word, unless the fixture has a gap) |
+//! | `cut=<n>` | n bytes a write |
+//! | `events` | one event a write, the fixture's gap between them |
+//! | `gap=<ms>` | one event a write, with this pause instead of the fixture's |
+//! | `reset-after=<n>` | the connection breaks after n bytes of body |
+//! | `trailers` | HTTP trailers at the end (over HTTP/1.1 they need `te: trailers` from the client) |
+//! | `chunked` | no content-length, whatever the content type |
+//! | `wait=<ms>` | the answer's head comes that much later |
+//! | `hang` | no answer, ever |
+//! | `big=<n>` | instead of a fixture: a chat completion with n bytes of content, made as it is sent |
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::pending;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming};
+use hyper::header::{CONTENT_LENGTH, HeaderValue, TRAILER};
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::fixtures::Fixture;
+
+pub struct Upstream {
+    pub addr: SocketAddr,
+    last: Arc<Mutex<Option<Received>>>,
+    task: JoinHandle<()>,
+}
+
+/// A request as it arrived, to hold against what was sent.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub version: Version,
+    pub method: Method,
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Upstream {
+    pub async fn start(fixtures: Vec<Fixture>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback");
+        let addr = listener.local_addr().unwrap();
+        let last = Arc::new(Mutex::new(None));
+        let state = Arc::new(State { fixtures, last: Arc::clone(&last) });
+        let task = tokio::spawn(async move {
+            // Dropped with this task, so that no connection outlives the upstream.
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(serve(stream, Arc::clone(&state)));
+            }
+        });
+        Self { addr, last, task }
+    }
+
+    /// The request read last, body included. Panics when there was none.
+    pub fn last_request(&self) -> Received {
+        self.last.lock().unwrap().clone().expect("the upstream has got no request yet")
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct State {
+    fixtures: Vec<Fixture>,
+    last: Arc<Mutex<Option<Received>>>,
+}
+
+async fn serve(stream: TcpStream, state: Arc<State>) {
+    let _ = stream.set_nodelay(true);
+    let mut start = [0; 3];
+    while matches!(stream.peek(&mut start).await, Ok(1..=2)) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let service = service_fn(move |request| {
+        let state = Arc::clone(&state);
+        async move { Ok::<_, Infallible>(answer(request, &state).await) }
+    });
+    // A client that goes away ends the connection with an error: nothing to report.
+    if &start == b"PRI" {
+        let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+    } else {
+        let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    }
+}
+
+async fn answer(request: Request<Incoming>, state: &State) -> Response<Piecewise> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = body.collect().await else { return refusal("the request's body broke off") };
+    let body = body.to_bytes();
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let word = |name: &str| head.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let travel = match Travel::parse(&word("x-upstream").unwrap_or_default()) {
+        Ok(travel) => travel,
+        Err(word) => return refusal(&format!("x-upstream does not know {word:?}")),
+    };
+    let fixture = match word("x-fixture") {
+        Some(id) => state.fixtures.iter().find(|fixture| fixture.id == id),
+        None => nearest(&state.fixtures, &path, &body),
+    };
+    let received = Received { version: head.version, method: head.method, path, headers: head.headers, body };
+    *state.last.lock().unwrap() = Some(received);
+    if travel.hang {
+        return pending().await;
+    }
+    tokio::time::sleep(travel.wait).await;
+    match (travel.big, fixture) {
+        (Some(size), _) => big_completion(size, &travel),
+        (None, Some(fixture)) => replay(fixture, &travel),
+        (None, None) => refusal("no fixture fits: name one with x-fixture: <api>/<case>"),
+    }
+}
+
+#[derive(Default)]
+struct Travel {
+    cut: Option<usize>,
+    events: bool,
+    gap: Option<Duration>,
+    reset_after: Option<usize>,
+    trailers: bool,
+    chunked: bool,
+    wait: Duration,
+    hang: bool,
+    big: Option<usize>,
+}
+
+impl Travel {
+    fn parse(words: &str) -> Result<Self, String> {
+        let mut travel = Self::default();
+        for word in words.split_whitespace() {
+            let (name, value) = word.split_once('=').unwrap_or((word, ""));
+            let number = || value.parse::<usize>().map_err(|_| word.to_owned());
+            match name {
+                "whole" => {}
+                "cut" => travel.cut = Some(number()?.max(1)),
+                "events" => travel.events = true,
+                "gap" => travel.gap = Some(Duration::from_millis(number()? as u64)),
+                "reset-after" => travel.reset_after = Some(number()?),
+                "trailers" => travel.trailers = true,
+                "chunked" => travel.chunked = true,
+                "wait" => travel.wait = Duration::from_millis(number()? as u64),
+                "hang" => travel.hang = true,
+                "big" => travel.big = Some(number()?),
+                _ => return Err(word.to_owned()),
+            }
+        }
+        Ok(travel)
+    }
+}
+
+fn replay(fixture: &Fixture, travel: &Travel) -> Response<Piecewise> {
+    let response = &fixture.response;
+    let gap = travel.gap.unwrap_or(response.gap);
+    let paced = travel.events || travel.gap.is_some() || (travel.cut.is_none() && !gap.is_zero());
+    let pieces = match travel.cut {
+        _ if paced => response.events.clone(),
+        Some(size) => response.body.chunks(size).map(|piece| response.body.slice_ref(piece)).collect(),
+        None => vec![response.body.clone()],
+    };
+    let gap = if paced { gap } else { Duration::ZERO };
+    let mut reply = Response::builder().status(response.status);
+    for (name, value) in &response.headers {
+        reply = reply.header(name, value);
+    }
+    let length = (!fixture.is_stream()).then_some(response.body.len());
+    finish(reply, pieces.into(), gap, length, travel)
+}
+
+/// Content of any size without holding it: every piece is a view of the same 64 KiB.
+fn big_completion(size: usize, travel: &Travel) -> Response<Piecewise> {
+    const HEAD: &str = r#"{"id":"chatcmpl-big","object":"chat.completion","created":1,"model":"gpt-4o-2024-08-06","choices":[{"index":0,"message":{"role":"assistant","content":""#;
+    const TAIL: &str = r#""},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":11,"completion_tokens":22,"total_tokens":33}}"#;
+    let page = Bytes::from(vec![b'a'; 64 * 1024]);
+    let mut pieces = VecDeque::from([Bytes::from_static(HEAD.as_bytes())]);
+    let mut left = size;
+    while left > 0 {
+        let piece = page.slice(..left.min(page.len()));
+        left -= piece.len();
+        pieces.push_back(piece);
+    }
+    pieces.push_back(Bytes::from_static(TAIL.as_bytes()));
+    let reply = Response::builder().header("content-type", "application/json");
+    finish(reply, pieces, Duration::ZERO, Some(HEAD.len() + size + TAIL.len()), travel)
+}
+
+fn finish(
+    mut reply: hyper::http::response::Builder,
+    mut pieces: VecDeque<Bytes>,
+    gap: Duration,
+    length: Option<usize>,
+    travel: &Travel,
+) -> Response<Piecewise> {
+    if let Some(length) = length.filter(|_| !travel.chunked && !travel.trailers) {
+        reply = reply.header(CONTENT_LENGTH, length);
+    }
+    if travel.trailers {
+        reply = reply.header(TRAILER, "x-upstream-end");
+    }
+    let (reset_after, trailers) = (travel.reset_after, travel.trailers);
+    let (sender, frames) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let mut left = reset_after.unwrap_or(usize::MAX);
+        let mut first = true;
+        while let Some(mut piece) = pieces.pop_front().filter(|_| left > 0) {
+            if !first {
+                tokio::time::sleep(gap).await;
+            }
+            first = false;
+            piece.truncate(left);
+            left -= piece.len();
+            if sender.send(Ok(Frame::data(piece))).await.is_err() {
+                return;
+            }
+        }
+        if reset_after.is_some() {
+            // Time for what was written to be read: a reset throws away what still lies in the receiver's buffer.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let _ = sender.send(Err(io::Error::other("reset on request"))).await;
+        } else if trailers {
+            let trailers = HeaderMap::from_iter([("x-upstream-end".parse().unwrap(), HeaderValue::from_static("yes"))]);
+            let _ = sender.send(Ok(Frame::trailers(trailers))).await;
+        }
+    });
+    reply.body(Piecewise { frames, written: false }).expect("a fixture's headers can be sent")
+}
+
+fn refusal(why: &str) -> Response<Piecewise> {
+    let reply = Response::builder().status(StatusCode::NOT_IMPLEMENTED).header("content-type", "text/plain");
+    finish(reply, VecDeque::from([Bytes::from(format!("{why}\n"))]), Duration::ZERO, None, &Travel::default())
+}
+
+/// For a request that names no fixture: a success on the same path, if possible as a stream or not and with the same model.
+fn nearest<'a>(fixtures: &'a [Fixture], path: &str, body: &[u8]) -> Option<&'a Fixture> {
+    let asked = |body: &[u8]| {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        (body["stream"] == true, body["model"].as_str().map(str::to_owned))
+    };
+    let (stream, model) = asked(body);
+    let fitting = fixtures.iter().filter(|one| one.request.path == path && one.response.status < 300);
+    fitting.max_by_key(|one| {
+        let own = asked(&one.request.body);
+        let completed = one.observation.get("gaugeway.outcome").is_some_and(|outcome| outcome == "completed");
+        (own.0 == stream, completed, own.1 == model, one.observation.len())
+    })
+}
+
+/// A body that makes hyper write each frame by itself: after each one it says "nothing yet", which flushes.
+struct Piecewise {
+    frames: mpsc::Receiver<io::Result<Frame<Bytes>>>,
+    written: bool,
+}
+
+impl Body for Piecewise {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if std::mem::take(&mut self.written) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let frame = ready!(self.frames.poll_recv(cx));
+        self.written = frame.is_some();
+        Poll::Ready(frame)
+    }
+}
