@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
+use crate::provider::{self, Override};
 use crate::signal::cost::PriceTable;
 
 /// Everything that can be set; `envoy/config.json` shows every key at its default.
@@ -12,6 +13,8 @@ use crate::signal::cost::PriceTable;
 pub struct Config {
     /// `prices`: added to the bundled table, in USD per million tokens.
     pub prices: PriceTable,
+    /// `apis`: what hosts and paths speak that do not tell by themselves; the first that fits counts.
+    pub apis: Vec<Override>,
     /// `labels`: what becomes a metric's label.
     pub labels: Labels,
 }
@@ -59,7 +62,11 @@ impl Config {
     /// # Errors
     /// Text that is not JSON, an unknown key, a value of the wrong type or out of its range: with the key's path.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let mut config = Config { prices: PriceTable::bundled()?, labels: Labels { max_series: 1000, models: HashSet::new() } };
+        let mut config = Config {
+            apis: Vec::new(),
+            prices: PriceTable::bundled()?,
+            labels: Labels { max_series: 1000, models: HashSet::new() },
+        };
         if text.trim().is_empty() {
             return Ok(config);
         }
@@ -67,13 +74,46 @@ impl Config {
             serde_json::from_str(text).map_err(|error| ConfigError::new("", format!("configuration is not JSON: {error}")))?;
         for (key, value) in object("", &value)? {
             match key.as_str() {
+                "apis" => config.apis = overrides(value)?,
                 "prices" => config.prices.add("prices", value)?,
                 "labels" => config.labels.read(value)?,
-                _ => return Err(ConfigError::unknown("", key, &["labels", "prices"])),
+                _ => return Err(ConfigError::unknown("", key, &["apis", "labels", "prices"])),
             }
         }
         Ok(config)
     }
+}
+
+fn overrides(value: &Value) -> Result<Vec<Override>, ConfigError> {
+    let rows = value.as_array().ok_or_else(|| ConfigError::new("apis", "must be an array of objects"))?;
+    rows.iter().enumerate().map(|(at, row)| one_override(&format!("apis[{at}]"), row)).collect()
+}
+
+fn one_override(path: &str, value: &Value) -> Result<Override, ConfigError> {
+    let mut row = Override::default();
+    for (key, value) in object(path, value)? {
+        let at = format!("{path}.{key}");
+        let text = || value.as_str().ok_or_else(|| ConfigError::new(&at, "must be a string"));
+        match key.as_str() {
+            "host" => row.host = text()?.to_owned(),
+            "path" => row.path = text()?.to_owned(),
+            "provider" => row.provider = text()?.to_owned(),
+            "api" => {
+                let name = text()?;
+                let mut known: Vec<_> = provider::names().collect();
+                known.sort_unstable();
+                known.dedup();
+                row.api = known.iter().copied().find(|n| *n == name).ok_or_else(|| {
+                    ConfigError::new(&at, format!("there is no API '{name}'; there are: {}", known.join(", ")))
+                })?;
+            }
+            _ => return Err(ConfigError::unknown(path, key, &["api", "host", "path", "provider"])),
+        }
+    }
+    if row.api.is_empty() || row.host.is_empty() && row.path.is_empty() {
+        return Err(ConfigError::new(path, "must name an `api`, and a `host` or a `path` it is served at"));
+    }
+    Ok(row)
 }
 
 impl Labels {
@@ -117,7 +157,7 @@ mod tests {
         for (text, error) in [
             ("[", "configuration is not JSON: EOF while parsing a list at line 1 column 1"),
             ("[]", "must be an object"),
-            (r#"{"label": {}}"#, "label: unknown key; known here: labels, prices"),
+            (r#"{"label": {}}"#, "label: unknown key; known here: apis, labels, prices"),
             (r#"{"labels": {"max": 1}}"#, "labels.max: unknown key; known here: max_series, models"),
             (r#"{"labels": {"max_series": 0}}"#, "labels.max_series: must be a whole number from 1 to 100000"),
             (r#"{"labels": {"max_series": "1"}}"#, "labels.max_series: must be a whole number from 1 to 100000"),

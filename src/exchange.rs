@@ -116,7 +116,8 @@ impl Exchange {
     /// Begins with the request's head; None where it is not LLM traffic.
     pub fn start(observer: &Rc<Observer>, head: Head<'_>, now: u64) -> Option<Self> {
         let method = head.bytes(":method").unwrap_or_default();
-        let target = provider::detect(method, head.text(":authority"), head.text(":path"))?;
+        let overrides = &observer.config.apis;
+        let target = provider::detect(method, head.text(":authority"), head.text(":path"), overrides)?;
         let mut draft = Draft::default();
         draft.document = Some(target.api.document);
         draft.seen.operation = target.api.operation;
@@ -256,8 +257,20 @@ impl Exchange {
         &self.draft.seen
     }
 
+    /// Whether this is LLM traffic; where only the bodies' shape tells, that shows with what is read.
+    pub fn is_recognised(&self) -> bool {
+        let seen = &self.draft.seen;
+        !self.api.by_shape
+            || seen.usage.is_known()
+            || !seen.response.finish_reasons.is_empty()
+            || seen.response.model.is_some() && seen.output.characters.is_some()
+    }
+
     /// What became known since the last call.
     pub fn news(&mut self) -> News {
+        if !self.is_recognised() {
+            return News::default();
+        }
         core::mem::take(&mut self.news)
     }
 
@@ -317,4 +330,67 @@ fn clip(text: &str) -> Text {
         end -= 1;
     }
     text.get(..end).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: [(&[u8], &[u8]); 3] =
+        [(b":method", b"POST"), (b":authority", b"llm.internal:8443"), (b":path", b"/gateway/v9/ask")];
+
+    /// The observation of an exchange at a path nobody knows, under a configuration.
+    fn at_unknown_path(config: &str, request: &str, response: &str) -> Option<Exchange> {
+        let observer = Rc::new(Observer::new(Config::parse(config).unwrap()));
+        let mut exchange = Exchange::start(&observer, Head(&HEAD), 0)?;
+        exchange.request_body(request.as_bytes());
+        exchange.request_end(0);
+        let kind: &[u8] = if response.starts_with("data:") { b"text/event-stream" } else { b"application/json" };
+        exchange.response(Head(&[(b":status", b"200"), (b"content-type", kind)]), 0);
+        exchange.response_body(response.as_bytes(), 0);
+        exchange.finish(End::Whole, 0);
+        Some(exchange).filter(Exchange::is_recognised)
+    }
+
+    const CHAT: &str = r#"{"id":"c","model":"m","choices":[{"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1}}"#;
+    const BY_SHAPE: &str = r#"{"apis": [{"path": "/gateway/", "api": "detect"}]}"#;
+
+    #[test]
+    fn a_path_nobody_knows_is_not_llm_traffic() {
+        assert!(at_unknown_path("", "{}", CHAT).is_none());
+    }
+
+    #[test]
+    fn the_configuration_names_the_api_and_the_provider_of_a_host() {
+        let config = r#"{"apis": [{"host": "internal", "api": "openai-chat", "provider": "acme"}]}"#;
+        let exchange = at_unknown_path(config, r#"{"model":"m"}"#, CHAT).unwrap();
+        assert_eq!(exchange.observation().usage.input, Some(3));
+        assert_eq!(exchange.observation().provider, "acme");
+    }
+
+    #[test]
+    fn where_nothing_tells_the_shape_of_the_bodies_does() {
+        let usage = |response: &str| {
+            let exchange = at_unknown_path(BY_SHAPE, r#"{"model":"m"}"#, response).unwrap();
+            (exchange.observation().usage.input, exchange.observation().usage.output, exchange.observation().outcome)
+        };
+        let done = Some(Outcome::Completed);
+        assert_eq!(usage(CHAT), (Some(3), Some(1), done));
+        let anthropic = r#"{"type":"message","id":"a","model":"m","content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn","usage":{"input_tokens":3,"cache_read_input_tokens":4,"output_tokens":1}}"#;
+        assert_eq!(usage(anthropic), (Some(7), Some(1), done));
+        let gemini = r#"{"candidates":[{"content":{"parts":[{"text":"hi"}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":1,"thoughtsTokenCount":2}}"#;
+        assert_eq!(usage(gemini), (Some(3), Some(3), done));
+        let responses = "data: {\"type\":\"response.created\",\"response\":{\"status\":\"in_progress\",\"usage\":null}}\n\ndata: {\"type\":\"response.completed\",\"response\":{\"status\":\"completed\",\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n";
+        assert_eq!(usage(responses), (Some(3), Some(1), done));
+    }
+
+    #[test]
+    fn poisoned_shapes_lead_nowhere_and_hide_nothing() {
+        for poison in [r#"{"type":"ping"}"#, r#"{"type":"message"}"#, r#"{"candidates":"x"}"#, r#"{"candidates":[]}"#] {
+            assert!(at_unknown_path(BY_SHAPE, "{}", poison).is_none(), "{poison}");
+            let stream = format!("data: {poison}\n\ndata: {CHAT}\n\n");
+            let exchange = at_unknown_path(BY_SHAPE, "{}", &stream).unwrap();
+            assert_eq!(exchange.observation().usage.input, Some(3), "{poison}");
+        }
+    }
 }

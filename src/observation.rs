@@ -7,6 +7,8 @@ pub const LIST: usize = 128;
 
 /// A short string of the wire.
 pub type Text = Box<str>;
+/// A name of our own list, or one the configuration gives.
+pub type Name = std::borrow::Cow<'static, str>;
 
 /// One request and its response, as far as they have been read.
 #[derive(Clone, Debug, Default)]
@@ -14,7 +16,7 @@ pub struct Observation {
     /// `gen_ai.operation.name`: an OpenTelemetry value where one fits, else a name of our own (`image_generation`).
     pub operation: &'static str,
     /// `gen_ai.provider.name`: an OpenTelemetry value where one fits.
-    pub provider: &'static str,
+    pub provider: Name,
     /// The gateway's name for the route, where the host tells one.
     pub route: Text,
     /// What the client asked for.

@@ -84,8 +84,9 @@ impl Context for Stream {
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let path = host::header(Map::Request, ":path").unwrap_or_default();
-        let served = core::str::from_utf8(&path).is_ok_and(provider::serves);
-        if let Some(shared) = self.shared.as_ref().filter(|_| served) {
+        let path = core::str::from_utf8(&path).unwrap_or_default();
+        let served = |shared: &&Rc<Shared>| provider::serves(path, &shared.observer.config.apis);
+        if let Some(shared) = self.shared.as_ref().filter(served) {
             let serialized = host::headers(Map::Request);
             let pairs = host::pairs(&serialized);
             self.exchange = Exchange::start(&shared.observer, Head(&pairs), host::now()).map(Box::new);
@@ -191,6 +192,9 @@ impl Stream {
         let Some(exchange) = self.exchange.as_mut().filter(|_| !self.reported) else { return };
         self.reported = true;
         exchange.finish(end(), host::now());
+        if !exchange.is_recognised() {
+            return;
+        }
         self.write();
         if let (Some(shared), Some(exchange)) = (&self.shared, &self.exchange)
             && let Ok(mut stats) = shared.stats.try_borrow_mut()

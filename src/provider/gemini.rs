@@ -44,7 +44,8 @@ pub const ENDPOINTS: &[Endpoint] =
     Endpoint::new(":predict", &PREDICT).within("embedding"),
 ];
 
-const REQUEST: &[Rule<Draft>] = &[
+/// The request.
+pub const REQUEST: &[Rule<Draft>] = &[
     open("contents[]", |d, _| d.message()),
     open("contents", |d, _| d.message()),
     text("contents[].parts[].text", |d, piece| d.prompt.push(piece)),
@@ -54,7 +55,8 @@ const REQUEST: &[Rule<Draft>] = &[
 const EMBED_REQUEST: &[Rule<Draft>] =
     &[open("content", |d, _| d.message()), text("content.parts[].text", |d, piece| d.prompt.push(piece))];
 
-const CONFIG: &[Rule<Draft>] = &[
+/// Its parameters.
+pub const CONFIG: &[Rule<Draft>] = &[
     scalar("temperature", |d, v| d.seen.request.temperature = v.float()),
     scalar("topP", |d, v| d.seen.request.top_p = v.float()),
     scalar("top_p", |d, v| d.seen.request.top_p = v.float()),
@@ -77,7 +79,8 @@ const CONFIG: &[Rule<Draft>] = &[
     scalar("response_modalities[]", modality),
 ];
 
-const ANSWER: &[Rule<Draft>] = &[
+/// The answer, whole or a piece of a stream.
+pub const ANSWER: &[Rule<Draft>] = &[
     scalar("modelVersion", Draft::response_model),
     scalar("responseId", Draft::response_id),
     open("candidates[]", Draft::choice_opened),

@@ -15,11 +15,12 @@ mod mistral;
 mod ollama;
 mod openai;
 mod responses;
+mod shape;
 
 use crate::draft::Draft;
 use crate::framing::Rules;
 use crate::json::{Ended, Group, Program};
-use crate::observation::{Text, Trouble};
+use crate::observation::{Name, Text, Trouble};
 
 /// An API: what its bodies say where.
 pub struct Api {
@@ -37,6 +38,8 @@ pub struct Api {
     pub terminated: bool,
     /// An answer without usage is a gap in the numbers, not in the nature of the API.
     pub usage_expected: bool,
+    /// Whether it is LLM traffic shows only when something has been read.
+    pub by_shape: bool,
 }
 
 impl Api {
@@ -49,6 +52,7 @@ impl Api {
         document: |_| {},
         terminated: false,
         usage_expected: true,
+        by_shape: false,
     };
 }
 
@@ -125,7 +129,11 @@ const ENDPOINTS: &[&[Endpoint]] = &[
     bedrock::ENDPOINTS,
     cohere::ENDPOINTS,
     media::ENDPOINTS,
+    shape::ENDPOINTS,
 ];
+
+/// The API that is told by shape.
+const SHAPE: &str = shape::SHAPE.name;
 
 /// What the request line says.
 pub struct Target {
@@ -134,7 +142,7 @@ pub struct Target {
     /// The API.
     pub api: &'static Api,
     /// `gen_ai.provider.name`
-    pub provider: &'static str,
+    pub provider: Name,
     /// The model, where the path names it.
     pub model: Option<Text>,
     /// The path asks for a stream.
@@ -143,18 +151,49 @@ pub struct Target {
     pub expects_stream: bool,
 }
 
-/// Whether `path` is one that [`detect`] knows: the one look that other traffic costs.
-pub fn serves(path: &str) -> bool {
-    endpoint(bare(path)).is_some()
+/// A row of the configuration that says what a host or path speaks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Override {
+    /// The host's end, without a port; empty for any.
+    pub host: String,
+    /// The path's beginning; empty for any.
+    pub path: String,
+    /// An API's name, or `detect`: by the path, and where it tells nothing, by the bodies' shape.
+    pub api: &'static str,
+    /// `gen_ai.provider.name`; empty for the usual one.
+    pub provider: String,
+}
+
+impl Override {
+    fn covers(&self, host: &str, path: &str) -> bool {
+        host_ends(host, &self.host) && path.starts_with(&self.path)
+    }
+}
+
+/// The names of all APIs.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ENDPOINTS.iter().copied().flatten().map(|e| e.api.name)
+}
+
+/// Whether `path` may be one of an LLM: the one look that other traffic costs.
+pub fn serves(path: &str, overrides: &[Override]) -> bool {
+    endpoint(bare(path)).is_some() || overrides.iter().any(|o| path.starts_with(&o.path))
 }
 
 /// Finds the API that `POST path` on `host` speaks; None where it is not one of an LLM.
-pub fn detect(method: &[u8], host: &str, path: &str) -> Option<Target> {
+pub fn detect(method: &[u8], host: &str, path: &str, overrides: &[Override]) -> Option<Target> {
     if method != b"POST" {
         return None;
     }
     let path = bare(path);
-    let (endpoint, found) = endpoint(path).filter(|(_, e)| host_ends(host, e.host))?;
+    let told = overrides.iter().find(|o| o.covers(host, path));
+    let (endpoint, found) = match told {
+        None => endpoint(path).filter(|(_, e)| host_ends(host, e.host))?,
+        Some(told) => {
+            let served = endpoint(path).filter(|(_, e)| told.api == SHAPE || e.api.name == told.api);
+            served.or_else(|| ENDPOINTS.iter().copied().flatten().enumerate().find(|(_, e)| e.api.name == told.api))?
+        }
+    };
     let model = model_in_path(path, found);
     // Vertex counts tokens under the verb that answers.
     if model.as_deref() == Some("count-tokens") {
@@ -163,7 +202,10 @@ pub fn detect(method: &[u8], host: &str, path: &str) -> Option<Target> {
     Some(Target {
         endpoint,
         api: found.api,
-        provider: compatible::provider(host, path, found.api),
+        provider: match told.map(|t| t.provider.as_str()).unwrap_or_default() {
+            "" => compatible::provider(host, path, found.api).into(),
+            named => named.to_owned().into(),
+        },
         model,
         streams: found.streams,
         expects_stream: found.streams || found.streams_by_default,

@@ -32,7 +32,8 @@ pub const COMPACT: Api = Api { name: "openai-responses-compact", operation: "com
 /// Where it is served.
 pub const ENDPOINTS: &[Endpoint] = &[Endpoint::new("/responses", &RESPONSES), Endpoint::new("/responses/compact", &COMPACT)];
 
-const INPUT: &[Rule<Draft>] = &[
+/// The request, beside what it shares with chat completions.
+pub const INPUT: &[Rule<Draft>] = &[
     scalar("max_output_tokens", |d, v| d.seen.request.max_tokens = v.count()),
     scalar("text.format.type", output_type),
     scalar("conversation", |d, v| d.seen.request.conversation = v.text()),
@@ -45,7 +46,8 @@ const INPUT: &[Rule<Draft>] = &[
     text("input[].output[].text", |d, piece| d.prompt.push(piece)),
 ];
 
-const EVENT: &[Rule<Draft>] = &[
+/// The members of events.
+pub const EVENT: &[Rule<Draft>] = &[
     scalar("type", |d, v| d.open.kind.set(v)),
     scalar("output_index", |d, v| d.open.choice.index = v.count().map_or(0, |n| n as u32)),
     text("delta", |d, piece| match piece {
@@ -60,7 +62,7 @@ const EVENT: &[Rule<Draft>] = &[
 ];
 
 /// The response object.
-const RESPONSE: &[Rule<Draft>] = &[
+pub const RESPONSE: &[Rule<Draft>] = &[
     // Some gateways name the response anew in each event; the last one is what it can be asked for by.
     scalar("id", |d, v| d.seen.response.id = v.text().or(d.seen.response.id.take())),
     scalar("model", Draft::response_model),
@@ -86,7 +88,8 @@ fn call(d: &mut Draft, place: u64) {
     }
 }
 
-fn document(d: &mut Draft) {
+/// Decides what an event, or the whole response, came to.
+pub fn document(d: &mut Draft) {
     let kind = d.open.kind;
     let delta = d.open.before.take();
     match (kind.as_str(), delta) {
@@ -105,8 +108,8 @@ fn document(d: &mut Draft) {
                     d.failed();
                 }
                 d.seen.response.finish_reasons = vec![Some(status)];
+                d.complete = true;
             }
-            d.complete = true;
         }
         "error" => {
             d.failed();

@@ -80,7 +80,7 @@ const fn field(
 /// Every attribute.
 pub const FIELDS: &[Field] = &[
     field("gen_ai.operation.name", Phase::Request, "kind of call", |o| Some(Value::Text(o.operation))),
-    field("gen_ai.provider.name", Phase::Request, "whose API, by host and path", |o| Some(Value::Text(o.provider))),
+    field("gen_ai.provider.name", Phase::Request, "whose API, by host and path", |o| Some(Value::Text(&o.provider))),
     field("gen_ai.request.model", Phase::Request, "model asked for", |o| text(&o.request.model)),
     field("gen_ai.request.stream", Phase::Request, "a stream was asked for; only ever `true`", |o| {
         o.request.stream.filter(|s| *s).map(Value::Bool)

@@ -231,7 +231,7 @@ fn common<'a>(seen: &'a Observation, config: &Config) -> Common<'a> {
         || config.prices.find(requested).is_some();
     Common {
         operation: seen.operation,
-        provider: seen.provider,
+        provider: &seen.provider,
         request_model: if known { requested } else { OTHER },
         response_model: answered,
         route: &seen.route,
