@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::provider::{self, Override};
 use crate::signal::cost::PriceTable;
+use crate::sink::stats;
 
 /// Everything that can be set; `envoy/config.json` shows every key at its default.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Config {
 pub struct Labels {
     /// `labels.max_series`: most series each worker's plugin creates before models are called `other`; 1 to 100,000.
     pub max_series: usize,
+    /// `labels.headers`: request headers that become labels, as (header, label); at most four.
+    pub headers: Vec<(String, String)>,
     /// `labels.models`: models that may be labels although neither the price table nor an upstream knows them.
     pub models: HashSet<String>,
 }
@@ -65,7 +68,7 @@ impl Config {
         let mut config = Config {
             apis: Vec::new(),
             prices: PriceTable::bundled()?,
-            labels: Labels { max_series: 1000, models: HashSet::new() },
+            labels: Labels { max_series: 1000, headers: Vec::new(), models: HashSet::new() },
         };
         if text.trim().is_empty() {
             return Ok(config);
@@ -100,7 +103,7 @@ fn one_override(path: &str, value: &Value) -> Result<Override, ConfigError> {
             "provider" => row.provider = text()?.to_owned(),
             "api" => {
                 let name = text()?;
-                let mut known: Vec<_> = provider::names().collect();
+                let mut known: Vec<_> = provider::endpoints().map(|e| e.api.name).collect();
                 known.sort_unstable();
                 known.dedup();
                 row.api = known.iter().copied().find(|n| *n == name).ok_or_else(|| {
@@ -125,17 +128,41 @@ impl Labels {
                     let count = value.as_u64().filter(|n| (1..=100_000).contains(n)).ok_or_else(wrong)?;
                     self.max_series = usize::try_from(count).map_err(|_| wrong())?;
                 }
+                "headers" => self.headers = headers(value)?,
                 "models" => {
                     let wrong = || ConfigError::new("labels.models", "must be an array of strings");
                     for model in value.as_array().ok_or_else(wrong)? {
                         self.models.insert(model.as_str().ok_or_else(wrong)?.to_owned());
                     }
                 }
-                _ => return Err(ConfigError::unknown("labels", key, &["max_series", "models"])),
+                _ => return Err(ConfigError::unknown("labels", key, &["headers", "max_series", "models"])),
             }
         }
         Ok(())
     }
+}
+
+/// Most request headers that may become labels.
+const HEADERS: usize = 4;
+
+fn headers(value: &Value) -> Result<Vec<(String, String)>, ConfigError> {
+    let rows = object("labels.headers", value)?;
+    if rows.len() > HEADERS {
+        return Err(ConfigError::new("labels.headers", format!("at most {HEADERS} headers may become labels")));
+    }
+    let read = |(header, label): (&String, &Value)| {
+        let path = format!("labels.headers.{header}");
+        let label = label.as_str().unwrap_or_default();
+        let sound = !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        // A tag's regular expression finds `key=`: no key may end in another.
+        let taken = stats::LABELS.iter().find(|known| known.ends_with(label) || label.ends_with(**known));
+        match taken {
+            _ if !sound => Err(ConfigError::new(&path, "must be a label's name: small letters, digits and `_`")),
+            Some(known) => Err(ConfigError::new(&path, format!("'{label}' is, or ends like, the label '{known}'"))),
+            None => Ok((header.to_ascii_lowercase(), label.to_owned())),
+        }
+    };
+    rows.iter().map(read).collect()
 }
 
 /// The members of an object, or the error that there is none at `path`.
@@ -158,13 +185,18 @@ mod tests {
             ("[", "configuration is not JSON: EOF while parsing a list at line 1 column 1"),
             ("[]", "must be an object"),
             (r#"{"label": {}}"#, "label: unknown key; known here: apis, labels, prices"),
-            (r#"{"labels": {"max": 1}}"#, "labels.max: unknown key; known here: max_series, models"),
+            (r#"{"labels": {"max": 1}}"#, "labels.max: unknown key; known here: headers, max_series, models"),
             (r#"{"labels": {"max_series": 0}}"#, "labels.max_series: must be a whole number from 1 to 100000"),
             (r#"{"labels": {"max_series": "1"}}"#, "labels.max_series: must be a whole number from 1 to 100000"),
+            (r#"{"labels": {"headers": {"x-a": "outcome"}}}"#, "labels.headers.x-a: 'outcome' is, or ends like, the label 'outcome'"),
+            (r#"{"labels": {"headers": {"x-a": "Team"}}}"#, "labels.headers.x-a: must be a label's name: small letters, digits and `_`"),
+            (r#"{"apis": [{"host": "h", "api": "x"}]}"#, "apis[0].api: there is no API 'x'; there are: "),
+            (r#"{"apis": [{"api": "detect"}]}"#, "apis[0]: must name an `api`, and a `host` or a `path` it is served at"),
             (r#"{"labels": {"models": [1]}}"#, "labels.models: must be an array of strings"),
             (r#"{"labels": 1}"#, "labels: must be an object"),
         ] {
-            assert_eq!(Config::parse(text).unwrap_err().to_string(), error, "{text}");
+            let found = Config::parse(text).unwrap_err().to_string();
+            assert!(found.starts_with(error), "{text}: {found}");
         }
     }
 }

@@ -65,6 +65,8 @@ pub struct Counts {
     pub spare_input: Option<u64>,
     /// See `spare_input`.
     pub spare_output: Option<u64>,
+    /// The cost as the provider itself says it, in nano-dollars.
+    pub cost: Option<u64>,
     /// Cached input stands beside the input, not in it (Anthropic, Bedrock).
     pub cache_beside: bool,
     /// Reasoning stands beside the output, not in it (Gemini).
@@ -248,6 +250,13 @@ impl Draft {
     pub fn count_up(&mut self, value: Scalar<'_>, slot: fn(&mut Counts) -> &mut Option<u64>) {
         if value.count() != Some(0) || slot(&mut self.counts).is_none() {
             self.count(value, slot);
+        }
+    }
+
+    /// The cost in USD as the provider itself says it.
+    pub fn cost(&mut self, value: Scalar<'_>) {
+        if let Some(usd) = value.float().filter(|usd| (0.0..1e6).contains(usd)) {
+            self.counts.cost = Some((usd * 1e9).round() as u64);
         }
     }
 

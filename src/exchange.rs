@@ -8,7 +8,7 @@ use std::rc::Rc;
 use crate::config::Config;
 use crate::draft::{Counts, Draft};
 use crate::framing::{Body, Rules};
-use crate::observation::{CostStatus, Observation, Outcome, Text, Trouble, Usage};
+use crate::observation::{Cost, CostStatus, Limits, Observation, Outcome, Text, Trouble, Usage};
 use crate::provider::{self, Api, Programs};
 
 /// What every exchange shares: the configuration and the compiled rules.
@@ -124,6 +124,8 @@ impl Exchange {
         draft.seen.provider = target.provider;
         draft.seen.request.model = target.model.clone();
         draft.seen.timing.start = now;
+        let labels = &observer.config.labels.headers;
+        draft.seen.labels = labels.iter().map(|(header, _)| clip(head.text(header))).collect();
         let sse = head.text("x-dashscope-sse").eq_ignore_ascii_case("enable");
         draft.seen.request.stream = (target.expects_stream || sse).then_some(true);
         let request = body(&mut draft, head, false);
@@ -277,6 +279,7 @@ impl Exchange {
     /// What Bedrock says in headers: counts, for families whose body has none, and the error's name.
     fn headers(&mut self, head: Head<'_>) {
         let count = |name: &str| head.text(name).parse().ok();
+        self.draft.seen.limits = limits(head);
         let counts = &mut self.draft.counts;
         counts.spare_input = count("x-amzn-bedrock-input-token-count");
         counts.spare_output = count("x-amzn-bedrock-output-token-count");
@@ -288,7 +291,12 @@ impl Exchange {
     }
 
     fn price(&mut self, outcome: Outcome) {
+        let reported = self.draft.counts.cost;
         let seen = &mut self.draft.seen;
+        if let Some(nanousd) = reported {
+            seen.cost = Cost { nanousd: Some(nanousd), status: Some(CostStatus::Reported) };
+            return;
+        }
         if seen.usage == Usage::default() {
             let said_nothing = outcome == Outcome::Completed && self.api.usage_expected;
             seen.cost.status = said_nothing.then_some(CostStatus::NoUsage);
@@ -299,6 +307,23 @@ impl Exchange {
         seen.cost.nanousd = price.map(|p| p.cost(&seen.usage));
         seen.cost.status = Some(if price.is_some() { CostStatus::Priced } else { CostStatus::Unpriced });
     }
+}
+
+/// What OpenAI's and Anthropic's header families, and those who imitate them, say of rate limits.
+fn limits(head: Head<'_>) -> Limits {
+    let mut limits = Limits::default();
+    for (name, value) in head.0 {
+        let slot = match *name {
+            b"x-ratelimit-remaining-requests" | b"anthropic-ratelimit-requests-remaining" => &mut limits.requests,
+            b"x-ratelimit-remaining-tokens" | b"anthropic-ratelimit-tokens-remaining" => &mut limits.tokens,
+            b"anthropic-ratelimit-input-tokens-remaining" => &mut limits.input_tokens,
+            b"anthropic-ratelimit-output-tokens-remaining" => &mut limits.output_tokens,
+            b"retry-after" => &mut limits.retry_after,
+            _ => continue,
+        };
+        *slot = core::str::from_utf8(value).ok().and_then(|v| v.trim().parse().ok());
+    }
+    limits
 }
 
 /// A reader for a body, or None where its encoding cannot be read.

@@ -23,6 +23,10 @@ pub struct Observation {
     pub request: Request,
     /// What the answer said of itself.
     pub response: Response,
+    /// Values of the request's headers that the configuration makes labels, in its order.
+    pub labels: Vec<Text>,
+    /// What the provider's rate limits leave.
+    pub limits: Limits,
     /// Tokens.
     pub usage: Usage,
     /// What the answer asks the client's tools to do.
@@ -109,6 +113,21 @@ impl Usage {
     }
 }
 
+/// What the provider's rate limits leave, as the response's headers say.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// Requests.
+    pub requests: Option<u64>,
+    /// Tokens of either kind.
+    pub tokens: Option<u64>,
+    /// Input tokens.
+    pub input_tokens: Option<u64>,
+    /// Output tokens.
+    pub output_tokens: Option<u64>,
+    /// Seconds to wait before the next request.
+    pub retry_after: Option<u64>,
+}
+
 /// The answer's shape; none of its words.
 #[derive(Clone, Debug, Default)]
 pub struct Output {
@@ -152,6 +171,8 @@ pub struct Cost {
 /// How a price was found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum CostStatus {
+    /// Told by the provider itself.
+    Reported,
     /// From the price table.
     Priced,
     /// There is usage, but the table does not know the model.
@@ -164,10 +185,26 @@ impl CostStatus {
     /// The word used in attributes and labels.
     pub const fn as_str(self) -> &'static str {
         match self {
+            CostStatus::Reported => "reported",
             CostStatus::Priced => "priced",
             CostStatus::Unpriced => "unpriced",
             CostStatus::NoUsage => "no_usage",
         }
+    }
+}
+
+/// A finish reason in common words (wire-level words differ from provider to provider).
+pub fn finish_class(reason: &str) -> &'static str {
+    match reason {
+        "stop" | "end_turn" | "stop_sequence" | "STOP" | "COMPLETE" | "STOP_SEQUENCE" | "FINISH" | "completed" | "eos_token" => "stop",
+        "length" | "max_tokens" | "MAX_TOKENS" | "LENGTH" | "ERROR_LIMIT" | "model_length" | "incomplete" | "max_output_tokens"
+        | "model_context_window_exceeded" => "length",
+        "tool_calls" | "tool_call" | "tool_use" | "function_call" | "TOOL_CALL" | "requires_action" => "tool_call",
+        "content_filter" | "refusal" | "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY"
+        | "guardrail_intervened" | "content_filtered" | "CONTENT_FILTERED" | "ERROR_TOXIC" | "MODEL_ARMOR" | "JAILBREAK" => "content_filter",
+        "error" | "ERROR" | "TIMEOUT" | "failed" => "error",
+        _ if reason.starts_with("malformed_") || reason.starts_with("MALFORMED_") => "error",
+        _ => "other",
     }
 }
 

@@ -221,13 +221,20 @@ struct Envoy;
 
 impl Registry for Envoy {
     fn define(&mut self, kind: Kind, name: &str) -> Option<u32> {
-        host::define_metric(if kind == Kind::Counter { 0 } else { 2 }, name)
+        host::define_metric(
+            match kind {
+                Kind::Counter => 0,
+                Kind::Gauge => 1,
+                Kind::Histogram => 2,
+            },
+            name,
+        )
     }
 
     fn emit(&mut self, kind: Kind, series: u32, value: u64) {
         match kind {
             Kind::Counter => host::increment(series, value),
-            Kind::Histogram => host::record(series, value),
+            Kind::Gauge | Kind::Histogram => host::record(series, value),
         }
     }
 }

@@ -59,8 +59,10 @@ impl Api {
 /// Where an API is served.
 #[derive(Clone, Copy)]
 pub struct Endpoint {
-    suffix: &'static str,
-    api: &'static Api,
+    /// The path's end.
+    pub suffix: &'static str,
+    /// What is served there.
+    pub api: &'static Api,
     /// The path is the suffix, with nothing before it.
     exact: bool,
     /// The path must hold this too.
@@ -137,7 +139,7 @@ const SHAPE: &str = shape::SHAPE.name;
 
 /// What the request line says.
 pub struct Target {
-    /// The endpoint's place in [`compile`]'s list.
+    /// The endpoint's place among [`endpoints`].
     pub endpoint: usize,
     /// The API.
     pub api: &'static Api,
@@ -170,9 +172,9 @@ impl Override {
     }
 }
 
-/// The names of all APIs.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    ENDPOINTS.iter().copied().flatten().map(|e| e.api.name)
+/// Every endpoint, in the order [`Target::endpoint`] counts.
+pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
+    ENDPOINTS.iter().copied().flatten()
 }
 
 /// Whether `path` may be one of an LLM: the one look that other traffic costs.
@@ -191,7 +193,7 @@ pub fn detect(method: &[u8], host: &str, path: &str, overrides: &[Override]) -> 
         None => endpoint(path).filter(|(_, e)| host_ends(host, e.host))?,
         Some(told) => {
             let served = endpoint(path).filter(|(_, e)| told.api == SHAPE || e.api.name == told.api);
-            served.or_else(|| ENDPOINTS.iter().copied().flatten().enumerate().find(|(_, e)| e.api.name == told.api))?
+            served.or_else(|| endpoints().enumerate().find(|(_, e)| e.api.name == told.api))?
         }
     };
     let model = model_in_path(path, found);
@@ -224,7 +226,7 @@ fn bare(path: &str) -> &str {
 }
 
 fn endpoint(path: &str) -> Option<(usize, &'static Endpoint)> {
-    ENDPOINTS.iter().copied().flatten().enumerate().find(|(_, e)| e.serves(path))
+    endpoints().enumerate().find(|(_, e)| e.serves(path))
 }
 
 /// The model in `/models/{model}:verb`, `/deployments/{model}/...` or where the endpoint says, percent-decoded.
@@ -281,7 +283,7 @@ pub fn compile() -> Vec<Programs> {
         response: Program::new(e.api.response, begin, end),
         envelope: e.enveloped.then(|| Program::new(bedrock::ENVELOPE, |_| {}, malformed)),
     };
-    ENDPOINTS.iter().copied().flatten().map(programs).collect()
+    endpoints().map(programs).collect()
 }
 
 fn begin(d: &mut Draft) {

@@ -145,6 +145,9 @@ pub const TOKENS: &[Rule<Draft>] = &[
     scalar("completion_tokens_details.reasoning_tokens", |d, v| d.count(v, |c| &mut c.reasoning)),
     scalar("output_tokens_details.reasoning_tokens", |d, v| d.count(v, |c| &mut c.reasoning)),
     scalar("reasoning_tokens", |d, v| d.count(v, |c| &mut c.reasoning)),
+    // OpenRouter's and Perplexity's own words.
+    scalar("cost", Draft::cost),
+    scalar("cost.total_cost", Draft::cost),
 ];
 
 /// A prompt that is a string, or one of several.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::config::Config;
-use crate::observation::{CostStatus, Observation, Outcome};
+use crate::observation::{CostStatus, Observation, Outcome, Text, finish_class};
 
 /// What a metric is to the host.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,6 +16,8 @@ pub enum Kind {
     Counter,
     /// A distribution of whole numbers.
     Histogram,
+    /// The last value.
+    Gauge,
 }
 
 /// One number of an exchange with the labels only its metric has.
@@ -61,6 +63,11 @@ pub const METRICS: &[Metric] = &[
     counter("gaugeway_usage_missing_total", "complete answers that said no usage", |o, out| {
         one(out, (o.cost.status == Some(CostStatus::NoUsage)).then_some(1));
     }),
+    counter("gaugeway_finish_reasons_total", "choices by why they ended: stop, length, tool_call, content_filter, error, other", |o, out| {
+        for reason in o.response.finish_reasons.iter().flatten() {
+            out(Sample { labels: &[("finish_reason", finish_class(reason))], value: 1 });
+        }
+    }),
     counter("gaugeway_trouble_total", "exchanges of which something could not be read", |o, out| {
         for trouble in o.trouble.iter() {
             out(Sample { labels: &[("trouble", trouble.as_str())], value: 1 });
@@ -96,6 +103,20 @@ pub const METRICS: &[Metric] = &[
             one(out, Some(end.saturating_sub(first) / (tokens - 1)));
         }
     }),
+    gauge("gaugeway_ratelimit_remaining", "what the provider's rate limits leave, by kind", |o, out| {
+        let limits = &o.limits;
+        for (kind, left) in [
+            ("requests", limits.requests),
+            ("tokens", limits.tokens),
+            ("input_tokens", limits.input_tokens),
+            ("output_tokens", limits.output_tokens),
+        ] {
+            if let Some(value) = left {
+                out(Sample { labels: &[("kind", kind)], value });
+            }
+        }
+    }),
+    gauge("gaugeway_retry_after_seconds", "what the provider last asked to wait", |o, out| one(out, o.limits.retry_after)),
 ];
 
 /// Counts the samples whose model was called `other` because the limit of series was reached.
@@ -103,6 +124,10 @@ pub const OVERFLOW: &str = "gaugeway_series_overflow_total";
 
 const fn counter(name: &'static str, doc: &'static str, collect: fn(&Observation, Out<'_>)) -> Metric {
     Metric { name, kind: Kind::Counter, doc, collect }
+}
+
+const fn gauge(name: &'static str, doc: &'static str, collect: fn(&Observation, Out<'_>)) -> Metric {
+    Metric { name, kind: Kind::Gauge, doc, collect }
 }
 
 const fn histogram(name: &'static str, doc: &'static str, collect: fn(&Observation, Out<'_>)) -> Metric {
@@ -118,6 +143,24 @@ fn one(out: Out<'_>, value: Option<u64>) {
 fn micros(o: &Observation, reading: Option<u64>) -> Option<u64> {
     o.timing.since_start(reading).map(|nanos| nanos / 1000)
 }
+
+/// Every label, as Envoy's tag regexes find them: none ends in another.
+pub const LABELS: &[&str] = &[
+    "gen_ai_operation_name",
+    "gen_ai_provider_name",
+    "gen_ai_request_model",
+    "gen_ai_response_model",
+    "route",
+    "gen_ai_token_type",
+    "outcome",
+    "error_type",
+    "finish_reason",
+    "trouble",
+    "gen_ai_tool_name",
+    "kind",
+    "result",
+    "status",
+];
 
 /// The host's side of statistics.
 pub trait Registry {
@@ -143,6 +186,9 @@ struct Common<'a> {
     request_model: &'a str,
     response_model: &'a str,
     route: &'a str,
+    /// Label names and values from the request's headers.
+    headers: &'a [(String, String)],
+    values: &'a [Text],
 }
 
 impl Stats {
@@ -177,7 +223,7 @@ impl Stats {
         if self.series.len() < limit {
             return self.define(key, metric, common, sample, host);
         }
-        let other = Common { request_model: OTHER, response_model: OTHER, ..*common };
+        let other = Common { request_model: OTHER, response_model: OTHER, values: &[], ..*common };
         let labels: Vec<_> =
             sample.labels.iter().map(|(name, value)| (*name, if *name == "error_type" { OTHER } else { *value })).collect();
         let sample = Sample { labels: &labels, value: sample.value };
@@ -208,7 +254,8 @@ impl Stats {
             ("gen_ai_response_model", common.response_model),
             ("route", common.route),
         ];
-        for (name, value) in labels.iter().chain(sample.labels) {
+        let headers = common.headers.iter().zip(common.values).map(|((_, name), value)| (name.as_str(), &**value));
+        for (name, value) in labels.into_iter().chain(headers).chain(sample.labels.iter().copied()) {
             label(&mut self.name, name, value);
         }
         let series = host.define(metric.kind, &self.name)?;
@@ -222,7 +269,7 @@ const OTHER: &str = "other";
 
 /// The labels common to all metrics. A model's name is a label only if the price table, the configuration or the upstream
 /// knows it: a client can invent any number of names.
-fn common<'a>(seen: &'a Observation, config: &Config) -> Common<'a> {
+fn common<'a>(seen: &'a Observation, config: &'a Config) -> Common<'a> {
     let requested = seen.request.model.as_deref().unwrap_or_default();
     let answered = seen.response.model.as_deref().unwrap_or_default();
     let known = requested.is_empty()
@@ -235,6 +282,8 @@ fn common<'a>(seen: &'a Observation, config: &Config) -> Common<'a> {
         request_model: if known { requested } else { OTHER },
         response_model: answered,
         route: &seen.route,
+        headers: &config.labels.headers,
+        values: &seen.labels,
     }
 }
 
@@ -242,6 +291,7 @@ fn key(metric: usize, common: &Common<'_>, sample: &Sample<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
     metric.hash(&mut hasher);
     (common.operation, common.provider, common.request_model, common.response_model, common.route).hash(&mut hasher);
+    common.values.hash(&mut hasher);
     for (_, value) in sample.labels {
         value.hash(&mut hasher);
     }
