@@ -418,4 +418,10 @@ mod tests {
             assert_eq!(exchange.observation().usage.input, Some(3), "{poison}");
         }
     }
+
+    #[test]
+    fn the_state_of_a_stream_is_under_4_kib() {
+        let state = size_of::<Exchange>();
+        assert!(state < 4096 - 1024, "{state} bytes, and up to 1 KiB of prompt text held");
+    }
 }

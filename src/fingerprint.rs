@@ -82,3 +82,59 @@ impl Fingerprint {
         (self.characters > 0).then_some(self.characters)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash_of(text: &[u8]) -> Option<[u8; 8]> {
+        Sha256::digest(text).first_chunk().copied()
+    }
+
+    #[test]
+    fn any_cutting_of_a_short_or_long_text_gives_its_hash_and_length() {
+        for size in [1, 10, SHORT, SHORT + 1, 3 * SHORT] {
+            let text = "é".repeat(size);
+            for cut in [1, 2, 3, 64, 1000] {
+                let mut fingerprint = Fingerprint::default();
+                text.as_bytes().chunks(cut).for_each(|piece| fingerprint.push(piece));
+                assert_eq!(fingerprint.hash(), hash_of(text.as_bytes()));
+                assert_eq!(fingerprint.characters(), Some(size as u64));
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_has_no_hash() {
+        let mut fingerprint = Fingerprint::default();
+        assert_eq!((fingerprint.hash(), fingerprint.characters()), (None, None));
+        fingerprint.push(b"x");
+        fingerprint.clear();
+        assert_eq!((fingerprint.hash(), fingerprint.characters()), (None, None));
+    }
+
+    #[test]
+    fn what_follows_a_mark_can_be_taken_back_however_long_it_is() {
+        for (before, after) in [(0, 5), (5, 5), (5, 2 * SHORT), (2 * SHORT, 5)] {
+            let mut fingerprint = Fingerprint::default();
+            let text = vec![b'a'; before];
+            fingerprint.push(&text);
+            let mark = fingerprint.mark();
+            fingerprint.push(&vec![b'b'; after]);
+            fingerprint.rewind(mark);
+            fingerprint.push(b"c");
+            assert_eq!(fingerprint.hash(), hash_of(&[text, b"c".to_vec()].concat()), "{before} and {after}");
+            assert_eq!(fingerprint.characters(), Some(before as u64 + 1));
+        }
+    }
+
+    #[test]
+    fn the_memory_held_is_bounded() {
+        let mut fingerprint = Fingerprint::default();
+        for _ in 0..10_000 {
+            fingerprint.push(b"0123456789");
+        }
+        assert!(fingerprint.held.capacity() <= 2 * SHORT);
+        assert!(size_of::<Fingerprint>() < 256);
+    }
+}

@@ -223,3 +223,47 @@ fn array<'a>(out: &mut String, items: impl Iterator<Item = &'a str>) {
     }
     out.push(']');
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::{Trouble, Troubles};
+
+    fn written(value: Value<'_>) -> String {
+        let mut out = String::new();
+        value.write(&mut out);
+        out
+    }
+
+    #[test]
+    fn values_are_written_as_json_would_write_them() {
+        for (nanos, text) in [(0, "0.0"), (1, "0.000000001"), (2_500_000_000, "2.5"), (7_000_000_000, "7.0"), (100, "0.0000001")] {
+            assert_eq!(written(Value::Billionths(nanos)), text);
+        }
+        assert_eq!(written(Value::Float(0.2)), "0.2");
+        assert_eq!(written(Value::Float(40.0)), "40");
+        assert_eq!(written(Value::Integer(-7)), "-7");
+        assert_eq!(written(Value::Hash([0, 1, 0xab, 0xff, 0, 0, 0, 0x10])), "0001abff00000010");
+        let mut troubles = Troubles::default();
+        troubles.add(Trouble::Encoding);
+        troubles.add(Trouble::Json);
+        assert_eq!(written(Value::Troubles(troubles)), "json,encoding");
+    }
+
+    #[test]
+    fn lists_are_json_whatever_stands_in_them() {
+        let items: Vec<Text> = ["stop", "a\"b\\c\n\u{1}", "é模"].map(Text::from).into();
+        let text = written(Value::List(&items));
+        let parsed: Vec<String> = serde_json::from_str(&text).unwrap();
+        assert_eq!(parsed, ["stop", "a\"b\\c\n\u{1}", "é模"]);
+        assert_eq!(written(Value::Known(&[None, Some("x".into()), None])), "[\"x\"]");
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = FIELDS.iter().map(|f| f.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), FIELDS.len());
+    }
+}

@@ -316,3 +316,121 @@ fn label(out: &mut String, name: &str, value: &str) {
     out.extend(value.chars().map(|c| if matches!(c, ';' | '=') || c.is_control() { '_' } else { c }));
     out.push_str(";.;");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::{Outcome, Usage};
+    use std::collections::BTreeMap;
+
+    /// A registry that adds up.
+    #[derive(Default)]
+    struct Host {
+        names: Vec<String>,
+        sums: BTreeMap<String, u64>,
+    }
+
+    impl Registry for Host {
+        fn define(&mut self, _: Kind, name: &str) -> Option<u32> {
+            assert!(!self.names.iter().any(|n| n == name), "{name} is defined twice");
+            self.names.push(name.to_owned());
+            u32::try_from(self.names.len() - 1).ok()
+        }
+
+        fn emit(&mut self, _: Kind, series: u32, value: u64) {
+            *self.sums.entry(self.names[series as usize].clone()).or_default() += value;
+        }
+    }
+
+    fn exchange(requested: &str, answered: &str) -> Observation {
+        let mut seen = Observation {
+            operation: "chat",
+            provider: "openai".into(),
+            usage: Usage { input: Some(3), output: Some(2), ..Usage::default() },
+            outcome: Some(Outcome::Completed),
+            ..Observation::default()
+        };
+        seen.request.model = Some(requested.into()).filter(|m: &Text| !m.is_empty());
+        seen.response.model = Some(answered.into()).filter(|m: &Text| !m.is_empty());
+        seen
+    }
+
+    const INPUT: &str = "gaugeway_input_tokens_total.gen_ai_operation_name=.=chat;.;gen_ai_provider_name=.=openai;.;";
+
+    #[test]
+    fn a_series_is_defined_once_and_named_by_its_labels() {
+        let (mut stats, mut host) = (Stats::default(), Host::default());
+        let config = Config::parse("").unwrap();
+        for _ in 0..3 {
+            stats.record(&exchange("gpt-4o", "gpt-4o-2024-08-06"), &config, &mut host);
+        }
+        let name = format!("{INPUT}gen_ai_request_model=.=gpt-4o;.;gen_ai_response_model=.=gpt-4o-2024-08-06;.;");
+        assert_eq!(host.sums.get(&name), Some(&9));
+    }
+
+    #[test]
+    fn a_model_only_the_client_names_is_called_other() {
+        let (mut stats, mut host) = (Stats::default(), Host::default());
+        let config = Config::parse(r#"{"labels": {"models": ["ours"]}}"#).unwrap();
+        for (requested, label) in [("invented", "other"), ("ours", "ours"), ("gpt-4o-x", "gpt-4o-x")] {
+            stats.record(&exchange(requested, ""), &config, &mut host);
+            assert!(host.sums.contains_key(&format!("{INPUT}gen_ai_request_model=.={label};.;")), "{requested}");
+        }
+        stats.record(&exchange("echoed", "echoed"), &config, &mut host);
+        let echoed = format!("{INPUT}gen_ai_request_model=.=echoed;.;gen_ai_response_model=.=echoed;.;");
+        assert!(host.sums.contains_key(&echoed));
+    }
+
+    #[test]
+    fn past_the_limit_models_are_called_other_and_nothing_is_lost() {
+        let (mut stats, mut host) = (Stats::default(), Host::default());
+        let config = Config::parse(r#"{"labels": {"max_series": 50, "headers": {"x-team": "team"}}}"#).unwrap();
+        for n in 0..1000 {
+            let model = format!("m{n}");
+            let mut seen = exchange(&model, &model);
+            seen.labels = vec![format!("team-{n}").into()];
+            stats.record(&seen, &config, &mut host);
+        }
+        assert!(host.names.len() < 70, "{} series", host.names.len());
+        let inputs = host.sums.iter().filter(|(name, _)| name.starts_with(INPUT));
+        assert_eq!(inputs.map(|(_, sum)| sum).sum::<u64>(), 3000);
+        assert!(host.sums.get(OVERFLOW).is_some_and(|n| *n > 900));
+    }
+
+    #[test]
+    fn a_label_cannot_end_early_nor_break_the_line() {
+        let (mut stats, mut host) = (Stats::default(), Host::default());
+        let evil = "evil;.;status=.=x;.;\n\u{7f}.";
+        stats.record(&exchange(evil, evil), &Config::parse("").unwrap(), &mut host);
+        let name = format!("{INPUT}gen_ai_request_model=.=evil_._status_._x_.___;.;");
+        assert!(host.names.iter().any(|n| n.starts_with(&name)), "{:?}", host.names);
+        assert!(host.names.iter().all(|n| !n.contains(char::is_control)));
+        assert!(host.names.iter().all(|n| n.matches(";.;").count() == n.matches("=.=").count()));
+        let long = "é".repeat(4000);
+        stats.record(&exchange(&long, &long), &Config::parse("").unwrap(), &mut host);
+        assert!(host.names.iter().all(|n| n.len() < 700));
+    }
+
+    #[test]
+    fn no_label_ends_in_another() {
+        for (at, label) in LABELS.iter().enumerate() {
+            for other in LABELS.iter().skip(at + 1) {
+                assert!(!label.ends_with(other) && !other.ends_with(label), "{label} and {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn duration_and_requests_do_not_depend_on_usage() {
+        let (mut stats, mut host) = (Stats::default(), Host::default());
+        let mut seen = exchange("gpt-4o", "");
+        seen.usage = Usage::default();
+        seen.outcome = Some(Outcome::ClientDisconnect);
+        seen.timing.end = Some(5_000_000);
+        stats.record(&seen, &Config::parse("").unwrap(), &mut host);
+        let starts = |name: &str| host.sums.iter().find(|(n, _)| n.starts_with(name)).map(|(_, sum)| *sum);
+        assert_eq!(starts("gaugeway_requests_total."), Some(1));
+        assert_eq!(starts("gen_ai_client_operation_duration_microseconds."), Some(5000));
+        assert_eq!(starts("gaugeway_input_tokens_total."), None);
+    }
+}
