@@ -177,6 +177,7 @@ impl Scanner {
             State::ObjectStart | State::Key if byte == b'"' => {
                 self.held.clear();
                 self.state = State::KeyText;
+                return self.member(program, target, tail);
             }
             State::Colon if byte == b':' => self.state = State::Value,
             State::After => self.after(program, target, byte),
@@ -290,6 +291,48 @@ impl Scanner {
         }
     }
 
+    /// Reads members as they nearly always come: whole in this piece, without an escape or a blank. Stops, in the state
+    /// that fits, at the first thing that is otherwise; begins behind a key's first quote.
+    fn member<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> &'b [u8] {
+        let parent = self.top().and_then(|f| program.node(f.node));
+        let mut rest = bytes;
+        loop {
+            let Some((key, [b':', value @ ..])) = short_string(rest) else { return rest };
+            self.node = parent.map_or(NONE, |n| n.child(key));
+            self.state = State::Value;
+            let wanted = program.node(self.node);
+            let after = match value {
+                [b'"', inside @ ..] if wanted.is_none_or(|n| n.text.is_none()) => {
+                    let Some((string, after)) = whole_string(true, inside) else { return value };
+                    if let Some(apply) = wanted.and_then(|n| n.scalar) {
+                        apply_text(apply, target, Some(string).filter(|s| s.len() <= LIMIT));
+                    }
+                    after
+                }
+                [b'-' | b'0'..=b'9' | b'a'..=b'z', ..] => {
+                    let end = value.iter().position(|b| !is_word(*b)).unwrap_or(value.len());
+                    let (word, after) = value.split_at_checked(end).unwrap_or((value, &[]));
+                    if after.is_empty() {
+                        return value;
+                    }
+                    if let Some(apply) = wanted.and_then(|n| n.scalar) {
+                        apply(target, if end <= LIMIT { word_value(word) } else { Scalar::Other });
+                    }
+                    after
+                }
+                _ => return value,
+            };
+            self.state = State::After;
+            match after {
+                [b',', b'"', next @ ..] => {
+                    self.state = State::KeyText;
+                    rest = next;
+                }
+                _ => return after,
+            }
+        }
+    }
+
     fn key<'b, T>(&mut self, program: &Program<T>, bytes: &'b [u8]) -> &'b [u8] {
         let parent = self.top().and_then(|f| program.node(f.node));
         let (key, rest) = match whole_string(self.held.is_clear() && !self.escape.is_open(), bytes) {
@@ -331,10 +374,7 @@ impl Scanner {
             }
         };
         if let Some(apply) = node.scalar {
-            match value {
-                Some(value) => apply(target, Scalar::Text(&String::from_utf8_lossy(value))),
-                None => apply(target, Scalar::Other),
-            }
+            apply_text(apply, target, value);
         }
         self.value_ended(program, target);
         rest
@@ -394,6 +434,21 @@ fn whole_string(at_start: bool, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     }
     let (string, rest) = bytes.split_at_checked(memchr2(b'"', b'\\', bytes)?)?;
     Some((string, rest.strip_prefix(b"\"")?))
+}
+
+/// A short string without an escape, and what follows its quote: keys are too short for a vector search to pay.
+fn short_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = bytes.iter().take(32).position(|b| matches!(b, b'"' | b'\\'))?;
+    let (string, rest) = bytes.split_at_checked(end)?;
+    Some((string, rest.strip_prefix(b"\"")?))
+}
+
+fn apply_text<T>(apply: fn(&mut T, Scalar<'_>), target: &mut T, value: Option<&[u8]>) {
+    match value.map(|v| (v, core::str::from_utf8(v))) {
+        Some((_, Ok(text))) => apply(target, Scalar::Text(text)),
+        Some((bytes, Err(_))) => apply(target, Scalar::Text(&String::from_utf8_lossy(bytes))),
+        None => apply(target, Scalar::Other),
+    }
 }
 
 const fn is_word(byte: u8) -> bool {
