@@ -121,7 +121,7 @@ pub struct WireError {
 }
 
 /// State of the document being read; cleared when one begins.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Open {
     /// The document's `type`.
     pub kind: Word,
@@ -135,8 +135,16 @@ pub struct Open {
     pub part: Part,
 }
 
+impl Open {
+    /// A copy, to begin an equal document with: None where a copy would say a second time what may be said only once.
+    pub fn repeatable(&self) -> Option<Open> {
+        let plain = self.choice.finish.is_none() && self.part.name.is_none() && self.generated.is_none();
+        plain.then(|| self.clone())
+    }
+}
+
 /// One choice, candidate or output item.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Choice {
     /// Its index: what it says, else its position.
     pub index: u32,
@@ -147,7 +155,7 @@ pub struct Choice {
 }
 
 /// One content part, block, output item or tool call.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Part {
     /// Its `type`.
     pub kind: Word,
@@ -274,6 +282,16 @@ impl Draft {
             && self.seen.response.model.as_deref() != Some(model)
         {
             self.seen.response.model = Some(model.into());
+        }
+    }
+
+    /// A document begins with the same bytes as the one `open` was copied from.
+    pub fn reopen(&mut self, open: &Open) {
+        self.open = open.clone();
+        for mark in [&mut self.open.before, &mut self.open.choice.before, &mut self.open.part.before] {
+            if mark.is_some() {
+                *mark = Some(self.answer.mark());
+            }
         }
     }
 

@@ -8,6 +8,7 @@ mod base64;
 mod encoding;
 mod event_stream;
 mod multipart;
+mod repeat;
 mod sse;
 
 pub use base64::Base64;
@@ -19,6 +20,7 @@ use crate::json::{Documents, Ended, Program, Scalar, Scanner};
 use crate::observation::Trouble;
 use event_stream::EventStream;
 use multipart::Multipart;
+use repeat::Repeat;
 use sse::Sse;
 
 /// What ends a stream of OpenAI's kind, in place of a document.
@@ -52,6 +54,7 @@ pub struct Body {
     scanner: Scanner,
     /// Reads what comes in envelopes.
     inner: Option<Box<Scanner>>,
+    repeat: Repeat,
     /// Bytes of [`DONE`] that began this event's data.
     done: usize,
     /// The event's data goes to the scanner.
@@ -112,6 +115,7 @@ impl Body {
                 _ => Documents::Plain,
             }),
             inner: None,
+            repeat: Repeat::default(),
             done: 0,
             in_data: false,
             bare: false,
@@ -219,8 +223,12 @@ impl Body {
                 return;
             }
             self.in_data = true;
-            let began = DONE.get(..self.done).unwrap_or_default();
-            self.scanner.feed(program, draft, began);
+            if self.done > 0 {
+                self.scanner.feed(program, draft, DONE.get(..self.done).unwrap_or_default());
+            } else {
+                let rest = self.repeat.start(&mut self.scanner, program, draft, data);
+                return self.scanner.feed(program, draft, rest);
+            }
         }
         self.scanner.feed(program, draft, data);
     }

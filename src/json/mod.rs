@@ -58,6 +58,13 @@ pub enum Documents {
     Elements,
 }
 
+/// A place inside a document, behind the first quote of a string.
+pub struct Place {
+    node: u16,
+    depth: u8,
+    stack: [Frame; DEPTH],
+}
+
 /// The state of one stream of documents.
 pub struct Scanner {
     state: State,
@@ -130,6 +137,39 @@ impl Scanner {
             }
         }
         None
+    }
+
+    /// Reads up to the first string of a document that a rule takes in pieces; returns what follows its quote, or None
+    /// where there is none in `bytes`, all of which is read then.
+    pub fn feed_to_text<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            rest = self.step(program, target, rest);
+            if self.state == State::Text && program.node(self.node).is_some_and(|n| n.text.is_some()) {
+                return Some(rest);
+            }
+        }
+        None
+    }
+
+    /// Where the scanner stands behind [`Scanner::feed_to_text`].
+    pub fn place(&self) -> Place {
+        Place { node: self.node, depth: self.depth, stack: self.stack }
+    }
+
+    /// Begins a document in the place where one with the same first bytes stood; `restore` puts back what rules had
+    /// made of those bytes.
+    pub fn begin_at<T>(&mut self, program: &Program<T>, target: &mut T, place: &Place, restore: impl FnOnce(&mut T)) {
+        (program.begin)(target);
+        restore(target);
+        self.node = place.node;
+        self.depth = place.depth;
+        self.stack = place.stack;
+        self.state = State::Text;
+        self.held.clear();
+        if let Some(apply) = program.node(self.node).and_then(|n| n.text) {
+            apply(target, b"");
+        }
     }
 
     fn reset(&mut self) {
