@@ -6,6 +6,7 @@
 use crate::fingerprint::{Fingerprint, Mark};
 use crate::framing::Base64;
 use crate::json::Scalar;
+use crate::signal::agent::History;
 use crate::observation::{LIST, Observation, Text, Trouble, Usage};
 
 /// Largest count accepted: what a JSON number carries exactly.
@@ -20,12 +21,16 @@ pub struct Draft {
     pub prompt: Fingerprint,
     /// Text of the answer.
     pub answer: Fingerprint,
+    /// The conversation, for what it shows of an agent.
+    pub history: Box<History>,
     /// Counts as the wire gives them.
     pub counts: Counts,
     /// The error, as the wire names it.
     pub error: WireError,
     /// What is open in the current document.
     pub open: Open,
+    /// The name the stream gives the current event.
+    pub event: Word,
     /// Tool calls by the identity the wire gives them.
     calls: Vec<(u64, u64)>,
     /// What the API decides at the end of a document.
@@ -197,6 +202,15 @@ impl Word {
         }
     }
 
+    /// Adds a piece of the word.
+    pub fn push(&mut self, piece: &[u8]) {
+        let from = usize::from(self.length);
+        if let Some(room) = self.bytes.get_mut(from..from + piece.len()) {
+            room.copy_from_slice(piece);
+            self.length += piece.len() as u8;
+        }
+    }
+
     /// The word.
     pub fn as_str(&self) -> &str {
         self.bytes.get(..usize::from(self.length)).and_then(|b| core::str::from_utf8(b).ok()).unwrap_or_default()
@@ -325,7 +339,20 @@ impl Draft {
     /// A message begins in the request; the one before was not the last.
     pub fn message(&mut self) {
         self.prompt.clear();
+        self.history.message_opened();
         self.counted_message();
+    }
+
+    /// A piece of the text of the request's last message so far.
+    pub fn said(&mut self, piece: &[u8]) {
+        self.prompt.push(piece);
+        self.history.speaks();
+    }
+
+    /// A piece of the text of a tool's result.
+    pub fn result(&mut self, piece: &[u8]) {
+        self.prompt.push(piece);
+        self.history.result_text(piece);
     }
 
     /// A message of the request that is not the last, wherever it stands.

@@ -10,6 +10,7 @@ use crate::draft::{Counts, Draft};
 use crate::framing::{Body, Rules};
 use crate::observation::{Cost, CostStatus, Limits, Observation, Outcome, Text, Trouble, Usage};
 use crate::provider::{self, Api, Programs};
+use crate::signal::cost::Quantities;
 
 /// What every exchange shares: the configuration and the compiled rules.
 pub struct Observer {
@@ -108,7 +109,6 @@ pub struct Exchange {
     path_model: Option<Text>,
     /// The status says so.
     failed: bool,
-    has_body: bool,
     counted: Counts,
     news: News,
 }
@@ -140,7 +140,6 @@ impl Exchange {
             path_streams: target.streams,
             path_model: target.model,
             failed: false,
-            has_body: false,
             counted: Counts::default(),
             news: News::default(),
         })
@@ -170,6 +169,11 @@ impl Exchange {
         }
         self.draft.seen.request.hash = self.draft.prompt.hash();
         self.draft.prompt = Default::default();
+        self.draft.seen.agent = self.draft.history.settle();
+        self.draft.history = Default::default();
+        if self.draft.seen.request.output_type == Some("json") {
+            self.draft.answer.expect_json();
+        }
         self.news.request = true;
     }
 
@@ -197,7 +201,6 @@ impl Exchange {
         self.draft.streams = body.streams() && !self.failed;
         body.feed(programs.response_rules(), &mut self.draft, bytes);
         self.draft.streams = body.streams() && !self.failed;
-        self.has_body = true;
         let timing = &mut self.draft.seen.timing;
         if self.draft.streams {
             timing.first_chunk.get_or_insert(now);
@@ -223,13 +226,15 @@ impl Exchange {
             return;
         }
         self.request_end(now);
-        let mut cut = false;
+        let (mut cut, mut empty) = (false, true);
         if let (Some(mut body), Some(programs)) = (self.response.take(), self.observer.programs.get(self.endpoint)) {
+            empty = body.is_empty();
             cut = !body.finish(programs.response_rules(), &mut self.draft);
         }
         self.draft.seen.timing.end = Some(now);
         self.draft.seen.output.hash = self.draft.answer.hash();
         self.draft.seen.output.characters = self.draft.answer.characters();
+        self.draft.seen.output.parsed = self.draft.answer.parsed();
         self.draft.answer = Default::default();
         if self.draft.seen.response.status.is_some_and(|s| s >= 400) {
             // An error's identifier names no completion.
@@ -237,7 +242,7 @@ impl Exchange {
         }
         let streams = self.draft.streams;
         let unterminated = streams && self.api.terminated && !self.draft.complete;
-        let empty = !self.has_body && self.api.usage_expected && self.draft.seen.response.status == Some(200);
+        let empty = empty && self.api.usage_expected && self.draft.seen.response.status == Some(200);
         let truncated = empty || unterminated || cut && !(streams && self.draft.complete);
         let outcome = match end {
             End::Whole if self.draft.error.present => Outcome::Error,
@@ -304,8 +309,9 @@ impl Exchange {
             return;
         }
         let models = [seen.response.model.as_deref(), seen.request.model.as_deref()];
-        let price = models.into_iter().flatten().find_map(|model| self.observer.config.prices.find(model));
-        seen.cost.nanousd = price.map(|p| p.cost(&seen.usage));
+        let price = models.into_iter().flatten().find_map(|model| self.observer.config.prices.find(&seen.provider, model));
+        let used = Quantities { at: seen.timing.start / 1_000_000_000, ..Quantities::from(&seen.usage) };
+        seen.cost.nanousd = price.map(|p| p.cost(&used));
         seen.cost.status = Some(if price.is_some() { CostStatus::Priced } else { CostStatus::Unpriced });
     }
 }
@@ -361,6 +367,7 @@ fn clip(text: &str) -> Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::framing::Repeat;
 
     const HEAD: [(&[u8], &[u8]); 3] =
         [(b":method", b"POST"), (b":authority", b"llm.internal:8443"), (b":path", b"/gateway/v9/ask")];
@@ -422,8 +429,9 @@ mod tests {
 
     #[test]
     fn the_state_of_a_stream_is_under_4_kib() {
-        // The exchange, one body at a time, and up to 1 KiB of text not hashed yet.
-        let state = size_of::<Exchange>() + size_of::<Body>() + 1024;
+        // One body is read at a time: the request's with up to 1 KiB of text not hashed yet, or the response's with the
+        // beginning of an event.
+        let state = size_of::<Exchange>() + size_of::<Body>() + Repeat::BOUND.max(1024);
         assert!(state < 4096, "{state} bytes");
     }
 }

@@ -5,6 +5,8 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::json::Canonical;
+
 /// Longest text held unhashed, in bytes.
 const SHORT: usize = 1024;
 
@@ -15,6 +17,8 @@ pub struct Fingerprint {
     held: Vec<u8>,
     hasher: Option<Sha256>,
     characters: u64,
+    /// Reads the text as JSON, where it should be.
+    structure: Option<Box<Canonical>>,
 }
 
 /// A place in a text to go back to, where what followed turns out not to belong to it.
@@ -22,6 +26,7 @@ pub struct Fingerprint {
 pub struct Mark {
     hasher: Option<Sha256>,
     characters: u64,
+    structure: Option<Box<Canonical>>,
 }
 
 impl Fingerprint {
@@ -32,10 +37,24 @@ impl Fingerprint {
         self.characters = 0;
     }
 
+    /// Reads the text as JSON too.
+    pub fn expect_json(&mut self) {
+        self.structure = Some(Box::default());
+    }
+
+    /// Whether the text is one JSON value; None where none is expected, or there is no text.
+    pub fn parsed(&mut self) -> Option<bool> {
+        self.characters()?;
+        Some(self.structure.as_mut()?.is_whole())
+    }
+
     /// Adds text, cut anywhere.
     pub fn push(&mut self, piece: &[u8]) {
         // Bytes that continue a character are counted with its first byte, so cuts do not matter.
         self.characters += piece.iter().filter(|b| **b & 0xc0 != 0x80).count() as u64;
+        if let Some(structure) = &mut self.structure {
+            structure.feed(piece);
+        }
         match &mut self.hasher {
             Some(hasher) => hasher.update(piece),
             None if self.held.len() + piece.len() <= SHORT => self.held.extend_from_slice(piece),
@@ -55,7 +74,7 @@ impl Fingerprint {
             self.hasher = Some(Sha256::new_with_prefix(&self.held));
             self.held.clear();
         }
-        Mark { hasher: self.hasher.clone(), characters: self.characters }
+        Mark { hasher: self.hasher.clone(), characters: self.characters, structure: self.structure.clone() }
     }
 
     /// Goes back to a place remembered in this text.
@@ -63,6 +82,7 @@ impl Fingerprint {
         self.held.clear();
         self.hasher = mark.hasher;
         self.characters = mark.characters;
+        self.structure = mark.structure;
     }
 
     /// First 8 bytes of the SHA-256, or None where there was no text.

@@ -31,6 +31,8 @@ pub struct Observation {
     pub usage: Usage,
     /// What the answer asks the client's tools to do.
     pub output: Output,
+    /// Where in its run an agent is.
+    pub agent: Agent,
     /// Clock readings.
     pub timing: Timing,
     /// Money.
@@ -137,6 +139,41 @@ pub struct Output {
     pub hash: Option<[u8; 8]>,
     /// Unicode code points of the answer's text; None where there was no text.
     pub characters: Option<u64>,
+    /// Where JSON was asked for: whether the answer is well-formed.
+    pub parsed: Option<bool>,
+}
+
+/// What the conversation shows of an agent's run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Agent {
+    /// The call's place in the run, from 1; None where no tools are in play, or the request does not show the run.
+    pub iteration: Option<u64>,
+    /// The run goes in circles.
+    pub looping: Option<Loop>,
+    /// Tools whose results, brought by this request, are failures; empty where the name is not known.
+    pub failed_tools: Vec<Text>,
+}
+
+/// How a run goes in circles.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Loop {
+    /// The same call with the same arguments, again and again.
+    Retry,
+    /// Two calls taking turns.
+    Oscillation,
+    /// The same tool again and again, each time with other arguments.
+    Drift,
+}
+
+impl Loop {
+    /// The word used in attributes and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Loop::Retry => "retry",
+            Loop::Oscillation => "oscillation",
+            Loop::Drift => "drift",
+        }
+    }
 }
 
 /// Clock readings, in nanoseconds of one clock.

@@ -115,13 +115,22 @@ impl EventStream {
         }
     }
 
+    /// A field of a header that runs past the headers is as good as a wrong length.
     fn expect(&mut self, state: State, need: u32) {
-        self.state = state;
+        let in_headers = !matches!(state, State::Prelude | State::Payload | State::Checksum);
+        self.state = if in_headers && need > self.headers { State::Broken } else { state };
         self.need = need;
         self.held = 0;
     }
 
     fn field_ended(&mut self, out: &mut impl FnMut(Part<'_>)) {
+        self.field_taken(out);
+        if self.state == State::Broken {
+            out(Part::Broken);
+        }
+    }
+
+    fn field_taken(&mut self, out: &mut impl FnMut(Part<'_>)) {
         let held = self.field.get(..self.held.min(self.field.len())).unwrap_or_default();
         match (self.state, held) {
             (State::Prelude, [lengths @ .., a, b, c, d]) => {
@@ -136,7 +145,7 @@ impl EventStream {
                 self.hasher.update(&[*a, *b, *c, *d]);
                 if !sound {
                     self.state = State::Broken;
-                    return out(Part::Broken);
+                    return;
                 }
                 self.left = total - 12;
                 self.next_header();
@@ -145,7 +154,7 @@ impl EventStream {
                 let length = u32::from(*length);
                 self.expect(State::Name, length);
                 if length == 0 {
-                    self.broken(out);
+                    self.state = State::Broken;
                 }
             }
             (State::Name, name) => {
@@ -160,7 +169,7 @@ impl EventStream {
                 5 | 8 => self.expect(State::Value, 8),
                 6 | 7 => self.expect(State::ValueLength, 2),
                 9 => self.expect(State::Value, 16),
-                _ => self.broken(out),
+                _ => self.state = State::Broken,
             },
             (State::ValueLength, [high, low]) => {
                 let length = u32::from(*high) << 8 | u32::from(*low);
@@ -181,7 +190,7 @@ impl EventStream {
                 self.expect(State::Prelude, 12);
                 out(Part::End(sound));
             }
-            _ => self.broken(out),
+            _ => self.state = State::Broken,
         }
     }
 
@@ -194,10 +203,6 @@ impl EventStream {
         }
     }
 
-    fn broken(&mut self, out: &mut impl FnMut(Part<'_>)) {
-        self.state = State::Broken;
-        out(Part::Broken);
-    }
 }
 
 impl Default for EventStream {

@@ -15,12 +15,12 @@ pub use base64::Base64;
 #[cfg(feature = "encodings")]
 use encoding::Decoder;
 
-use crate::draft::Draft;
+use crate::draft::{Draft, Word};
 use crate::json::{Documents, Ended, Program, Scalar, Scanner};
 use crate::observation::Trouble;
 use event_stream::EventStream;
 use multipart::Multipart;
-use repeat::Repeat;
+pub use repeat::Repeat;
 use sse::Sse;
 
 /// What ends a stream of OpenAI's kind, in place of a document.
@@ -124,6 +124,11 @@ impl Body {
         })
     }
 
+    /// Whether nothing but blanks has come.
+    pub fn is_empty(&self) -> bool {
+        matches!(self.kind, Kind::Undecided)
+    }
+
     /// Whether what is read comes later than it was sent: no time can be told of it.
     pub fn is_late(&self) -> bool {
         self.decoder.as_ref().is_some_and(Decoder::is_late)
@@ -147,7 +152,10 @@ impl Body {
     fn read(&mut self, rules: Rules<'_>, draft: &mut Draft, bytes: &[u8]) {
         let mut bytes = bytes;
         if matches!(self.kind, Kind::Undecided) {
-            bytes = bytes.trim_ascii_start();
+            // Blanks, and a byte order mark, however it is cut.
+            let blank = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0xef | 0xbb | 0xbf);
+            let start = bytes.iter().position(|byte| !blank(byte)).unwrap_or(bytes.len());
+            bytes = bytes.get(start..).unwrap_or_default();
             self.decide(bytes.first().copied(), draft);
         }
         match &mut self.kind {
@@ -173,7 +181,7 @@ impl Body {
         self.kind = match first {
             None => return,
             Some(b'{' | b'[') => Kind::Json,
-            Some(b'd' | b'e' | b'i' | b'r' | b':' | 0xef) => {
+            Some(b'd' | b'e' | b'i' | b'r' | b':') => {
                 self.streams = true;
                 Kind::Events(Sse::new())
             }
@@ -201,11 +209,13 @@ impl Body {
                 Some(sse::Part::Data(data)) => self.data(program, draft, data),
                 Some(sse::Part::End) => {
                     self.scanner.finish(program, draft, Ended::Malformed);
+                    draft.event = Word::default();
                     self.in_data = false;
                     self.done = 0;
                 }
                 Some(sse::Part::Bare) => self.bare = true,
-                Some(sse::Part::Name(_)) | None => {}
+                Some(sse::Part::Name(name)) => draft.event.push(name),
+                None => {}
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::draft::{Draft, Open};
 use crate::json::{Place, Program, Scanner};
 
 /// Longest beginning kept, in bytes.
-const LONGEST: usize = 512;
+const LONGEST: usize = 384;
 /// After so many events in a row that begin otherwise, no more beginnings are kept.
 const PATIENCE: u8 = 16;
 
@@ -15,16 +15,20 @@ const PATIENCE: u8 = 16;
 #[derive(Default)]
 pub struct Repeat {
     begin: Vec<u8>,
-    known: Option<(Place, Open)>,
+    known: Option<Box<(Place, Open)>>,
     misses: u8,
 }
 
 impl Repeat {
+    /// Most bytes it holds beside itself.
+    pub const BOUND: usize = LONGEST + size_of::<(Place, Open)>();
+
     /// Reads the start of an event's data; returns what is left to read.
     pub fn start<'b>(&mut self, scanner: &mut Scanner, program: &Program<Draft>, draft: &mut Draft, data: &'b [u8]) -> &'b [u8] {
-        if let Some((place, open)) = &self.known
+        if let Some(known) = &self.known
             && let Some(rest) = data.strip_prefix(self.begin.as_slice())
         {
+            let (place, open) = &**known;
             self.misses = 0;
             scanner.begin_at(program, draft, place, |draft| draft.reopen(open));
             return rest;
@@ -41,7 +45,7 @@ impl Repeat {
         {
             self.begin.clear();
             self.begin.extend_from_slice(begin);
-            self.known = Some((scanner.place(), open));
+            self.known = Some(Box::new((scanner.place(), open)));
         }
         rest
     }

@@ -3,10 +3,12 @@
 //! Bound: a scanner is under 1 KiB whatever the document's size or depth; strings longer than [`LIMIT`] are never held.
 //! Spec: RFC 8259, read leniently: a value no rule asks for is only checked as far as finding its end needs.
 
+mod canonical;
 mod program;
 mod string;
 
-pub use program::{Ended, Group, On, Program, Rule, Scalar, close, open, scalar, text};
+pub use canonical::Canonical;
+pub use program::{Ended, Group, On, Program, Rule, Scalar, close, open, raw, scalar, text};
 pub use string::LIMIT;
 
 use memchr::{memchr, memchr2};
@@ -72,8 +74,10 @@ pub struct Scanner {
     depth: u8,
     /// The value being read, as a node of the program.
     node: u16,
-    /// Open brackets of a value no rule asks for.
+    /// Open brackets of a value no rule takes apart.
     skip: u32,
+    /// That value's bytes go to a rule.
+    raw: bool,
     escape: Escape,
     stack: [Frame; DEPTH],
     held: Held,
@@ -88,6 +92,7 @@ impl Scanner {
             depth: 0,
             node: 0,
             skip: 0,
+            raw: false,
             escape: Escape::new(),
             stack: [Frame { node: NONE, array: false, index: 0 }; DEPTH],
             held: Held::new(),
@@ -188,6 +193,9 @@ impl Scanner {
             State::Word | State::BlindWord => return self.word(program, target, bytes),
             State::BlindText | State::SkipText => {
                 let (rest, done) = self.escape.pass(bytes);
+                if self.raw && self.state == State::SkipText {
+                    self.pass_raw(program, target, bytes, rest);
+                }
                 match self.state {
                     State::SkipText if done => self.state = State::Skip,
                     _ if done => self.value_ended(program, target),
@@ -195,7 +203,16 @@ impl Scanner {
                 }
                 return rest;
             }
-            State::Skip => return self.skip(program, target, bytes),
+            State::Skip => {
+                let rest = self.skip(bytes);
+                if self.raw {
+                    self.pass_raw(program, target, bytes, rest);
+                }
+                if self.skip == 0 {
+                    self.value_ended(program, target);
+                }
+                return rest;
+            }
             State::Broken => {
                 let line = memchr(b'\n', bytes).filter(|_| self.documents == Documents::Lines);
                 if line.is_some() {
@@ -248,14 +265,14 @@ impl Scanner {
                     }
                     self.push(false);
                 }
-                None => self.ignore(node, target),
+                None => self.ignore(node, target, byte),
             },
             b'[' => match node.filter(|n| n.element != NONE) {
                 Some(node) => {
                     self.push(true);
                     self.node = node.element;
                 }
-                None => self.ignore(node, target),
+                None => self.ignore(node, target, byte),
             },
             b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
                 self.state = State::BlindWord;
@@ -269,7 +286,13 @@ impl Scanner {
         }
     }
 
-    fn ignore<T>(&mut self, node: Option<&Node<T>>, target: &mut T) {
+    fn ignore<T>(&mut self, node: Option<&Node<T>>, target: &mut T, byte: u8) {
+        self.raw = false;
+        if let Some(apply) = node.and_then(|n| n.raw) {
+            self.raw = true;
+            apply(target, b"");
+            apply(target, &[byte]);
+        }
         if let Some(apply) = node.and_then(|n| n.scalar) {
             apply(target, Scalar::Other);
         }
@@ -442,7 +465,15 @@ impl Scanner {
         }
     }
 
-    fn skip<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> &'b [u8] {
+    /// Passes the bytes between two places of one piece to the rule that takes the value as it is written.
+    fn pass_raw<T>(&mut self, program: &Program<T>, target: &mut T, from: &[u8], to: &[u8]) {
+        let passed = from.get(..from.len() - to.len()).unwrap_or_default();
+        if let Some(apply) = program.node(self.node).and_then(|n| n.raw).filter(|_| !passed.is_empty()) {
+            apply(target, passed);
+        }
+    }
+
+    fn skip<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
         let mut rest = bytes;
         while let Some(at) = rest.iter().position(|b| matches!(b, b'"' | b'{' | b'[' | b'}' | b']')) {
             let Some((byte, tail)) = rest.get(at..).and_then(<[u8]>::split_first) else { break };
@@ -459,7 +490,6 @@ impl Scanner {
                 _ => self.skip -= 1,
             }
             if self.skip == 0 {
-                self.value_ended(program, target);
                 return rest;
             }
         }
@@ -500,7 +530,7 @@ fn word_value(word: &[u8]) -> Scalar<'_> {
         (b"null", _) => Scalar::Null,
         (b"true", _) => Scalar::Bool(true),
         (b"false", _) => Scalar::Bool(false),
-        ([b'-' | b'0'..=b'9', ..], Ok(number)) if number.parse::<f64>().is_ok() => Scalar::Number(number),
+        ([b'0'..=b'9', ..] | [b'-', b'0'..=b'9', ..], Ok(number)) if number.parse::<f64>().is_ok() => Scalar::Number(number),
         _ => Scalar::Other,
     }
 }

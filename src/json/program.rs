@@ -26,6 +26,8 @@ pub enum On<T> {
     Scalar(fn(&mut T, Scalar<'_>)),
     /// A string in unescaped pieces; the first call of each string has an empty piece.
     Text(fn(&mut T, &[u8])),
+    /// An object or array as it is written, in pieces; the first call of each has an empty piece.
+    Raw(fn(&mut T, &[u8])),
     /// An object begins; the number is its position where it is an array's element, else 0.
     Open(fn(&mut T, u32)),
     /// That object ended.
@@ -62,6 +64,10 @@ pub const fn scalar<T>(path: &'static str, apply: fn(&mut T, Scalar<'_>)) -> Rul
 pub const fn text<T>(path: &'static str, apply: fn(&mut T, &[u8])) -> Rule<T> {
     Rule { path, on: On::Text(apply) }
 }
+/// A rule for an object or array as it is written.
+pub const fn raw<T>(path: &'static str, apply: fn(&mut T, &[u8])) -> Rule<T> {
+    Rule { path, on: On::Raw(apply) }
+}
 /// A rule for the beginning of an object.
 pub const fn open<T>(path: &'static str, apply: fn(&mut T, u32)) -> Rule<T> {
     Rule { path, on: On::Open(apply) }
@@ -77,13 +83,14 @@ pub(super) struct Node<T> {
     pub element: u16,
     pub scalar: Option<fn(&mut T, Scalar<'_>)>,
     pub text: Option<fn(&mut T, &[u8])>,
+    pub raw: Option<fn(&mut T, &[u8])>,
     pub open: Option<fn(&mut T, u32)>,
     pub close: Option<fn(&mut T)>,
 }
 
 impl<T> Node<T> {
     const fn new() -> Self {
-        Node { edges: Vec::new(), any: NONE, element: NONE, scalar: None, text: None, open: None, close: None }
+        Node { edges: Vec::new(), any: NONE, element: NONE, scalar: None, text: None, raw: None, open: None, close: None }
     }
 
     pub fn child(&self, key: &[u8]) -> u16 {
@@ -119,6 +126,7 @@ impl<T> Program<T> {
                 match rule.on {
                     On::Scalar(apply) => node.scalar = Some(apply),
                     On::Text(apply) => node.text = Some(apply),
+                    On::Raw(apply) => node.raw = Some(apply),
                     On::Open(apply) => node.open = Some(apply),
                     On::Close(apply) => node.close = Some(apply),
                 }

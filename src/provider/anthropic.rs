@@ -5,7 +5,7 @@
 use super::openai::{CHAT, output_type};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
-use crate::json::{Rule, Scalar, close, open, scalar, text};
+use crate::json::{Rule, Scalar, close, open, raw, scalar, text};
 
 /// `POST .../v1/messages`
 pub const MESSAGES: Api = Api {
@@ -39,10 +39,25 @@ pub const REQUEST: &[Rule<Draft>] = &[
     scalar("output_config.format.type", output_type),
     scalar("output_format.type", output_type),
     open("messages[]", |d, _| d.message()),
-    text("messages[].content", |d, piece| d.prompt.push(piece)),
-    text("messages[].content[].text", |d, piece| d.prompt.push(piece)),
-    text("messages[].content[].content", |d, piece| d.prompt.push(piece)),
-    text("messages[].content[].content[].text", |d, piece| d.prompt.push(piece)),
+    close("messages[]", |d| d.history.message_closed()),
+    scalar("messages[].role", |d, v| d.history.role(v)),
+    text("messages[].content", Draft::said),
+    text("messages[].content[].text", Draft::said),
+    open("messages[].content[]", Draft::part_opened),
+    close("messages[].content[]", |d| match d.open.part.kind.as_str() {
+        "tool_use" => d.history.call_block(d.open.part.name.take()),
+        "tool_result" => d.history.result_block(),
+        _ => {}
+    }),
+    scalar("messages[].content[].type", |d, v| d.open.part.kind.set(v)),
+    scalar("messages[].content[].id", |d, v| d.history.call_id(v)),
+    scalar("messages[].content[].name", |d, v| d.open.part.name = v.text()),
+    raw("messages[].content[].input", |d, piece| d.history.call_arguments(piece)),
+    scalar("messages[].content[].tool_use_id", |d, v| d.history.result_id(v)),
+    scalar("messages[].content[].is_error", |d, v| d.history.result_failed(v)),
+    text("messages[].content[].content", Draft::result),
+    text("messages[].content[].content[].text", Draft::result),
+    open("tools[]", |d, _| d.history.tool_offered()),
 ];
 
 /// The message, and the members of events that have its names.
@@ -102,7 +117,11 @@ fn call(d: &mut Draft, place: u32) {
 pub fn document(d: &mut Draft) {
     match d.open.kind.as_str() {
         "content_block_start" => call(d, d.open.choice.index),
-        "message_stop" | "error" | "message" => d.complete = true,
+        "message_stop" | "message" => d.complete = true,
+        "error" => {
+            d.failed();
+            d.complete = true;
+        }
         _ => {}
     }
 }

@@ -6,7 +6,7 @@
 use super::openai::{self, stop};
 use super::{Api, Endpoint, anthropic};
 use crate::draft::{Draft, identity};
-use crate::json::{Group, Rule, Scalar, close, open, scalar, text};
+use crate::json::{Group, Rule, Scalar, close, open, raw, scalar, text};
 
 /// `POST /model/{id}/converse` and `/converse-stream`
 pub const CONVERSE: Api = Api {
@@ -50,8 +50,20 @@ pub const ENVELOPE: &[Group<Draft>] = &[("", &[text("bytes", |d, piece| d.nested
 
 const CONVERSATION: &[Rule<Draft>] = &[
     open("messages[]", |d, _| d.message()),
-    text("messages[].content[].text", |d, piece| d.prompt.push(piece)),
-    text("messages[].content[].toolResult.content[].text", |d, piece| d.prompt.push(piece)),
+    close("messages[]", |d| d.history.message_closed()),
+    scalar("messages[].role", |d, v| d.history.role(v)),
+    text("messages[].content[].text", Draft::said),
+    open("messages[].content[].toolUse", Draft::part_opened),
+    close("messages[].content[].toolUse", |d| d.history.call_block(d.open.part.name.take())),
+    scalar("messages[].content[].toolUse.name", |d, v| d.open.part.name = v.text()),
+    scalar("messages[].content[].toolUse.toolUseId", |d, v| d.history.call_id(v)),
+    raw("messages[].content[].toolUse.input", |d, piece| d.history.call_arguments(piece)),
+    open("messages[].content[].toolResult", |d, _| d.history.result_opened()),
+    close("messages[].content[].toolResult", |d| d.history.result_block()),
+    scalar("messages[].content[].toolResult.toolUseId", |d, v| d.history.result_id(v)),
+    scalar("messages[].content[].toolResult.status", |d, v| d.history.result_failed(v)),
+    text("messages[].content[].toolResult.content[].text", Draft::result),
+    open("toolConfig.tools[]", |d, _| d.history.tool_offered()),
 ];
 
 const CONFIG: &[Rule<Draft>] = &[
@@ -84,6 +96,8 @@ const EVENT: &[Rule<Draft>] = &[
     scalar("start.toolUse.type", |d, v| d.open.part.kind.set(v)),
     scalar("start.toolUse.name", |d, v| d.open.part.name = v.text()),
     scalar("start.toolUse.toolUseId", |d, v| d.open.part.id = identity(v)),
+    // The last event of a stream.
+    close("usage", |d| d.complete = true),
     text("delta.text", Draft::answer),
     text("delta.toolUse.input", Draft::aside),
     text("delta.reasoningContent.text", Draft::aside),
@@ -190,4 +204,6 @@ fn document(d: &mut Draft) {
 const METRICS: &[Rule<Draft>] = &[
     scalar("inputTokenCount", |d, v| d.count(v, |c| &mut c.spare_input)),
     scalar("outputTokenCount", |d, v| d.count(v, |c| &mut c.spare_output)),
+    scalar("cacheReadInputTokenCount", |d, v| if d.counts.cache_read.is_none() { cache_read(d, v) }),
+    scalar("cacheWriteInputTokenCount", |d, v| if d.counts.cache_write.is_none() { cache_write(d, v) }),
 ];

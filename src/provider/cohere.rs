@@ -2,7 +2,7 @@
 //!
 //! Numbers are floats; what is billed counts, where it is told apart from what was processed. Spec: Cohere's SDK types.
 
-use super::openai::{output_type, prompt, stop};
+use super::openai::{self, output_type, prompt, stop};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
 use crate::json::{Rule, close, open, scalar, text};
@@ -11,7 +11,7 @@ use crate::json::{Rule, close, open, scalar, text};
 pub const CHAT: Api = Api {
     name: "cohere-chat",
     operation: "chat",
-    request: &[("", REQUEST)],
+    request: &[("", openai::MESSAGES), ("", REQUEST)],
     response: &[
         ("", ANSWER),
         ("response", ANSWER),
@@ -34,7 +34,7 @@ pub const GENERATE: Api = Api { name: "cohere-generate", operation: "text_comple
 pub const EMBED: Api = Api {
     name: "cohere-embed",
     operation: "embeddings",
-    request: &[("", REQUEST)],
+    request: &[("", openai::MESSAGES), ("", REQUEST)],
     response: &[("", ANSWER), ("meta", TOKENS)],
     ..Api::DEFAULT
 };
@@ -43,8 +43,8 @@ pub const EMBED: Api = Api {
 pub const RERANK: Api = Api {
     name: "cohere-rerank",
     operation: "rerank",
-    request: &[("", REQUEST)],
-    response: &[("", ANSWER), ("", &[scalar("model", Draft::response_model)]), ("usage", super::openai::TOKENS), ("usage", RERANKED)],
+    request: &[("", openai::MESSAGES), ("", REQUEST)],
+    response: &[("", ANSWER), ("", &[scalar("model", Draft::response_model)]), ("usage", openai::TOKENS), ("usage", RERANKED)],
     usage_expected: false,
     ..Api::DEFAULT
 };
@@ -71,9 +71,6 @@ const REQUEST: &[Rule<Draft>] = &[
     scalar("presence_penalty", |d, v| d.seen.request.presence_penalty = v.float()),
     scalar("stop_sequences[]", stop),
     scalar("response_format.type", output_type),
-    open("messages[]", |d, _| d.message()),
-    text("messages[].content", |d, piece| d.prompt.push(piece)),
-    text("messages[].content[].text", |d, piece| d.prompt.push(piece)),
     // Version 1 names the last message apart from those before it, in either order.
     open("chat_history[]", |d, _| d.counted_message()),
     text("message", |d, piece| match piece {

@@ -4,7 +4,7 @@
 
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
-use crate::json::{Rule, Scalar, close, open, scalar, text};
+use crate::json::{Rule, Scalar, close, open, raw, scalar, text};
 
 /// `POST .../models/{model}:generateContent` and `:streamGenerateContent`
 pub const GENERATE: Api = Api {
@@ -47,9 +47,20 @@ pub const ENDPOINTS: &[Endpoint] =
 /// The request.
 pub const REQUEST: &[Rule<Draft>] = &[
     open("contents[]", |d, _| d.message()),
+    close("contents[]", |d| d.history.message_closed()),
+    scalar("contents[].role", |d, v| d.history.role(v)),
+    text("contents[].parts[].text", Draft::said),
+    open("contents[].parts[].functionCall", Draft::part_opened),
+    close("contents[].parts[].functionCall", |d| d.history.call_block(d.open.part.name.take())),
+    scalar("contents[].parts[].functionCall.name", |d, v| d.open.part.name = v.text()),
+    raw("contents[].parts[].functionCall.args", |d, piece| d.history.call_arguments(piece)),
+    open("contents[].parts[].functionResponse", |d, _| d.history.result_opened()),
+    close("contents[].parts[].functionResponse", |d| d.history.result_block()),
+    scalar("contents[].parts[].functionResponse.name", |d, v| d.history.result_name(v)),
+    raw("contents[].parts[].functionResponse.response", |d, piece| d.history.result_text(piece)),
     open("contents", |d, _| d.message()),
-    text("contents[].parts[].text", |d, piece| d.prompt.push(piece)),
-    text("contents.parts[].text", |d, piece| d.prompt.push(piece)),
+    text("contents.parts[].text", Draft::said),
+    open("tools[]", |d, _| d.history.tool_offered()),
 ];
 
 const EMBED_REQUEST: &[Rule<Draft>] =

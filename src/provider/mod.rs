@@ -293,6 +293,12 @@ fn begin(d: &mut Draft) {
 fn end(d: &mut Draft, ended: Ended) {
     match ended {
         Ended::Whole => {
+            if d.event.as_str() == "error" {
+                d.failed();
+            }
+            if d.open.kind.as_str().is_empty() {
+                d.open.kind = d.event;
+            }
             if let Some(document) = d.document {
                 document(d);
             }

@@ -2,7 +2,7 @@
 //!
 //! Spec: ollama's api/types.go. Counts of 0 are left out on the wire.
 
-use super::openai::{prompt, stop};
+use super::openai::{self, prompt, stop};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
 use crate::json::{Group, Rule, Scalar, close, open, scalar, text};
@@ -32,6 +32,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
 ];
 
 const REQUEST: &[Group<Draft>] = &[
+    ("", openai::MESSAGES),
     (
         "",
         &[
@@ -43,8 +44,6 @@ const REQUEST: &[Group<Draft>] = &[
                 }
             }),
             open("format", |d, _| d.seen.request.output_type = Some("json")),
-            open("messages[]", |d, _| d.message()),
-            text("messages[].content", |d, piece| d.prompt.push(piece)),
             text("prompt", prompt),
             text("input", prompt),
             text("input[]", prompt),

@@ -4,7 +4,7 @@
 
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
-use crate::json::{Rule, Scalar, close, open, scalar, text};
+use crate::json::{Rule, Scalar, close, open, raw, scalar, text};
 use crate::observation::LIST;
 
 /// `POST .../chat/completions`
@@ -70,9 +70,32 @@ pub const SAMPLING: &[Rule<Draft>] = &[
 /// The conversation so far.
 pub const MESSAGES: &[Rule<Draft>] = &[
     open("messages[]", |d, _| d.message()),
-    text("messages[].content", |d, piece| d.prompt.push(piece)),
-    text("messages[].content[].text", |d, piece| d.prompt.push(piece)),
+    close("messages[]", |d| d.history.message_closed()),
+    scalar("messages[].role", |d, v| d.history.role(v)),
+    text("messages[].content", said_or_result),
+    text("messages[].content[].text", said_or_result),
+    scalar("messages[].tool_call_id", |d, v| d.history.result_id(v)),
+    scalar("messages[].name", |d, v| d.history.result_name(v)),
+    open("messages[].tool_calls[]", |d, _| d.history.call_opened()),
+    close("messages[].tool_calls[]", |d| d.history.call_closed()),
+    scalar("messages[].tool_calls[].id", |d, v| d.history.call_id(v)),
+    scalar("messages[].tool_calls[].function.name", |d, v| d.history.call_name(v)),
+    text("messages[].tool_calls[].function.arguments", |d, piece| d.history.call_arguments(piece)),
+    // Ollama sends arguments as an object.
+    raw("messages[].tool_calls[].function.arguments", |d, piece| d.history.call_arguments(piece)),
+    open("messages[].function_call", |d, _| d.history.call_opened()),
+    close("messages[].function_call", |d| d.history.call_closed()),
+    scalar("messages[].function_call.name", |d, v| d.history.call_name(v)),
+    text("messages[].function_call.arguments", |d, piece| d.history.call_arguments(piece)),
+    open("tools[]", |d, _| d.history.tool_offered()),
+    open("functions[]", |d, _| d.history.tool_offered()),
 ];
+
+/// Whether a message's text is a tool's result shows with its role, which may come later: it is looked at as both.
+fn said_or_result(d: &mut Draft, piece: &[u8]) {
+    d.history.result_text(piece);
+    d.said(piece);
+}
 
 const PROMPT: &[Rule<Draft>] = &[text("prompt", prompt), text("prompt[]", prompt)];
 const INPUT: &[Rule<Draft>] = &[text("input", prompt), text("input[]", prompt)];

@@ -39,12 +39,36 @@ pub const INPUT: &[Rule<Draft>] = &[
     scalar("conversation", |d, v| d.seen.request.conversation = v.text()),
     scalar("conversation.id", |d, v| d.seen.request.conversation = v.text()),
     text("input", super::openai::prompt),
-    open("input[]", |d, _| d.message()),
-    text("input[].content", |d, piece| d.prompt.push(piece)),
-    text("input[].content[].text", |d, piece| d.prompt.push(piece)),
-    text("input[].output", |d, piece| d.prompt.push(piece)),
-    text("input[].output[].text", |d, piece| d.prompt.push(piece)),
+    scalar("previous_response_id", |d, v| if v.text().is_some() { d.history.continued() }),
+    open("tools[]", |d, _| d.history.tool_offered()),
+    open("input[]", |d, _| {
+        d.message();
+        d.open.part = Default::default();
+    }),
+    close("input[]", item),
+    scalar("input[].type", |d, v| d.open.part.kind.set(v)),
+    scalar("input[].role", |d, v| d.history.role(v)),
+    scalar("input[].name", |d, v| d.open.part.name = v.text()),
+    scalar("input[].call_id", |d, v| {
+        d.history.call_id(v);
+        d.history.result_id(v);
+    }),
+    text("input[].arguments", |d, piece| d.history.call_arguments(piece)),
+    text("input[].input", |d, piece| d.history.call_arguments(piece)),
+    text("input[].content", Draft::said),
+    text("input[].content[].text", Draft::said),
+    text("input[].output", Draft::result),
+    text("input[].output[].text", Draft::result),
 ];
+
+/// What an item of the input was. Calls of one turn follow each other as items of their own.
+fn item(d: &mut Draft) {
+    match d.open.part.kind.as_str() {
+        "function_call" | "custom_tool_call" => d.history.call_item(d.open.part.name.take()),
+        "function_call_output" | "custom_tool_call_output" => d.history.result_item(),
+        _ => d.history.message_closed(),
+    }
+}
 
 /// The members of events.
 pub const EVENT: &[Rule<Draft>] = &[
@@ -52,7 +76,8 @@ pub const EVENT: &[Rule<Draft>] = &[
     scalar("output_index", |d, v| d.open.choice.index = v.count().map_or(0, |n| n as u32)),
     text("delta", |d, piece| match piece {
         [] => d.open.before = Some(d.answer.mark()),
-        _ => d.answer(piece),
+        _ if matches!(d.open.kind.as_str(), "" | "response.output_text.delta") => d.answer(piece),
+        _ => d.aside(piece),
     }),
     text("partial_image_b64", Draft::aside),
     open("item", Draft::part_opened),

@@ -1,148 +1,317 @@
 //! Prices of models and the exact cost of an exchange.
 //!
-//! All arithmetic is on integers: a price of one USD per million tokens is 10^9 femto-dollars (1e-15 USD) a token, so six
-//! more decimals than any published price are exact, and only the sum is rounded, to the nano-dollar.
+//! The plugin carries a table ([`table`]); prices from the configuration are written in its terms and come first.
+
+mod inflate;
+mod rates;
+mod table;
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
+use self::table::Bundled;
 use crate::config::{ConfigError, object};
 use crate::observation::Usage;
 
-/// Femto-dollars in a nano-dollar.
-const NANO: u128 = 1_000_000;
-
-/// What a model's tokens cost, in femto-dollars (1e-15 USD) each.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Price {
-    input: u64,
-    cached_input: u64,
-    cache_write: u64,
-    output: u64,
+/// What an exchange used, as finely as prices tell it apart. Every part is also in its whole; unknown is 0.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quantities<'a> {
+    /// All input tokens.
+    pub input: u64,
+    /// Input read from a cache.
+    pub cached: u64,
+    /// Input written to a cache, for however long.
+    pub cache_write: u64,
+    /// Input written to a cache for an hour.
+    pub cache_write_1h: u64,
+    /// Speech and sound of the input.
+    pub input_audio: u64,
+    /// That of it which was read from a cache.
+    pub cached_audio: u64,
+    /// Images of the input.
+    pub input_image: u64,
+    /// Those of them which were read from a cache.
+    pub cached_image: u64,
+    /// Video of the input.
+    pub input_video: u64,
+    /// All output tokens.
+    pub output: u64,
+    /// Output spent on reasoning.
+    pub reasoning: u64,
+    /// Output spent on citations.
+    pub citations: u64,
+    /// Speech and sound of the output.
+    pub output_audio: u64,
+    /// Images of the output.
+    pub output_image: u64,
+    /// Video of the output.
+    pub output_video: u64,
+    /// Searches of the web that the provider ran.
+    pub web_searches: u64,
+    /// Searches in stored files that the provider ran.
+    pub file_searches: u64,
+    /// Length of sound that is paid by its time.
+    pub audio_seconds: u64,
+    /// `batch`, `flex`, `priority` or `fast`, if the answer came so; anything else is the standard.
+    pub tier: &'a str,
+    /// When, in seconds since 1970.
+    pub at: u64,
 }
 
-impl Price {
-    /// The cost of `usage` in nano-dollars (1e-9 USD), rounded half up. Counts that are unknown cost nothing.
-    pub fn cost(&self, usage: &Usage) -> u64 {
-        // Some wires say a part larger than its whole; no token is paid twice.
-        let input = usage.input.unwrap_or(0);
-        let read = usage.cache_read.unwrap_or(0).min(input);
-        let written = usage.cache_creation.unwrap_or(0).min(input - read);
-        let fresh = input - read - written;
-        let output = usage.output.unwrap_or(0);
-        let parts = [(fresh, self.input), (read, self.cached_input), (written, self.cache_write), (output, self.output)];
-        let femto: u128 = parts.iter().map(|(tokens, price)| u128::from(*tokens) * u128::from(*price)).sum();
-        u64::try_from((femto + NANO / 2) / NANO).unwrap_or(u64::MAX)
+impl From<&Usage> for Quantities<'_> {
+    fn from(usage: &Usage) -> Self {
+        let known = Option::unwrap_or_default;
+        Quantities {
+            input: known(usage.input),
+            cached: known(usage.cache_read),
+            cache_write: known(usage.cache_creation),
+            output: known(usage.output),
+            reasoning: known(usage.reasoning),
+            ..Quantities::default()
+        }
     }
 }
 
-/// Prices by the beginning of a model's name.
+impl Quantities<'_> {
+    /// The same with no part larger than its whole, as some wires say: no token is paid twice.
+    fn consistent(mut self) -> Self {
+        let within = |whole: u64, parts: &mut [&mut u64]| {
+            parts.iter_mut().fold(whole, |left, part| {
+                **part = left.min(**part);
+                left - **part
+            });
+        };
+        within(self.input, &mut [&mut self.cached, &mut self.cache_write]);
+        within(self.cache_write, &mut [&mut self.cache_write_1h]);
+        within(self.input, &mut [&mut self.input_audio, &mut self.input_image, &mut self.input_video]);
+        within(self.output, &mut [&mut self.reasoning, &mut self.citations]);
+        within(self.output, &mut [&mut self.output_audio, &mut self.output_image, &mut self.output_video]);
+        // What does not fit beside the cached tokens is among them.
+        let room = self.input - self.cached - self.cache_write;
+        let spare = room.saturating_sub(self.input_image.saturating_sub(self.cached_image));
+        self.cached_audio = self.cached_audio.max(self.input_audio.saturating_sub(spare)).min(self.input_audio);
+        let spare = room.saturating_sub(self.input_audio - self.cached_audio);
+        self.cached_image = self.cached_image.max(self.input_image.saturating_sub(spare)).min(self.input_image);
+        within(self.cached, &mut [&mut self.cached_audio, &mut self.cached_image]);
+        self
+    }
+}
+
+/// What a model costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Price<'t> {
+    rates: &'t str,
+    /// The rates are another provider's, whose tiers are not offered here.
+    borrowed: bool,
+}
+
+impl Price<'_> {
+    /// The cost in nano-dollars (1e-9 USD), rounded half up.
+    pub fn cost(&self, used: &Quantities<'_>) -> u64 {
+        let tier = if self.borrowed { "" } else { used.tier };
+        rates::cost(self.rates, &Quantities { tier, ..*used })
+    }
+}
+
+/// Prices by provider and model.
 #[derive(Clone, Debug, Default)]
 pub struct PriceTable {
-    models: HashMap<Box<str>, Price>,
+    bundled: Option<&'static Bundled>,
+    /// Of the configuration, by the beginning of a model's name, in lower case.
+    own: HashMap<Box<str>, Box<str>>,
     longest: usize,
 }
 
+/// The configuration's names of rates, and the table's.
+const KEYS: &[(&str, &str)] = &[
+    ("input", "i"),
+    ("cached_input", "r"),
+    ("cache_write", "w"),
+    ("cache_write_1h", "h"),
+    ("output", "o"),
+    ("reasoning", "n"),
+    ("input_audio", "ia"),
+    ("cached_input_audio", "ra"),
+    ("output_audio", "oa"),
+    ("input_image", "ii"),
+    ("cached_input_image", "ri"),
+    ("output_image", "oi"),
+    ("per_1000_requests", "q"),
+    ("per_1000_web_searches", "s"),
+];
+
 impl PriceTable {
     /// The table the plugin carries.
+    ///
+    /// # Errors
+    /// Never, unless the plugin was damaged.
     pub fn bundled() -> Result<Self, ConfigError> {
-        let mut table = PriceTable::default();
-        let bundled: Value = serde_json::from_str(include_str!("prices.json")).unwrap_or_default();
-        table.add("prices", bundled.get("models").unwrap_or(&Value::Null))?;
-        Ok(table)
+        let bundled = Bundled::table();
+        let damaged = || ConfigError::new("prices", "the table inside the plugin is damaged; build the plugin again");
+        bundled.is_some().then(|| PriceTable { bundled, ..PriceTable::default() }).ok_or_else(damaged)
+    }
+
+    /// When the bundled prices were valid, in seconds since 1970.
+    pub fn date(&self) -> u64 {
+        self.bundled.map_or(0, |table| table.date)
     }
 
     /// Adds prices, in USD per million tokens, replacing those of the same name. `path` is where they stand, for errors.
+    ///
+    /// # Errors
+    /// What is not an object of prices, with its path.
     pub fn add(&mut self, path: &str, models: &Value) -> Result<(), ConfigError> {
         for (model, entry) in object(path, models)? {
             let path = format!("{path}.{model}");
-            let mut price = Price::default();
-            let (mut cached, mut written) = (None, None);
+            let mut prices = String::new();
             for (key, value) in object(&path, entry)? {
-                let amount = femto(&format!("{path}.{key}"), value)?;
-                match key.as_str() {
-                    "input" => price.input = amount,
-                    "output" => price.output = amount,
-                    "cached_input" => cached = Some(amount),
-                    "cache_write" => written = Some(amount),
-                    _ => return Err(ConfigError::unknown(&path, key, &["input", "cached_input", "cache_write", "output"])),
-                }
+                let Some((_, rate)) = KEYS.iter().find(|(name, _)| name == key) else {
+                    return Err(ConfigError::unknown(&path, key, &KEYS.iter().map(|(name, _)| *name).collect::<Vec<_>>()));
+                };
+                let wrong = "must be a price in USD (per million tokens), 0 or more, with at most 18 decimals";
+                let amount = value.as_number().map(ToString::to_string).filter(|text| rates::decimal(text).is_some());
+                let amount = amount.ok_or_else(|| ConfigError::new(&format!("{path}.{key}"), wrong))?;
+                prices.extend([*rate, &amount, " "]);
             }
-            price.cached_input = cached.unwrap_or(price.input);
-            price.cache_write = written.unwrap_or(price.input);
             self.longest = self.longest.max(model.len());
-            self.models.insert(model.as_str().into(), price);
+            self.own.insert(model.to_ascii_lowercase().into(), prices.into());
         }
         Ok(())
     }
 
-    /// The price under the longest name that `model` begins with.
-    pub fn find(&self, model: &str) -> Option<&Price> {
-        (1..=model.len().min(self.longest)).rev().find_map(|end| self.models.get(model.get(..end)?))
+    /// The price of a model, by the provider's `gen_ai.provider.name` and the model's name on the wire: the configuration's
+    /// under the longest name that it begins with, else the bundled one.
+    pub fn find(&self, provider: &str, model: &str) -> Option<Price<'_>> {
+        let own = || {
+            let model = model.to_ascii_lowercase();
+            table::bare(&model).find_map(|name| {
+                let mut beginnings = (1..=name.len().min(self.longest)).rev().filter_map(|end| name.get(..end));
+                beginnings.find_map(|beginning| self.own.get(beginning)).map(|rates| Price { rates, borrowed: false })
+            })
+        };
+        own().or_else(|| self.bundled?.find(provider, model))
     }
-}
-
-/// USD per million tokens as femto-dollars a token, from the decimal number as it was written.
-fn femto(path: &str, value: &Value) -> Result<u64, ConfigError> {
-    let wrong = || ConfigError::new(path, "must be a price in USD per million tokens, 0 or more, with at most 9 decimals");
-    let number = value.as_number().ok_or_else(wrong)?.to_string();
-    let (whole, fraction) = number.split_once('.').unwrap_or((&number, ""));
-    let digits = format!("{whole}{fraction:0<9}");
-    if fraction.len() > 9 { Err(wrong()) } else { digits.parse().map_err(|_| wrong()) }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    fn usage(input: u64, output: u64) -> Usage {
-        Usage { input: Some(input), output: Some(output), ..Usage::default() }
+    /// USD for a million input tokens, in thousandths.
+    fn input(table: &PriceTable, provider: &str, model: &str) -> Option<u64> {
+        let thousand = Quantities { input: 1_000, ..Quantities::default() };
+        Some(table.find(provider, model)?.cost(&thousand) / 1_000)
     }
 
     #[test]
-    fn the_longest_beginning_of_a_models_name_sets_the_price() {
+    fn a_model_is_found_under_the_names_it_goes_by() {
         let table = PriceTable::bundled().unwrap();
-        let cost = |model| table.find(model).map(|p| p.cost(&usage(1_000_000, 0)));
-        assert_eq!(cost("gpt-4o-2024-08-06"), Some(2_500_000_000));
-        assert_eq!(cost("gpt-4o-mini-2024-07-18"), Some(150_000_000));
-        assert_eq!(cost("gpt-4"), None);
-        assert_eq!(cost(""), None);
-        assert_eq!(cost("模型"), None);
+        for (provider, model, wanted) in [
+            ("openai", "gpt-4o", Some(2500)),
+            ("openai", "gpt-4o-2024-08-06", Some(2500)),
+            ("openai", "gpt-4o-2024-05-13", Some(5000)),
+            ("openai", "gpt-4o-20240513", Some(5000)),
+            ("openai", "gpt-4o-mini-2024-07-18", Some(150)),
+            ("openai", "GPT-4o-Mini", Some(150)),
+            ("openai", "ft:gpt-4o-2024-08-06:acme::abc123", Some(3750)),
+            ("azure.ai.openai", "gpt-4o-2024-11-20", Some(2500)),
+            ("anthropic", "claude-sonnet-4-20250514", Some(3000)),
+            ("anthropic", "claude-sonnet-4@20250514", Some(3000)),
+            ("gcp.vertex_ai", "claude-sonnet-4@20250514", Some(3000)),
+            ("aws.bedrock", "anthropic.claude-sonnet-4-20250514-v1:0", Some(3000)),
+            ("aws.bedrock", "us.anthropic.claude-sonnet-4-20250514-v1:0", Some(3000)),
+            (
+                "aws.bedrock",
+                "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-sonnet-4-20250514-v1:0",
+                Some(3000),
+            ),
+            ("gcp.gemini", "models/gemini-2.5-pro", Some(1250)),
+            ("gcp.vertex_ai", "publishers/google/models/gemini-2.5-pro", Some(1250)),
+            ("openrouter", "openai/gpt-4o", Some(2500)),
+            ("hugging_face", "meta-llama/Llama-3.3-70B-Instruct:groq", Some(590)),
+            ("openai", "", None),
+            ("openai", "模型", None),
+            ("nobody", "gpt-4o", None),
+        ] {
+            assert_eq!(input(&table, provider, model), wanted, "{model} at {provider}");
+        }
+    }
+
+    #[test]
+    fn each_provider_has_its_own_price_for_the_same_model() {
+        let table = PriceTable::bundled().unwrap();
+        let at = |provider| input(&table, provider, "openai/gpt-oss-120b");
+        assert_eq!(at("groq"), Some(150));
+        assert_ne!(at("openrouter"), at("groq"));
+        assert_eq!(at("ollama"), None);
+    }
+
+    #[test]
+    fn a_host_nobody_knows_has_the_prices_of_the_models_maker() {
+        let table = PriceTable::bundled().unwrap();
+        assert_eq!(input(&table, "openai", "claude-sonnet-4-20250514"), Some(3000));
+        assert_eq!(input(&table, "openai", "anthropic/claude-sonnet-4"), Some(3000));
+        assert_eq!(input(&table, "openai", "gemini/gemini-2.5-pro"), Some(1250));
+        assert_eq!(input(&table, "openai", "meta-llama/Llama-3.3-70B-Instruct"), None);
+        assert_eq!(input(&table, "groq", "claude-sonnet-4-20250514"), None);
     }
 
     #[test]
     fn cached_and_written_tokens_are_part_of_the_input_at_their_own_price() {
+        let usage = Usage { input: Some(1337), output: Some(421), cache_read: Some(1000), ..Usage::default() };
+        let usage = Usage { cache_creation: Some(100), ..usage };
         let table = PriceTable::bundled().unwrap();
-        let usage = Usage { cache_read: Some(1000), cache_creation: Some(100), ..usage(1337, 421) };
+        let price = table.find("anthropic", "claude-sonnet-4-20250514").unwrap();
         // 237 * 3000 + 1000 * 300 + 100 * 3750 + 421 * 15000 nano-dollars
-        assert_eq!(table.find("claude-sonnet-4-20250514").unwrap().cost(&usage), 7_701_000);
+        assert_eq!(price.cost(&Quantities::from(&usage)), 7_701_000);
     }
 
     #[test]
-    fn absurd_counts_saturate() {
-        let table = PriceTable::bundled().unwrap();
-        assert_eq!(table.find("gpt-4o").unwrap().cost(&usage(u64::MAX, u64::MAX)), u64::MAX);
-    }
-
-    #[test]
-    fn prices_are_decimal_and_exact() {
+    fn parts_that_do_not_fit_in_their_whole_are_cut_to_it() {
         let mut table = PriceTable::default();
-        table.add("prices", &serde_json::json!({"m": {"input": 0.0375, "output": 0.1}})).unwrap();
-        assert_eq!(table.find("m").unwrap().cost(&usage(1, 0)), 38);
-        assert_eq!(table.find("m").unwrap().cost(&usage(2, 0)), 75);
-        assert_eq!(table.find("m").unwrap().cost(&usage(0, 3)), 300);
+        table.add("prices", &json!({"m": {"input": 1, "cached_input": 0.1, "cache_write": 2, "input_audio": 8}})).unwrap();
+        let cost = |q: Quantities<'_>| table.find("", "m").unwrap().cost(&q);
+        assert_eq!(cost(Quantities { input: 100, cached: 200, cache_write: 5, ..Quantities::default() }), 10_000);
+        assert_eq!(cost(Quantities { input: 100, cached: 90, cache_write: 20, ..Quantities::default() }), 9_000 + 20_000);
+        assert_eq!(cost(Quantities { input: 100, input_audio: 120, ..Quantities::default() }), 800_000);
+    }
+
+    #[test]
+    fn sound_that_does_not_fit_beside_the_cached_tokens_is_among_them() {
+        let mut table = PriceTable::default();
+        let prices = json!({"input": 1, "cached_input": 0.1, "input_audio": 10, "cached_input_audio": 5});
+        table.add("prices", &json!({ "m": prices })).unwrap();
+        let used = Quantities { input: 100, cached: 80, input_audio: 50, ..Quantities::default() };
+        // 50 cached text, 20 audio, 30 cached audio
+        assert_eq!(table.find("", "m").unwrap().cost(&used), 5_000 + 200_000 + 150_000);
+    }
+
+    #[test]
+    fn prices_of_the_configuration_come_first_and_the_longest_beginning_counts() {
+        let mut table = PriceTable::bundled().unwrap();
+        table.add("prices", &json!({"gpt-4": {"input": 1}, "GPT-4o-mini": {"input": 0.0375, "output": 0.1}})).unwrap();
+        assert_eq!(input(&table, "openai", "gpt-4o-2024-08-06"), Some(1000));
+        assert_eq!(input(&table, "openrouter", "openai/gpt-4o-mini"), Some(37));
+        assert_eq!(input(&table, "openai", "o3"), Some(2000));
+        let exact = |input, output| Quantities { input, output, ..Quantities::default() };
+        let price = table.find("anybody", "gpt-4o-mini").unwrap();
+        assert_eq!([exact(1, 0), exact(2, 0), exact(0, 3)].map(|used| price.cost(&used)), [38, 75, 300]);
     }
 
     #[test]
     fn wrong_prices_are_refused_with_their_path() {
         let mut table = PriceTable::default();
         let refused = |table: &mut PriceTable, json| table.add("prices", &json).unwrap_err().to_string();
-        let error = refused(&mut table, serde_json::json!({"m": {"input": -1}}));
-        assert!(error.starts_with("prices.m.input: must be a price"), "{error}");
-        let error = refused(&mut table, serde_json::json!({"m": {"inptu": 1}}));
+        for wrong in [json!(-1), json!("1"), json!(1e-30), json!(null)] {
+            let error = refused(&mut table, json!({"m": {"input": wrong}}));
+            assert!(error.starts_with("prices.m.input: must be a price"), "{error}");
+        }
+        let error = refused(&mut table, json!({"m": {"inptu": 1}}));
         assert!(error.starts_with("prices.m.inptu: unknown key"), "{error}");
-        let error = refused(&mut table, serde_json::json!({"m": 1}));
+        let error = refused(&mut table, json!({"m": 1}));
         assert!(error.starts_with("prices.m: must be an object"), "{error}");
     }
 }

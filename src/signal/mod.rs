@@ -1,3 +1,4 @@
-//! What follows from an observation: money today; each signal holds its own bounded memory.
+//! What follows from what was read: money, and what agents do. Each signal holds its own bounded memory.
 
+pub mod agent;
 pub mod cost;

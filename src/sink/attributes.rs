@@ -114,6 +114,12 @@ pub const FIELDS: &[Field] = &[
     field("gaugeway.prompt.hash", Phase::Request, "SHA-256 of the last message's text, 16 hex digits", |o| {
         o.request.hash.map(Value::Hash)
     }),
+    field("gaugeway.agent.iteration", Phase::Request, "place of the call in an agent's run, from 1", |o| {
+        o.agent.iteration.map(Value::Count)
+    }),
+    field("gaugeway.agent.loop", Phase::Request, "the run goes in circles: `retry`, `oscillation` or `drift`", |o| {
+        o.agent.looping.map(|kind| Value::Text(kind.as_str()))
+    }),
     field("gen_ai.response.model", Phase::Answer, "model that answered", |o| text(&o.response.model)),
     field("gen_ai.response.id", Phase::Answer, "the completion's identifier", |o| text(&o.response.id)),
     field("gen_ai.response.time_to_first_chunk", Phase::Answer, "seconds to a stream's first bytes", |o| {

@@ -275,7 +275,7 @@ fn common<'a>(seen: &'a Observation, config: &'a Config) -> Common<'a> {
     let known = requested.is_empty()
         || requested == answered
         || config.labels.models.contains(requested)
-        || config.prices.find(requested).is_some();
+        || config.prices.find(&seen.provider, requested).is_some();
     Common {
         operation: seen.operation,
         provider: &seen.provider,

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use super::Price;
 use super::inflate::inflate;
 use super::rates::day;
 
@@ -95,8 +96,8 @@ impl Bundled {
         Some(table)
     }
 
-    /// The prices of a model, by the provider's and the model's names on the wire.
-    pub fn find(&self, provider: &str, model: &str) -> Option<&'static str> {
+    /// The price of a model, by the provider's and the model's names on the wire.
+    pub fn find(&self, provider: &str, model: &str) -> Option<Price<'static>> {
         let model = model.to_ascii_lowercase();
         let called = CALLED.iter().find(|(name, _)| *name == provider).map(|(_, called)| (*called).to_owned());
         let (name, model) = match model.rsplit_once(':') {
@@ -104,39 +105,38 @@ impl Bundled {
             Some((model, host)) if provider == "hugging_face" => (format!("huggingface-{host}"), model),
             _ => (called.unwrap_or_else(|| provider.replace('_', "-")), model.as_str()),
         };
-        let own = self.provider(&name);
-        let others = own.map(|(_, p)| p.others).unwrap_or_default();
-        let asked: Vec<_> = own.into_iter().chain(others.split(' ').filter_map(|n| self.provider(n))).collect();
-        let found = self.find_at(&asked, model).or_else(|| {
-            let makers = MAKERS.iter().filter(|_| GUESSED.contains(&provider)).filter_map(|n| self.provider(n));
-            self.find_at(&makers.collect::<Vec<_>>(), model)
+        let mut asked: Vec<_> = self.provider(&name).into_iter().collect();
+        let others = asked.first().map(|(_, own)| own.others).unwrap_or_default();
+        asked.extend(others.split(' ').filter_map(|name| self.provider(name)));
+        let found = bare(model).find_map(|name| self.find_at(&asked, name)).or_else(|| {
+            let makers = if GUESSED.contains(&provider) { MAKERS } else { &[] };
+            let asked: Vec<_> = makers.iter().filter_map(|name| self.provider(name)).collect();
+            bare(model).find_map(|name| self.find_at(&asked, name))
         });
-        found.filter(|prices| *prices != UNKNOWN)
+        let (at, rates) = found?;
+        let borrowed = asked.iter().skip(1).any(|(index, _)| *index == at);
+        (rates != UNKNOWN).then_some(Price { rates, borrowed })
     }
 
     fn provider(&self, name: &str) -> Option<(usize, &Provider)> {
         self.providers.iter().enumerate().find(|(_, p)| p.name == name)
     }
 
-    fn find_at(&self, providers: &[(usize, &Provider)], model: &str) -> Option<&'static str> {
-        let look = |name: &str| {
-            providers.iter().find_map(|(index, provider)| {
-                let fits = || provider.patterns.iter().find(|(pattern, _)| matches(pattern.as_bytes(), name.as_bytes()));
-                // The key's lifetime shrinks to the name's: the map itself is only read.
-                let names: &HashMap<(usize, &str), &'static str> = &self.names;
-                names.get(&(*index, name)).copied().or_else(|| fits().map(|(_, prices)| *prices))
-            })
-        };
-        bare(model).find_map(|name| {
-            look(name).or_else(|| {
-                let (start, date, rest) = date(name)?;
-                let dashed = (!date.contains('-')).then(|| {
-                    let (year, day) = date.split_at_checked(4)?;
-                    let (month, day) = day.split_at_checked(2)?;
-                    look(&format!("{start}-{year}-{month}-{day}{rest}"))
-                });
-                dashed.flatten().or_else(|| look(&format!("{start}{rest}")))
-            })
+    /// Who of some providers knows a name, or failing that the name with its date in another form or without it.
+    fn find_at(&self, providers: &[(usize, &Provider)], name: &str) -> Option<(usize, &'static str)> {
+        let look = |name: &str| providers.iter().find_map(|(at, provider)| Some((*at, self.rates(*at, provider, name)?)));
+        look(name).or_else(|| {
+            let (start, [year, month, day], rest) = date(name)?;
+            look(&format!("{start}-{year}-{month}-{day}{rest}")).or_else(|| look(&format!("{start}{rest}")))
+        })
+    }
+
+    fn rates(&self, at: usize, provider: &Provider, name: &str) -> Option<&'static str> {
+        // Keys of the map may be any text that lives as long as this.
+        let names: &HashMap<(usize, &str), &'static str> = &self.names;
+        names.get(&(at, name)).copied().or_else(|| {
+            let fits = provider.patterns.iter().find(|(pattern, _)| matches(pattern.as_bytes(), name.as_bytes()));
+            fits.map(|(_, rates)| *rates)
         })
     }
 }
@@ -147,13 +147,12 @@ pub fn bare(model: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A name that ends in a date, perhaps before a colon, as what is before the date, the date and what is behind it.
-fn date(name: &str) -> Option<(&str, &str, &str)> {
-    let end = name.find(':').unwrap_or(name.len());
-    [10, 8].into_iter().find_map(|length| {
-        let (head, rest) = name.split_at_checked(end)?;
-        let (start, date) = head.split_at_checked(end.checked_sub(length)?)?;
-        let shape: &[u8] = if length == 10 { b"20##-##-##" } else { b"20######" };
-        Some((start.strip_suffix(['-', '@'])?, date, rest)).filter(|_| matches(shape, date.as_bytes()))
+fn date(name: &str) -> Option<(&str, [&str; 3], &str)> {
+    let (head, rest) = name.split_at_checked(name.find(':').unwrap_or(name.len()))?;
+    [("20##-##-##", 1), ("20######", 0)].into_iter().find_map(|(shape, dash)| {
+        let (start, date) = head.split_at_checked(head.len().checked_sub(shape.len())?)?;
+        let start = start.strip_suffix(['-', '@']).filter(|_| matches(shape.as_bytes(), date.as_bytes()))?;
+        Some((start, [date.get(..4)?, date.get(4 + dash..6 + dash)?, date.get(date.len() - 2..)?], rest))
     })
 }
 

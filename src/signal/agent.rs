@@ -1,0 +1,363 @@
+//! What an agent does, from the conversation it sends along: where in its run it is, which tools it called, whether it loops.
+//!
+//! A run begins with the last message of a user. Bound: the last [`CALLS`] calls of the run as two hashes each, and the names
+//! of the calls a request brings results for. No argument and no result is kept, only hashes and whether it failed.
+
+use crate::draft::identity;
+use crate::json::{Canonical, Scalar};
+use crate::observation::{Agent, Loop, Text};
+
+/// Calls remembered for finding loops.
+const CALLS: usize = 16;
+/// The same call so often is a retry loop; the same tool so often in a row, always with other arguments, drifts.
+const RETRIES: usize = 3;
+const DRIFTS: usize = 6;
+/// Turns of two alternating calls that are an oscillation.
+const OSCILLATION: usize = 6;
+
+/// The history of a request, as far as it has been read.
+#[derive(Default)]
+pub struct History {
+    /// Assistant's turns with tool calls since the user's last message.
+    turns: u64,
+    /// The last calls as (tool, arguments).
+    calls: [(u32, u32); CALLS],
+    count: usize,
+    /// The last turn's calls, to name their results by.
+    names: Vec<(u64, Text)>,
+    tools_offered: bool,
+    /// The run began before what the request tells (Responses with a previous response).
+    continued: bool,
+    failed_tools: Vec<Text>,
+    message: Message,
+    call: Call,
+    result: ToolResult,
+    saw_message: bool,
+    /// The item before was a call.
+    in_turn: bool,
+}
+
+/// The message being read.
+#[derive(Default)]
+struct Message {
+    role: Role,
+    calls: bool,
+    results: bool,
+    /// It says something besides tool results.
+    speaks: bool,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Role {
+    #[default]
+    Unknown,
+    User,
+    Assistant,
+    Tool,
+    System,
+}
+
+/// The call being read.
+#[derive(Default)]
+struct Call {
+    id: u64,
+    name: Option<Text>,
+    arguments: Option<Box<Canonical>>,
+}
+
+/// The result being read.
+#[derive(Default)]
+struct ToolResult {
+    id: u64,
+    name: Option<Text>,
+    failed: bool,
+    /// How its text begins.
+    head: [u8; 10],
+    length: usize,
+}
+
+impl History {
+    /// A message begins.
+    pub fn message_opened(&mut self) {
+        self.message = Message::default();
+        self.call = Call::default();
+        self.result = ToolResult::default();
+        self.saw_message = true;
+    }
+
+    /// The message's role.
+    pub fn role(&mut self, value: Scalar<'_>) {
+        self.message.role = match value {
+            Scalar::Text("user") => Role::User,
+            Scalar::Text("assistant" | "model") => Role::Assistant,
+            Scalar::Text("tool" | "function") => Role::Tool,
+            Scalar::Text("system" | "developer") => Role::System,
+            _ => Role::Unknown,
+        };
+    }
+
+    /// The message says something of its own.
+    pub fn speaks(&mut self) {
+        self.message.speaks = true;
+    }
+
+    /// The message is over.
+    pub fn message_closed(&mut self) {
+        if self.message.role == Role::Tool {
+            self.result_closed();
+        }
+        match self.message.role {
+            Role::User if self.message.speaks || !self.message.results => self.run_began(),
+            _ => {}
+        }
+        if self.message.calls {
+            self.turns += 1;
+        }
+    }
+
+    /// The user speaks: what follows is a new run.
+    pub fn run_began(&mut self) {
+        self.turns = 0;
+        self.count = 0;
+        self.names.clear();
+        self.failed_tools.clear();
+    }
+
+    /// The request offers the model a tool.
+    pub fn tool_offered(&mut self) {
+        self.tools_offered = true;
+    }
+
+    /// The request continues a conversation it does not repeat.
+    pub fn continued(&mut self) {
+        self.continued = true;
+    }
+
+    /// A tool call begins.
+    pub fn call_opened(&mut self) {
+        if !self.message.calls {
+            self.names.clear();
+            self.failed_tools.clear();
+        }
+        self.message.calls = true;
+        self.call = Call::default();
+    }
+
+    /// The call's tool.
+    pub fn call_name(&mut self, value: Scalar<'_>) {
+        self.call.name = value.text();
+    }
+
+    /// The call's identifier.
+    pub fn call_id(&mut self, value: Scalar<'_>) {
+        self.call.id = identity(value);
+    }
+
+    /// A piece of the call's arguments, as JSON.
+    pub fn call_arguments(&mut self, piece: &[u8]) {
+        self.call.arguments.get_or_insert_default().feed(piece);
+    }
+
+    /// The call is over.
+    pub fn call_closed(&mut self) {
+        let mut call = core::mem::take(&mut self.call);
+        let Some(name) = call.name.take() else { return };
+        let arguments = call.arguments.as_mut().map_or(0, |arguments| arguments.hash());
+        let tool = identity(Scalar::Text(&name));
+        if let Some(slot) = self.calls.get_mut(self.count % CALLS) {
+            *slot = ((tool ^ tool >> 32) as u32, (arguments ^ arguments >> 32) as u32);
+        }
+        self.count += 1;
+        if self.names.len() < CALLS {
+            self.names.push((call.id, name));
+        }
+    }
+
+    /// A tool's result begins.
+    pub fn result_opened(&mut self) {
+        self.message.results = true;
+        self.result = ToolResult::default();
+    }
+
+    /// The identifier of the call it answers.
+    pub fn result_id(&mut self, value: Scalar<'_>) {
+        self.result.id = identity(value);
+    }
+
+    /// The tool it comes from, where the result says so itself.
+    pub fn result_name(&mut self, value: Scalar<'_>) {
+        self.result.name = value.text();
+    }
+
+    /// Whether it says itself that it failed.
+    pub fn result_failed(&mut self, value: Scalar<'_>) {
+        self.result.failed |= value.is_true() || value == Scalar::Text("error");
+    }
+
+    /// A piece of its text.
+    pub fn result_text(&mut self, piece: &[u8]) {
+        for byte in piece.iter().filter(|b| !b.is_ascii_whitespace() && **b != b'"') {
+            let Some(slot) = self.result.head.get_mut(self.result.length) else { return };
+            *slot = byte.to_ascii_lowercase();
+            self.result.length += 1;
+        }
+    }
+
+    /// The result is over. It failed where it says so, or its text begins with `error`, `{"error`, `exception` or `traceback`.
+    pub fn result_closed(&mut self) {
+        let result = core::mem::take(&mut self.result);
+        let head = result.head.get(..result.length).unwrap_or_default();
+        let begins = |word: &str| head.starts_with(word.as_bytes());
+        if !(result.failed || begins("error") || begins("{error") || begins("exception") || begins("traceback")) {
+            return;
+        }
+        let called = || self.names.iter().find(|(id, _)| *id == result.id && *id != 0).map(|(_, name)| name.clone());
+        if self.failed_tools.len() < CALLS {
+            self.failed_tools.push(result.name.or_else(called).unwrap_or_default());
+        }
+    }
+
+    /// A part of the message was a call.
+    pub fn call_block(&mut self, name: Option<Text>) {
+        let call = core::mem::take(&mut self.call);
+        self.call_opened();
+        self.call = Call { name, ..call };
+        self.call_closed();
+    }
+
+    /// A part of the message was a tool's result.
+    pub fn result_block(&mut self) {
+        self.message.results = true;
+        self.result_closed();
+    }
+
+    /// A call that is an item of its own: calls without anything between them are of one turn.
+    pub fn call_item(&mut self, name: Option<Text>) {
+        if !core::mem::replace(&mut self.in_turn, true) {
+            self.turns += 1;
+            self.names.clear();
+            self.failed_tools.clear();
+        }
+        self.call.name = name;
+        self.call_closed();
+    }
+
+    /// A result that is an item of its own.
+    pub fn result_item(&mut self) {
+        self.in_turn = false;
+        self.result_closed();
+    }
+
+    /// What the history comes to.
+    pub fn settle(&mut self) -> Agent {
+        let acts = self.tools_offered || self.count > 0;
+        Agent {
+            iteration: (acts && self.saw_message && !self.continued).then_some(self.turns + 1),
+            looping: self.looping(),
+            failed_tools: core::mem::take(&mut self.failed_tools),
+        }
+    }
+
+    fn looping(&self) -> Option<Loop> {
+        let known = self.count.min(CALLS);
+        // The newest first.
+        let call = |back: usize| self.calls.get((self.count - 1 - back) % CALLS).copied().unwrap_or_default();
+        let newest = (known > 0).then(|| call(0))?;
+        if known >= OSCILLATION && call(1) != newest && (2..OSCILLATION).all(|back| call(back) == call(back % 2)) {
+            return Some(Loop::Oscillation);
+        }
+        if (0..known).filter(|back| call(*back) == newest).count() >= RETRIES {
+            return Some(Loop::Retry);
+        }
+        (known >= DRIFTS && (0..DRIFTS).all(|back| call(back).0 == newest.0)).then_some(Loop::Drift)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run of calls `tool arguments`, each answered, after one message of the user.
+    fn run(calls: &[&str]) -> Agent {
+        let mut history = History::default();
+        history.message_opened();
+        history.role(Scalar::Text("user"));
+        history.speaks();
+        history.message_closed();
+        for (at, call) in calls.iter().enumerate() {
+            let (tool, arguments) = call.split_once(' ').unwrap();
+            let id = format!("call_{at}");
+            history.message_opened();
+            history.role(Scalar::Text("assistant"));
+            history.call_opened();
+            history.call_name(Scalar::Text(tool));
+            history.call_id(Scalar::Text(&id));
+            history.call_arguments(arguments.as_bytes());
+            history.call_closed();
+            history.message_closed();
+            history.message_opened();
+            history.role(Scalar::Text("tool"));
+            history.result_opened();
+            history.result_id(Scalar::Text(&id));
+            history.result_text(b"fine");
+            history.message_closed();
+        }
+        history.settle()
+    }
+
+    #[test]
+    fn each_turn_with_calls_since_the_user_spoke_is_an_iteration() {
+        assert_eq!(run(&[]).iteration, None);
+        assert_eq!(run(&["search {}"]).iteration, Some(2));
+        assert_eq!(run(&["search {}", "read {}"]).iteration, Some(3));
+    }
+
+    #[test]
+    fn the_same_call_three_times_is_a_retry_whatever_the_order_of_its_keys() {
+        let calls = ["s {\"a\":1,\"b\":2}", "x {}", "s {\"b\":2,\"a\":1}", "s { \"a\":1, \"b\":2}"];
+        assert_eq!(run(&calls).looping, Some(Loop::Retry));
+        assert_eq!(run(&calls[..3]).looping, None);
+    }
+
+    #[test]
+    fn two_calls_taking_turns_three_times_are_an_oscillation() {
+        assert_eq!(run(&["a {}", "b {}", "a {}", "b {}"]).looping, None);
+        assert_eq!(run(&["a {}", "b {}", "a {}", "b {}", "a {}", "b {}"]).looping, Some(Loop::Oscillation));
+        assert_eq!(run(&["a 1", "b 1", "a 2", "b 2", "a 3", "b 3"]).looping, None);
+    }
+
+    #[test]
+    fn one_tool_six_times_in_a_row_with_other_arguments_drifts() {
+        let calls = ["s 1", "s 2", "s 3", "s 4", "s 5", "s 6"];
+        assert_eq!(run(&calls).looping, Some(Loop::Drift));
+        assert_eq!(run(&calls[1..]).looping, None);
+    }
+
+    #[test]
+    fn results_that_failed_are_named_by_their_call() {
+        let failed = |text: &str, says: bool| {
+            let mut history = History::default();
+            history.message_opened();
+            history.role(Scalar::Text("assistant"));
+            history.call_opened();
+            history.call_name(Scalar::Text("search"));
+            history.call_id(Scalar::Text("c1"));
+            history.call_closed();
+            history.message_closed();
+            history.message_opened();
+            history.role(Scalar::Text("tool"));
+            history.result_opened();
+            history.result_id(Scalar::Text("c1"));
+            history.result_failed(Scalar::Bool(says));
+            text.as_bytes().chunks(2).for_each(|piece| history.result_text(piece));
+            history.message_closed();
+            history.settle().failed_tools
+        };
+        for text in ["Error: no such file", "{\"error\": 1}", "  { \"error\" : {} }", "Traceback (most recent", "Exception in x"] {
+            assert_eq!(failed(text, false), [Text::from("search")], "{text}");
+        }
+        assert_eq!(failed("fine", true), [Text::from("search")]);
+        assert!(failed("no errors found", false).is_empty());
+        assert!(failed("{\"errata\": []}", false).is_empty());
+    }
+}

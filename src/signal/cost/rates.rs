@@ -1,0 +1,218 @@
+//! What prices count, and the exact sum. `prices.txt` tells how rates are written.
+//!
+//! A rate has at most 18 decimals and all sums are of whole numbers: only the result is rounded, to the nano-dollar, half up.
+
+use super::Quantities;
+
+/// Below a US dollar, a rate has this many decimals.
+const DECIMALS: usize = 18;
+
+/// All that units are counted per goes into this: millions, thousands, and the seconds of an hour.
+const COMMON: u128 = 9_000_000;
+
+/// What the sum is of, in a nano-dollar.
+const NANO: u128 = COMMON * 10u128.pow(DECIMALS as u32 - 9);
+
+/// A thing that has a rate.
+struct Unit {
+    /// Its name in the table.
+    key: &'static str,
+    per: u32,
+    /// What it is: a whole has some of the traits of its parts.
+    traits: u16,
+    count: fn(&Quantities<'_>) -> u64,
+}
+
+const IN: u16 = 1;
+const OUT: u16 = 2;
+const READ: u16 = 4;
+const WRITTEN: u16 = 8;
+const HOUR: u16 = 16;
+const REASONED: u16 = 32;
+const CITED: u16 = 64;
+const AUDIO: u16 = 128;
+const IMAGE: u16 = 256;
+const VIDEO: u16 = 512;
+const REQUEST: u16 = 1024;
+const WEB: u16 = 2048;
+const FILES: u16 = 4096;
+const TIME: u16 = 8192;
+
+const fn unit(key: &'static str, per: u32, traits: u16, count: fn(&Quantities<'_>) -> u64) -> Unit {
+    Unit { key, per, traits, count }
+}
+
+const MILLION: u32 = 1_000_000;
+const THOUSAND: u32 = 1_000;
+
+/// Parts stand before their wholes.
+const UNITS: &[Unit] = &[
+    unit("h", MILLION, IN | WRITTEN | HOUR, |q| q.cache_write_1h),
+    unit("ra", MILLION, IN | READ | AUDIO, |q| q.cached_audio),
+    unit("ri", MILLION, IN | READ | IMAGE, |q| q.cached_image),
+    unit("r", MILLION, IN | READ, |q| q.cached),
+    unit("w", MILLION, IN | WRITTEN, |q| q.cache_write),
+    unit("ia", MILLION, IN | AUDIO, |q| q.input_audio),
+    unit("ii", MILLION, IN | IMAGE, |q| q.input_image),
+    unit("iv", MILLION, IN | VIDEO, |q| q.input_video),
+    unit("n", MILLION, OUT | REASONED, |q| q.reasoning),
+    unit("c", MILLION, OUT | CITED, |q| q.citations),
+    unit("oa", MILLION, OUT | AUDIO, |q| q.output_audio),
+    unit("oi", MILLION, OUT | IMAGE, |q| q.output_image),
+    unit("ov", MILLION, OUT | VIDEO, |q| q.output_video),
+    unit("i", MILLION, IN, |q| q.input),
+    unit("o", MILLION, OUT, |q| q.output),
+    unit("q", THOUSAND, REQUEST, |_| 1),
+    unit("s", THOUSAND, WEB, |q| q.web_searches),
+    unit("f", THOUSAND, FILES, |q| q.file_searches),
+    unit("a", 3_600, TIME, |q| q.audio_seconds),
+];
+
+/// The cost in nano-dollars of what prices count, by rates as the table writes them.
+pub fn cost(prices: &str, counted: &Quantities<'_>) -> u64 {
+    let counted = counted.consistent();
+    let rates = rates(prices, &counted);
+    let mut priced: Vec<(&Unit, u128, u64)> = Vec::new();
+    for (unit, rate) in UNITS.iter().zip(rates).filter_map(|(unit, rate)| Some((unit, rate?))) {
+        let parts = priced.iter().filter(|(part, ..)| part.traits & unit.traits == unit.traits);
+        let apart = parts.fold(0, |sum: u64, (_, _, count)| sum.saturating_add(*count));
+        priced.push((unit, rate, (unit.count)(&counted).saturating_sub(apart)));
+    }
+    let sum = priced.iter().fold(0u128, |sum, (unit, rate, count)| {
+        sum.saturating_add(rate.saturating_mul(u128::from(*count)).saturating_mul(COMMON / u128::from(unit.per)))
+    });
+    u64::try_from(sum.saturating_add(NANO / 2) / NANO).unwrap_or(u64::MAX)
+}
+
+/// The rates that hold, in the order of [`UNITS`].
+fn rates(prices: &str, counted: &Quantities<'_>) -> [Option<u128>; UNITS.len()] {
+    let mut rates = [None; UNITS.len()];
+    for part in prices.split(';') {
+        let words = || part.split_ascii_whitespace();
+        if words().all(|word| condition(word).is_none_or(|holds| holds(word, counted))) {
+            for (key, amount) in words().filter_map(rate) {
+                if let Some(at) = rates.iter_mut().zip(UNITS).find(|(_, unit)| unit.key == key).map(|(at, _)| at) {
+                    *at = decimal(amount);
+                }
+            }
+        }
+    }
+    rates
+}
+
+type Condition = fn(&str, &Quantities<'_>) -> bool;
+
+/// What a word of a part asks for; None for a rate.
+fn condition(word: &str) -> Option<Condition> {
+    match word.as_bytes().first()? {
+        b'>' => Some(|word, q| word.get(1..).and_then(|n| n.parse().ok()).is_some_and(|n: u64| q.input > n)),
+        b'@' => Some(|word, q| word.get(1..).and_then(|w| time_has_come(w, q.at)).unwrap_or(false)),
+        _ if rate(word).is_none() => Some(|word, q| word == q.tier),
+        _ => None,
+    }
+}
+
+fn rate(word: &str) -> Option<(&str, &str)> {
+    word.find(|c: char| !c.is_ascii_alphabetic()).filter(|at| *at > 0).map(|at| word.split_at(at))
+}
+
+/// Whether `at` is on or after a day, or in a part of every day.
+fn time_has_come(when: &str, at: u64) -> Option<bool> {
+    if let Some(from) = day(when) {
+        return Some(at >= from);
+    }
+    let minutes = |time: &str| {
+        let (hours, minutes) = time.split_once(':')?;
+        Some(hours.parse::<u64>().ok()? * 60 + minutes.parse::<u64>().ok()?)
+    };
+    let (from, to) = when.split_once('-')?;
+    let (from, to, now) = (minutes(from)?, minutes(to)?, at / 60 % 1440);
+    Some(if from <= to { (from..to).contains(&now) } else { now >= from || now < to })
+}
+
+/// The beginning of a day `2026-11-22`, in seconds since 1970.
+pub fn day(text: &str) -> Option<u64> {
+    let mut parts = text.split('-').map(|n| n.parse::<u64>().ok());
+    let (Some(Some(year)), Some(Some(month)), Some(Some(day)), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return None;
+    };
+    // The year begins in March: then the leap day is its last.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day;
+    days.checked_sub(719_469)?.checked_mul(86_400)
+}
+
+/// A decimal number as a whole number of its smallest decimals; None if it is not one that fits.
+pub fn decimal(text: &str) -> Option<u128> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = format!("{whole}{fraction:0<DECIMALS$}");
+    let plain = fraction.len() <= DECIMALS && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn q() -> Quantities<'static> {
+        Quantities { input: 1000, output: 100, ..Quantities::default() }
+    }
+
+    #[test]
+    fn a_part_without_a_rate_costs_what_its_whole_does() {
+        let q = Quantities { cached: 200, cache_write: 300, cache_write_1h: 100, reasoning: 50, ..q() };
+        assert_eq!(cost("i1 o2", &q), 1_200_000);
+        assert_eq!(cost("i1 o2 w2", &q), 1_500_000);
+        assert_eq!(cost("i1 o2 w2 h3", &q), 1_600_000);
+        assert_eq!(cost("i1 o2 r.5 w2 h3 n4", &q), 1_600_000);
+        assert_eq!(cost("n4", &q), 200_000);
+    }
+
+    #[test]
+    fn tokens_that_are_two_things_are_paid_once() {
+        let q = Quantities { cached: 500, input_audio: 400, cached_audio: 300, ..q() };
+        // 400 fresh text, 200 cached text, 100 fresh audio, 300 cached audio
+        assert_eq!(cost("i1 r.1 ia10 ra5", &q), 400_000 + 20_000 + 1_000_000 + 1_500_000);
+    }
+
+    #[test]
+    fn a_later_part_whose_conditions_hold_replaces_rates() {
+        let prices = "i1 o2 ; >999 i2 ; batch i.5 ; >999 batch i.75 ; @2026-11-22 o4 ; @23:00-01:00 o- ; fast o8";
+        let at = |tier, at| cost(prices, &Quantities { tier, at, ..q() });
+        let noon = day("2026-11-21").unwrap() + 43_200;
+        assert_eq!(at("", noon), 2_200_000);
+        assert_eq!(at("batch", noon), 950_000);
+        assert_eq!(at("fast", noon), 2_800_000);
+        assert_eq!(at("", noon + 86_400), 2_400_000);
+        assert_eq!(at("", noon + 43_200), 2_000_000);
+        assert_eq!(at("", noon + 43_200 + 3_600), 2_400_000);
+        assert_eq!(cost(prices, &Quantities { input: 999, at: noon, ..q() }), 1_199_000);
+    }
+
+    #[test]
+    fn requests_searches_and_speech_have_their_own_measures() {
+        let q = Quantities { web_searches: 2, file_searches: 1, audio_seconds: 7, ..Quantities::default() };
+        assert_eq!(cost("q12 s10 f2.5 a.36", &q), 12_000_000 + 20_000_000 + 2_500_000 + 700_000);
+        assert_eq!(cost("a.37", &q), 719_444);
+    }
+
+    #[test]
+    fn the_sum_is_rounded_half_up_and_only_once() {
+        let q = |input, output| Quantities { input, output, ..Quantities::default() };
+        assert_eq!(cost("i.0005", &q(1, 0)), 1);
+        assert_eq!(cost("i.0004999", &q(1, 0)), 0);
+        assert_eq!(cost("i.0003 o.0002", &q(1, 1)), 1);
+        assert_eq!(cost("i.18000000000000002", &q(1_000_000_000, 0)), 180_000_000_000);
+        assert_eq!(cost("i600 o600", &q(u64::MAX, u64::MAX)), u64::MAX);
+    }
+
+    #[test]
+    fn days_count_from_1970() {
+        let days = |text| day(text).map(|seconds| seconds / 86_400);
+        assert_eq!(days("1970-01-01"), Some(0));
+        assert_eq!(days("2000-02-29"), Some(11_016));
+        assert_eq!(days("2026-11-22"), Some(20_779));
+        assert_eq!(days("01:00-04:00"), None);
+    }
+}
