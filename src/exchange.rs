@@ -10,6 +10,7 @@ use crate::draft::{Counts, Draft};
 use crate::framing::{Body, Rules};
 use crate::observation::{Cost, CostStatus, Limits, Observation, Outcome, Text, Trouble, Usage};
 use crate::provider::{self, Api, Programs};
+use crate::signal::agent;
 use crate::signal::cost::Quantities;
 
 /// What every exchange shares: the configuration and the compiled rules.
@@ -255,6 +256,9 @@ impl Exchange {
         };
         self.draft.seen.outcome = Some(outcome);
         self.draft.seen.error = error_type(&self.draft, outcome);
+        let limit = self.observer.config.agent.max_iterations;
+        let seen = &mut self.draft.seen;
+        seen.agent.ended = agent::ended(&seen.agent, outcome, !seen.output.tools.is_empty(), limit);
         self.count();
         self.price(outcome);
         self.news.end = true;

@@ -150,8 +150,37 @@ pub struct Agent {
     pub iteration: Option<u64>,
     /// The run goes in circles.
     pub looping: Option<Loop>,
+    /// It does so since this request.
+    pub loop_began: bool,
+    /// How the run ended with this call; None while it goes on.
+    pub ended: Option<RunEnd>,
     /// Tools whose results, brought by this request, are failures; empty where the name is not known.
     pub failed_tools: Vec<Text>,
+}
+
+/// How an agent's run ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RunEnd {
+    /// With an answer that asks for no tool.
+    Completed,
+    /// It reached the configured number of iterations, and asks for more.
+    MaxIterations,
+    /// The same, going in circles.
+    Loop,
+    /// The call failed.
+    Error,
+}
+
+impl RunEnd {
+    /// The word used in labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RunEnd::Completed => "completed",
+            RunEnd::MaxIterations => "max_iterations",
+            RunEnd::Loop => "loop",
+            RunEnd::Error => "error",
+        }
+    }
 }
 
 /// How a run goes in circles.

@@ -63,6 +63,7 @@ pub struct Body {
     bare: bool,
     expects_json: bool,
     streams: bool,
+    is_empty: bool,
     decoder: Option<Decoder>,
 }
 
@@ -120,13 +121,14 @@ impl Body {
             in_data: false,
             bare: false,
             expects_json: name.ends_with("json"),
+            is_empty: true,
             decoder,
         })
     }
 
     /// Whether nothing but blanks has come.
     pub fn is_empty(&self) -> bool {
-        matches!(self.kind, Kind::Undecided)
+        self.is_empty
     }
 
     /// Whether what is read comes later than it was sent: no time can be told of it.
@@ -158,6 +160,7 @@ impl Body {
             bytes = bytes.get(start..).unwrap_or_default();
             self.decide(bytes.first().copied(), draft);
         }
+        self.is_empty &= bytes.is_empty();
         match &mut self.kind {
             Kind::Json => self.scanner.feed(rules.document, draft, bytes),
             Kind::Events(_) => self.events(rules.document, draft, bytes),

@@ -5,7 +5,7 @@
 
 use crate::draft::identity;
 use crate::json::{Canonical, Scalar};
-use crate::observation::{Agent, Loop, Text};
+use crate::observation::{Agent, Loop, Outcome, RunEnd, Text};
 
 /// Calls remembered for finding loops.
 const CALLS: usize = 16;
@@ -43,8 +43,6 @@ struct Message {
     role: Role,
     calls: bool,
     results: bool,
-    /// It says something besides tool results.
-    speaks: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -96,18 +94,14 @@ impl History {
         };
     }
 
-    /// The message says something of its own.
-    pub fn speaks(&mut self) {
-        self.message.speaks = true;
-    }
-
     /// The message is over.
     pub fn message_closed(&mut self) {
         if self.message.role == Role::Tool {
             self.result_closed();
         }
         match self.message.role {
-            Role::User if self.message.speaks || !self.message.results => self.run_began(),
+            // What a user adds beside a tool's results goes on with the run.
+            Role::User if !self.message.results => self.run_began(),
             _ => {}
         }
         if self.message.calls {
@@ -251,17 +245,21 @@ impl History {
     /// What the history comes to.
     pub fn settle(&mut self) -> Agent {
         let acts = self.tools_offered || self.count > 0;
+        let looping = self.looping(0);
         Agent {
             iteration: (acts && self.saw_message && !self.continued).then_some(self.turns + 1),
-            looping: self.looping(),
+            looping,
+            loop_began: looping.is_some() && self.looping(1).is_none(),
+            ended: None,
             failed_tools: core::mem::take(&mut self.failed_tools),
         }
     }
 
-    fn looping(&self) -> Option<Loop> {
-        let known = self.count.min(CALLS);
+    /// Whether the calls go in circles, the newest `without` of them left out.
+    fn looping(&self, without: usize) -> Option<Loop> {
+        let known = self.count.min(CALLS).saturating_sub(without);
         // The newest first.
-        let call = |back: usize| self.calls.get((self.count - 1 - back) % CALLS).copied().unwrap_or_default();
+        let call = |back: usize| self.calls.get((self.count - 1 - without - back) % CALLS).copied().unwrap_or_default();
         let newest = (known > 0).then(|| call(0))?;
         if known >= OSCILLATION && call(1) != newest && (2..OSCILLATION).all(|back| call(back) == call(back % 2)) {
             return Some(Loop::Oscillation);
@@ -273,16 +271,40 @@ impl History {
     }
 }
 
+/// How the run ended with a call that came to `outcome` and asks for tools or not; None while it goes on, and after it was
+/// over already. `limit` is the configured number of iterations.
+pub fn ended(agent: &Agent, outcome: Outcome, asks: bool, limit: u64) -> Option<RunEnd> {
+    let iteration = agent.iteration.filter(|n| *n <= limit)?;
+    match (outcome, asks) {
+        (Outcome::Completed, false) => Some(RunEnd::Completed),
+        (Outcome::Completed, true) if iteration < limit => None,
+        (Outcome::Completed, true) if agent.looping.is_some() => Some(RunEnd::Loop),
+        (Outcome::Completed, true) => Some(RunEnd::MaxIterations),
+        _ => Some(RunEnd::Error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_ends_once() {
+        let at = |iteration, looping| Agent { iteration: Some(iteration), looping, ..Agent::default() };
+        assert_eq!(ended(&at(1, None), Outcome::Completed, true, 3), None);
+        assert_eq!(ended(&at(2, None), Outcome::Completed, false, 3), Some(RunEnd::Completed));
+        assert_eq!(ended(&at(3, None), Outcome::Completed, true, 3), Some(RunEnd::MaxIterations));
+        assert_eq!(ended(&at(3, Some(Loop::Retry)), Outcome::Completed, true, 3), Some(RunEnd::Loop));
+        assert_eq!(ended(&at(4, None), Outcome::Completed, false, 3), None);
+        assert_eq!(ended(&at(2, None), Outcome::Error, false, 3), Some(RunEnd::Error));
+        assert_eq!(ended(&Agent::default(), Outcome::Completed, false, 3), None);
+    }
 
     /// A run of calls `tool arguments`, each answered, after one message of the user.
     fn run(calls: &[&str]) -> Agent {
         let mut history = History::default();
         history.message_opened();
         history.role(Scalar::Text("user"));
-        history.speaks();
         history.message_closed();
         for (at, call) in calls.iter().enumerate() {
             let (tool, arguments) = call.split_once(' ').unwrap();
@@ -316,7 +338,10 @@ mod tests {
     fn the_same_call_three_times_is_a_retry_whatever_the_order_of_its_keys() {
         let calls = ["s {\"a\":1,\"b\":2}", "x {}", "s {\"b\":2,\"a\":1}", "s { \"a\":1, \"b\":2}"];
         assert_eq!(run(&calls).looping, Some(Loop::Retry));
+        assert!(run(&calls).loop_began);
         assert_eq!(run(&calls[..3]).looping, None);
+        let longer = [&calls[..], &["s {\"a\":1,\"b\":2}"]].concat();
+        assert!(run(&longer).looping.is_some() && !run(&longer).loop_began);
     }
 
     #[test]

@@ -103,6 +103,44 @@ pub const METRICS: &[Metric] = &[
             one(out, Some(end.saturating_sub(first) / (tokens - 1)));
         }
     }),
+    counter("gaugeway_tool_calls_total", "client's tools the answers call", |o, out| {
+        for tool in &o.output.tools {
+            out(Sample { labels: &[("gen_ai_tool_name", tool)], value: 1 });
+        }
+    }),
+    counter("gaugeway_tool_errors_total", "failed tool results that requests bring", |o, out| {
+        for tool in &o.agent.failed_tools {
+            out(Sample { labels: &[("gen_ai_tool_name", tool)], value: 1 });
+        }
+    }),
+    counter("gaugeway_agent_runs_total", "agents' runs that ended: completed, max_iterations, loop, error", |o, out| {
+        if let Some(end) = o.agent.ended {
+            out(Sample { labels: &[("status", end.as_str())], value: 1 });
+        }
+    }),
+    counter("gaugeway_agent_loops_total", "runs that began to go in circles: retry, oscillation, drift", |o, out| {
+        if let Some(kind) = o.agent.looping.filter(|_| o.agent.loop_began) {
+            out(Sample { labels: &[("kind", kind.as_str())], value: 1 });
+        }
+    }),
+    histogram("gaugeway_agent_iterations", "iterations of a run that ended", |o, out| {
+        one(out, o.agent.iteration.filter(|_| o.agent.ended.is_some()));
+    }),
+    counter("gaugeway_structured_output_total", "complete answers where JSON was asked for: ok, failed", |o, out| {
+        if let Some(parsed) = o.output.parsed.filter(|_| o.outcome == Some(Outcome::Completed)) {
+            out(Sample { labels: &[("result", if parsed { "ok" } else { "failed" })], value: 1 });
+        }
+    }),
+    histogram("gaugeway_response_characters", "Unicode code points of a complete answer's text", |o, out| {
+        one(out, o.output.characters.filter(|_| o.outcome == Some(Outcome::Completed)));
+    }),
+    histogram("gaugeway_tokens_per_kilocharacter", "output tokens per 1,000 characters of a complete answer", |o, out| {
+        if let (Some(tokens), Some(characters @ 1..)) = (o.usage.output, o.output.characters)
+            && o.outcome == Some(Outcome::Completed)
+        {
+            one(out, Some(tokens.saturating_mul(1000) / characters));
+        }
+    }),
     gauge("gaugeway_ratelimit_remaining", "what the provider's rate limits leave, by kind", |o, out| {
         let limits = &o.limits;
         for (kind, left) in [
@@ -225,7 +263,7 @@ impl Stats {
         }
         let other = Common { request_model: OTHER, response_model: OTHER, values: &[], ..*common };
         let labels: Vec<_> =
-            sample.labels.iter().map(|(name, value)| (*name, if *name == "error_type" { OTHER } else { *value })).collect();
+            sample.labels.iter().map(|(name, value)| (*name, if matches!(*name, "error_type" | "gen_ai_tool_name") { OTHER } else { *value })).collect();
         let sample = Sample { labels: &labels, value: sample.value };
         let overflow = self.overflow.or_else(|| host.define(Kind::Counter, OVERFLOW));
         self.overflow = overflow;

@@ -13,34 +13,31 @@ pub fn read(body: &Body, reading: &mut Reading) {
     spent.settle(reading);
 }
 
+/// A whole message, or an event: their members have no name in common that means two things, so only a call and the end need its name.
 pub fn take(event: &Event, spent: &mut Spent, reading: &mut Reading) {
     let data = &event.data;
-    match event.kind() {
-        "message_start" => {
-            let message = &data["message"];
+    reading.finished |= event.kind() == "message_stop";
+    for message in [data, &data["message"]] {
+        if message["content"].is_array() || message["role"].is_string() {
             reading.name(&message["model"], &message["id"]);
-            spent.take(&message["usage"], reading);
         }
-        "content_block_start" => block(&data["content_block"], reading),
-        "content_block_delta" if data["delta"]["type"] == "text_delta" => reading.say(&data["delta"]["text"]),
-        "message_delta" => {
-            reading.finish(0, &data["delta"]["stop_reason"]);
-            spent.take(&data["usage"], reading);
-        }
-        "message_stop" => reading.finished = true,
-        "message" => {
-            reading.name(&data["model"], &data["id"]);
-            reading.finish(0, &data["stop_reason"]);
-            spent.take(&data["usage"], reading);
-            each(&data["content"]).for_each(|part| block(part, reading));
-        }
-        _ => {}
+        reading.finish(0, &message["stop_reason"]);
+        spent.take(&message["usage"], reading);
+        each(&message["content"]).for_each(|part| block(part, reading));
     }
+    if event.kind() == "content_block_start" {
+        block(&data["content_block"], reading);
+    }
+    let delta = &data["delta"];
+    if matches!(delta["type"].as_str(), None | Some("text_delta")) {
+        reading.say(&delta["text"]);
+    }
+    reading.finish(0, &delta["stop_reason"]);
 }
 
 fn block(block: &Value, reading: &mut Reading) {
     match block["type"].as_str() {
-        Some("text") => reading.say(&block["text"]),
+        None | Some("text") => reading.say(&block["text"]),
         Some("tool_use") => reading.tool(&block["name"]),
         _ => {}
     }

@@ -30,31 +30,29 @@ pub fn read_invoke(exchange: &Exchange, body: &Body, reading: &mut Reading) {
     let first = body.events.first().map(|event| &event.data).unwrap_or(&Value::Null);
     if first["choices"].is_array() {
         openai::read(body, openai::CHAT, reading);
-    } else if matches!(first["type"].as_str(), Some("message" | "message_start")) {
+    } else if matches!(first["type"].as_str(), Some("message" | "message_start")) || first["content"].is_array() {
         anthropic::read(body, reading);
     } else {
-        each_family(body, reading);
+        each_family(body, exchange.path.contains("embed"), reading);
     }
     reading.needs_terminator = false;
-    if reading.usage.input.is_none() && reading.usage.output.is_none() {
-        from_metrics(body, reading);
-    }
-    if reading.usage.input.is_none() && reading.usage.output.is_none() {
-        from_headers(exchange, reading);
-    }
+    from_metrics(body, reading);
+    from_headers(exchange, reading);
 }
 
 /// The families' fields have no name in common but mean nothing else where they meet.
-fn each_family(body: &Body, reading: &mut Reading) {
+fn each_family(body: &Body, embeds: bool, reading: &mut Reading) {
     let (mut input, mut output) = (None, None);
     let mut spent = Spent::default();
     for event in &body.events {
         let data = &event.data;
         anthropic::take(event, &mut spent, reading);
-        // Nova: Converse's shapes, streamed one key an event.
-        if data["output"]["message"].is_object() {
-            answer(data, reading);
+        // Cohere's identifier beside generations and embeddings is the request's.
+        if data["generations"].is_null() && !embeds {
+            reading.name(&data["model"], &data["id"]);
         }
+        // Nova: Converse's shapes, streamed one key an event.
+        answer(data, reading);
         tool(&data["contentBlockStart"]["start"]["toolUse"], reading);
         reading.say(&data["contentBlockDelta"]["delta"]["text"]);
         reading.finish(0, &data["messageStop"]["stopReason"]);
@@ -99,7 +97,7 @@ fn each_family(body: &Body, reading: &mut Reading) {
     reading.usage.output = reading.usage.output.or(output);
 }
 
-/// A second copy of the usage, which families without one in their own words still carry.
+/// A second copy of the usage, for what a family's own words leave out.
 fn from_metrics(body: &Body, reading: &mut Reading) {
     for event in &body.events {
         let metrics = &event.data["amazon-bedrock-invocationMetrics"];
@@ -107,9 +105,8 @@ fn from_metrics(body: &Body, reading: &mut Reading) {
             let read = reading.count(&metrics["cacheReadInputTokenCount"]);
             let written = reading.count(&metrics["cacheWriteInputTokenCount"]);
             let input = reading.count(&metrics["inputTokenCount"]);
-            reading.usage.input = input.map(|input| sum(&[Some(input), read, written]));
-            reading.usage.output = reading.count(&metrics["outputTokenCount"]);
-            (reading.usage.cache_read, reading.usage.cache_creation) = (read, written);
+            let output = reading.count(&metrics["outputTokenCount"]);
+            spare(input, output, read, written, reading);
         }
     }
 }
@@ -119,10 +116,19 @@ fn from_headers(exchange: &Exchange, reading: &mut Reading) {
         header(&exchange.response_headers, &format!("x-amzn-bedrock-{name}-token-count"))?.trim().parse::<u64>().ok()
     };
     let (read, written) = (said("cache-read-input"), said("cache-write-input"));
-    reading.usage.input = said("input").map(|input| sum(&[Some(input), read, written]));
-    reading.usage.output = said("output");
-    (reading.usage.cache_read, reading.usage.cache_creation) = (read, written);
+    spare(said("input"), said("output"), read, written, reading);
 }
+
+fn spare(input: Count, output: Count, read: Count, written: Count, reading: &mut Reading) {
+    let usage = &mut reading.usage;
+    if usage.input.is_none() {
+        (usage.cache_read, usage.cache_creation) = (usage.cache_read.or(read), usage.cache_creation.or(written));
+        usage.input = input.map(|input| sum(&[Some(input), usage.cache_read, usage.cache_creation]));
+    }
+    usage.output = usage.output.or(output);
+}
+
+type Count = Option<u64>;
 
 fn answer(data: &Value, reading: &mut Reading) {
     reading.finish(0, &data["stopReason"]);
@@ -130,7 +136,7 @@ fn answer(data: &Value, reading: &mut Reading) {
         reading.say(&part["text"]);
         tool(&part["toolUse"], reading);
     }
-    if data["usage"].is_object() {
+    if ["inputTokens", "outputTokens"].iter().any(|key| !data["usage"][*key].is_null()) {
         usage(&data["usage"], reading);
     }
 }

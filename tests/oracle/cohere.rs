@@ -21,9 +21,10 @@ pub fn read(body: &Body, reading: &mut Reading) {
             }
             // v1
             "stream-start" => reading.name(&Value::Null, &data["generation_id"]),
+            "" if body.streamed && data["response"].is_null() => reading.say(&data["text"]),
             "text-generation" => reading.say(&data["text"]),
             "tool-calls-generation" => calls = each(&data["tool_calls"]).collect(),
-            "stream-end" => {
+            "" | "stream-end" if body.streamed => {
                 reading.finished = true;
                 let response = &data["response"];
                 reading.name(&Value::Null, &response["generation_id"]);

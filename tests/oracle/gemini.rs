@@ -74,8 +74,10 @@ pub fn read_interaction(body: &Body, reading: &mut Reading) {
                 usage = &data["interaction"]["usage"];
             }
             "step.start" => step(&data["step"], reading),
-            "step.delta" if data["delta"]["type"] == "text" => reading.say(&data["delta"]["text"]),
-            _ if data["object"] == "interaction" => {
+            "step.delta" if matches!(data["delta"]["type"].as_str(), None | Some("text")) => {
+                reading.say(&data["delta"]["text"]);
+            }
+            _ if !body.streamed || data["object"] == "interaction" => {
                 reading.name(&data["model"], &data["id"]);
                 reading.finish(0, &data["status"]);
                 usage = &data["usage"];
@@ -91,7 +93,7 @@ pub fn read_interaction(body: &Body, reading: &mut Reading) {
         reading.overlay(&mut tools, &usage["total_tool_use_tokens"]);
     }
     reading.usage.input = input.map(|input| sum(&[Some(input), tools]));
-    reading.usage.output = output.map(|output| sum(&[Some(output), thought]));
+    reading.usage.output = output.or(thought).map(|_| sum(&[output, thought]));
     reading.usage.cache_read = cached;
     reading.usage.reasoning = thought;
 }
@@ -100,9 +102,8 @@ fn step(step: &Value, reading: &mut Reading) {
     match step["type"].as_str() {
         Some("function_call") => reading.tool(&step["name"]),
         Some("model_output") => {
-            for part in each(&step["content"]).filter(|part| part["type"] == "text") {
-                reading.say(&part["text"]);
-            }
+            let text = |part: &&Value| matches!(part["type"].as_str(), None | Some("text"));
+            each(&step["content"]).filter(text).for_each(|part| reading.say(&part["text"]));
         }
         _ => {}
     }

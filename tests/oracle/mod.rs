@@ -6,6 +6,7 @@
 mod anthropic;
 mod bedrock;
 mod cohere;
+mod dice;
 mod errors;
 pub mod fixture;
 mod frames;
@@ -84,12 +85,18 @@ pub fn observe(exchange: &Exchange) -> Option<Map> {
 
     let mut reading = Reading::default();
     request::read(&route, exchange, &mut map, &mut reading);
-    let body = framing::response(exchange, &mut reading);
+    let mut body = framing::response(exchange, &mut reading);
+    // One array in pieces is a stream as well.
+    body.streamed |= route.streams && route.api == route::Api::Gemini;
     if exchange.status < 400 {
         route.api.read(exchange, &body, &mut reading);
     }
     for event in &body.events {
         errors::note(event, &mut reading);
+    }
+    if route.api == route::Api::Responses {
+        body.events.iter().for_each(|event| request::conversation(&event.data["response"]["conversation"], &mut map));
+        body.events.iter().for_each(|event| request::conversation(&event.data["conversation"], &mut map));
     }
     report(exchange, &body, reading, &mut map);
     Some(map)
@@ -99,7 +106,9 @@ impl route::Api {
     fn read(self, exchange: &Exchange, body: &framing::Body, reading: &mut Reading) {
         use route::Api;
         match self {
-            Api::Chat | Api::Fim | Api::Embeddings | Api::Media | Api::Ranking => openai::read(body, openai::CHAT, reading),
+            Api::Chat | Api::Fim | Api::Embeddings | Api::Media | Api::Ranking => {
+                openai::read(body, openai::CHAT, reading)
+            }
             Api::Completions => openai::read(body, openai::COMPLETIONS, reading),
             Api::Responses => responses::read(body, reading),
             Api::Conversations => openai::read_conversation(body, reading),

@@ -3,6 +3,7 @@
 //! A label's first word says what may change. `same`: nothing. `twice`: nothing, if the last of two equal keys stands (JSON
 //! leaves it open, and a reader that adds text as it comes has it twice). `less`: whatever the missing key said.
 
+use super::dice::Dice;
 use super::framing::{essence, without_bom};
 use super::tree::Tree;
 use super::{Exchange, frames};
@@ -221,26 +222,4 @@ fn lines(body: &[u8], push: &mut Push<'_>) {
     push("same: line ends CRLF".into(), text.replace("\r\n", "\n").replace('\n', "\r\n").into_bytes());
     push("same: blank lines".into(), text.replace('\n', "\n\n").into_bytes());
     push("same: no line end at the end".into(), text.trim_end().into());
-}
-
-/// xorshift64*: the same seed makes the same mutations everywhere.
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    pub fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        ((self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize) % end.max(1)
-    }
-
-    fn shuffle<T>(&mut self, items: &mut [T]) {
-        for at in (1..items.len()).rev() {
-            items.swap(at, self.below(at + 1));
-        }
-    }
 }

@@ -15,7 +15,7 @@ pub fn read(body: &Body, reading: &mut Reading) {
             reading.tool(&call["function"]["name"]);
         }
         reading.finish(0, &data["done_reason"]);
-        reading.finished |= data["done"] == true;
+        reading.finished |= data["done"] == true || data["done_reason"].is_string();
         let (mut input, mut output) = (reading.usage.input, reading.usage.output);
         reading.overlay(&mut input, &data["prompt_eval_count"]);
         reading.overlay(&mut output, &data["eval_count"]);

@@ -17,7 +17,7 @@ pub const COMPLETIONS: Answer = Answer { whole: "/text", delta: "/text" };
 /// Speech to text. A stream's last event repeats all its deltas.
 pub fn read_transcription(body: &Body, reading: &mut Reading) {
     read(body, CHAT, reading);
-    let delta = |event: &&Event| event.kind() == "transcript.text.delta";
+    let delta = |event: &&Event| matches!(event.kind(), "" | "transcript.text.delta");
     body.events.iter().filter(delta).for_each(|event| reading.say(&event.data["delta"]));
     if reading.text.is_empty() {
         let whole = |event: &&Event| !body.streamed || event.kind() == "transcript.text.done";
@@ -32,10 +32,8 @@ pub fn read(body: &Body, answer: Answer, reading: &mut Reading) {
     for event in &body.events {
         let data = &event.data;
         reading.name(&data["model"], &data["id"]);
+        tally.take(&data["x_groq"]["usage"], reading);
         tally.take(&data["usage"], reading);
-        if !data["usage"].is_object() {
-            tally.take(&data["x_groq"]["usage"], reading);
-        }
         for (position, choice) in each(&data["choices"]).enumerate() {
             let index = choice["index"].as_u64().unwrap_or(position as u64);
             reading.finish(index, &choice["finish_reason"]);

@@ -159,6 +159,7 @@ fn part_text(part: &Value, out: &mut String) {
         None | Some("text" | "input_text" | "output_text") => {
             out.push_str(fragment(&part["text"]));
             content_text(&part["toolResult"]["content"], out);
+            content_text(&part["content"], out);
         }
         Some(_) => {}
     }

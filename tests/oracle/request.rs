@@ -14,7 +14,8 @@ pub fn read(route: &Route, exchange: &Exchange, map: &mut Map, reading: &mut Rea
         body.events.drain(..).next().unwrap_or_default().data
     };
     let asked = Asked { body: &body };
-    let body_model = asked.first(&["/model", "/agent", "/agent_id", "/model_id"]).as_str().filter(|model| !model.is_empty());
+    let body_model =
+        asked.first(&["/model", "/agent", "/agent_id", "/model_id"]).as_str().filter(|model| !model.is_empty());
     if let Some(model) = route.model.as_deref().or(body_model) {
         map.insert("gen_ai.request.model".into(), model.into());
     }
@@ -31,10 +32,7 @@ pub fn read(route: &Route, exchange: &Exchange, map: &mut Map, reading: &mut Rea
         map.insert("gen_ai.output.type".into(), kind.into());
     }
     if route.api == Api::Responses {
-        let conversation = &body["conversation"];
-        if let Some(id) = text(conversation).or(text(&conversation["id"])) {
-            map.insert("gen_ai.conversation.id".into(), id.into());
-        }
+        conversation(&body["conversation"], map);
     }
     let (count, prompt) = messages(route.api, &body);
     if let Some(count) = count {
@@ -42,6 +40,13 @@ pub fn read(route: &Route, exchange: &Exchange, map: &mut Map, reading: &mut Rea
     }
     if !prompt.is_empty() {
         map.insert("gaugeway.prompt.hash".into(), hash(&prompt).into());
+    }
+}
+
+/// A conversation by its name, or as an object, as responses repeat it.
+pub fn conversation(said: &Value, map: &mut Map) {
+    if let Some(id) = text(said).or(text(&said["id"])) {
+        map.insert("gen_ai.conversation.id".into(), id.into());
     }
 }
 
@@ -264,7 +269,9 @@ fn messages(api: Api, body: &Value) -> (Option<u64>, String) {
             either(&input["messages"], either(&input["prompt"], &input["texts"]))
         }
         Api::Invoke => invoke_prompt(body),
-        Api::Chat | Api::Messages | Api::Converse | Api::CohereV2 | Api::OllamaChat | Api::WatsonxChat => &body["messages"],
+        Api::Chat | Api::Messages | Api::Converse | Api::CohereV2 | Api::OllamaChat | Api::WatsonxChat => {
+            &body["messages"]
+        }
     };
     match list {
         Value::String(text) => (Some(1), text.clone()),

@@ -15,11 +15,11 @@ pub fn read(body: &Body, reading: &mut Reading) {
         match event.kind() {
             "response.output_text.delta" => deltas.push_str(fragment(&data["delta"])),
             "response.output_item.done" => done.extend(call(&data["item"])),
-            "response.completed" | "response.incomplete" | "response.failed" => {
+            "response.completed" | "response.incomplete" | "response.failed" if data["response"].is_object() => {
                 reading.finished = true;
                 whole = Some(&data["response"]);
             }
-            _ if text(&data["object"]).is_some() => whole = Some(data),
+            _ if !body.streamed || text(&data["object"]).is_some() => whole = Some(data),
             _ => {}
         }
         reading.name(&data["response"]["model"], &data["response"]["id"]);
@@ -54,7 +54,7 @@ fn output_text(response: &Value) -> String {
     each(&response["output"])
         .filter(|item| item["type"] == "message")
         .flat_map(|item| each(&item["content"]))
-        .filter(|part| part["type"] == "output_text")
+        .filter(|part| matches!(part["type"].as_str(), None | Some("output_text")))
         .map(|part| fragment(&part["text"]))
         .collect()
 }

@@ -53,9 +53,9 @@ pub fn route(exchange: &Exchange) -> Option<Route> {
     }
     let path = exchange.path.split('?').next()?.trim_end_matches('/');
     let host = exchange.host.to_ascii_lowercase();
-    let (api, operation, model, streams) = by_verb(path)
-        .or_else(|| by_model_path(path))
-        .or_else(|| by_suffix(path, &host).map(|(api, op)| (api, op, azure_deployment(path), path.ends_with("_stream"))))?;
+    let (api, operation, model, streams) = by_verb(path).or_else(|| by_model_path(path)).or_else(|| {
+        by_suffix(path, &host).map(|(api, op)| (api, op, azure_deployment(path), path.ends_with("_stream")))
+    })?;
     let provider = provider(&host, path, api);
     Some(Route { api, operation, provider, model, streams })
 }

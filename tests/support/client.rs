@@ -1,13 +1,17 @@
 //! A client for one call at a time, over HTTP/1.1, HTTP/2 or bytes written by hand. Times are measured where they are used.
 
+use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming};
 use hyper::header::HOST;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -36,15 +40,31 @@ pub struct Reply {
     pub took: Duration,
 }
 
-/// The connection lives as long as this does: dropping it in the middle of an answer is a client that went away.
+/// An answer whose body is still to be read. Dropping all of it in the middle of an answer is a client that went away;
+/// dropping only `response` is, over HTTP/2, one that cancels this call and keeps the connection.
 pub struct Open {
     pub response: Response<Incoming>,
-    connection: JoinHandle<()>,
+    pub connection: Connection,
 }
 
-impl Drop for Open {
+/// Lives as long as this value does.
+pub struct Connection(JoinHandle<()>);
+
+impl Drop for Connection {
     fn drop(&mut self) {
-        self.connection.abort();
+        self.0.abort();
+    }
+}
+
+/// A body whose frames are made when they are sent.
+pub struct Made<I>(pub I);
+
+impl<I: Iterator<Item = Frame<Bytes>> + Unpin> Body for Made<I> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.next().map(Ok))
     }
 }
 
@@ -81,7 +101,11 @@ pub async fn get(addr: SocketAddr, path: &str) -> io::Result<Reply> {
     send(addr, request, Http::One).await
 }
 
-pub async fn send(addr: SocketAddr, request: Request<Full<Bytes>>, http: Http) -> io::Result<Reply> {
+/// Sends a request, whose body may be made as it is sent, and reads the answer.
+pub async fn send<B>(addr: SocketAddr, request: Request<B>, http: Http) -> io::Result<Reply>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
+{
     let start = Instant::now();
     let mut open = open(addr, request, http).await?;
     let mut reply = Reply {
@@ -115,14 +139,17 @@ pub async fn send(addr: SocketAddr, request: Request<Full<Bytes>>, http: Http) -
 }
 
 /// Sends the request and returns at the answer's head: the caller reads the body, or goes away.
-pub async fn open(addr: SocketAddr, mut request: Request<Full<Bytes>>, http: Http) -> io::Result<Open> {
+pub async fn open<B>(addr: SocketAddr, mut request: Request<B>, http: Http) -> io::Result<Open>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
+{
     let stream = TcpStream::connect(addr).await?;
     stream.set_nodelay(true)?;
     let io = TokioIo::new(stream);
     match http {
         Http::One => {
             let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(io::Error::other)?;
-            let connection = tokio::spawn(async move { drop(connection.await) });
+            let connection = Connection(tokio::spawn(async move { drop(connection.await) }));
             let response = sender.send_request(request).await.map_err(io::Error::other)?;
             Ok(Open { response, connection })
         }
@@ -134,7 +161,7 @@ pub async fn open(addr: SocketAddr, mut request: Request<Full<Bytes>>, http: Htt
             *request.uri_mut() = format!("http://{host}{}", request.uri()).parse().map_err(io::Error::other)?;
             let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
             let (mut sender, connection) = handshake.await.map_err(io::Error::other)?;
-            let connection = tokio::spawn(async move { drop(connection.await) });
+            let connection = Connection(tokio::spawn(async move { drop(connection.await) }));
             let response = sender.send_request(request).await.map_err(io::Error::other)?;
             Ok(Open { response, connection })
         }
@@ -183,6 +210,10 @@ impl Raw {
             }
         }
         Ok(true)
+    }
+
+    pub async fn read_to_end(&mut self) -> io::Result<()> {
+        self.stream.read_to_end(&mut self.read).await.map(drop)
     }
 
     /// Leaves without a goodbye: the peer gets a TCP reset.

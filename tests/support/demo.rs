@@ -12,6 +12,8 @@
 
 #[path = "demo_calls.rs"]
 mod calls;
+#[path = "page/mod.rs"]
+mod page;
 #[path = "demo_report.rs"]
 mod report;
 #[path = "mod.rs"]
@@ -22,7 +24,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use calls::{Call, Provider};
-use report::Page;
+use page::{Live, Subject};
+use report::Report;
 use support::client::{self, Http};
 use support::envoy::{Envoy, Options};
 use support::otlp::{Receiver, Span};
@@ -30,6 +33,8 @@ use support::prometheus::{Sample, total};
 use tokio::signal::unix::{SignalKind, signal};
 
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Beside Envoy's. Not any port will do: browsers refuse some, 10080 for one.
+const PAGE_PORT: u16 = 10001;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -57,7 +62,7 @@ async fn run(once: bool) -> Result<ExitCode, String> {
             return Err(format!("port {port} on 127.0.0.1 is taken, and Envoy needs it: stop what listens there"));
         }
     }
-    let page = Page::on_stdout();
+    let report = Report::on_stdout();
     let provider = tokio::select! {
         provider = Provider::from_environment() => provider?,
         () = stop.asked() => return Ok(ExitCode::SUCCESS),
@@ -73,14 +78,18 @@ async fn run(once: bool) -> Result<ExitCode, String> {
         ..Options::to(provider.addr())
     };
     let mut envoy = Envoy::try_start(&options).await?;
-    page.title(&format!("Envoy {} -> {}; spans -> {}", envoy.addr, provider.name(), spans.addr));
+    report.title(&format!("Envoy {} -> {}; spans -> {}", envoy.addr, provider.name(), spans.addr));
 
     let calls = provider.calls();
+    let live = if once { None } else { Some(live_page(&envoy, &provider, &calls).await?) };
+    if let Some(live) = &live {
+        report.note(&format!("Live page: http://{}/", live.addr));
+    }
     let mut problems = Vec::new();
     let mut exported = Vec::new();
     for (number, call) in calls.iter().enumerate() {
         tokio::select! {
-            outcome = make(&page, &envoy, &spans, number + 1, call) => match outcome {
+            outcome = make(&report, &envoy, &spans, number + 1, call) => match outcome {
                 Ok((span, missing)) => {
                     exported.push(span);
                     problems.extend(missing);
@@ -89,9 +98,12 @@ async fn run(once: bool) -> Result<ExitCode, String> {
             },
             () = stop.asked() => return Ok(ExitCode::SUCCESS),
         }
+        if let Some(live) = &live {
+            live.show(&envoy.entries());
+        }
     }
     if let Some(span) = exported.iter().max_by_key(|span| span.attributes.len()) {
-        page.span(span);
+        report.span(span);
     }
     // Histograms come with the next flush; the counters are there already.
     let timed = |all: &[Sample]| {
@@ -102,8 +114,8 @@ async fn run(once: bool) -> Result<ExitCode, String> {
     if counted < calls.len() as f64 {
         problems.push(format!("gaugeway_requests_total is {counted} after {} calls", calls.len()));
     }
-    page.series(&samples);
-    page.places(&envoy, &provider.by_hand());
+    report.series(&samples);
+    report.places(&envoy, live.as_ref().map(|live| live.addr), &provider.by_hand());
 
     for problem in &problems {
         eprintln!("demo: {problem}");
@@ -111,7 +123,7 @@ async fn run(once: bool) -> Result<ExitCode, String> {
     if once {
         return Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    page.note("Up until Ctrl-C. What you send now shows up here.");
+    report.note("Up until Ctrl-C. What you send now shows up here.");
     let mut seen = envoy.entries().len();
     loop {
         tokio::select! {
@@ -121,16 +133,31 @@ async fn run(once: bool) -> Result<ExitCode, String> {
         if envoy.has_ended() {
             return Err(format!("Envoy ended:\n{}", envoy.log()));
         }
-        for entry in envoy.entries().iter().skip(seen) {
+        let entries = envoy.entries();
+        if let Some(live) = &live {
+            live.show(&entries);
+        }
+        for entry in entries.iter().skip(seen) {
             seen += 1;
-            page.call(seen, "", entry);
+            report.call(seen, "", entry);
         }
     }
 }
 
+async fn live_page(envoy: &Envoy, provider: &Provider, calls: &[Call]) -> Result<Live, String> {
+    let subject = Subject {
+        envoy: envoy.addr,
+        admin: envoy.admin,
+        title: format!("Envoy {} → {}", envoy.addr, provider.name()),
+        by_hand: provider.by_hand(),
+        replays: calls.iter().map(Call::replay).collect(),
+    };
+    Live::start(subject, PAGE_PORT).await
+}
+
 /// Sends one call and waits for what Envoy says about it. What is missing or different is listed, not fatal.
 async fn make(
-    page: &Page,
+    report: &Report,
     envoy: &Envoy,
     spans: &Receiver,
     number: usize,
@@ -138,7 +165,7 @@ async fn make(
 ) -> Result<(Span, Vec<String>), String> {
     let reply = client::send(envoy.addr, call.request(), Http::One).await.map_err(|error| error.to_string())?;
     let entry = envoy.entry(&call.id, PATIENCE).await.ok_or("no line in the access log")?;
-    page.call(number, &call.title, &entry);
+    report.call(number, &call.title, &entry);
     let mut missing = call.differences(&entry);
     if call.expected.is_none() && reply.status >= 400 {
         let words: String = String::from_utf8_lossy(&reply.body).chars().take(200).collect();

@@ -11,6 +11,7 @@ use hyper::Request;
 use serde_json::{Map, Value, json};
 use tokio::process::{Child, Command};
 
+use crate::page::Replay;
 use crate::support::client;
 use crate::support::fixtures::Fixture;
 use crate::support::upstream::Upstream;
@@ -21,6 +22,7 @@ pub enum Provider {
     Remote { tls: bool, host: String, port: u16, key: Option<String>, model: String },
 }
 
+#[derive(Clone)]
 pub struct Call {
     pub id: String,
     pub title: String,
@@ -148,6 +150,13 @@ impl Call {
             request = request.header(name, value);
         }
         request.body(Full::new(self.body.clone())).expect("a call's headers can be sent")
+    }
+
+    /// The same call for a button, each time under an id of its own.
+    pub fn replay(&self) -> Replay {
+        let call = self.clone();
+        let request = move || Self { id: client::request_id(), ..call.clone() }.request();
+        Replay { title: self.title.clone(), request: Box::new(request) }
     }
 
     /// How the access log differs from what the fixture says; without a fixture, what any call must have.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{IsTerminal, Write, stdout};
+use std::net::SocketAddr;
 
 use serde_json::Value;
 
@@ -17,7 +18,7 @@ macro_rules! say {
     };
 }
 
-pub struct Page {
+pub struct Report {
     colour: bool,
 }
 
@@ -27,7 +28,7 @@ const DIM: &str = "2";
 const RED: &str = "31";
 const GREEN: &str = "32";
 
-impl Page {
+impl Report {
     pub fn on_stdout() -> Self {
         let colour = stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self { colour }
@@ -173,8 +174,11 @@ impl Page {
         }
     }
 
-    pub fn places(&self, envoy: &Envoy, by_hand: &str) {
+    pub fn places(&self, envoy: &Envoy, live: Option<SocketAddr>, by_hand: &str) {
         self.heading("Where to look");
+        if let Some(live) = live {
+            say!("  live page    http://{live}/");
+        }
         say!("  metrics      http://{}/stats/prometheus", envoy.admin);
         say!("  Envoy        http://{}/", envoy.admin);
         say!("  by hand      {by_hand}");

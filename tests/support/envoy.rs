@@ -60,6 +60,18 @@ impl Options {
         }
     }
 
+    /// With more routes and clusters, one line of flow YAML each, before those of envoy.yaml.
+    pub fn with(mut self, routes: &[&str], clusters: &[String]) -> Self {
+        let added = |before: &str, indent: &str, items: &[&str]| {
+            let items: String = items.iter().map(|item| format!("{indent}- {item}\n")).collect();
+            (before.to_owned(), format!("{before}{items}"))
+        };
+        self.replace.push(added("              routes:\n", "              ", routes));
+        let clusters: Vec<_> = clusters.iter().map(String::as_str).collect();
+        self.replace.push(added("  clusters:\n", "  ", &clusters));
+        self
+    }
+
     /// The shipped file with this run's values.
     pub fn yaml(&self) -> Result<String, String> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/envoy.yaml");

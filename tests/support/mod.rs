@@ -14,9 +14,11 @@
     reason = "in a test a broken assumption is best reported on the spot"
 )]
 
+pub mod answers;
 pub mod client;
 pub mod envoy;
 pub mod event_stream;
+pub mod expect;
 pub mod fixtures;
 pub mod otlp;
 pub mod prometheus;

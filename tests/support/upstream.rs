@@ -14,9 +14,12 @@
 //! | `chunked` | no content-length, whatever the content type |
 //! | `wait=<ms>` | the answer's head comes that much later |
 //! | `hang` | no answer, ever |
-//! | `big=<n>` | instead of a fixture: a chat completion with n bytes of content, made as it is sent |
+//! | `first=<status>` | the first request with this `x-request-id` gets that status and no more; the next ones the answer |
+//! | `latin1` | a response header whose value is not UTF-8 |
+//! | `big=<n>` | instead of a fixture: an answer with n bytes of text, made as it is sent; to a path of the Responses API a stream whose one event has the text before the usage, else a chat completion |
+//! | `echo` | instead of a fixture: a short chat completion by the very model that was asked for |
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
@@ -24,7 +27,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -38,13 +41,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::answers::Answer;
 use super::fixtures::Fixture;
 
 pub struct Upstream {
     pub addr: SocketAddr,
-    last: Arc<Mutex<Option<Received>>>,
+    requests: Arc<Mutex<VecDeque<Received>>>,
     task: JoinHandle<()>,
 }
+
+/// Most requests kept for [`Upstream::take_request`].
+const KEPT: usize = 256;
 
 /// A request as it arrived, to hold against what was sent.
 #[derive(Clone, Debug)]
@@ -60,8 +67,8 @@ impl Upstream {
     pub async fn start(fixtures: Vec<Fixture>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback");
         let addr = listener.local_addr().unwrap();
-        let last = Arc::new(Mutex::new(None));
-        let state = Arc::new(State { fixtures, last: Arc::clone(&last) });
+        let requests = Arc::new(Mutex::new(VecDeque::new()));
+        let state = Arc::new(State { fixtures, requests: Arc::clone(&requests), refused: Mutex::default() });
         let task = tokio::spawn(async move {
             // Dropped with this task, so that no connection outlives the upstream.
             let mut connections = JoinSet::new();
@@ -69,12 +76,30 @@ impl Upstream {
                 connections.spawn(serve(stream, Arc::clone(&state)));
             }
         });
-        Self { addr, last, task }
+        Self { addr, requests, task }
     }
 
-    /// The request read last, body included. Panics when there was none.
-    pub fn last_request(&self) -> Received {
-        self.last.lock().unwrap().clone().expect("the upstream has got no request yet")
+    /// The request with this `x-request-id`, body included, once it is here. It is given out once.
+    pub async fn take_request(&self, request_id: &str, timeout: Duration) -> Option<Received> {
+        let end = Instant::now() + timeout;
+        let take = || {
+            let mut requests = self.requests.lock().unwrap();
+            let place = requests.iter().position(|one| one.request_id() == request_id)?;
+            requests.remove(place)
+        };
+        loop {
+            let found = take();
+            if found.is_some() || Instant::now() >= end {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Received {
+    fn request_id(&self) -> &str {
+        self.headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default()
     }
 }
 
@@ -86,7 +111,19 @@ impl Drop for Upstream {
 
 struct State {
     fixtures: Vec<Fixture>,
-    last: Arc<Mutex<Option<Received>>>,
+    requests: Arc<Mutex<VecDeque<Received>>>,
+    /// Ids of requests that got their first refusal.
+    refused: Mutex<HashSet<String>>,
+}
+
+impl State {
+    fn keep(&self, received: Received) {
+        let mut requests = self.requests.lock().unwrap();
+        requests.push_back(received);
+        if requests.len() > KEPT {
+            requests.pop_front();
+        }
+    }
 }
 
 async fn serve(stream: TcpStream, state: Arc<State>) {
@@ -123,14 +160,20 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Piecewise
         Some(id) => state.fixtures.iter().find(|fixture| fixture.id == id),
         None => nearest(&state.fixtures, &path, &body),
     };
-    let received = Received { version: head.version, method: head.method, path, headers: head.headers, body };
-    *state.last.lock().unwrap() = Some(received);
+    let received =
+        Received { version: head.version, method: head.method, path: path.clone(), headers: head.headers, body };
+    let (request_id, asked) = (received.request_id().to_owned(), received.body.clone());
+    state.keep(received);
     if travel.hang {
         return pending().await;
     }
     tokio::time::sleep(travel.wait).await;
+    if let Some(status) = travel.first.filter(|_| state.refused.lock().unwrap().insert(request_id)) {
+        return finish(Response::builder().status(status), VecDeque::new(), Duration::ZERO, Some(0), &travel);
+    }
     match (travel.big, fixture) {
-        (Some(size), _) => big_completion(size, &travel),
+        (Some(size), _) => made(Answer::big(size, path.ends_with("/responses")), &travel),
+        _ if travel.echo => made(Answer::echo(&asked), &travel),
         (None, Some(fixture)) => replay(fixture, &travel),
         (None, None) => refusal("no fixture fits: name one with x-fixture: <api>/<case>"),
     }
@@ -146,7 +189,10 @@ struct Travel {
     chunked: bool,
     wait: Duration,
     hang: bool,
+    first: Option<u16>,
+    latin1: bool,
     big: Option<usize>,
+    echo: bool,
 }
 
 impl Travel {
@@ -165,7 +211,10 @@ impl Travel {
                 "chunked" => travel.chunked = true,
                 "wait" => travel.wait = Duration::from_millis(number()? as u64),
                 "hang" => travel.hang = true,
+                "first" => travel.first = Some(number()? as u16),
+                "latin1" => travel.latin1 = true,
                 "big" => travel.big = Some(number()?),
+                "echo" => travel.echo = true,
                 _ => return Err(word.to_owned()),
             }
         }
@@ -191,21 +240,9 @@ fn replay(fixture: &Fixture, travel: &Travel) -> Response<Piecewise> {
     finish(reply, pieces.into(), gap, length, travel)
 }
 
-/// Content of any size without holding it: every piece is a view of the same 64 KiB.
-fn big_completion(size: usize, travel: &Travel) -> Response<Piecewise> {
-    const HEAD: &str = r#"{"id":"chatcmpl-big","object":"chat.completion","created":1,"model":"gpt-4o-2024-08-06","choices":[{"index":0,"message":{"role":"assistant","content":""#;
-    const TAIL: &str = r#""},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":11,"completion_tokens":22,"total_tokens":33}}"#;
-    let page = Bytes::from(vec![b'a'; 64 * 1024]);
-    let mut pieces = VecDeque::from([Bytes::from_static(HEAD.as_bytes())]);
-    let mut left = size;
-    while left > 0 {
-        let piece = page.slice(..left.min(page.len()));
-        left -= piece.len();
-        pieces.push_back(piece);
-    }
-    pieces.push_back(Bytes::from_static(TAIL.as_bytes()));
-    let reply = Response::builder().header("content-type", "application/json");
-    finish(reply, pieces, Duration::ZERO, Some(HEAD.len() + size + TAIL.len()), travel)
+fn made(answer: Answer, travel: &Travel) -> Response<Piecewise> {
+    let reply = Response::builder().header("content-type", answer.kind);
+    finish(reply, answer.pieces, Duration::ZERO, answer.length, travel)
 }
 
 fn finish(
@@ -220,6 +257,9 @@ fn finish(
     }
     if travel.trailers {
         reply = reply.header(TRAILER, "x-upstream-end");
+    }
+    if travel.latin1 {
+        reply = reply.header("x-bin", HeaderValue::from_bytes(b"a\xff").unwrap());
     }
     let (reset_after, trailers) = (travel.reset_after, travel.trailers);
     let (sender, frames) = mpsc::channel(1);

@@ -1,0 +1,255 @@
+//! What an exchange must leave in the access log, in its span and in the metrics, derived from its `observation.json` alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gaugeway::config::Config;
+use gaugeway::observation::finish_class;
+use serde_json::{Map, Value};
+
+use super::fixtures::Fixture;
+use super::otlp::{Attribute, Span};
+use super::prometheus::Sample;
+
+/// Attributes that depend on the clock.
+pub const TIMING: &[&str] = &["gen_ai.response.time_to_first_chunk", "gaugeway.time_to_first_token"];
+
+/// A metric with its labels -> its value; of a distribution, how many values it took.
+pub type Series = BTreeMap<(String, BTreeMap<String, String>), u64>;
+
+/// The plugin's attributes in an access log entry or a span.
+pub fn is_ours(key: &str) -> bool {
+    key.starts_with("gen_ai.") || key.starts_with("gaugeway.") || key == "error.type"
+}
+
+/// What is wrong with an access log entry, where every value is a string. `timed` are the clock's keys that must be there.
+pub fn log_faults(expected: &Map<String, Value>, timed: &[&str], entry: &Value) -> Vec<String> {
+    let entry = entry.as_object().expect("an access log entry is an object");
+    let ours = entry.iter().filter(|(key, _)| is_ours(key));
+    let seen = ours.map(|(key, value)| (key.clone(), value.as_str().unwrap_or("(not a string)").to_owned()));
+    faults(expected, timed, seen.collect(), |key, value, seen| match value {
+        _ if TIMING.contains(&key) => seen.parse::<f64>().is_ok_and(|seconds| seconds > 0.0 && seconds < 60.0),
+        Value::Number(number) => seen.parse::<f64>().ok() == number.as_f64(),
+        Value::String(text) => seen == text,
+        other => serde_json::from_str::<Value>(seen).is_ok_and(|seen| seen == *other),
+    })
+}
+
+/// What is wrong with a span: every attribute must have its value in its own type.
+pub fn span_faults(expected: &Map<String, Value>, timed: &[&str], span: &Span) -> Vec<String> {
+    let seen = span.attributes.iter().filter(|(key, _)| is_ours(key)).map(|(key, value)| (key.clone(), value.clone()));
+    faults(expected, timed, seen.collect(), |key, value, seen| match (value, seen) {
+        _ if TIMING.contains(&key) => matches!(seen, Attribute::Double(seconds) if *seconds > 0.0 && *seconds < 60.0),
+        (Value::Number(number), Attribute::Double(seen)) => is_real(key) && number.as_f64() == Some(*seen),
+        (Value::Number(number), Attribute::Int(seen)) => !is_real(key) && number.as_i64() == Some(*seen),
+        (Value::Bool(value), Attribute::Bool(seen)) => value == seen,
+        (Value::String(value), Attribute::String(seen)) => value == seen,
+        // Envoy has no attributes that are arrays.
+        (Value::Array(_), Attribute::String(seen)) => {
+            serde_json::from_str::<Value>(seen).is_ok_and(|seen| seen == *value)
+        }
+        _ => false,
+    })
+}
+
+/// OpenTelemetry's type of a number.
+fn is_real(key: &str) -> bool {
+    [
+        "temperature",
+        "top_p",
+        "frequency_penalty",
+        "presence_penalty",
+        "time_to_first_chunk",
+        "time_to_first_token",
+        "usd",
+    ]
+    .iter()
+    .any(|end| key.ends_with(end))
+}
+
+fn faults<T: std::fmt::Debug>(
+    expected: &Map<String, Value>,
+    timed: &[&str],
+    mut seen: BTreeMap<String, T>,
+    agrees: impl Fn(&str, &Value, &T) -> bool,
+) -> Vec<String> {
+    let clock = Value::from("some seconds");
+    let timed = timed.iter().map(|key| (*key, &clock));
+    let mut faults = Vec::new();
+    for (key, value) in expected.iter().map(|(key, value)| (key.as_str(), value)).chain(timed) {
+        match seen.remove(key) {
+            Some(seen) if agrees(key, value, &seen) => {}
+            seen => faults.push(format!("{key}: expected {value}, saw {seen:?}")),
+        }
+    }
+    faults.extend(seen.into_iter().map(|(key, seen)| format!("{key}: expected nothing, saw {seen:?}")));
+    faults
+}
+
+/// Every series of the metrics that [`add_series`] knows, as Envoy has them.
+pub fn series(samples: &[Sample]) -> Series {
+    let plain = |name: &str| COUNTERS.contains(&name);
+    let counted = |name: &str| name.strip_suffix("_count").is_some_and(|name| DISTRIBUTIONS.contains(&name));
+    let samples = samples.iter().filter(|sample| plain(&sample.name) || counted(&sample.name));
+    samples.map(|sample| ((sample.name.clone(), sample.labels.clone()), sample.value as u64)).collect()
+}
+
+const COUNTERS: &[&str] = &[
+    "gaugeway_requests_total",
+    "gaugeway_input_tokens_total",
+    "gaugeway_output_tokens_total",
+    "gaugeway_cache_read_tokens_total",
+    "gaugeway_cache_creation_tokens_total",
+    "gaugeway_reasoning_tokens_total",
+    "gaugeway_cost_nanousd_total",
+    "gaugeway_unpriced_requests_total",
+    "gaugeway_usage_missing_total",
+    "gaugeway_finish_reasons_total",
+    "gaugeway_trouble_total",
+    "gaugeway_series_overflow_total",
+];
+
+const DISTRIBUTIONS: &[&str] = &[
+    "gen_ai_client_token_usage",
+    "gen_ai_client_operation_duration_microseconds",
+    "gen_ai_client_operation_time_to_first_chunk_microseconds",
+    "gen_ai_server_time_to_first_token_microseconds",
+    "gen_ai_server_time_per_output_token_microseconds",
+];
+
+/// Adds what one exchange on the route `llm` must add to the metrics.
+pub fn add_series(series: &mut Series, seen: &Map<String, Value>, timed: &[&str], config: &Config) {
+    let text = |key: &str| seen.get(key).and_then(Value::as_str).unwrap_or_default();
+    if text("gaugeway.outcome").is_empty() {
+        return;
+    }
+    let common = common(seen, config);
+    let mut add = |name: &str, own: &[(&str, &str)], value: u64| {
+        if value > 0 {
+            *series.entry((name.to_owned(), labels(&common, own))).or_default() += value;
+        }
+    };
+    let (outcome, error) = (text("gaugeway.outcome"), text("error.type"));
+    add("gaugeway_requests_total", &[("outcome", outcome), ("error_type", error)], 1);
+    let count = |key: &str| seen.get(key).and_then(Value::as_u64);
+    for (metric, key) in [
+        ("gaugeway_input_tokens_total", "gen_ai.usage.input_tokens"),
+        ("gaugeway_output_tokens_total", "gen_ai.usage.output_tokens"),
+        ("gaugeway_cache_read_tokens_total", "gen_ai.usage.cache_read.input_tokens"),
+        ("gaugeway_cache_creation_tokens_total", "gen_ai.usage.cache_creation.input_tokens"),
+        ("gaugeway_reasoning_tokens_total", "gen_ai.usage.reasoning.output_tokens"),
+    ] {
+        add(metric, &[], count(key).unwrap_or(0));
+    }
+    let dollars = seen.get("gaugeway.cost.usd").and_then(Value::as_f64).unwrap_or(0.0);
+    add("gaugeway_cost_nanousd_total", &[], (dollars * 1e9).round() as u64);
+    add("gaugeway_unpriced_requests_total", &[], u64::from(text("gaugeway.cost.status") == "unpriced"));
+    add("gaugeway_usage_missing_total", &[], u64::from(text("gaugeway.cost.status") == "no_usage"));
+    let reasons = seen.get("gen_ai.response.finish_reasons").and_then(Value::as_array);
+    for reason in reasons.into_iter().flatten().filter_map(Value::as_str) {
+        add("gaugeway_finish_reasons_total", &[("finish_reason", finish_class(reason))], 1);
+    }
+    for trouble in text("gaugeway.trouble").split(',').filter(|word| !word.is_empty()) {
+        add("gaugeway_trouble_total", &[("trouble", trouble)], 1);
+    }
+
+    add("gen_ai_client_operation_duration_microseconds_count", &[("error_type", error)], 1);
+    if timed.contains(&TIMING[0]) {
+        add("gen_ai_client_operation_time_to_first_chunk_microseconds_count", &[], 1);
+    }
+    if outcome != "completed" {
+        return;
+    }
+    for (kind, key) in [("input", "gen_ai.usage.input_tokens"), ("output", "gen_ai.usage.output_tokens")] {
+        add("gen_ai_client_token_usage_count", &[("gen_ai_token_type", kind)], u64::from(count(key).is_some()));
+    }
+    if timed.contains(&TIMING[1]) {
+        add("gen_ai_server_time_to_first_token_microseconds_count", &[], 1);
+        let several = count("gen_ai.usage.output_tokens").is_some_and(|tokens| tokens > 1);
+        add("gen_ai_server_time_per_output_token_microseconds_count", &[], u64::from(several));
+    }
+}
+
+fn common<'a>(seen: &'a Map<String, Value>, config: &Config) -> [(&'static str, &'a str); 5] {
+    let text = |key: &str| seen.get(key).and_then(Value::as_str).unwrap_or_default();
+    let (asked, answered) = (text("gen_ai.request.model"), text("gen_ai.response.model"));
+    let known = asked.is_empty() || asked == answered || config.prices.find(asked).is_some();
+    [
+        ("gen_ai_operation_name", text("gen_ai.operation.name")),
+        ("gen_ai_provider_name", text("gen_ai.provider.name")),
+        ("gen_ai_request_model", if known { asked } else { "other" }),
+        ("gen_ai_response_model", answered),
+        ("route", "llm"),
+    ]
+}
+
+fn labels(common: &[(&str, &str)], own: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let labels = common.iter().chain(own).filter(|(_, value)| !value.is_empty());
+    labels.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// What is wrong with the gauges after these exchanges: each must have the value of one that has its labels.
+pub fn gauge_faults<'a>(
+    fixtures: impl Iterator<Item = &'a Fixture>,
+    config: &Config,
+    samples: &[Sample],
+) -> Vec<String> {
+    let (remaining, retry) = (GAUGES[0], GAUGES[1]);
+    let mut expected = BTreeMap::<_, BTreeSet<u64>>::new();
+    for fixture in fixtures.filter(|fixture| !fixture.observation.is_empty()) {
+        for (name, value) in &fixture.response.headers {
+            let (metric, kind) = match name.as_str() {
+                "x-ratelimit-remaining-requests" | "anthropic-ratelimit-requests-remaining" => (remaining, "requests"),
+                "x-ratelimit-remaining-tokens" | "anthropic-ratelimit-tokens-remaining" => (remaining, "tokens"),
+                "anthropic-ratelimit-input-tokens-remaining" => (remaining, "input_tokens"),
+                "anthropic-ratelimit-output-tokens-remaining" => (remaining, "output_tokens"),
+                "retry-after" => (retry, ""),
+                _ => continue,
+            };
+            let labels = labels(&common(&fixture.observation, config), &[("kind", kind)]);
+            expected.entry((metric, labels)).or_default().extend(value.parse::<u64>());
+        }
+    }
+    let mut faults = Vec::new();
+    for sample in samples.iter().filter(|sample| GAUGES.contains(&sample.name.as_str())) {
+        let values = expected.remove(&(sample.name.as_str(), sample.labels.clone()));
+        if !values.as_ref().is_some_and(|values| values.contains(&(sample.value as u64))) {
+            faults.push(format!("{sample:?}: expected one of {values:?}"));
+        }
+    }
+    faults.extend(expected.into_iter().map(|gauge| format!("missing: {gauge:?}")));
+    faults
+}
+
+const GAUGES: &[&str] = &["gaugeway_ratelimit_remaining", "gaugeway_retry_after_seconds"];
+
+/// Series of which the two sides do not say the same, one a line.
+pub fn series_faults(expected: &Series, seen: &Series) -> Vec<String> {
+    let mut keys: Vec<_> = expected.keys().chain(seen.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    let differ = keys.into_iter().filter(|key| expected.get(key) != seen.get(key));
+    differ.map(|key| format!("{key:?}: expected {:?}, saw {:?}", expected.get(key), seen.get(key))).collect()
+}
+
+/// Whether a name in Envoy's Prometheus output is one that was meant: its own or one of the contract's.
+pub fn is_intended(name: &str) -> bool {
+    let stem = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+    name.starts_with("envoy_")
+        || [COUNTERS, GAUGES].concat().contains(&name)
+        || DISTRIBUTIONS.contains(&stem)
+        || OTHERS.contains(&stem)
+}
+
+/// Metrics whose values other tests look at.
+const OTHERS: &[&str] = &[
+    "gaugeway_tool_calls_total",
+    "gaugeway_tool_errors_total",
+    "gaugeway_agent_runs_total",
+    "gaugeway_agent_loops_total",
+    "gaugeway_structured_output_total",
+    "gaugeway_agent_iterations",
+    "gaugeway_tool_duration_microseconds",
+    "gaugeway_response_characters",
+    "gaugeway_tokens_per_kilocharacter",
+    "gaugeway_feedback_permille",
+];
