@@ -83,8 +83,8 @@ impl Config {
         if text.trim().is_empty() {
             return Ok(config);
         }
-        let value: Value =
-            serde_json::from_str(text).map_err(|error| ConfigError::new("", format!("configuration is not JSON: {error}")))?;
+        let value: Value = serde_json::from_str(text)
+            .map_err(|error| ConfigError::new("", format!("configuration is not JSON: {error}")))?;
         for (key, value) in object("", &value)? {
             match key.as_str() {
                 "agent" => config.agent.read(value)?,
@@ -115,7 +115,6 @@ fn one_override(path: &str, value: &Value) -> Result<Override, ConfigError> {
             "api" => {
                 let name = text()?;
                 let mut known: Vec<_> = provider::endpoints().map(|e| e.api.name).collect();
-                known.sort_unstable();
                 known.dedup();
                 row.api = known.iter().copied().find(|n| *n == name).ok_or_else(|| {
                     ConfigError::new(&at, format!("there is no API '{name}'; there are: {}", known.join(", ")))
@@ -176,20 +175,34 @@ fn headers(value: &Value) -> Result<Vec<(String, String)>, ConfigError> {
     if rows.len() > HEADERS {
         return Err(ConfigError::new("labels.headers", format!("at most {HEADERS} headers may become labels")));
     }
-    let read = |(header, label): (&String, &Value)| {
+    let mut taken: Vec<&str> = stats::LABELS.to_vec();
+    let mut read = Vec::new();
+    for (header, label) in rows {
         let path = format!("labels.headers.{header}");
+        let header = header.to_ascii_lowercase();
         let label = label.as_str().unwrap_or_default();
-        let sound = !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        // A tag's regular expression finds `key=`: no key may end in another.
-        let taken = stats::LABELS.iter().find(|known| known.ends_with(label) || label.ends_with(**known));
-        match taken {
-            _ if !sound => Err(ConfigError::new(&path, "must be a label's name: small letters, digits and `_`")),
-            Some(known) => Err(ConfigError::new(&path, format!("'{label}' is, or ends like, the label '{known}'"))),
-            None => Ok((header.to_ascii_lowercase(), label.to_owned())),
+        let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        if !label.starts_with(|c: char| c.is_ascii_lowercase()) || !label.bytes().all(word) {
+            return Err(ConfigError::new(
+                &path,
+                "must be a label's name: a small letter, then small letters, digits and `_`",
+            ));
         }
-    };
-    rows.iter().map(read).collect()
+        if SECRET.contains(&header.as_str()) {
+            return Err(ConfigError::new(&path, "carries a secret, which must not become a label"));
+        }
+        // A tag's regular expression finds `key=`: no key may end in another.
+        if let Some(known) = taken.iter().find(|known| known.ends_with(label) || label.ends_with(**known)) {
+            return Err(ConfigError::new(&path, format!("'{label}' is, or ends like, the label '{known}'")));
+        }
+        taken.push(label);
+        read.push((header, label.to_owned()));
+    }
+    Ok(read)
 }
+
+/// Headers whose values are credentials.
+const SECRET: &[&str] = &["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key"];
 
 /// The members of an object, or the error that there is none at `path`.
 pub(crate) fn object<'v>(path: &str, value: &'v Value) -> Result<&'v Map<String, Value>, ConfigError> {
@@ -214,11 +227,25 @@ mod tests {
             (r#"{"labels": {"max": 1}}"#, "labels.max: unknown key; known here: headers, max_series, models"),
             (r#"{"labels": {"max_series": 0}}"#, "labels.max_series: must be a whole number from 1 to 100000"),
             (r#"{"labels": {"max_series": "1"}}"#, "labels.max_series: must be a whole number from 1 to 100000"),
-            (r#"{"labels": {"headers": {"x-a": "outcome"}}}"#, "labels.headers.x-a: 'outcome' is, or ends like, the label 'outcome'"),
-            (r#"{"labels": {"headers": {"x-a": "Team"}}}"#, "labels.headers.x-a: must be a label's name: small letters, digits and `_`"),
+            (
+                r#"{"labels": {"headers": {"x-a": "outcome"}}}"#,
+                "labels.headers.x-a: 'outcome' is, or ends like, the label 'outcome'",
+            ),
+            (
+                r#"{"labels": {"headers": {"x-a": "Team"}}}"#,
+                "labels.headers.x-a: must be a label's name: a small letter, then",
+            ),
+            (r#"{"labels": {"headers": {"X-Api-Key": "k"}}}"#, "labels.headers.X-Api-Key: carries a secret"),
+            (
+                r#"{"labels": {"headers": {"a": "team", "b": "my_team"}}}"#,
+                "labels.headers.b: 'my_team' is, or ends like, the label 'team'",
+            ),
             (r#"{"agent": {"max_iterations": 0}}"#, "agent.max_iterations: must be a whole number from 1 to 1000"),
             (r#"{"apis": [{"host": "h", "api": "x"}]}"#, "apis[0].api: there is no API 'x'; there are: "),
-            (r#"{"apis": [{"api": "detect"}]}"#, "apis[0]: must name an `api`, and a `host` or a `path` it is served at"),
+            (
+                r#"{"apis": [{"api": "detect"}]}"#,
+                "apis[0]: must name an `api`, and a `host` or a `path` it is served at",
+            ),
             (r#"{"labels": {"models": [1]}}"#, "labels.models: must be an array of strings"),
             (r#"{"labels": 1}"#, "labels: must be an object"),
         ] {

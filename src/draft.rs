@@ -6,8 +6,8 @@
 use crate::fingerprint::{Fingerprint, Mark};
 use crate::framing::Base64;
 use crate::json::Scalar;
-use crate::signal::agent::History;
 use crate::observation::{LIST, Observation, Text, Trouble, Usage};
+use crate::signal::agent::History;
 
 /// Largest count accepted: what a JSON number carries exactly.
 const COUNT_LIMIT: u64 = (1 << 53) - 1;
@@ -191,6 +191,7 @@ impl Default for Word {
 
 impl Word {
     /// Takes the word over; anything but a string is empty.
+    #[inline(never)]
     pub fn set(&mut self, value: Scalar<'_>) {
         let word = match value {
             Scalar::Text(word) if word.len() <= self.bytes.len() => word,
@@ -217,8 +218,10 @@ impl Word {
     }
 }
 
+// Rules are many and short: what they share is called, not copied into each.
 impl Scalar<'_> {
     /// A string that is not empty.
+    #[inline(never)]
     pub fn text(self) -> Option<Text> {
         match self {
             Scalar::Text(text) if !text.is_empty() => Some(text.into()),
@@ -227,6 +230,7 @@ impl Scalar<'_> {
     }
 
     /// A number that is finite.
+    #[inline(never)]
     pub fn float(self) -> Option<f64> {
         match self {
             Scalar::Number(number) => number.parse().ok().filter(|n: &f64| n.is_finite()),
@@ -235,6 +239,7 @@ impl Scalar<'_> {
     }
 
     /// A whole number from 0 to 2^53 - 1, also where it is written as 12.0.
+    #[inline(never)]
     pub fn count(self) -> Option<u64> {
         let Scalar::Number(number) = self else { return None };
         if let Ok(count) = number.parse::<u64>() {
@@ -245,6 +250,7 @@ impl Scalar<'_> {
     }
 
     /// A whole number of either sign.
+    #[inline(never)]
     pub fn integer(self) -> Option<i64> {
         match self {
             Scalar::Number(number) => number.parse().ok(),
@@ -260,6 +266,7 @@ impl Scalar<'_> {
 
 impl Draft {
     /// Overlays a count: the last one given stays; null says nothing; what is no count is trouble and changes nothing.
+    #[inline(never)]
     pub fn count(&mut self, value: Scalar<'_>, slot: fn(&mut Counts) -> &mut Option<u64>) {
         match value.count() {
             Some(count) => *slot(&mut self.counts) = Some(count),
@@ -269,6 +276,7 @@ impl Draft {
     }
 
     /// As [`Draft::count`], but 0 does not replace a count already seen.
+    #[inline(never)]
     pub fn count_up(&mut self, value: Scalar<'_>, slot: fn(&mut Counts) -> &mut Option<u64>) {
         if value.count() != Some(0) || slot(&mut self.counts).is_none() {
             self.count(value, slot);
@@ -276,6 +284,7 @@ impl Draft {
     }
 
     /// The cost in USD as the provider itself says it.
+    #[inline(never)]
     pub fn cost(&mut self, value: Scalar<'_>) {
         if let Some(usd) = value.float().filter(|usd| (0.0..1e6).contains(usd)) {
             self.counts.cost = Some((usd * 1e9).round() as u64);
@@ -283,6 +292,7 @@ impl Draft {
     }
 
     /// The response's identifier: the first one given.
+    #[inline(never)]
     pub fn response_id(&mut self, value: Scalar<'_>) {
         if self.seen.response.id.is_none() {
             self.seen.response.id = value.text();
@@ -290,6 +300,7 @@ impl Draft {
     }
 
     /// The response's model: the last one given.
+    #[inline(never)]
     pub fn response_model(&mut self, value: Scalar<'_>) {
         if let Scalar::Text(model) = value
             && !model.is_empty()
@@ -315,6 +326,7 @@ impl Draft {
     }
 
     /// A piece of the answer's text.
+    #[inline(never)]
     pub fn answer(&mut self, piece: &[u8]) {
         if !piece.is_empty() {
             self.generated();
@@ -323,6 +335,7 @@ impl Draft {
     }
 
     /// A piece of the answer's text in a place that only answers which are not streamed fill.
+    #[inline(never)]
     pub fn whole_answer(&mut self, piece: &[u8]) {
         if !self.streams {
             self.answer(piece);
@@ -330,6 +343,7 @@ impl Draft {
     }
 
     /// A piece of generated content that is not the answer's text: reasoning, a refusal, arguments.
+    #[inline(never)]
     pub fn aside(&mut self, piece: &[u8]) {
         if !piece.is_empty() {
             self.generated();
@@ -337,6 +351,7 @@ impl Draft {
     }
 
     /// A message begins in the request; the one before was not the last.
+    #[inline(never)]
     pub fn message(&mut self) {
         self.prompt.clear();
         self.history.message_opened();
@@ -370,11 +385,13 @@ impl Draft {
     }
 
     /// A choice, candidate or output item begins.
+    #[inline(never)]
     pub fn choice_opened(&mut self, position: u32) {
         self.open.choice = Choice { index: position, finish: None, before: Some(self.answer.mark()) };
     }
 
     /// A choice is over: its finish reason is taken; its text only if it is the first choice.
+    #[inline(never)]
     pub fn choice_closed(&mut self) {
         let choice = core::mem::take(&mut self.open.choice);
         if choice.index != 0
@@ -389,6 +406,7 @@ impl Draft {
     }
 
     /// Why the only choice ended.
+    #[inline(never)]
     pub fn finished(&mut self, value: Scalar<'_>) {
         if let Some(reason) = value.text() {
             self.finish(0, Some(reason));
@@ -397,6 +415,7 @@ impl Draft {
     }
 
     /// Why the choice at `index` ended.
+    #[inline(never)]
     pub fn finish(&mut self, index: u32, reason: Option<Text>) {
         let index = index as usize;
         let reasons = &mut self.seen.response.finish_reasons;
@@ -411,16 +430,19 @@ impl Draft {
     }
 
     /// A part, block, item or call begins.
+    #[inline(never)]
     pub fn part_opened(&mut self, position: u32) {
         self.open.part = Part { index: position, ..Part::default() };
     }
 
     /// As [`Draft::part_opened`], for parts whose text counts only if the part turns out to be of the answer.
+    #[inline(never)]
     pub fn part_marked(&mut self, position: u32) {
         self.open.part = Part { index: position, before: Some(self.answer.mark()), ..Part::default() };
     }
 
     /// The text since the part began is not of the answer.
+    #[inline(never)]
     pub fn part_dropped(&mut self) {
         if let Some(mark) = self.open.part.before.take() {
             self.answer.rewind(mark);
@@ -429,6 +451,7 @@ impl Draft {
 
     /// The part is a call of a client's tool. Calls come whole, in fragments (only the first of which has the name), or
     /// again in a later document: `place` (position of choice and call) and the call's identifier tell them apart.
+    #[inline(never)]
     pub fn call(&mut self, place: u64) {
         let part = core::mem::take(&mut self.open.part);
         let Some(name) = part.name else { return };
@@ -446,6 +469,7 @@ impl Draft {
     }
 
     /// An error's `code`.
+    #[inline(never)]
     pub fn error_code(&mut self, value: Scalar<'_>) {
         match value {
             Scalar::Number(number) => self.error.number = number.parse().ok(),
@@ -456,6 +480,7 @@ impl Draft {
 }
 
 /// A small hash that tells identifiers apart (FNV-1a); never 0.
+#[inline(never)]
 pub fn identity(value: Scalar<'_>) -> u64 {
     let Scalar::Text(id) = value else { return 0 };
     if id.is_empty() {

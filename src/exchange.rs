@@ -61,15 +61,17 @@ pub enum End {
 impl End {
     /// Reads Envoy's `response.code_details`: who answered, or who broke off.
     pub fn from_details(details: &str) -> Self {
-        let says = |words: &[&str]| words.iter().any(|word| details.contains(word));
-        if details.is_empty() || details == "via_upstream" {
+        // What a filter or an upstream adds stands behind the name, in brackets.
+        let name = details.split(['{', '[', '(']).next().unwrap_or_default();
+        let begins = |words: &[&str]| words.iter().any(|word| name.starts_with(word));
+        if name.is_empty() || name == "via_upstream" {
             End::Whole
-        } else if says(&["timeout"]) {
+        } else if name.ends_with("timeout") || name.ends_with("timed_out") {
             End::Timeout
-        } else if says(&["downstream", "remote_reset", "remote_refuse", "client_"]) {
-            End::ClientDisconnect
-        } else if says(&["upstream_reset", "connection_failure", "no_healthy_upstream", "cluster_not_found"]) {
+        } else if begins(&["upstream_reset", "upstream_per_try", "no_healthy_upstream", "cluster_not_found"]) {
             End::UpstreamReset
+        } else if begins(&["downstream", "http1.", "http2.", "http3."]) {
+            End::ClientDisconnect
         } else {
             End::LocalReply
         }
@@ -193,7 +195,9 @@ impl Exchange {
 
     /// Bytes of the response's body.
     pub fn response_body(&mut self, bytes: &[u8], now: u64) {
-        let (Some(body), Some(programs)) = (&mut self.response, self.observer.programs.get(self.endpoint)) else { return };
+        let (Some(body), Some(programs)) = (&mut self.response, self.observer.programs.get(self.endpoint)) else {
+            return;
+        };
         if bytes.is_empty() {
             return;
         }
@@ -313,7 +317,8 @@ impl Exchange {
             return;
         }
         let models = [seen.response.model.as_deref(), seen.request.model.as_deref()];
-        let price = models.into_iter().flatten().find_map(|model| self.observer.config.prices.find(&seen.provider, model));
+        let price =
+            models.into_iter().flatten().find_map(|model| self.observer.config.prices.find(&seen.provider, model));
         let used = Quantities { at: seen.timing.start / 1_000_000_000, ..Quantities::from(&seen.usage) };
         seen.cost.nanousd = price.map(|p| p.cost(&used));
         seen.cost.status = Some(if price.is_some() { CostStatus::Priced } else { CostStatus::Unpriced });
@@ -437,5 +442,29 @@ mod tests {
         // beginning of an event.
         let state = size_of::<Exchange>() + size_of::<Body>() + Repeat::BOUND.max(1024);
         assert!(state < 4096, "{state} bytes");
+    }
+
+    #[test]
+    fn envoys_details_tell_who_broke_off() {
+        for (details, end) in [
+            ("", End::Whole),
+            ("via_upstream", End::Whole),
+            ("response_timeout", End::Timeout),
+            ("stream_idle_timeout", End::Timeout),
+            ("max_duration_timeout", End::Timeout),
+            (
+                "upstream_reset_before_response_started{connection_failure|delayed_connect_error:_111}",
+                End::UpstreamReset,
+            ),
+            ("upstream_reset_after_response_started{remote_reset}", End::UpstreamReset),
+            ("no_healthy_upstream", End::UpstreamReset),
+            ("downstream_remote_disconnect", End::ClientDisconnect),
+            ("http2.remote_reset", End::ClientDisconnect),
+            ("direct_response", End::LocalReply),
+            ("rbac_access_denied_matched_policy[client_x]", End::LocalReply),
+            ("request_payload_too_large", End::LocalReply),
+        ] {
+            assert_eq!(End::from_details(details), end, "{details}");
+        }
     }
 }

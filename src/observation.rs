@@ -262,12 +262,32 @@ impl CostStatus {
 /// A finish reason in common words (wire-level words differ from provider to provider).
 pub fn finish_class(reason: &str) -> &'static str {
     match reason {
-        "stop" | "end_turn" | "stop_sequence" | "STOP" | "COMPLETE" | "STOP_SEQUENCE" | "FINISH" | "completed" | "eos_token" => "stop",
-        "length" | "max_tokens" | "MAX_TOKENS" | "LENGTH" | "ERROR_LIMIT" | "model_length" | "incomplete" | "max_output_tokens"
+        "stop" | "end_turn" | "stop_sequence" | "STOP" | "COMPLETE" | "STOP_SEQUENCE" | "FINISH" | "completed"
+        | "eos_token" => "stop",
+        "length"
+        | "max_tokens"
+        | "MAX_TOKENS"
+        | "LENGTH"
+        | "ERROR_LIMIT"
+        | "model_length"
+        | "incomplete"
+        | "max_output_tokens"
         | "model_context_window_exceeded" => "length",
         "tool_calls" | "tool_call" | "tool_use" | "function_call" | "TOOL_CALL" | "requires_action" => "tool_call",
-        "content_filter" | "refusal" | "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY"
-        | "guardrail_intervened" | "content_filtered" | "CONTENT_FILTERED" | "ERROR_TOXIC" | "MODEL_ARMOR" | "JAILBREAK" => "content_filter",
+        "content_filter"
+        | "refusal"
+        | "SAFETY"
+        | "RECITATION"
+        | "BLOCKLIST"
+        | "PROHIBITED_CONTENT"
+        | "SPII"
+        | "IMAGE_SAFETY"
+        | "guardrail_intervened"
+        | "content_filtered"
+        | "CONTENT_FILTERED"
+        | "ERROR_TOXIC"
+        | "MODEL_ARMOR"
+        | "JAILBREAK" => "content_filter",
         "error" | "ERROR" | "TIMEOUT" | "failed" => "error",
         _ if reason.starts_with("malformed_") || reason.starts_with("MALFORMED_") => "error",
         _ => "other",

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gaugeway::config::Config;
-use gaugeway::exchange::End;
+use gaugeway::exchange::{End, Exchange};
 use serde_json::json;
 use support::client::{self, Http, Reply};
 use support::envoy::{Envoy, Options};
@@ -73,7 +73,8 @@ async fn replay(http: Http, travel: fn(&Fixture) -> &'static str, together: usiz
 
     let (mut faults, mut expected, config) = (Vec::new(), Series::new(), Config::parse("").unwrap());
     for call in &calls {
-        let timed = timed(&call.fixture);
+        let exchange = in_the_core(&call.fixture);
+        let timed = timed(exchange.as_ref());
         let mut found = changes(call);
         match envoy.entry(&call.id, PATIENCE).await {
             Some(entry) => found.extend(expect::log_faults(&call.fixture.observation, &timed, &entry)),
@@ -90,7 +91,13 @@ async fn replay(http: Http, travel: fn(&Fixture) -> &'static str, together: usiz
             }
             None => found.push("no span".to_owned()),
         }
-        expect::add_series(&mut expected, &call.fixture.observation, &timed, &config);
+        expect::add_series(
+            &mut expected,
+            &call.fixture.observation,
+            &timed,
+            exchange.as_ref().map(Exchange::observation),
+            &config,
+        );
         faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", call.fixture.id)));
     }
     let told = |samples: &[_]| expect::series(samples) == expected;
@@ -161,8 +168,8 @@ fn name(fixture: &Fixture) -> String {
     format!("{operation} {model}")
 }
 
-/// Which of the clock's attributes there must be: those the core finds when it is given the same bytes.
-fn timed(fixture: &Fixture) -> Vec<&'static str> {
+/// The same bytes through the core, without any Envoy.
+fn in_the_core(fixture: &Fixture) -> Option<Exchange> {
     let wire = core::Wire {
         method: &fixture.request.method,
         host: fixture.request.header("host").unwrap_or_default(),
@@ -173,7 +180,11 @@ fn timed(fixture: &Fixture) -> Vec<&'static str> {
         response_headers: &fixture.response.headers,
         response: fixture.response.events.iter().map(|event| &event[..]).collect(),
     };
-    let Some(exchange) = core::pass(&core::observer(), &wire, End::Whole) else { return Vec::new() };
-    let seen = core::attributes(exchange.observation());
+    core::pass(&core::observer(), &wire, End::Whole)
+}
+
+/// Which of the clock's attributes there must be.
+fn timed(exchange: Option<&Exchange>) -> Vec<&'static str> {
+    let seen = exchange.map(|exchange| core::attributes(exchange.observation())).unwrap_or_default();
     core::TIMING.iter().copied().filter(|key| seen.contains_key(*key)).collect()
 }

@@ -1,5 +1,7 @@
 //! The live page of `./build.sh run` in a real browser: what stands in its document is what Envoy counts and logs.
 
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 #[path = "support/page/mod.rs"]
 mod page;
 mod support;
@@ -57,6 +59,16 @@ async fn the_page_shows_what_envoy_counts_and_logs_and_says_when_there_is_nothin
     for model in ["gpt-4o-2024-11-20", "gpt-5-mini-2025-08-07", "claude-sonnet-4-20250514"] {
         let row = part(&dom, &format!("<tr data-key=\"{model}\""), "</tr>");
         totals_agree(row, &samples, &[("gen_ai_response_model", model)]);
+    }
+    for (kind, metric) in [
+        ("input", "gaugeway_input_tokens_total"),
+        ("cached input", "gaugeway_cache_read_tokens_total"),
+        ("output", "gaugeway_output_tokens_total"),
+        ("reasoning output", "gaugeway_reasoning_tokens_total"),
+    ] {
+        let bar = part(part(&dom, "id=\"token-bars\"", "</ul>"), &format!("data-key=\"{kind}\""), "</li>");
+        assert_eq!(figure(bar, "amount"), total(&samples, metric, &[]), "tokens: {kind}");
+        assert!(figure(bar, "amount") > 0.0, "no tokens: {kind}");
     }
     for (list, metric, label) in [
         ("spend-bars", "gaugeway_cost_nanousd_total", "gen_ai_response_model"),

@@ -1,11 +1,13 @@
 //! The cost of random calls against the calculator of the package that the price table comes from.
 
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 use std::process::Command;
 
 use gaugeway::signal::cost::{PriceTable, Quantities};
 use serde_json::Value;
 
-const CALLS: usize = 500;
+const CALLS: usize = 2000;
 
 #[test]
 fn costs_are_those_of_the_tables_source_to_the_nano_dollar() {
@@ -30,7 +32,11 @@ fn calculator(args: &[&str]) -> String {
     let python = std::env::var("GAUGEWAY_GENAI_PRICES")
         .expect("GAUGEWAY_GENAI_PRICES is not set to a Python that has genai-prices: './build.sh test' sees to it");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/prices.py");
-    let run = Command::new(&python).arg(script).args(args).output().unwrap_or_else(|e| panic!("{python} does not start: {e}"));
+    let run = Command::new(&python)
+        .arg(script)
+        .args(args)
+        .output()
+        .unwrap_or_else(|e| panic!("{python} does not start: {e}"));
     assert!(run.status.success(), "{script} failed:\n{}", String::from_utf8_lossy(&run.stderr));
     String::from_utf8(run.stdout).unwrap()
 }

@@ -22,7 +22,12 @@ use gaugeway::exchange::{End, Observer};
 use serde_json::{Map, Value};
 use std::rc::Rc;
 
-fn observe(observer: &Rc<Observer>, fixture: &Fixture, request: Vec<&[u8]>, response: Vec<&[u8]>) -> Map<String, Value> {
+fn observe(
+    observer: &Rc<Observer>,
+    fixture: &Fixture,
+    request: Vec<&[u8]>,
+    response: Vec<&[u8]>,
+) -> Map<String, Value> {
     let wire = Wire {
         method: &fixture.request.method,
         host: fixture.request.header("host").unwrap_or_default(),
@@ -59,7 +64,8 @@ fn every_fixture_whole_comes_to_its_observation() {
     assert!(fixtures.len() > 100, "only {} fixtures", fixtures.len());
     for fixture in fixtures {
         let seen = observe(&observer, &fixture, vec![&fixture.request.body], vec![&fixture.response.body]);
-        wrong.extend(differences(&fixture.observation, &seen).into_iter().map(|line| format!("{}: {line}", fixture.id)));
+        wrong
+            .extend(differences(&fixture.observation, &seen).into_iter().map(|line| format!("{}: {line}", fixture.id)));
     }
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -31,7 +31,13 @@ pub enum Buffer {
 unsafe extern "C" {
     fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
     fn proxy_get_current_time_nanoseconds(out: *mut u64) -> u32;
-    fn proxy_get_header_map_value(map: u32, key: *const u8, size: usize, out: *mut *mut u8, out_size: *mut usize) -> u32;
+    fn proxy_get_header_map_value(
+        map: u32,
+        key: *const u8,
+        size: usize,
+        out: *mut *mut u8,
+        out_size: *mut usize,
+    ) -> u32;
     fn proxy_get_header_map_pairs(map: u32, out: *mut *mut u8, out_size: *mut usize) -> u32;
     fn proxy_get_buffer_bytes(buffer: u32, start: usize, size: usize, out: *mut *mut u8, out_size: *mut usize) -> u32;
     fn proxy_get_property(path: *const u8, size: usize, out: *mut *mut u8, out_size: *mut usize) -> u32;

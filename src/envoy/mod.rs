@@ -33,7 +33,12 @@ struct Plugin {
 /// What all streams of a plugin share.
 struct Shared {
     observer: Rc<Observer>,
-    stats: RefCell<Stats>,
+    stats: Rc<RefCell<Stats>>,
+}
+
+thread_local! {
+    /// The VM's series. They outlive a configuration, as Envoy's do, so that no reload lifts their limit.
+    static STATS: Rc<RefCell<Stats>> = Rc::default();
 }
 
 impl Context for Plugin {}
@@ -41,11 +46,12 @@ impl Context for Plugin {}
 impl RootContext for Plugin {
     fn on_configure(&mut self, size: usize) -> bool {
         let bytes = host::buffer(Buffer::Configuration, size).unwrap_or_default();
-        let config = core::str::from_utf8(&bytes).map_err(|_| "configuration is not UTF-8; give JSON in a StringValue".to_owned());
+        let config = core::str::from_utf8(&bytes)
+            .map_err(|_| "configuration is not UTF-8; give JSON in a StringValue".to_owned());
         match config.and_then(|text| Config::parse(text).map_err(|error| error.to_string())) {
             Ok(config) => {
                 let observer = Rc::new(Observer::new(config));
-                self.shared = Some(Rc::new(Shared { observer, stats: RefCell::default() }));
+                self.shared = Some(Rc::new(Shared { observer, stats: STATS.with(Rc::clone) }));
                 true
             }
             Err(error) => {
@@ -56,7 +62,12 @@ impl RootContext for Plugin {
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream { shared: self.shared.clone(), exchange: None, written: [0; FIELDS.len()], reported: false }))
+        Some(Box::new(Stream {
+            shared: self.shared.clone(),
+            exchange: None,
+            written: [0; FIELDS.len()],
+            reported: false,
+        }))
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -59,7 +59,9 @@ mod tests {
 
     #[test]
     fn text_is_decoded_in_any_cutting_and_with_any_padding() {
-        for (encoded, plain) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYg", "foob"), ("Zm9vYmE", "fooba")] {
+        for (encoded, plain) in
+            [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYg", "foob"), ("Zm9vYmE", "fooba")]
+        {
             for size in 1..=encoded.len().max(1) {
                 let mut base64 = Base64::default();
                 base64.decode(b"");

@@ -294,7 +294,8 @@ mod tests {
         for (encoding, bomb) in [("gzip", gzip(&zeros)), ("zstd", zstd(&zeros))] {
             let mut decoder = Decoder::new(encoding).unwrap();
             let mut largest = 0;
-            let result = bomb.chunks(4096).try_for_each(|piece| decoder.feed(piece, |out| largest = largest.max(out.len())));
+            let result =
+                bomb.chunks(4096).try_for_each(|piece| decoder.feed(piece, |out| largest = largest.max(out.len())));
             assert_eq!(result, Err(Unreadable), "{encoding}");
             assert!(largest <= ZSTD_WINDOW as usize, "{encoding}: a piece of {largest} bytes");
         }
@@ -313,6 +314,9 @@ mod tests {
         // 1 + 0b111 << 1: 2^24 bytes
         assert_eq!(decoded("br", &[0b0000_1111, 0, 0], 3), Err(Unreadable));
         // A frame that asks for 2^27 bytes (window descriptor 0x88).
-        assert_eq!(decoded("zstd", &[0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x88, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 20), Err(Unreadable));
+        assert_eq!(
+            decoded("zstd", &[0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x88, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 20),
+            Err(Unreadable)
+        );
     }
 }

@@ -202,7 +202,6 @@ impl EventStream {
             _ => self.expect(State::NameLength, 1),
         }
     }
-
 }
 
 impl Default for EventStream {

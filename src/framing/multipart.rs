@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn a_value_longer_than_any_name_is_left_out() {
-        let long = format!("--b1\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{}\r\n--b1--\r\n", "x".repeat(300));
+        let long =
+            format!("--b1\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{}\r\n--b1--\r\n", "x".repeat(300));
         assert_eq!(fields(long.as_bytes(), 7), []);
     }
 }

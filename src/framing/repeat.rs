@@ -24,7 +24,13 @@ impl Repeat {
     pub const BOUND: usize = LONGEST + size_of::<(Place, Open)>();
 
     /// Reads the start of an event's data; returns what is left to read.
-    pub fn start<'b>(&mut self, scanner: &mut Scanner, program: &Program<Draft>, draft: &mut Draft, data: &'b [u8]) -> &'b [u8] {
+    pub fn start<'b>(
+        &mut self,
+        scanner: &mut Scanner,
+        program: &Program<Draft>,
+        draft: &mut Draft,
+        data: &'b [u8],
+    ) -> &'b [u8] {
         if let Some(known) = &self.known
             && let Some(rest) = data.strip_prefix(self.begin.as_slice())
         {

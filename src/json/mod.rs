@@ -530,7 +530,9 @@ fn word_value(word: &[u8]) -> Scalar<'_> {
         (b"null", _) => Scalar::Null,
         (b"true", _) => Scalar::Bool(true),
         (b"false", _) => Scalar::Bool(false),
-        ([b'0'..=b'9', ..] | [b'-', b'0'..=b'9', ..], Ok(number)) if number.parse::<f64>().is_ok() => Scalar::Number(number),
+        ([b'0'..=b'9', ..] | [b'-', b'0'..=b'9', ..], Ok(number)) if number.parse::<f64>().is_ok() => {
+            Scalar::Number(number)
+        }
         _ => Scalar::Other,
     }
 }

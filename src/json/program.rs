@@ -90,7 +90,16 @@ pub(super) struct Node<T> {
 
 impl<T> Node<T> {
     const fn new() -> Self {
-        Node { edges: Vec::new(), any: NONE, element: NONE, scalar: None, text: None, raw: None, open: None, close: None }
+        Node {
+            edges: Vec::new(),
+            any: NONE,
+            element: NONE,
+            scalar: None,
+            text: None,
+            raw: None,
+            open: None,
+            close: None,
+        }
     }
 
     pub fn child(&self, key: &[u8]) -> u16 {

@@ -44,7 +44,12 @@ pub const RERANK: Api = Api {
     name: "cohere-rerank",
     operation: "rerank",
     request: &[("", openai::MESSAGES), ("", REQUEST)],
-    response: &[("", ANSWER), ("", &[scalar("model", Draft::response_model)]), ("usage", openai::TOKENS), ("usage", RERANKED)],
+    response: &[
+        ("", ANSWER),
+        ("", &[scalar("model", Draft::response_model)]),
+        ("usage", openai::TOKENS),
+        ("usage", RERANKED),
+    ],
     usage_expected: false,
     ..Api::DEFAULT
 };

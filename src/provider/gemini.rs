@@ -29,14 +29,16 @@ pub const EMBED: Api = Api {
 pub const PREDICT: Api = Api {
     name: "vertex-predict",
     operation: "embeddings",
-    request: &[("", &[open("instances[]", |d, _| d.message()), text("instances[].content", |d, piece| d.prompt.push(piece))])],
+    request: &[(
+        "",
+        &[open("instances[]", |d, _| d.message()), text("instances[].content", |d, piece| d.prompt.push(piece))],
+    )],
     response: &[("", ERROR), ("predictions[].embeddings.statistics", &[scalar("token_count", Draft::add_input)])],
     ..Api::DEFAULT
 };
 
 /// Where they are served.
-pub const ENDPOINTS: &[Endpoint] =
-    &[
+pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new(":generateContent", &GENERATE),
     Endpoint::new(":streamGenerateContent", &GENERATE).streaming(),
     Endpoint::new(":embedContent", &EMBED),

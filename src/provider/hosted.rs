@@ -23,7 +23,11 @@ pub const DASHSCOPE_EMBEDDINGS: Api = Api { name: "dashscope-embeddings", operat
 pub const WATSONX_CHAT: Api = Api {
     name: "watsonx-chat",
     operation: "chat",
-    request: &[("", SAMPLING), ("", &[scalar("model_id", |d, v| d.seen.request.model = v.text())]), ("", openai::MESSAGES)],
+    request: &[
+        ("", SAMPLING),
+        ("", &[scalar("model_id", |d, v| d.seen.request.model = v.text())]),
+        ("", openai::MESSAGES),
+    ],
     response: &[("", CHAT_ANSWER), ("", &[scalar("model_id", Draft::response_model)]), ("", ERROR), ("usage", TOKENS)],
     terminated: true,
     ..Api::DEFAULT

@@ -13,7 +13,13 @@ pub const INTERACTIONS: Api = Api {
     name: "gemini-interactions",
     operation: "chat",
     request: &[("", REQUEST), ("generation_config", CONFIG)],
-    response: &[("", EVENT), ("", ERROR), ("", INTERACTION), ("interaction", INTERACTION), ("metadata.total_usage", TOKENS)],
+    response: &[
+        ("", EVENT),
+        ("", ERROR),
+        ("", INTERACTION),
+        ("interaction", INTERACTION),
+        ("metadata.total_usage", TOKENS),
+    ],
     document,
     terminated: true,
     ..Api::DEFAULT

@@ -55,8 +55,10 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/moderations", &MODERATIONS),
 ];
 
-const REQUEST: &[Group<Draft>] =
-    &[("", SAMPLING), ("", &[text("prompt", openai::prompt), text("input", openai::prompt), text("input[]", openai::prompt)])];
+const REQUEST: &[Group<Draft>] = &[
+    ("", SAMPLING),
+    ("", &[text("prompt", openai::prompt), text("input", openai::prompt), text("input[]", openai::prompt)]),
+];
 
 const EVENT: &[Rule<Draft>] = &[
     scalar("type", |d, v| d.open.kind.set(v)),

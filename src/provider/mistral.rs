@@ -18,7 +18,11 @@ pub const FIM: Api = Api {
 /// `POST /v1/agents/completions`
 pub const AGENTS: Api = Api {
     name: "mistral-agents",
-    request: &[("", SAMPLING), ("", openai::MESSAGES), ("", &[scalar("agent_id", |d, v| d.seen.request.model = v.text())])],
+    request: &[
+        ("", SAMPLING),
+        ("", openai::MESSAGES),
+        ("", &[scalar("agent_id", |d, v| d.seen.request.model = v.text())]),
+    ],
     ..CHAT
 };
 

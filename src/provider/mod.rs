@@ -119,7 +119,7 @@ impl Endpoint {
 }
 
 /// Every endpoint; where two match, the first counts.
-const ENDPOINTS: &[&[Endpoint]] = &[
+static ENDPOINTS: &[&[Endpoint]] = &[
     ollama::ENDPOINTS,
     mistral::ENDPOINTS,
     hosted::ENDPOINTS,

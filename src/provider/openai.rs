@@ -12,7 +12,13 @@ pub const CHAT: Api = Api {
     name: "openai-chat",
     operation: "chat",
     request: &[("", SAMPLING), ("", MESSAGES)],
-    response: &[("", CHAT_ANSWER), ("", ERROR), ("usage", TOKENS), ("x_groq.usage", TOKENS), ("choices[].usage", TOKENS)],
+    response: &[
+        ("", CHAT_ANSWER),
+        ("", ERROR),
+        ("usage", TOKENS),
+        ("x_groq.usage", TOKENS),
+        ("choices[].usage", TOKENS),
+    ],
     terminated: true,
     ..Api::DEFAULT
 };
@@ -32,7 +38,11 @@ pub const EMBEDDINGS: Api = Api {
     name: "openai-embeddings",
     operation: "embeddings",
     request: &[("", SAMPLING), ("", INPUT)],
-    response: &[("", &[scalar("id", Draft::response_id), scalar("model", Draft::response_model)]), ("", ERROR), ("usage", TOKENS)],
+    response: &[
+        ("", &[scalar("id", Draft::response_id), scalar("model", Draft::response_model)]),
+        ("", ERROR),
+        ("usage", TOKENS),
+    ],
     ..Api::DEFAULT
 };
 
@@ -129,7 +139,9 @@ pub const CHAT_ANSWER: &[Rule<Draft>] = &[
     text("choices[].delta.audio.transcript", Draft::aside),
     open("choices[].delta.tool_calls[]", Draft::part_opened),
     close("choices[].delta.tool_calls[]", call),
-    scalar("choices[].delta.tool_calls[].index", |d, v| d.open.part.index = v.count().map_or(d.open.part.index, |n| n as u32)),
+    scalar("choices[].delta.tool_calls[].index", |d, v| {
+        d.open.part.index = v.count().map_or(d.open.part.index, |n| n as u32)
+    }),
     scalar("choices[].delta.tool_calls[].id", |d, v| d.open.part.id = identity(v)),
     scalar("choices[].delta.tool_calls[].function.name", |d, v| d.open.part.name = v.text()),
     scalar("choices[].delta.tool_calls[].custom.name", |d, v| d.open.part.name = v.text()),

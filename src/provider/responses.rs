@@ -30,7 +30,8 @@ pub const RESPONSES: Api = Api {
 pub const COMPACT: Api = Api { name: "openai-responses-compact", operation: "compact_response", ..RESPONSES };
 
 /// Where it is served.
-pub const ENDPOINTS: &[Endpoint] = &[Endpoint::new("/responses", &RESPONSES), Endpoint::new("/responses/compact", &COMPACT)];
+pub const ENDPOINTS: &[Endpoint] =
+    &[Endpoint::new("/responses", &RESPONSES), Endpoint::new("/responses/compact", &COMPACT)];
 
 /// The request, beside what it shares with chat completions.
 pub const INPUT: &[Rule<Draft>] = &[
@@ -39,7 +40,11 @@ pub const INPUT: &[Rule<Draft>] = &[
     scalar("conversation", |d, v| d.seen.request.conversation = v.text()),
     scalar("conversation.id", |d, v| d.seen.request.conversation = v.text()),
     text("input", super::openai::prompt),
-    scalar("previous_response_id", |d, v| if v.text().is_some() { d.history.continued() }),
+    scalar("previous_response_id", |d, v| {
+        if v.text().is_some() {
+            d.history.continued()
+        }
+    }),
     open("tools[]", |d, _| d.history.tool_offered()),
     open("input[]", |d, _| {
         d.message();
@@ -147,4 +152,3 @@ pub fn document(d: &mut Draft) {
         d.open.generated = None;
     }
 }
-

@@ -378,7 +378,13 @@ mod tests {
             history.message_closed();
             history.settle().failed_tools
         };
-        for text in ["Error: no such file", "{\"error\": 1}", "  { \"error\" : {} }", "Traceback (most recent", "Exception in x"] {
+        for text in [
+            "Error: no such file",
+            "{\"error\": 1}",
+            "  { \"error\" : {} }",
+            "Traceback (most recent",
+            "Exception in x",
+        ] {
             assert_eq!(failed(text, false), [Text::from("search")], "{text}");
         }
         assert_eq!(failed("fine", true), [Text::from("search")]);

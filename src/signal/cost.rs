@@ -76,12 +76,6 @@ impl From<&Usage> for Quantities<'_> {
 impl Quantities<'_> {
     /// The same with no part larger than its whole, as some wires say: no token is paid twice.
     fn consistent(mut self) -> Self {
-        let within = |whole: u64, parts: &mut [&mut u64]| {
-            parts.iter_mut().fold(whole, |left, part| {
-                **part = left.min(**part);
-                left - **part
-            });
-        };
         within(self.input, &mut [&mut self.cached, &mut self.cache_write]);
         within(self.cache_write, &mut [&mut self.cache_write_1h]);
         within(self.input, &mut [&mut self.input_audio, &mut self.input_image, &mut self.input_video]);
@@ -95,6 +89,16 @@ impl Quantities<'_> {
         self.cached_image = self.cached_image.max(self.input_image.saturating_sub(spare)).min(self.input_image);
         within(self.cached, &mut [&mut self.cached_audio, &mut self.cached_image]);
         self
+    }
+}
+
+/// Cuts parts that are apart from each other to what their whole has room for.
+#[inline(never)]
+fn within(whole: u64, parts: &mut [&mut u64]) {
+    let mut left = whole;
+    for part in parts {
+        **part = left.min(**part);
+        left -= **part;
     }
 }
 
@@ -167,7 +171,11 @@ impl PriceTable {
             let mut prices = String::new();
             for (key, value) in object(&path, entry)? {
                 let Some((_, rate)) = KEYS.iter().find(|(name, _)| name == key) else {
-                    return Err(ConfigError::unknown(&path, key, &KEYS.iter().map(|(name, _)| *name).collect::<Vec<_>>()));
+                    return Err(ConfigError::unknown(
+                        &path,
+                        key,
+                        &KEYS.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+                    ));
                 };
                 let wrong = "must be a price in USD (per million tokens), 0 or more, with at most 18 decimals";
                 let amount = value.as_number().map(ToString::to_string).filter(|text| rates::decimal(text).is_some());
@@ -183,14 +191,12 @@ impl PriceTable {
     /// The price of a model, by the provider's `gen_ai.provider.name` and the model's name on the wire: the configuration's
     /// under the longest name that it begins with, else the bundled one.
     pub fn find(&self, provider: &str, model: &str) -> Option<Price<'_>> {
-        let own = || {
-            let model = model.to_ascii_lowercase();
-            table::bare(&model).find_map(|name| {
-                let mut beginnings = (1..=name.len().min(self.longest)).rev().filter_map(|end| name.get(..end));
-                beginnings.find_map(|beginning| self.own.get(beginning)).map(|rates| Price { rates, borrowed: false })
-            })
-        };
-        own().or_else(|| self.bundled?.find(provider, model))
+        let model = model.to_ascii_lowercase();
+        let own = table::bare(&model).find_map(|name| {
+            let mut beginnings = (1..=name.len().min(self.longest)).rev().filter_map(|end| name.get(..end));
+            beginnings.find_map(|beginning| self.own.get(beginning))
+        });
+        own.map(|rates| Price { rates, borrowed: false }).or_else(|| self.bundled?.find(provider, &model))
     }
 }
 
@@ -272,10 +278,15 @@ mod tests {
     #[test]
     fn parts_that_do_not_fit_in_their_whole_are_cut_to_it() {
         let mut table = PriceTable::default();
-        table.add("prices", &json!({"m": {"input": 1, "cached_input": 0.1, "cache_write": 2, "input_audio": 8}})).unwrap();
+        table
+            .add("prices", &json!({"m": {"input": 1, "cached_input": 0.1, "cache_write": 2, "input_audio": 8}}))
+            .unwrap();
         let cost = |q: Quantities<'_>| table.find("", "m").unwrap().cost(&q);
         assert_eq!(cost(Quantities { input: 100, cached: 200, cache_write: 5, ..Quantities::default() }), 10_000);
-        assert_eq!(cost(Quantities { input: 100, cached: 90, cache_write: 20, ..Quantities::default() }), 9_000 + 20_000);
+        assert_eq!(
+            cost(Quantities { input: 100, cached: 90, cache_write: 20, ..Quantities::default() }),
+            9_000 + 20_000
+        );
         assert_eq!(cost(Quantities { input: 100, input_audio: 120, ..Quantities::default() }), 800_000);
     }
 

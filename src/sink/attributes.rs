@@ -93,7 +93,9 @@ pub const FIELDS: &[Field] = &[
     }),
     field("gen_ai.request.top_p", Phase::Request, "nucleus sampling, 0 to 1", |o| o.request.top_p.map(Value::Float)),
     field("gen_ai.request.top_k", Phase::Request, "candidates per token", |o| o.request.top_k.map(Value::Float)),
-    field("gen_ai.request.seed", Phase::Request, "seed for repeatable sampling", |o| o.request.seed.map(Value::Integer)),
+    field("gen_ai.request.seed", Phase::Request, "seed for repeatable sampling", |o| {
+        o.request.seed.map(Value::Integer)
+    }),
     field("gen_ai.request.frequency_penalty", Phase::Request, "-2 to 2", |o| {
         o.request.frequency_penalty.map(Value::Float)
     }),
@@ -109,8 +111,12 @@ pub const FIELDS: &[Field] = &[
     field("gen_ai.output.type", Phase::Request, "`text`, `json`, `image` or `speech`, where asked for", |o| {
         o.request.output_type.map(Value::Text)
     }),
-    field("gen_ai.conversation.id", Phase::Answer, "the conversation's own identifier", |o| text(&o.request.conversation)),
-    field("gaugeway.message_count", Phase::Request, "messages in the request", |o| o.request.messages.map(Value::Count)),
+    field("gen_ai.conversation.id", Phase::Answer, "the conversation's own identifier", |o| {
+        text(&o.request.conversation)
+    }),
+    field("gaugeway.message_count", Phase::Request, "messages in the request", |o| {
+        o.request.messages.map(Value::Count)
+    }),
     field("gaugeway.prompt.hash", Phase::Request, "SHA-256 of the last message's text, 16 hex digits", |o| {
         o.request.hash.map(Value::Hash)
     }),
@@ -143,10 +149,15 @@ pub const FIELDS: &[Field] = &[
     field("gen_ai.usage.reasoning.output_tokens", Phase::Usage, "output tokens spent on reasoning", |o| {
         o.usage.reasoning.map(Value::Count)
     }),
-    field("gen_ai.response.finish_reasons", Phase::End, "why each choice ended, the provider's words, JSON array", |o| {
-        let reasons = &o.response.finish_reasons;
-        Some(Value::Known(reasons)).filter(|_| reasons.iter().any(Option::is_some))
-    }),
+    field(
+        "gen_ai.response.finish_reasons",
+        Phase::End,
+        "why each choice ended, the provider's words, JSON array",
+        |o| {
+            let reasons = &o.response.finish_reasons;
+            Some(Value::Known(reasons)).filter(|_| reasons.iter().any(Option::is_some))
+        },
+    ),
     field("gaugeway.tool_call.names", Phase::End, "client's tools the answer calls, JSON array", |o| {
         Some(Value::List(&o.output.tools)).filter(|_| !o.output.tools.is_empty())
     }),
@@ -157,9 +168,12 @@ pub const FIELDS: &[Field] = &[
         o.output.characters.map(Value::Count)
     }),
     field("gaugeway.cost.usd", Phase::End, "cost in USD", |o| o.cost.nanousd.map(Value::Billionths)),
-    field("gaugeway.cost.status", Phase::End, "`priced`, `unpriced` (model not in the table) or `no_usage`", |o| {
-        o.cost.status.map(|s| Value::Text(s.as_str()))
-    }),
+    field(
+        "gaugeway.cost.status",
+        Phase::End,
+        "`priced`, `reported` (by the provider), `unpriced` (model not in the table) or `no_usage`",
+        |o| o.cost.status.map(|s| Value::Text(s.as_str())),
+    ),
     field("gaugeway.outcome", Phase::End, "how the exchange ended", |o| o.outcome.map(|x| Value::Text(x.as_str()))),
     field("error.type", Phase::End, "the error by its most specific name", |o| text(&o.error)),
     field("gaugeway.trouble", Phase::End, "what could not be read: `json`, `number`, `framing`, `encoding`", |o| {
@@ -179,7 +193,10 @@ impl Value<'_> {
             Value::Text(text) => out.write_str(text),
             Value::Integer(number) => write!(out, "{number}"),
             Value::Count(number) => write!(out, "{number}"),
-            Value::Float(number) => write!(out, "{number}"),
+            Value::Float(number) => {
+                let text = serde_json::Number::from_f64(*number).map(|n| n.to_string()).unwrap_or_default();
+                out.write_str(text.strip_suffix(".0").unwrap_or(&text))
+            }
             Value::Billionths(number) => {
                 let (whole, rest) = (number / 1_000_000_000, number % 1_000_000_000);
                 let start = out.len();
@@ -243,7 +260,9 @@ mod tests {
 
     #[test]
     fn values_are_written_as_json_would_write_them() {
-        for (nanos, text) in [(0, "0.0"), (1, "0.000000001"), (2_500_000_000, "2.5"), (7_000_000_000, "7.0"), (100, "0.0000001")] {
+        for (nanos, text) in
+            [(0, "0.0"), (1, "0.000000001"), (2_500_000_000, "2.5"), (7_000_000_000, "7.0"), (100, "0.0000001")]
+        {
             assert_eq!(written(Value::Billionths(nanos)), text);
         }
         assert_eq!(written(Value::Float(0.2)), "0.2");

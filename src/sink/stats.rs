@@ -51,11 +51,15 @@ pub const METRICS: &[Metric] = &[
     }),
     counter("gaugeway_input_tokens_total", "input tokens, cached ones included", |o, out| one(out, o.usage.input)),
     counter("gaugeway_output_tokens_total", "output tokens, reasoning included", |o, out| one(out, o.usage.output)),
-    counter("gaugeway_cache_read_tokens_total", "input tokens read from a cache", |o, out| one(out, o.usage.cache_read)),
+    counter("gaugeway_cache_read_tokens_total", "input tokens read from a cache", |o, out| {
+        one(out, o.usage.cache_read)
+    }),
     counter("gaugeway_cache_creation_tokens_total", "input tokens written to a cache", |o, out| {
         one(out, o.usage.cache_creation)
     }),
-    counter("gaugeway_reasoning_tokens_total", "output tokens spent on reasoning", |o, out| one(out, o.usage.reasoning)),
+    counter("gaugeway_reasoning_tokens_total", "output tokens spent on reasoning", |o, out| {
+        one(out, o.usage.reasoning)
+    }),
     counter("gaugeway_cost_nanousd_total", "cost, in billionths of a US dollar", |o, out| one(out, o.cost.nanousd)),
     counter("gaugeway_unpriced_requests_total", "exchanges with usage whose model has no price", |o, out| {
         one(out, (o.cost.status == Some(CostStatus::Unpriced)).then_some(1));
@@ -63,11 +67,15 @@ pub const METRICS: &[Metric] = &[
     counter("gaugeway_usage_missing_total", "complete answers that said no usage", |o, out| {
         one(out, (o.cost.status == Some(CostStatus::NoUsage)).then_some(1));
     }),
-    counter("gaugeway_finish_reasons_total", "choices by why they ended: stop, length, tool_call, content_filter, error, other", |o, out| {
-        for reason in o.response.finish_reasons.iter().flatten() {
-            out(Sample { labels: &[("finish_reason", finish_class(reason))], value: 1 });
-        }
-    }),
+    counter(
+        "gaugeway_finish_reasons_total",
+        "choices by why they ended: stop, length, tool_call, content_filter, error, other",
+        |o, out| {
+            for reason in o.response.finish_reasons.iter().flatten() {
+                out(Sample { labels: &[("finish_reason", finish_class(reason))], value: 1 });
+            }
+        },
+    ),
     counter("gaugeway_trouble_total", "exchanges of which something could not be read", |o, out| {
         for trouble in o.trouble.iter() {
             out(Sample { labels: &[("trouble", trouble.as_str())], value: 1 });
@@ -87,22 +95,34 @@ pub const METRICS: &[Metric] = &[
             out(Sample { labels: &[("error_type", o.error.as_deref().unwrap_or_default())], value });
         }
     }),
-    histogram("gen_ai_client_operation_time_to_first_chunk_microseconds", "request's head to a stream's first bytes", |o, out| {
-        one(out, micros(o, o.timing.first_chunk));
-    }),
-    histogram("gen_ai_server_time_to_first_token_microseconds", "request's head to a stream's first generated token", |o, out| {
-        if o.outcome == Some(Outcome::Completed) {
-            one(out, micros(o, o.timing.first_token));
-        }
-    }),
-    histogram("gen_ai_server_time_per_output_token_microseconds", "time after the first token, per further token", |o, out| {
-        let end = micros(o, o.timing.end).zip(micros(o, o.timing.first_token));
-        if o.outcome == Some(Outcome::Completed)
-            && let (Some((end, first)), Some(tokens @ 2..)) = (end, o.usage.output)
-        {
-            one(out, Some(end.saturating_sub(first) / (tokens - 1)));
-        }
-    }),
+    histogram(
+        "gen_ai_client_operation_time_to_first_chunk_microseconds",
+        "request's head to a stream's first bytes",
+        |o, out| {
+            one(out, micros(o, o.timing.first_chunk));
+        },
+    ),
+    histogram(
+        "gen_ai_server_time_to_first_token_microseconds",
+        "request's head to a stream's first generated token",
+        |o, out| {
+            if o.outcome == Some(Outcome::Completed) {
+                one(out, micros(o, o.timing.first_token));
+            }
+        },
+    ),
+    histogram(
+        "gen_ai_server_time_per_output_token_microseconds",
+        "time after the first token, per further token",
+        |o, out| {
+            let end = micros(o, o.timing.end).zip(micros(o, o.timing.first_token));
+            if o.outcome == Some(Outcome::Completed)
+                && let (Some((end, first)), Some(tokens @ 2..)) = (end, o.usage.output)
+            {
+                one(out, Some(end.saturating_sub(first) / (tokens - 1)));
+            }
+        },
+    ),
     counter("gaugeway_tool_calls_total", "client's tools the answers call", |o, out| {
         for tool in &o.output.tools {
             out(Sample { labels: &[("gen_ai_tool_name", tool)], value: 1 });
@@ -113,11 +133,15 @@ pub const METRICS: &[Metric] = &[
             out(Sample { labels: &[("gen_ai_tool_name", tool)], value: 1 });
         }
     }),
-    counter("gaugeway_agent_runs_total", "agents' runs that ended: completed, max_iterations, loop, error", |o, out| {
-        if let Some(end) = o.agent.ended {
-            out(Sample { labels: &[("status", end.as_str())], value: 1 });
-        }
-    }),
+    counter(
+        "gaugeway_agent_runs_total",
+        "agents' runs that ended: completed, max_iterations, loop, error",
+        |o, out| {
+            if let Some(end) = o.agent.ended {
+                out(Sample { labels: &[("status", end.as_str())], value: 1 });
+            }
+        },
+    ),
     counter("gaugeway_agent_loops_total", "runs that began to go in circles: retry, oscillation, drift", |o, out| {
         if let Some(kind) = o.agent.looping.filter(|_| o.agent.loop_began) {
             out(Sample { labels: &[("kind", kind.as_str())], value: 1 });
@@ -134,13 +158,17 @@ pub const METRICS: &[Metric] = &[
     histogram("gaugeway_response_characters", "Unicode code points of a complete answer's text", |o, out| {
         one(out, o.output.characters.filter(|_| o.outcome == Some(Outcome::Completed)));
     }),
-    histogram("gaugeway_tokens_per_kilocharacter", "output tokens per 1,000 characters of a complete answer", |o, out| {
-        if let (Some(tokens), Some(characters @ 1..)) = (o.usage.output, o.output.characters)
-            && o.outcome == Some(Outcome::Completed)
-        {
-            one(out, Some(tokens.saturating_mul(1000) / characters));
-        }
-    }),
+    histogram(
+        "gaugeway_tokens_per_kilocharacter",
+        "output tokens per 1,000 characters of a complete answer",
+        |o, out| {
+            if let (Some(tokens), Some(characters @ 1..)) = (o.usage.output, o.output.characters)
+                && o.outcome == Some(Outcome::Completed)
+            {
+                one(out, Some(tokens.saturating_mul(1000) / characters));
+            }
+        },
+    ),
     gauge("gaugeway_ratelimit_remaining", "what the provider's rate limits leave, by kind", |o, out| {
         let limits = &o.limits;
         for (kind, left) in [
@@ -154,7 +182,9 @@ pub const METRICS: &[Metric] = &[
             }
         }
     }),
-    gauge("gaugeway_retry_after_seconds", "what the provider last asked to wait", |o, out| one(out, o.limits.retry_after)),
+    gauge("gaugeway_retry_after_seconds", "what the provider last asked to wait", |o, out| {
+        one(out, o.limits.retry_after)
+    }),
 ];
 
 /// Counts the samples whose model was called `other` because the limit of series was reached.
@@ -262,8 +292,13 @@ impl Stats {
             return self.define(key, metric, common, sample, host);
         }
         let other = Common { request_model: OTHER, response_model: OTHER, values: &[], ..*common };
-        let labels: Vec<_> =
-            sample.labels.iter().map(|(name, value)| (*name, if matches!(*name, "error_type" | "gen_ai_tool_name") { OTHER } else { *value })).collect();
+        let labels: Vec<_> = sample
+            .labels
+            .iter()
+            .map(|(name, value)| {
+                (*name, if matches!(*name, "error_type" | "gen_ai_tool_name") { OTHER } else { *value })
+            })
+            .collect();
         let sample = Sample { labels: &labels, value: sample.value };
         let overflow = self.overflow.or_else(|| host.define(Kind::Counter, OVERFLOW));
         self.overflow = overflow;
@@ -329,7 +364,9 @@ fn key(metric: usize, common: &Common<'_>, sample: &Sample<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
     metric.hash(&mut hasher);
     (common.operation, common.provider, common.request_model, common.response_model, common.route).hash(&mut hasher);
-    common.values.hash(&mut hasher);
+    for ((_, name), value) in common.headers.iter().zip(common.values) {
+        (name, value).hash(&mut hasher);
+    }
     for (_, value) in sample.labels {
         value.hash(&mut hasher);
     }
@@ -410,7 +447,8 @@ mod tests {
     fn a_model_only_the_client_names_is_called_other() {
         let (mut stats, mut host) = (Stats::default(), Host::default());
         let config = Config::parse(r#"{"labels": {"models": ["ours"]}}"#).unwrap();
-        for (requested, label) in [("invented", "other"), ("ours", "ours"), ("gpt-4o-x", "gpt-4o-x")] {
+        for (requested, label) in [("invented", "other"), ("ours", "ours"), ("gpt-4o-2024-08-06", "gpt-4o-2024-08-06")]
+        {
             stats.record(&exchange(requested, ""), &config, &mut host);
             assert!(host.sums.contains_key(&format!("{INPUT}gen_ai_request_model=.={label};.;")), "{requested}");
         }

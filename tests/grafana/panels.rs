@@ -27,15 +27,7 @@ pub struct Planned {
 /// Metrics of agents, tools and drift: their names are fixed, and the exchanges they come from are not counted yet. Whatever is
 /// emitted must leave this list, so that its panels are tried on what the plugin really says.
 pub const PLANNED: &[Planned] = &[
-    planned("gaugeway_tool_calls_total", Kind::Counter, &[("gen_ai_tool_name", "weather")]),
-    planned("gaugeway_tool_errors_total", Kind::Counter, &[]),
     planned("gaugeway_tool_duration_microseconds", Kind::Histogram, &[]),
-    planned("gaugeway_agent_runs_total", Kind::Counter, &[("status", "completed")]),
-    planned("gaugeway_agent_loops_total", Kind::Counter, &[("kind", "repeated_call")]),
-    planned("gaugeway_agent_iterations", Kind::Histogram, &[]),
-    planned("gaugeway_structured_output_total", Kind::Counter, &[("result", "failed")]),
-    planned("gaugeway_response_characters", Kind::Histogram, &[]),
-    planned("gaugeway_tokens_per_kilocharacter", Kind::Histogram, &[]),
     planned("gaugeway_feedback_permille", Kind::Histogram, &[]),
 ];
 

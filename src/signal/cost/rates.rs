@@ -5,13 +5,16 @@
 use super::Quantities;
 
 /// Below a US dollar, a rate has this many decimals.
-const DECIMALS: usize = 18;
+const DECIMALS: u32 = 18;
 
 /// All that units are counted per goes into this: millions, thousands, and the seconds of an hour.
 const COMMON: u128 = 9_000_000;
 
+/// A thing without a rate.
+const NONE: u128 = u128::MAX;
+
 /// What the sum is of, in a nano-dollar.
-const NANO: u128 = COMMON * 10u128.pow(DECIMALS as u32 - 9);
+const NANO: u128 = COMMON * 10u128.pow(DECIMALS - 9);
 
 /// A thing that has a rate.
 struct Unit {
@@ -72,48 +75,44 @@ const UNITS: &[Unit] = &[
 pub fn cost(prices: &str, counted: &Quantities<'_>) -> u64 {
     let counted = counted.consistent();
     let rates = rates(prices, &counted);
-    let mut priced: Vec<(&Unit, u128, u64)> = Vec::new();
-    for (unit, rate) in UNITS.iter().zip(rates).filter_map(|(unit, rate)| Some((unit, rate?))) {
-        let parts = priced.iter().filter(|(part, ..)| part.traits & unit.traits == unit.traits);
-        let apart = parts.fold(0, |sum: u64, (_, _, count)| sum.saturating_add(*count));
-        priced.push((unit, rate, (unit.count)(&counted).saturating_sub(apart)));
+    let mut sum = 0u128;
+    // Traits and counts of the parts so far: those are not paid again with their wholes.
+    let mut paid = [(0, 0); UNITS.len()];
+    for ((unit, rate), slot) in UNITS.iter().zip(rates).filter(|(_, rate)| *rate != NONE).zip(0..) {
+        let parts = paid.iter().filter(|(traits, _)| traits & unit.traits == unit.traits);
+        let apart = parts.fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
+        let count = (unit.count)(&counted).saturating_sub(apart);
+        if let Some(slot) = paid.get_mut(slot) {
+            *slot = (unit.traits, count);
+        }
+        let price = rate.saturating_mul(u128::from(count)).saturating_mul(COMMON / u128::from(unit.per));
+        sum = sum.saturating_add(price);
     }
-    let sum = priced.iter().fold(0u128, |sum, (unit, rate, count)| {
-        sum.saturating_add(rate.saturating_mul(u128::from(*count)).saturating_mul(COMMON / u128::from(unit.per)))
-    });
     u64::try_from(sum.saturating_add(NANO / 2) / NANO).unwrap_or(u64::MAX)
 }
 
 /// The rates that hold, in the order of [`UNITS`].
-fn rates(prices: &str, counted: &Quantities<'_>) -> [Option<u128>; UNITS.len()] {
-    let mut rates = [None; UNITS.len()];
-    for part in prices.split(';') {
-        let words = || part.split_ascii_whitespace();
-        if words().all(|word| condition(word).is_none_or(|holds| holds(word, counted))) {
-            for (key, amount) in words().filter_map(rate) {
-                if let Some(at) = rates.iter_mut().zip(UNITS).find(|(_, unit)| unit.key == key).map(|(at, _)| at) {
-                    *at = decimal(amount);
+#[inline(never)]
+fn rates(prices: &str, counted: &Quantities<'_>) -> [u128; UNITS.len()] {
+    let mut rates = [NONE; UNITS.len()];
+    let mut holds = true;
+    for word in prices.split(' ') {
+        let (key, amount) = word.split_at(word.bytes().take_while(u8::is_ascii_alphabetic).count());
+        let when = amount.get(1..).unwrap_or_default();
+        match amount.as_bytes().first() {
+            Some(b';') => holds = true,
+            Some(b'>') => holds &= when.parse().is_ok_and(|tokens: u64| counted.input > tokens),
+            Some(b'@') => holds &= time_has_come(when, counted.at).unwrap_or(false),
+            Some(_) if holds => {
+                if let Some((_, rate)) = UNITS.iter().zip(&mut rates).find(|(unit, _)| unit.key == key) {
+                    *rate = decimal(amount).unwrap_or(NONE);
                 }
             }
+            Some(_) => {}
+            None => holds &= key.is_empty() || key == counted.tier,
         }
     }
     rates
-}
-
-type Condition = fn(&str, &Quantities<'_>) -> bool;
-
-/// What a word of a part asks for; None for a rate.
-fn condition(word: &str) -> Option<Condition> {
-    match word.as_bytes().first()? {
-        b'>' => Some(|word, q| word.get(1..).and_then(|n| n.parse().ok()).is_some_and(|n: u64| q.input > n)),
-        b'@' => Some(|word, q| word.get(1..).and_then(|w| time_has_come(w, q.at)).unwrap_or(false)),
-        _ if rate(word).is_none() => Some(|word, q| word == q.tier),
-        _ => None,
-    }
-}
-
-fn rate(word: &str) -> Option<(&str, &str)> {
-    word.find(|c: char| !c.is_ascii_alphabetic()).filter(|at| *at > 0).map(|at| word.split_at(at))
 }
 
 /// Whether `at` is on or after a day, or in a part of every day.
@@ -121,20 +120,16 @@ fn time_has_come(when: &str, at: u64) -> Option<bool> {
     if let Some(from) = day(when) {
         return Some(at >= from);
     }
-    let minutes = |time: &str| {
-        let (hours, minutes) = time.split_once(':')?;
-        Some(hours.parse::<u64>().ok()? * 60 + minutes.parse::<u64>().ok()?)
+    let ([hours, minutes, to_hours, to_minutes], 4) = numbers(when)? else {
+        return None;
     };
-    let (from, to) = when.split_once('-')?;
-    let (from, to, now) = (minutes(from)?, minutes(to)?, at / 60 % 1440);
+    let (from, to, now) = (hours * 60 + minutes, to_hours * 60 + to_minutes, at / 60 % 1440);
     Some(if from <= to { (from..to).contains(&now) } else { now >= from || now < to })
 }
 
 /// The beginning of a day `2026-11-22`, in seconds since 1970.
 pub fn day(text: &str) -> Option<u64> {
-    let mut parts = text.split('-').map(|n| n.parse::<u64>().ok());
-    let (Some(Some(year)), Some(Some(month)), Some(Some(day)), None) = (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
+    let ([year, month, day, _], 3) = numbers(text)? else {
         return None;
     };
     // The year begins in March: then the leap day is its last.
@@ -143,12 +138,38 @@ pub fn day(text: &str) -> Option<u64> {
     days.checked_sub(719_469)?.checked_mul(86_400)
 }
 
+/// Up to four numbers with a sign between each two, and how many they are.
+#[inline(never)]
+fn numbers(text: &str) -> Option<([u64; 4], usize)> {
+    let mut numbers = [0; 4];
+    let mut at = 0;
+    for byte in text.bytes() {
+        if byte.is_ascii_digit() {
+            let number: &mut u64 = numbers.get_mut(at)?;
+            *number = number.checked_mul(10)? + u64::from(byte - b'0');
+        } else {
+            at += 1;
+        }
+    }
+    Some((numbers, at + 1))
+}
+
 /// A decimal number as a whole number of its smallest decimals; None if it is not one that fits.
+#[inline(never)]
 pub fn decimal(text: &str) -> Option<u128> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = format!("{whole}{fraction:0<DECIMALS$}");
-    let plain = fraction.len() <= DECIMALS && digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse().ok().filter(|_| plain)
+    let (mut number, mut decimals) = (0u128, None);
+    for byte in text.bytes() {
+        match byte {
+            b'0'..=b'9' => number = number.checked_mul(10)?.checked_add(u128::from(byte - b'0'))?,
+            b'.' if decimals.is_none() => {
+                decimals = Some(0);
+                continue;
+            }
+            _ => return None,
+        }
+        decimals = decimals.map(|n| n + 1);
+    }
+    number.checked_mul(10u128.pow(DECIMALS.checked_sub(decimals.unwrap_or(0))?)).filter(|number| *number != NONE)
 }
 
 #[cfg(test)]

@@ -86,9 +86,9 @@ function list(parent, template, items) {
   const old = new Map([...parent.children].map(child => [child.dataset.key, child]));
   items.forEach(({key, tone = '', share = 0, ...fields}, at) => {
     const child = old.get(key) ?? template.cloneNode(true);
-    old.delete(child.dataset.key = key);
+    if (!old.delete(key)) child.dataset.key = key;
     fill(child, fields);
-    child.dataset.tone = tone;
+    if (child.dataset.tone !== tone) child.dataset.tone = tone;
     child.style.setProperty('--share', share);
     if (parent.children[at] !== child) parent.insertBefore(child, parent.children[at] ?? null);
   });
