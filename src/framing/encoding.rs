@@ -262,8 +262,7 @@ mod tests {
     fn brotli(text: &[u8]) -> Vec<u8> {
         let length = u32::try_from(text.len() - 1).unwrap();
         // Window 22; not last; four nibbles of length; stored; then the byte boundary.
-        let bits: u32 = 0b0_1011 | 0 << 4;
-        let header = u64::from(bits & 0xf) | u64::from(length) << 7 | 1 << 23;
+        let header = 0b1011 | u64::from(length) << 7 | 1 << 23;
         let mut out = header.to_le_bytes()[..3].to_vec();
         out.extend_from_slice(text);
         out.push(3);

@@ -37,9 +37,12 @@ pub struct Metric {
     /// What it counts, with its unit.
     pub doc: &'static str,
     /// Passes on its samples for an exchange that is over.
-    pub collect: fn(&Observation, &mut dyn FnMut(Sample<'_>)),
+    pub collect: Collect,
 }
 
+/// Passes on a metric's samples.
+pub type Collect = fn(&Observation, Out<'_>);
+/// Takes samples.
 type Out<'a> = &'a mut dyn FnMut(Sample<'_>);
 
 /// Every metric of an exchange. [`OVERFLOW`] is the plugin's own.
@@ -190,15 +193,15 @@ pub const METRICS: &[Metric] = &[
 /// Counts the samples whose model was called `other` because the limit of series was reached.
 pub const OVERFLOW: &str = "gaugeway_series_overflow_total";
 
-const fn counter(name: &'static str, doc: &'static str, collect: fn(&Observation, Out<'_>)) -> Metric {
+const fn counter(name: &'static str, doc: &'static str, collect: Collect) -> Metric {
     Metric { name, kind: Kind::Counter, doc, collect }
 }
 
-const fn gauge(name: &'static str, doc: &'static str, collect: fn(&Observation, Out<'_>)) -> Metric {
+const fn gauge(name: &'static str, doc: &'static str, collect: Collect) -> Metric {
     Metric { name, kind: Kind::Gauge, doc, collect }
 }
 
-const fn histogram(name: &'static str, doc: &'static str, collect: fn(&Observation, Out<'_>)) -> Metric {
+const fn histogram(name: &'static str, doc: &'static str, collect: Collect) -> Metric {
     Metric { name, kind: Kind::Histogram, doc, collect }
 }
 

@@ -6,7 +6,8 @@
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "clock and environment are forbidden to the plugin, not to what drives it"
+    clippy::print_stderr,
+    reason = "clock, environment and printing are forbidden to the plugin, not to what drives it"
 )]
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "reads JSON values, where a missing key is null")]
 
