@@ -7,7 +7,7 @@ ROOT=$PWD
 TOOLS=$ROOT/.tools
 PLUGIN=$ROOT/dist/gaugeway.wasm
 TARGET=wasm32-unknown-unknown
-PRICES=src/signal/prices.txt
+PRICES=src/signal/prices.json
 ENVOY_VERSION=1.40.0
 PROMETHEUS_VERSION=2.42.0
 HOME=${HOME-~}
@@ -20,7 +20,7 @@ usage() {
 ./build.sh test [ARGS]    every test, a real Envoy included; ARGS go to cargo test
 ./build.sh check          format, lints, what the plugin imports, what is under version control
 ./build.sh wasm           dist/gaugeway.wasm
-./build.sh prices         src/signal/prices.txt, the models' prices, from the newest genai-prices on PyPI
+./build.sh prices         src/signal/prices.json, the models' prices, from the newest genai-prices on PyPI
 
 ENVOY=path takes that Envoy. GAUGEWAY_STD=build compiles Rust's standard library for wasm, as where none can be downloaded.
 END
@@ -51,7 +51,7 @@ command_test() {
     find_chromium
     find_genai_prices
     say "running the tests"
-    cargo test "$@"
+    cargo test --no-fail-fast "$@"
 }
 
 command_check() {
@@ -352,7 +352,7 @@ find_chromium() {
 # A Python with the package that the price table was made from.
 find_genai_prices() {
     local wanted found
-    wanted=$(sed -n 's/^genai-prices \([^ ]*\) .*/\1/p' $PRICES)
+    wanted=$(sed -n 's/^ *"source": "genai-prices \(.*\)",$/\1/p' $PRICES)
     GAUGEWAY_GENAI_PRICES=$TOOLS/genai-prices/bin/python
     found=$("$GAUGEWAY_GENAI_PRICES" -c 'import importlib.metadata as m; print(m.version("genai-prices"))' 2>/dev/null) || found=
     [[ $found == "$wanted" ]] || install_genai_prices "genai-prices==$wanted"

@@ -8,9 +8,13 @@ use crate::framing::Base64;
 use crate::json::Scalar;
 use crate::observation::{LIST, Observation, Text, Trouble, Usage};
 use crate::signal::agent::History;
+use crate::signal::cost::Quantities;
 
 /// Largest count accepted: what a JSON number carries exactly.
 const COUNT_LIMIT: u64 = (1 << 53) - 1;
+
+/// What the wire tells beside the counts.
+pub type Used = Quantities<'static>;
 
 /// Everything being read of one exchange.
 #[derive(Default)]
@@ -25,6 +29,8 @@ pub struct Draft {
     pub history: Box<History>,
     /// Counts as the wire gives them.
     pub counts: Counts,
+    /// What the wire tells beside them, which only the cost depends on.
+    pub used: Used,
     /// The error, as the wire names it.
     pub error: WireError,
     /// What is open in the current document.
@@ -170,6 +176,8 @@ pub struct Part {
     pub name: Option<Text>,
     /// Hash of the call's identifier; 0 where it has none.
     pub id: u64,
+    /// Tokens, where it is one of a list of counts.
+    pub tokens: u64,
     /// It holds thoughts, not the answer.
     pub thought: bool,
     /// The answer's text before it.
@@ -280,6 +288,49 @@ impl Draft {
     pub fn count_up(&mut self, value: Scalar<'_>, slot: fn(&mut Counts) -> &mut Option<u64>) {
         if value.count() != Some(0) || slot(&mut self.counts).is_none() {
             self.count(value, slot);
+        }
+    }
+
+    /// A finer count: the last one that is not 0 stays, and what is no count says nothing.
+    #[inline(never)]
+    pub fn detail(&mut self, value: Scalar<'_>, slot: fn(&mut Used) -> &mut u64) {
+        if let Some(count) = value.count().filter(|count| *count > 0) {
+            *slot(&mut self.used) = count;
+        }
+    }
+
+    /// An entry of a list of counts is over, which says its kind and its tokens in any order. A list replaces the one
+    /// before it; text is what the others leave.
+    #[inline(never)]
+    pub fn modality(&mut self, slots: fn(&mut Used) -> [Option<&mut u64>; 3]) {
+        let part = core::mem::take(&mut self.open.part);
+        let kinds: [&[&str]; 3] = [&["AUDIO"], &["IMAGE", "DOCUMENT"], &["VIDEO"]];
+        for (slot, kinds) in slots(&mut self.used).into_iter().zip(kinds) {
+            let Some(slot) = slot else { continue };
+            if part.index == 0 {
+                *slot = 0;
+            }
+            if kinds.iter().any(|kind| part.kind.as_str().eq_ignore_ascii_case(kind)) {
+                *slot = slot.saturating_add(part.tokens);
+            }
+        }
+    }
+
+    /// The tier the answer came at, in OpenAI's word or one that ends in it: the last one said.
+    #[inline(never)]
+    pub fn tier(&mut self, value: Scalar<'_>) {
+        if let Scalar::Text(word) = value {
+            let word = word.rsplit('_').next().unwrap_or_default();
+            let priced = ["batch", "flex", "priority", "fast"];
+            self.used.tier = priced.into_iter().find(|tier| word.eq_ignore_ascii_case(tier)).unwrap_or_default();
+        }
+    }
+
+    /// Length of sound, in seconds begun.
+    #[inline(never)]
+    pub fn seconds(&mut self, value: Scalar<'_>) {
+        if let Some(seconds) = value.float().filter(|seconds| (0.0..1e9).contains(seconds)) {
+            self.used.audio_seconds = seconds.ceil() as u64;
         }
     }
 

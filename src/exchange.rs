@@ -8,10 +8,10 @@ use std::rc::Rc;
 use crate::config::Config;
 use crate::draft::{Counts, Draft};
 use crate::framing::{Body, Rules};
+use crate::json::Scalar;
 use crate::observation::{Cost, CostStatus, Limits, Observation, Outcome, Text, Trouble, Usage};
 use crate::provider::{self, Api, Programs};
 use crate::signal::agent;
-use crate::signal::cost::Quantities;
 
 /// What every exchange shares: the configuration and the compiled rules.
 pub struct Observer {
@@ -173,7 +173,7 @@ impl Exchange {
         self.draft.seen.request.hash = self.draft.prompt.hash();
         self.draft.prompt = Default::default();
         self.draft.seen.agent = self.draft.history.settle();
-        self.draft.history = Default::default();
+        *self.draft.history = Default::default();
         if self.draft.seen.request.output_type == Some("json") {
             self.draft.answer.expect_json();
         }
@@ -290,10 +290,11 @@ impl Exchange {
         core::mem::take(&mut self.news)
     }
 
-    /// What Bedrock says in headers: counts, for families whose body has none, and the error's name.
+    /// What headers say: Gemini its tier, Bedrock counts, for families whose body has none, and the error's name.
     fn headers(&mut self, head: Head<'_>) {
         let count = |name: &str| head.text(name).parse().ok();
         self.draft.seen.limits = limits(head);
+        self.draft.tier(Scalar::Text(head.text("x-gemini-service-tier")));
         let counts = &mut self.draft.counts;
         counts.spare_input = count("x-amzn-bedrock-input-token-count");
         counts.spare_output = count("x-amzn-bedrock-output-token-count");
@@ -311,7 +312,7 @@ impl Exchange {
             seen.cost = Cost { nanousd: Some(nanousd), status: Some(CostStatus::Reported) };
             return;
         }
-        if seen.usage == Usage::default() {
+        if seen.usage == Usage::default() && self.draft.used.audio_seconds == 0 {
             let said_nothing = outcome == Outcome::Completed && self.api.usage_expected;
             seen.cost.status = said_nothing.then_some(CostStatus::NoUsage);
             return;
@@ -319,7 +320,8 @@ impl Exchange {
         let models = [seen.response.model.as_deref(), seen.request.model.as_deref()];
         let price =
             models.into_iter().flatten().find_map(|model| self.observer.config.prices.find(&seen.provider, model));
-        let used = Quantities { at: seen.timing.start / 1_000_000_000, ..Quantities::from(&seen.usage) };
+        let mut used = self.draft.used.with(&seen.usage);
+        used.at = seen.timing.start / 1_000_000_000;
         seen.cost.nanousd = price.map(|p| p.cost(&used));
         seen.cost.status = Some(if price.is_some() { CostStatus::Priced } else { CostStatus::Unpriced });
     }

@@ -16,8 +16,9 @@ fn costs_are_those_of_the_tables_source_to_the_nano_dollar() {
     let said = calculator(&["cases", &seed, &CALLS.to_string(), &table.date().to_string()]);
     let mut lines = said.lines();
     let version = lines.next().unwrap();
-    let source = include_str!("../src/signal/prices.txt").lines().find(|line| !line.starts_with('#')).unwrap();
-    assert!(source.starts_with(&format!("genai-prices {version} ")), "the table is of {source}, this is {version}");
+    let file: Value = serde_json::from_str(include_str!("../src/signal/prices.json")).unwrap();
+    let source = &file["source"];
+    assert_eq!(*source, format!("genai-prices {version}"), "the table is of {source}, this is {version}");
 
     let calls: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(calls.len(), CALLS);

@@ -82,6 +82,10 @@ pub const ANSWER: &[Rule<Draft>] = &[
         d.count_up(v, |c| &mut c.cache_write);
     }),
     scalar("usage.output_tokens_details.thinking_tokens", |d, v| d.count(v, |c| &mut c.reasoning)),
+    scalar("usage.cache_creation.ephemeral_1h_input_tokens", |d, v| d.detail(v, |q| &mut q.cache_write_1h)),
+    scalar("usage.server_tool_use.web_search_requests", |d, v| d.detail(v, |q| &mut q.web_searches)),
+    scalar("usage.service_tier", tier),
+    scalar("usage.speed", tier),
 ];
 
 /// The events of a stream.
@@ -100,6 +104,13 @@ pub const EVENT: &[Rule<Draft>] = &[
     open("error", |d, _| d.failed()),
     scalar("error.type", |d, v| d.error.kind = v.text()),
 ];
+
+/// Nothing is both of a batch and fast: the ordinary word of one member does not take away what the other says.
+fn tier(d: &mut Draft, value: Scalar<'_>) {
+    if matches!(value, Scalar::Text("batch" | "fast")) {
+        d.tier(value);
+    }
+}
 
 fn finish(d: &mut Draft, value: Scalar<'_>) {
     if let Some(reason) = value.text() {

@@ -111,6 +111,15 @@ const TOKENS: &[Rule<Draft>] = &[
     scalar("cacheReadInputTokenCount", cache_read),
     scalar("cacheWriteInputTokens", cache_write),
     scalar("cacheWriteInputTokenCount", cache_write),
+    open("cacheDetails[]", Draft::part_opened),
+    close("cacheDetails[]", |d| {
+        if d.open.part.kind.as_str() == "1h" {
+            d.used.cache_write_1h = d.open.part.tokens;
+        }
+        d.open.part = Default::default();
+    }),
+    scalar("cacheDetails[].ttl", |d, v| d.open.part.kind.set(v)),
+    scalar("cacheDetails[].inputTokens", |d, v| d.open.part.tokens = v.count().unwrap_or(0)),
 ];
 
 /// Tools that Bedrock runs itself say so.

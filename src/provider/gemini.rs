@@ -3,7 +3,7 @@
 //! The model and the verb are in the path. Spec: google-genai's types; proto3 JSON accepts snake_case in requests.
 
 use super::{Api, Endpoint};
-use crate::draft::{Draft, identity};
+use crate::draft::{Draft, Used, identity};
 use crate::json::{Rule, Scalar, close, open, raw, scalar, text};
 
 /// `POST .../models/{model}:generateContent` and `:streamGenerateContent`
@@ -20,7 +20,7 @@ pub const GENERATE: Api = Api {
 pub const EMBED: Api = Api {
     name: "gemini-embed",
     operation: "embeddings",
-    request: &[("", EMBED_REQUEST), ("requests[]", EMBED_REQUEST)],
+    request: &[("", EMBED_REQUEST)],
     response: &[("", ANSWER), ("", ERROR)],
     ..Api::DEFAULT
 };
@@ -65,8 +65,12 @@ pub const REQUEST: &[Rule<Draft>] = &[
     open("tools[]", |d, _| d.history.tool_offered()),
 ];
 
-const EMBED_REQUEST: &[Rule<Draft>] =
-    &[open("content", |d, _| d.message()), text("content.parts[].text", |d, piece| d.prompt.push(piece))];
+const EMBED_REQUEST: &[Rule<Draft>] = &[
+    open("content", |d, _| d.message()),
+    text("content.parts[].text", |d, piece| d.prompt.push(piece)),
+    open("requests[]", |d, _| d.message()),
+    text("requests[].content.parts[].text", |d, piece| d.prompt.push(piece)),
+];
 
 /// Its parameters.
 pub const CONFIG: &[Rule<Draft>] = &[
@@ -128,6 +132,24 @@ pub const ANSWER: &[Rule<Draft>] = &[
     }),
     scalar("usageMetadata.toolUsePromptTokenCount", |d, v| d.count(v, |c| &mut c.tool_input)),
     scalar("usageMetadata.totalTokenCount", |d, v| d.count(v, |c| &mut c.total)),
+    scalar("usageMetadata.serviceTier", Draft::tier),
+    scalar("usageMetadata.trafficType", Draft::tier),
+    open("usageMetadata.promptTokensDetails[]", Draft::part_opened),
+    close("usageMetadata.promptTokensDetails[]", |d| d.modality(input_modes)),
+    scalar("usageMetadata.promptTokensDetails[].modality", |d, v| d.open.part.kind.set(v)),
+    scalar("usageMetadata.promptTokensDetails[].tokenCount", |d, v| d.open.part.tokens = v.count().unwrap_or(0)),
+    open("usageMetadata.promptTokenDetails[]", Draft::part_opened),
+    close("usageMetadata.promptTokenDetails[]", |d| d.modality(input_modes)),
+    scalar("usageMetadata.promptTokenDetails[].modality", |d, v| d.open.part.kind.set(v)),
+    scalar("usageMetadata.promptTokenDetails[].tokenCount", |d, v| d.open.part.tokens = v.count().unwrap_or(0)),
+    open("usageMetadata.cacheTokensDetails[]", Draft::part_opened),
+    close("usageMetadata.cacheTokensDetails[]", |d| d.modality(cached_modes)),
+    scalar("usageMetadata.cacheTokensDetails[].modality", |d, v| d.open.part.kind.set(v)),
+    scalar("usageMetadata.cacheTokensDetails[].tokenCount", |d, v| d.open.part.tokens = v.count().unwrap_or(0)),
+    open("usageMetadata.candidatesTokensDetails[]", Draft::part_opened),
+    close("usageMetadata.candidatesTokensDetails[]", |d| d.modality(output_modes)),
+    scalar("usageMetadata.candidatesTokensDetails[].modality", |d, v| d.open.part.kind.set(v)),
+    scalar("usageMetadata.candidatesTokensDetails[].tokenCount", |d, v| d.open.part.tokens = v.count().unwrap_or(0)),
 ];
 
 /// Google's error object.
@@ -136,6 +158,21 @@ pub const ERROR: &[Rule<Draft>] = &[
     scalar("error.code", Draft::error_code),
     scalar("error.status", |d, v| d.error.status = v.text()),
 ];
+
+/// Where input tokens are counted: audio, images, video.
+pub fn input_modes(used: &mut Used) -> [Option<&mut u64>; 3] {
+    [Some(&mut used.input_audio), Some(&mut used.input_image), Some(&mut used.input_video)]
+}
+
+/// The same for those read from a cache.
+pub fn cached_modes(used: &mut Used) -> [Option<&mut u64>; 3] {
+    [Some(&mut used.cached_audio), Some(&mut used.cached_image), None]
+}
+
+/// The same for output tokens.
+pub fn output_modes(used: &mut Used) -> [Option<&mut u64>; 3] {
+    [Some(&mut used.output_audio), Some(&mut used.output_image), Some(&mut used.output_video)]
+}
 
 fn part(d: &mut Draft) {
     if d.open.part.thought {

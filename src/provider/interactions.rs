@@ -2,7 +2,7 @@
 //!
 //! Spec: google-genai's interactions types. Its output count leaves out thoughts, as generateContent's does.
 
-use super::gemini::ERROR;
+use super::gemini::{ERROR, cached_modes, input_modes, output_modes};
 use super::openai::{prompt, stop};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
@@ -93,6 +93,19 @@ const INTERACTION: &[Rule<Draft>] = &[
     scalar("usage.total_thought_tokens", thoughts),
     scalar("usage.total_tool_use_tokens", |d, v| d.count(v, |c| &mut c.tool_input)),
     scalar("usage.total_tokens", |d, v| d.count(v, |c| &mut c.total)),
+    scalar("service_tier", Draft::tier),
+    open("usage.input_tokens_by_modality[]", Draft::part_opened),
+    close("usage.input_tokens_by_modality[]", |d| d.modality(input_modes)),
+    scalar("usage.input_tokens_by_modality[].modality", |d, v| d.open.part.kind.set(v)),
+    scalar("usage.input_tokens_by_modality[].tokens", |d, v| d.open.part.tokens = v.count().unwrap_or(0)),
+    open("usage.cached_tokens_by_modality[]", Draft::part_opened),
+    close("usage.cached_tokens_by_modality[]", |d| d.modality(cached_modes)),
+    scalar("usage.cached_tokens_by_modality[].modality", |d, v| d.open.part.kind.set(v)),
+    scalar("usage.cached_tokens_by_modality[].tokens", |d, v| d.open.part.tokens = v.count().unwrap_or(0)),
+    open("usage.output_tokens_by_modality[]", Draft::part_opened),
+    close("usage.output_tokens_by_modality[]", |d| d.modality(output_modes)),
+    scalar("usage.output_tokens_by_modality[].modality", |d, v| d.open.part.kind.set(v)),
+    scalar("usage.output_tokens_by_modality[].tokens", |d, v| d.open.part.tokens = v.count().unwrap_or(0)),
 ];
 
 const TOKENS: &[Rule<Draft>] = &[

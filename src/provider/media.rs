@@ -13,6 +13,7 @@ pub const IMAGES: Api = Api {
     operation: "image_generation",
     request: REQUEST,
     response: &[("", ERROR), ("", EVENT), ("usage", TOKENS)],
+    document: drawn,
     usage_expected: false,
     ..Api::DEFAULT
 };
@@ -22,7 +23,7 @@ pub const TRANSCRIPTIONS: Api = Api {
     name: "openai-transcriptions",
     operation: "transcription",
     request: REQUEST,
-    response: &[("", ERROR), ("", EVENT), ("", &[text("text", spoken)]), ("usage", TOKENS)],
+    response: &[("", ERROR), ("", EVENT), ("", &[text("text", spoken)]), ("usage", TOKENS), ("usage", SOUND)],
     usage_expected: false,
     document,
     ..Api::DEFAULT
@@ -32,7 +33,7 @@ pub const TRANSCRIPTIONS: Api = Api {
 pub const TRANSLATIONS: Api = Api { name: "openai-translations", operation: "translation", ..TRANSCRIPTIONS };
 
 /// `POST .../audio/speech`
-pub const SPEECH: Api = Api { name: "openai-speech", operation: "speech", ..IMAGES };
+pub const SPEECH: Api = Api { name: "openai-speech", operation: "speech", document: |_| {}, ..IMAGES };
 
 /// `POST .../moderations`
 pub const MODERATIONS: Api = Api {
@@ -66,6 +67,19 @@ const EVENT: &[Rule<Draft>] = &[
     text("b64_json", Draft::aside),
     text("audio", Draft::aside),
 ];
+
+/// Speech to text is paid by its tokens or by its time.
+const SOUND: &[Rule<Draft>] = &[
+    scalar("input_token_details.audio_tokens", |d, v| d.detail(v, |q| &mut q.input_audio)),
+    scalar("seconds", Draft::seconds),
+];
+
+/// The output is images where its parts are not told.
+fn drawn(d: &mut Draft) {
+    if d.used.output_image == 0 {
+        d.used.output_image = d.counts.output.unwrap_or(0);
+    }
+}
 
 /// The text, once: a stream's last event repeats it.
 fn spoken(d: &mut Draft, piece: &[u8]) {

@@ -117,6 +117,7 @@ pub const CHAT_ANSWER: &[Rule<Draft>] = &[
     open("choices[]", Draft::choice_opened),
     close("choices[]", Draft::choice_closed),
     scalar("choices[].index", |d, v| d.open.choice.index = v.count().map_or(d.open.choice.index, |n| n as u32)),
+    scalar("service_tier", Draft::tier),
     scalar("choices[].finish_reason", |d, v| d.open.choice.finish = v.text()),
     // Perplexity repeats the message so far beside each delta.
     text("choices[].message.content", Draft::whole_answer),
@@ -180,6 +181,16 @@ pub const TOKENS: &[Rule<Draft>] = &[
     scalar("completion_tokens_details.reasoning_tokens", |d, v| d.count(v, |c| &mut c.reasoning)),
     scalar("output_tokens_details.reasoning_tokens", |d, v| d.count(v, |c| &mut c.reasoning)),
     scalar("reasoning_tokens", |d, v| d.count(v, |c| &mut c.reasoning)),
+    scalar("prompt_tokens_details.audio_tokens", |d, v| d.detail(v, |q| &mut q.input_audio)),
+    scalar("prompt_tokens_details.image_tokens", |d, v| d.detail(v, |q| &mut q.input_image)),
+    scalar("input_tokens_details.audio_tokens", |d, v| d.detail(v, |q| &mut q.input_audio)),
+    scalar("input_tokens_details.image_tokens", |d, v| d.detail(v, |q| &mut q.input_image)),
+    scalar("completion_tokens_details.audio_tokens", |d, v| d.detail(v, |q| &mut q.output_audio)),
+    scalar("completion_tokens_details.image_tokens", |d, v| d.detail(v, |q| &mut q.output_image)),
+    scalar("output_tokens_details.audio_tokens", |d, v| d.detail(v, |q| &mut q.output_audio)),
+    scalar("output_tokens_details.image_tokens", |d, v| d.detail(v, |q| &mut q.output_image)),
+    // Mistral's own word.
+    scalar("prompt_audio_seconds", Draft::seconds),
     // OpenRouter's and Perplexity's own words.
     scalar("cost", Draft::cost),
     scalar("cost.total_cost", Draft::cost),

@@ -97,6 +97,8 @@ pub const RESPONSE: &[Rule<Draft>] = &[
     scalar("id", |d, v| d.seen.response.id = v.text().or(d.seen.response.id.take())),
     scalar("model", Draft::response_model),
     scalar("status", |d, v| d.open.choice.finish = v.text()),
+    scalar("service_tier", Draft::tier),
+    scalar("tool_usage.web_search.num_requests", |d, v| d.detail(v, |q| &mut q.web_searches)),
     scalar("conversation.id", |d, v| d.seen.request.conversation = v.text().or(d.seen.request.conversation.take())),
     open("output[]", Draft::part_marked),
     close("output[]", |d| {

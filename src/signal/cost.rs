@@ -2,7 +2,6 @@
 //!
 //! The plugin carries a table ([`table`]); prices from the configuration are written in its terms and come first.
 
-mod inflate;
 mod rates;
 mod table;
 
@@ -59,8 +58,9 @@ pub struct Quantities<'a> {
     pub at: u64,
 }
 
-impl From<&Usage> for Quantities<'_> {
-    fn from(usage: &Usage) -> Self {
+impl Quantities<'_> {
+    /// The same with the tokens of a usage.
+    pub fn with(self, usage: &Usage) -> Self {
         let known = Option::unwrap_or_default;
         Quantities {
             input: known(usage.input),
@@ -68,12 +68,10 @@ impl From<&Usage> for Quantities<'_> {
             cache_write: known(usage.cache_creation),
             output: known(usage.output),
             reasoning: known(usage.reasoning),
-            ..Quantities::default()
+            ..self
         }
     }
-}
 
-impl Quantities<'_> {
     /// The same with no part larger than its whole, as some wires say: no token is paid twice.
     fn consistent(mut self) -> Self {
         within(self.input, &mut [&mut self.cached, &mut self.cache_write]);
@@ -272,7 +270,7 @@ mod tests {
         let table = PriceTable::bundled().unwrap();
         let price = table.find("anthropic", "claude-sonnet-4-20250514").unwrap();
         // 237 * 3000 + 1000 * 300 + 100 * 3750 + 421 * 15000 nano-dollars
-        assert_eq!(price.cost(&Quantities::from(&usage)), 7_701_000);
+        assert_eq!(price.cost(&Quantities::default().with(&usage)), 7_701_000);
     }
 
     #[test]

@@ -349,7 +349,8 @@ fn common<'a>(seen: &'a Observation, config: &'a Config) -> Common<'a> {
     let requested = seen.request.model.as_deref().unwrap_or_default();
     let answered = seen.response.model.as_deref().unwrap_or_default();
     let known = requested.is_empty()
-        || requested == answered
+        // An alias goes by the beginning of the name that answers: gpt-4o, gpt-4o-2024-08-06.
+        || answered.starts_with(requested)
         || config.labels.models.contains(requested)
         || config.prices.find(&seen.provider, requested).is_some();
     Common {

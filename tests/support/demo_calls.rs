@@ -200,7 +200,9 @@ fn recorded(fixtures: &[Fixture]) -> Vec<Call> {
         ("openai-chat", "stream-include-usage", |one| one.is_stream() && saw(one, "gaugeway.response.hash")),
         ("openai-responses", "", |one| one.is_stream() && saw(one, "gaugeway.tool_call.names")),
         ("anthropic-messages", "", |one| one.is_stream() && saw(one, "gen_ai.usage.output_tokens")),
-        ("gemini-generate", "", |one| one.is_stream() && saw(one, "gen_ai.usage.output_tokens")),
+        ("gemini-generate", "stream-crlf-growing-usage", |one| {
+            one.is_stream() && saw(one, "gen_ai.usage.output_tokens")
+        }),
         ("openai-chat", "", |one| one.response.status == 429),
     ];
     wanted

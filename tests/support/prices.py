@@ -18,18 +18,17 @@ from genai_prices import Usage, calc_price
 from genai_prices import types as t
 from genai_prices.data_snapshot import get_snapshot
 
-HEADER = """\
-# Prices of models. Written by './build.sh prices'; the data is genai-prices', see NOTICE.
-#
-# [PROVIDER OTHER...] begins a provider's models; what it does not know is looked for at the others.
-# NAME... = RATE... ; WHEN... RATE... ; ...
-# NAME: '*' stands for anything, '#' for a digit. A name without either counts before one with, then the first that fits does.
-#   A date at a name's end is left out where the name alone has the same prices. '?' instead of rates: not known.
-# RATE: USD per million tokens of input (i), output (o), cached input (r), input written to a cache (w, for an hour h), reasoning
-#   (n), citations (c), audio (ia oa ra), images (ii oi ri), video (iv ov); per 1000 requests (q), web searches (s), searches in
-#   stored files (f); per hour of audio (a). What has no rate costs what the whole it is part of does.
-# WHEN: >TOKENS (more input than that), @DAY (from then on), @HH:MM-HH:MM (each day; all UTC), or a tier. A part whose WHEN all
-#   holds replaces rates said before it; 'i-' takes one away.
+ABOUT = """\
+Prices of models. Written by './build.sh prices'; the data is genai-prices', see NOTICE.
+"providers" has, under "PROVIDER OTHER...", a provider's models; what it does not know is looked for at the others.
+A model is ["NAME...", "RATE... ; WHEN... RATE... ; ..."].
+NAME: '*' stands for anything, '#' for a digit. A name without either counts before one with, then the first that fits does.
+A date at a name's end is left out where the name alone has the same prices. '?' instead of rates: not known.
+RATE: USD per million tokens of input (i), output (o), cached input (r), input written to a cache (w, for an hour h), reasoning
+(n), citations (c), audio (ia oa ra), images (ii oi ri), video (iv ov); per 1000 requests (q), web searches (s), searches in
+stored files (f); per hour of audio (a). What has no rate costs what the whole it is part of does.
+WHEN: >TOKENS (more input than that), @DAY (from then on), @HH:MM-HH:MM (each day; all UTC), or a tier. A part whose WHEN all
+holds replaces rates said before it; 'i-' takes one away.
 """
 
 # Price keys of genai-prices and how the table calls them.
@@ -79,8 +78,8 @@ NO_SPEECH = r"^(?!.*-[tT][tT][sS](?:$|-))"
 
 def table(file, day):
     source = f"genai-prices {version('genai-prices')}"
-    kept = re.search(rf"^{re.escape(source)} (\S+)$", file.read_text() if file.exists() else "", re.M)
-    day = kept[1] if kept else day
+    before = json.loads(file.read_text()) if file.exists() else {}
+    day = before["date"] if before.get("source") == source else day
     now = datetime.fromisoformat(day).replace(tzinfo=UTC)
     providers = get_snapshot().providers
     blocks = {p.id: lines(p, now) for p in providers}
@@ -88,11 +87,23 @@ def table(file, day):
     for provider in sorted(providers, key=lambda p: bool(p.fallback_model_providers)):
         askers = [p for p in providers if p is provider or provider.id in (p.fallback_model_providers or [])]
         spare(provider, now, blocks, [[p.id, *(p.fallback_model_providers or [])] for p in askers])
-    out = [HEADER, f"{source} {day}\n"]
+    said = {}
     for provider in providers:
-        out.append(f"[{' '.join(map(slug, [provider.id, *(provider.fallback_model_providers or [])]))}]\n")
-        out += [f"{' '.join(sorted(names))} = {rates}\n" for names, rates in blocks[provider.id] if names]
-    file.write_text("".join(out))
+        asked = " ".join(map(slug, [provider.id, *(provider.fallback_model_providers or [])]))
+        said[asked] = [[" ".join(sorted(names)), rates] for names, rates in blocks[provider.id] if names]
+    file.write_text(written({"about": ABOUT.splitlines(), "source": source, "date": day, "providers": said}))
+
+
+def written(value, depth=0):
+    """JSON with one line for each string of a list, each list of strings in a list, and each key."""
+    pad, end = "\n" + "  " * (depth + 1), "\n" + "  " * depth
+    if isinstance(value, dict):
+        members = [f"{json.dumps(key)}: {written(each, depth + 1)}" for key, each in value.items()]
+        text = "{" + pad + f",{pad}".join(members) + end + "}"
+        return text if depth else text + "\n"
+    if isinstance(value, list):
+        return "[" + pad + f",{pad}".join(map(json.dumps, value)) + end + "]"
+    return json.dumps(value)
 
 
 def slug(provider):

@@ -1,4 +1,4 @@
-//! What prices count, and the exact sum. `prices.txt` tells how rates are written.
+//! What prices count, and the exact sum. `prices.json` tells how rates are written.
 //!
 //! A rate has at most 18 decimals and all sums are of whole numbers: only the result is rounded, to the nano-dollar, half up.
 

@@ -1,12 +1,13 @@
-//! The table the plugin carries: `prices.txt`, which tells its own format, unpacked and indexed once.
+//! The table the plugin carries: `prices.json`, which tells its own format, unpacked and indexed once.
 //!
 //! A look-up compares a name with those of one provider, and of the makers of models where nobody knows the provider:
 //! microseconds. 0.2 MiB.
 
 use std::sync::OnceLock;
 
+use miniz_oxide::inflate::decompress_to_vec;
+
 use super::Price;
-use super::inflate::inflate;
 use super::rates::day;
 
 /// Prices by provider and model.
@@ -56,12 +57,13 @@ impl Bundled {
     pub fn table() -> Option<&'static Self> {
         static TABLE: OnceLock<Option<Bundled>> = OnceLock::new();
         let packed = include_bytes!(concat!(env!("OUT_DIR"), "/prices.deflate"));
-        TABLE.get_or_init(|| Bundled::read(String::from_utf8(inflate(packed)?).ok()?.leak())).as_ref()
+        let text = || String::from_utf8(decompress_to_vec(packed).ok()?).ok();
+        TABLE.get_or_init(|| Bundled::read(text()?.leak())).as_ref()
     }
 
     fn read(text: &'static str) -> Option<Self> {
         let mut lines = text.lines();
-        let mut table = Bundled { date: day(lines.next()?.rsplit(' ').next()?)?, providers: Vec::new() };
+        let mut table = Bundled { date: day(lines.next()?)?, providers: Vec::new() };
         for line in lines {
             if let Some(names) = line.strip_prefix('[') {
                 let names = names.strip_suffix(']')?;
@@ -166,6 +168,32 @@ fn fits(mut pattern: &[u8], mut name: &[u8]) -> bool {
                 (pattern, name) = (again, tail);
                 retry = Some((again, tail));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn the_table_holds_what_its_file_does_in_the_same_order() {
+        let file: Value = serde_json::from_str(include_str!("../prices.json")).unwrap();
+        let table = Bundled::table().unwrap();
+        assert_eq!(Some(table.date), day(file["date"].as_str().unwrap()));
+        let providers = file["providers"].as_object().unwrap();
+        assert_eq!(table.providers.len(), providers.len());
+        for provider in &table.providers {
+            let (mut exact, mut patterns) = (provider.exact.iter(), provider.patterns.iter());
+            for model in providers[provider.names].as_array().unwrap() {
+                for name in model[0].as_str().unwrap().split(' ') {
+                    let known = if name.contains(['*', '#']) { &mut patterns } else { &mut exact };
+                    assert_eq!(known.next(), Some(&(name, model[1].as_str().unwrap())));
+                }
+            }
+            assert_eq!((exact.next(), patterns.next()), (None, None), "{}", provider.names);
         }
     }
 }
