@@ -76,6 +76,10 @@ pub struct Counts {
     pub spare_input: Option<u64>,
     /// See `spare_input`.
     pub spare_output: Option<u64>,
+    /// See `spare_input`, which leaves them out: used with it only.
+    pub spare_cache_read: Option<u64>,
+    /// See `spare_cache_read`.
+    pub spare_cache_write: Option<u64>,
     /// The cost as the provider itself says it, in nano-dollars.
     pub cost: Option<u64>,
     /// Cached input stands beside the input, not in it (Anthropic, Bedrock).
@@ -89,14 +93,16 @@ impl Counts {
     /// 161 cached of 7; Cohere bills 11 of 506, of which 448 were cached) is told as it came.
     pub fn settle(&self) -> Usage {
         let sum = |a: Option<u64>, b: Option<u64>| a.map(|a| a.saturating_add(b.unwrap_or(0)));
+        let spare = self.input.is_none();
         let mut usage = Usage {
             input: self.input.or(self.spare_input),
             output: self.output.or(self.spare_output),
-            cache_read: self.cache_read,
-            cache_creation: self.cache_write,
+            cache_read: self.cache_read.or(self.spare_cache_read.filter(|_| spare)),
+            cache_creation: self.cache_write.or(self.spare_cache_write.filter(|_| spare)),
             reasoning: self.reasoning,
         };
-        if self.cache_beside {
+        let spare_cache = self.spare_cache_read.is_some() || self.spare_cache_write.is_some();
+        if self.cache_beside || spare && spare_cache {
             usage.input = sum(sum(usage.input, usage.cache_read), usage.cache_creation);
         }
         usage.input = sum(usage.input, self.tool_input);

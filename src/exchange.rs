@@ -298,9 +298,8 @@ impl Exchange {
         let counts = &mut self.draft.counts;
         counts.spare_input = count("x-amzn-bedrock-input-token-count");
         counts.spare_output = count("x-amzn-bedrock-output-token-count");
-        counts.cache_read = count("x-amzn-bedrock-cache-read-input-token-count");
-        counts.cache_write = count("x-amzn-bedrock-cache-write-input-token-count");
-        counts.cache_beside = counts.cache_read.is_some() || counts.cache_write.is_some();
+        counts.spare_cache_read = count("x-amzn-bedrock-cache-read-input-token-count");
+        counts.spare_cache_write = count("x-amzn-bedrock-cache-write-input-token-count");
         let error = head.text("x-amzn-errortype").split([':', '#']).next().unwrap_or_default();
         self.draft.error.outer = Some(error).filter(|e| !e.is_empty()).map(Text::from);
     }

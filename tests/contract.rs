@@ -29,7 +29,7 @@ use gaugeway::exchange::End;
 use gaugeway::observation::Observation;
 use gaugeway::provider;
 use gaugeway::sink::attributes::{FIELDS, Value as Attribute};
-use gaugeway::sink::stats::{Kind, LABELS, METRICS, OVERFLOW, Registry, Stats};
+use gaugeway::sink::stats::{Kind, LABELS, METRICS, OVERFLOW, PRICE_TABLE, Registry, Stats};
 use serde_json::{Value, json};
 
 /// Histograms of the contract that envoy.yaml has buckets for already and nothing fills yet.
@@ -43,6 +43,7 @@ const COMMON: [&str; 5] =
     ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model", "route"];
 
 const OVERFLOW_DOC: &str = "samples whose models became `other` at the limit of series";
+const PRICE_TABLE_DOC: &str = "date of the price table, in seconds since 1970";
 
 #[test]
 fn the_readme_lists_every_attribute() {
@@ -59,7 +60,8 @@ fn the_readme_lists_every_metric_with_its_kind_and_labels() {
         (name, vec![format!("{kind:?}").to_lowercase(), labels.join(" "), doc.to_owned()])
     };
     let told = table("| metric | kind | own labels | what it counts |");
-    assert_told(&told, metrics.chain([(OVERFLOW, Kind::Counter, OVERFLOW_DOC)]).map(cells));
+    let own = [(OVERFLOW, Kind::Counter, OVERFLOW_DOC), (PRICE_TABLE, Kind::Gauge, PRICE_TABLE_DOC)];
+    assert_told(&told, metrics.chain(own).map(cells));
     for label in COMMON {
         assert!(read("README.md").contains(&format!("`{label}`")), "README.md does not name the label {label}");
     }
@@ -275,13 +277,15 @@ impl Series {
         let narrow = Config::parse(r#"{"labels": {"max_series": 1}}"#).unwrap();
         let mut stats = Stats::default();
         observations().iter().for_each(|seen| stats.record(seen, &narrow, &mut series));
+        // The shell sets it at start, once, for all.
+        series.0.insert(PRICE_TABLE.to_owned(), Default::default());
         series
     }
 
     fn own_labels(&self, metric: &str) -> impl Iterator<Item = &str> {
         let labels = self.0.get(metric).unwrap_or_else(|| panic!("no fixture moves {metric}"));
         let own = labels.iter().map(String::as_str).filter(|label| !COMMON.contains(label));
-        if metric != OVERFLOW {
+        if ![OVERFLOW, PRICE_TABLE].contains(&metric) {
             assert!(COMMON.iter().all(|label| labels.contains(*label)), "{metric} lacks a common label: {labels:?}");
         }
         own

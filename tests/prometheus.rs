@@ -20,15 +20,13 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use gaugeway::sink::stats::Kind;
-use panels::{FILTERS, PLANNED, dashboard, is_known, metrics, path, queries, read, recorded};
+use panels::{FILTERS, dashboard, is_known, metrics, path, queries, read, recorded};
 use serde_json::{Value, json};
 use support::client::{self, Http};
 use support::envoy::{Envoy, Options};
 use support::fixtures::Fixture;
 use support::prometheus::total;
 use support::upstream::Upstream;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
@@ -75,7 +73,7 @@ async fn every_panel_every_rule_and_the_five_queries_have_data_under_traffic() {
         ..Options::to(upstream.addr)
     })
     .await;
-    let prometheus = Prometheus::start(&[envoy.admin, serve_planned().await]).await;
+    let prometheus = Prometheus::start(&[envoy.admin]).await;
     let mut traffic = traffic(envoy.addr);
 
     let dashboard = dashboard();
@@ -169,42 +167,6 @@ fn tool(name: &str) -> PathBuf {
     let folder = std::env::var("GAUGEWAY_PROMETHEUS")
         .expect("GAUGEWAY_PROMETHEUS is not set to a folder with prometheus and promtool: ./build.sh test does that");
     PathBuf::from(folder).join(name)
-}
-
-/// Serves the planned metrics as they would look in Envoy: counters that grow, histograms with values in several buckets.
-async fn serve_planned() -> SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    let start = Instant::now();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            drop(stream.read(&mut [0; 4096]).await);
-            let count = start.elapsed().as_secs() * 10;
-            let body: String = PLANNED
-                .iter()
-                .map(|metric| {
-                    let own = metric.labels.iter().map(|(name, value)| format!(",{name}=\"{value}\""));
-                    let labels = format!(
-                        "gen_ai_provider_name=\"openai\",gen_ai_request_model=\"gpt-4o\",route=\"llm\",team=\"search\"{}",
-                        own.collect::<String>()
-                    );
-                    let name = metric.name;
-                    if metric.kind != Kind::Histogram {
-                        return format!("{name}{{{labels}}} {count}\n");
-                    }
-                    let bucket = |le: &str, count| format!("{name}_bucket{{{labels},le=\"{le}\"}} {count}\n");
-                    [bucket("1", count / 2), bucket("1000", count), bucket("+Inf", count)].concat()
-                        + &format!("{name}_sum{{{labels}}} {}\n{name}_count{{{labels}}} {count}\n", count * 100)
-                })
-                .collect();
-            let head = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-                body.len()
-            );
-            drop(stream.write_all((head + &body).as_bytes()).await);
-        }
-    });
-    addr
 }
 
 /// The upper bounds that envoy.yaml sets for a latency, in seconds.

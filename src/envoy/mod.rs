@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::exchange::{End, Exchange, Head, News, Observer};
 use crate::provider;
 use crate::sink::attributes::FIELDS;
-use crate::sink::stats::{Kind, Registry, Stats};
+use crate::sink::stats::{Kind, PRICE_TABLE, Registry, Stats};
 use host::{Buffer, Map};
 
 proxy_wasm::main! {{
@@ -50,6 +50,9 @@ impl RootContext for Plugin {
             .map_err(|_| "configuration is not UTF-8; give JSON in a StringValue".to_owned());
         match config.and_then(|text| Config::parse(text).map_err(|error| error.to_string())) {
             Ok(config) => {
+                if let Some(gauge) = host::define_metric(1, PRICE_TABLE) {
+                    host::record(gauge, config.prices.date());
+                }
                 let observer = Rc::new(Observer::new(config));
                 self.shared = Some(Rc::new(Shared { observer, stats: STATS.with(Rc::clone) }));
                 true

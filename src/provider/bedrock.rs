@@ -213,14 +213,6 @@ fn document(d: &mut Draft) {
 const METRICS: &[Rule<Draft>] = &[
     scalar("inputTokenCount", |d, v| d.count(v, |c| &mut c.spare_input)),
     scalar("outputTokenCount", |d, v| d.count(v, |c| &mut c.spare_output)),
-    scalar("cacheReadInputTokenCount", |d, v| {
-        if d.counts.cache_read.is_none() {
-            cache_read(d, v)
-        }
-    }),
-    scalar("cacheWriteInputTokenCount", |d, v| {
-        if d.counts.cache_write.is_none() {
-            cache_write(d, v)
-        }
-    }),
+    scalar("cacheReadInputTokenCount", |d, v| d.count(v, |c| &mut c.spare_cache_read)),
+    scalar("cacheWriteInputTokenCount", |d, v| d.count(v, |c| &mut c.spare_cache_write)),
 ];

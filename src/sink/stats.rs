@@ -193,6 +193,9 @@ pub const METRICS: &[Metric] = &[
 /// Counts the samples whose model was called `other` because the limit of series was reached.
 pub const OVERFLOW: &str = "gaugeway_series_overflow_total";
 
+/// When the price table's prices were valid, in seconds since 1970: a gauge of the plugin's own, set at start.
+pub const PRICE_TABLE: &str = "gaugeway_price_table_timestamp_seconds";
+
 const fn counter(name: &'static str, doc: &'static str, collect: Collect) -> Metric {
     Metric { name, kind: Kind::Counter, doc, collect }
 }

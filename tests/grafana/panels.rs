@@ -14,26 +14,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gaugeway::sink::stats::{Kind, METRICS, OVERFLOW};
+use gaugeway::sink::stats::{Kind, METRICS, OVERFLOW, PRICE_TABLE};
 use serde_json::Value;
-
-/// A metric that rules and panels use although the plugin does not emit it, with the labels it is going to have.
-pub struct Planned {
-    pub name: &'static str,
-    pub kind: Kind,
-    pub labels: &'static [(&'static str, &'static str)],
-}
-
-/// Metrics of agents, tools and drift: their names are fixed, and the exchanges they come from are not counted yet. Whatever is
-/// emitted must leave this list, so that its panels are tried on what the plugin really says.
-pub const PLANNED: &[Planned] = &[
-    planned("gaugeway_tool_duration_microseconds", Kind::Histogram, &[]),
-    planned("gaugeway_feedback_permille", Kind::Histogram, &[]),
-];
-
-const fn planned(name: &'static str, kind: Kind, labels: &'static [(&'static str, &'static str)]) -> Planned {
-    Planned { name, kind, labels }
-}
 
 /// Filters of the dashboard; each is a label of the metrics.
 pub const FILTERS: &[(&str, &str)] = &[
@@ -94,10 +76,12 @@ pub fn recorded(file: &str) -> BTreeSet<String> {
 
 /// Whether the plugin, a rule or Envoy itself makes series of this name.
 pub fn is_known(name: &str, recorded: &BTreeSet<String>) -> bool {
-    let planned = PLANNED.iter().map(|metric| (metric.name, metric.kind));
-    let emitted = METRICS.iter().map(|metric| (metric.name, metric.kind)).chain([(OVERFLOW, Kind::Counter)]);
+    let mut emitted = METRICS
+        .iter()
+        .map(|metric| (metric.name, metric.kind))
+        .chain([(OVERFLOW, Kind::Counter), (PRICE_TABLE, Kind::Gauge)]);
     let histogram = ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end));
-    planned.chain(emitted).any(|(known, kind)| match kind {
+    emitted.any(|(known, kind)| match kind {
         Kind::Histogram => histogram == Some(known),
         _ => name == known,
     }) || recorded.contains(name)
