@@ -144,9 +144,7 @@ pub struct Open {
     pub kind: Word,
     /// When generated content was first seen in it.
     pub generated: Option<u64>,
-    /// The answer's text before it.
-    pub before: Option<Mark>,
-    /// The choice, candidate or output item being read.
+    /// The choice, candidate, output item or delta being read.
     pub choice: Choice,
     /// The part, block or call being read.
     pub part: Part,
@@ -370,7 +368,7 @@ impl Draft {
     /// A document begins with the same bytes as the one `open` was copied from.
     pub fn reopen(&mut self, open: &Open) {
         self.open = open.clone();
-        for mark in [&mut self.open.before, &mut self.open.choice.before, &mut self.open.part.before] {
+        for mark in [&mut self.open.choice.before, &mut self.open.part.before] {
             if mark.is_some() {
                 *mark = Some(self.answer.mark());
             }

@@ -80,7 +80,7 @@ pub const EVENT: &[Rule<Draft>] = &[
     scalar("type", |d, v| d.open.kind.set(v)),
     scalar("output_index", |d, v| d.open.choice.index = v.count().map_or(0, |n| n as u32)),
     text("delta", |d, piece| match piece {
-        [] => d.open.before = Some(d.answer.mark()),
+        [] => d.open.choice.before = Some(d.answer.mark()),
         _ if matches!(d.open.kind.as_str(), "" | "response.output_text.delta") => d.answer(piece),
         _ => d.aside(piece),
     }),
@@ -123,7 +123,7 @@ fn call(d: &mut Draft, place: u64) {
 /// Decides what an event, or the whole response, came to.
 pub fn document(d: &mut Draft) {
     let kind = d.open.kind;
-    let delta = d.open.before.take();
+    let delta = d.open.choice.before.take();
     match (kind.as_str(), delta) {
         ("response.output_text.delta", _) => d.streamed_text = true,
         (_, Some(mark)) => d.answer.rewind(mark),

@@ -30,6 +30,10 @@ pub struct Options {
     pub http2_upstream: bool,
     /// `false` takes the filter out, to see what traffic does without it.
     pub plugin: bool,
+    /// The listener comes from a file that Envoy watches, so that [`Envoy::deliver`] can change it.
+    pub dynamic: bool,
+    /// How long a replaced listener, or a replaced part of one, has for the calls it serves.
+    pub drain: Duration,
     /// Keeps the ports of the file (10000 and 9901) instead of free ones.
     pub own_ports: bool,
     /// More replacements in envoy.yaml; each text must stand in it exactly once.
@@ -55,6 +59,8 @@ impl Options {
             concurrency: 1,
             http2_upstream: false,
             plugin: true,
+            dynamic: false,
+            drain: Duration::from_secs(600),
             own_ports: false,
             replace: Vec::new(),
         }
@@ -127,19 +133,23 @@ impl Envoy {
     pub async fn try_start(options: &Options) -> Result<Self, String> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let program = from_environment("GAUGEWAY_ENVOY")?;
-        let yaml = options.yaml()?;
+        let mut yaml = options.yaml()?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("gaugeway-envoy-{}-{number}", std::process::id()));
         let (config, admin_address) = (folder.join("envoy.yaml"), folder.join("admin-address"));
-        fs::create_dir_all(&folder)
-            .and_then(|()| fs::write(&config, yaml))
-            .map_err(|error| format!("{}: {error}", folder.display()))?;
+        let unwritable = |error| format!("{}: {error}", folder.display());
+        fs::create_dir_all(&folder).map_err(unwritable)?;
+        if options.dynamic {
+            yaml = deliver(&folder, yaml)?;
+        }
+        fs::write(&config, yaml).map_err(unwritable)?;
         let mut child = Command::new(&program)
             .arg("--config-path")
             .arg(&config)
             .arg("--admin-address-path")
             .arg(&admin_address)
             .args(["--concurrency", &options.concurrency.to_string()])
+            .args(["--drain-time-s", &options.drain.as_secs().to_string()])
             .args(["--disable-hot-restart", "--log-level", "warning", "--file-flush-interval-msec", "20"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -166,6 +176,12 @@ impl Envoy {
         let mut envoy = Self { addr: unknown, admin: unknown, access_log, log, child, folder };
         envoy.wait_until_ready(&admin_address).await?;
         Ok(envoy)
+    }
+
+    /// Gives an Envoy that was started with `dynamic` the listener of these options. It takes it, or refuses it, in a moment.
+    pub fn deliver(&self, options: &Options) {
+        let delivered = options.yaml().and_then(|yaml| deliver(&self.folder, yaml));
+        delivered.unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// GET on the admin port.
@@ -271,6 +287,23 @@ impl Drop for Envoy {
         }
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Moves the listener out of the file into one that Envoy watches; gives the rest.
+fn deliver(folder: &Path, mut yaml: String) -> Result<String, String> {
+    let (watched, fresh) = (folder.join("lds.yaml"), folder.join("lds.yaml.new"));
+    let (head, end) = ("  listeners:\n  - name: llm\n", "\n  clusters:\n");
+    let ends = yaml.find(head).zip(yaml.find(end));
+    let (start, end) = ends.ok_or("envoy.yaml has no listener llm before its clusters")?;
+    let kind = "  - \"@type\": type.googleapis.com/envoy.config.listener.v3.Listener\n    name: llm\n";
+    let listeners = format!("resources:\n{kind}{}\n", &yaml[start + head.len()..end]);
+    yaml.replace_range(start..=end, "");
+    let watch = format!("lds_config: {{path_config_source: {{path: {}}}}}", watched.display());
+    yaml.push_str(&format!("node: {{id: gateway, cluster: test}}\ndynamic_resources: {{{watch}}}\n"));
+    // Envoy looks at the file when another takes its name.
+    let written = fs::write(&fresh, listeners).and_then(|()| fs::rename(&fresh, &watched));
+    written.map_err(|error| format!("{}: {error}", watched.display()))?;
+    Ok(yaml)
 }
 
 fn from_environment(name: &str) -> Result<String, String> {

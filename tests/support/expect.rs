@@ -211,7 +211,7 @@ fn common<'a>(seen: &'a Map<String, Value>, config: &Config) -> [(&'static str, 
     let text = |key: &str| seen.get(key).and_then(Value::as_str).unwrap_or_default();
     let (asked, answered) = (text("gen_ai.request.model"), text("gen_ai.response.model"));
     let provider = text("gen_ai.provider.name");
-    let known = asked.is_empty() || asked == answered || config.prices.find(provider, asked).is_some();
+    let known = asked.is_empty() || answered.starts_with(asked) || config.prices.find(provider, asked).is_some();
     [
         ("gen_ai_operation_name", text("gen_ai.operation.name")),
         ("gen_ai_provider_name", provider),
@@ -270,8 +270,16 @@ pub fn series_faults(expected: &Series, seen: &Series) -> Vec<String> {
     differ.map(|key| format!("{key:?}: expected {:?}, saw {:?}", expected.get(key), seen.get(key))).collect()
 }
 
+/// Whether a series is of the plugin itself, not of an exchange.
+pub fn is_own(name: &str) -> bool {
+    ["gaugeway_series_overflow_total", "gaugeway_price_table_timestamp_seconds"].contains(&name)
+}
+
 /// Whether a name in Envoy's Prometheus output is one that was meant: its own or one of the contract's.
 pub fn is_intended(name: &str) -> bool {
     let stem = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-    name.starts_with("envoy_") || [COUNTERS, GAUGES].concat().contains(&name) || DISTRIBUTIONS.contains(&stem)
+    name.starts_with("envoy_")
+        || is_own(name)
+        || [COUNTERS, GAUGES].concat().contains(&name)
+        || DISTRIBUTIONS.contains(&stem)
 }
