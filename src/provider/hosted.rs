@@ -17,7 +17,17 @@ pub const DASHSCOPE: Api = Api {
 };
 
 /// DashScope, `POST /api/v1/services/embeddings/...`
-pub const DASHSCOPE_EMBEDDINGS: Api = Api { name: "dashscope-embeddings", operation: "embeddings", ..DASHSCOPE };
+pub const DASHSCOPE_EMBEDDINGS: Api = Api {
+    name: "dashscope-embeddings",
+    operation: "embeddings",
+    response: &[
+        ("", DASHSCOPE_OUTPUT),
+        ("", ERROR),
+        // There is no output: the total is the input.
+        ("usage", &[scalar("total_tokens", |d, v| d.count(v, |c| &mut c.input))]),
+    ],
+    ..DASHSCOPE
+};
 
 /// watsonx, `POST /ml/v1/text/chat` and `/chat_stream`
 pub const WATSONX_CHAT: Api = Api {
@@ -96,9 +106,11 @@ fn dashscope_finish(d: &mut Draft, value: Scalar<'_>) {
     }
 }
 
-/// Unless asked for increments, each event repeats the text from its beginning.
+/// Unless asked for increments, each event repeats the text from its beginning; the last one may be empty.
 fn dashscope_text(d: &mut Draft, piece: &[u8]) {
-    if piece.is_empty() && !d.streamed_text {
+    let repeats = !d.streamed_text && d.open.part.thought;
+    d.open.part.thought = piece.is_empty();
+    if repeats && !piece.is_empty() {
         d.answer.clear();
     }
     d.answer(piece);

@@ -29,7 +29,7 @@ pub const AGENTS: Api = Api {
 /// `POST /v1/conversations` and further turns
 pub const CONVERSATIONS: Api = Api {
     name: "mistral-conversations",
-    operation: "invoke_agent",
+    operation: "chat",
     request: &[("", SAMPLING), ("completion_args", SAMPLING), ("", INPUTS)],
     response: &[("", ANSWER), ("", ERROR), ("usage", TOKENS)],
     document,
@@ -52,10 +52,14 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/fim/completions", &FIM),
     Endpoint::new("/agents/completions", &AGENTS),
     Endpoint::new("/v1/conversations", &CONVERSATIONS).host("mistral.ai"),
+    // A further turn: the conversation's name ends the path.
+    Endpoint::new("", &CONVERSATIONS).within("/v1/conversations/").host("mistral.ai"),
     Endpoint::new("/v1/ocr", &OCR),
 ];
 
 const INPUTS: &[Rule<Draft>] = &[
+    scalar("agent_id", |d, v| d.seen.request.model = v.text()),
+    text("inputs[].result", Draft::result),
     text("inputs", openai::prompt),
     open("inputs[]", |d, _| d.message()),
     text("inputs[].content", |d, piece| d.prompt.push(piece)),

@@ -5,7 +5,7 @@
 use super::openai::{ERROR, SAMPLING, TOKENS, output_type};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
-use crate::json::{Rule, close, open, scalar, text};
+use crate::json::{Rule, Scalar, close, open, scalar, text};
 
 /// `POST .../responses`
 pub const RESPONSES: Api = Api {
@@ -102,13 +102,15 @@ pub const RESPONSE: &[Rule<Draft>] = &[
     scalar("conversation.id", |d, v| d.seen.request.conversation = v.text().or(d.seen.request.conversation.take())),
     open("output[]", Draft::part_marked),
     close("output[]", |d| {
-        if d.open.part.kind.as_str() != "message" || d.streamed_text {
+        if d.open.part.kind.as_str() != "message" || d.open.part.thought || d.streamed_text {
             d.part_dropped();
         }
         let place = u64::from(d.open.part.index);
         call(d, place);
     }),
     scalar("output[].type", |d, v| d.open.part.kind.set(v)),
+    // A compaction repeats what the user said.
+    scalar("output[].role", |d, v| d.open.part.thought = v == Scalar::Text("user")),
     scalar("output[].name", |d, v| d.open.part.name = v.text()),
     scalar("output[].call_id", |d, v| d.open.part.id = identity(v)),
     text("output[].content[].text", Draft::answer),
