@@ -3,16 +3,12 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
-#[allow(dead_code, reason = "each test binary uses its own part of this")]
-#[path = "support/core.rs"]
-mod core;
 mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use gaugeway::config::Config;
-use gaugeway::exchange::{End, Exchange};
 use serde_json::json;
 use support::client::{self, Http, Reply};
 use support::envoy::{Envoy, Options};
@@ -73,7 +69,7 @@ async fn replay(http: Http, travel: fn(&Fixture) -> &'static str, together: usiz
 
     let (mut faults, mut expected, config) = (Vec::new(), Series::new(), Config::parse("").unwrap());
     for call in &calls {
-        let exchange = in_the_core(&call.fixture);
+        let exchange = expect::in_the_core(&call.fixture);
         let timed = timed(exchange.as_ref());
         let mut found = changes(call);
         match envoy.entry(&call.id, PATIENCE).await {
@@ -95,7 +91,7 @@ async fn replay(http: Http, travel: fn(&Fixture) -> &'static str, together: usiz
             &mut expected,
             &call.fixture.observation,
             &timed,
-            exchange.as_ref().map(Exchange::observation),
+            exchange.as_ref().map(gaugeway::exchange::Exchange::observation),
             &config,
         );
         faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", call.fixture.id)));
@@ -168,23 +164,8 @@ fn name(fixture: &Fixture) -> String {
     format!("{operation} {model}")
 }
 
-/// The same bytes through the core, without any Envoy.
-fn in_the_core(fixture: &Fixture) -> Option<Exchange> {
-    let wire = core::Wire {
-        method: &fixture.request.method,
-        host: fixture.request.header("host").unwrap_or_default(),
-        path: &fixture.request.path,
-        request_headers: &fixture.request.headers,
-        request: vec![&fixture.request.body],
-        status: fixture.response.status,
-        response_headers: &fixture.response.headers,
-        response: fixture.response.events.iter().map(|event| &event[..]).collect(),
-    };
-    core::pass(&core::observer(), &wire, End::Whole)
-}
-
 /// Which of the clock's attributes there must be.
-fn timed(exchange: Option<&Exchange>) -> Vec<&'static str> {
-    let seen = exchange.map(|exchange| core::attributes(exchange.observation())).unwrap_or_default();
-    core::TIMING.iter().copied().filter(|key| seen.contains_key(*key)).collect()
+fn timed(exchange: Option<&gaugeway::exchange::Exchange>) -> Vec<&'static str> {
+    let seen = exchange.map(|exchange| support::core::attributes(exchange.observation())).unwrap_or_default();
+    support::core::TIMING.iter().copied().filter(|key| seen.contains_key(*key)).collect()
 }

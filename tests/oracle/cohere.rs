@@ -27,7 +27,7 @@ pub fn read(body: &Body, reading: &mut Reading) {
             "" | "stream-end" if body.streamed => {
                 reading.finished = true;
                 let response = &data["response"];
-                reading.name(&Value::Null, &response["generation_id"]);
+                reading.name(&Value::Null, either(&response["generation_id"], &response["id"]));
                 reading.finish(0, either(&data["finish_reason"], &response["finish_reason"]));
                 usage(&response["meta"], reading);
                 if calls.is_empty() {

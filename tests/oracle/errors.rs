@@ -18,7 +18,12 @@ pub fn note(event: &Event, reading: &mut Reading) {
         "response.failed" => Some(&data["response"]).filter(|response| response.is_object()),
         "interaction.failed" => Some(&data["interaction"]),
         "message-end" if is_said(&data["delta"]["error"]) => Some(&data["delta"]),
-        _ if is_said(&data["error"]) || data["object"] == "error" || kind == "error" => Some(data),
+        _ if is_said(&data["error"])
+            || data["object"] == "error"
+            || matches!(kind, "error" | "conversation.response.error") =>
+        {
+            Some(data)
+        }
         _ if data["status"] == "failed" => Some(data),
         _ => None,
     };

@@ -37,6 +37,16 @@ pub fn read_dashscope(exchange: &Exchange, body: &Body, reading: &mut Reading) {
     tally.settle(reading);
 }
 
+/// There is no output, so the total is the input.
+pub fn read_dashscope_embeddings(body: &Body, reading: &mut Reading) {
+    let mut input = None;
+    for event in &body.events {
+        reading.name(&event.data["model"], &event.data["request_id"]);
+        reading.overlay(&mut input, &event.data["usage"]["total_tokens"]);
+    }
+    reading.usage.input = input;
+}
+
 /// The word `null` stands for no reason yet.
 fn finish(index: u64, reason: &Value, reading: &mut Reading) {
     if reason != "null" {
@@ -75,7 +85,7 @@ pub fn read_watsonx_generation(body: &Body, reading: &mut Reading) {
 /// A stream says token by token, and all of it again in the last event.
 pub fn read_tgi(body: &Body, reading: &mut Reading) {
     reading.needs_terminator = true;
-    let mut output = None;
+    let (mut input, mut output) = (None, None);
     for event in &body.events {
         let (data, details) = (&event.data, &event.data["details"]);
         if data["token"]["special"] != true {
@@ -85,8 +95,9 @@ pub fn read_tgi(body: &Body, reading: &mut Reading) {
             reading.say(&data["generated_text"]);
         }
         reading.finish(0, &details["finish_reason"]);
-        reading.finished |= data["generated_text"].is_string();
+        reading.finished |= data["generated_text"].is_string() || text(&details["finish_reason"]).is_some();
+        reading.overlay(&mut input, &details["input_length"]);
         reading.overlay(&mut output, &details["generated_tokens"]);
     }
-    reading.usage.output = output;
+    (reading.usage.input, reading.usage.output) = (input, output);
 }

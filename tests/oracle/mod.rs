@@ -98,6 +98,9 @@ pub fn observe(exchange: &Exchange) -> Option<Map> {
         body.events.iter().for_each(|event| request::conversation(&event.data["response"]["conversation"], &mut map));
         body.events.iter().for_each(|event| request::conversation(&event.data["conversation"], &mut map));
     }
+    if route.api == route::Api::Conversations {
+        body.events.iter().for_each(|event| request::conversation(&event.data["conversation_id"], &mut map));
+    }
     report(exchange, &body, reading, &mut map);
     Some(map)
 }
@@ -120,7 +123,8 @@ impl route::Api {
             Api::Invoke => bedrock::read_invoke(exchange, body, reading),
             Api::CohereV1 | Api::CohereV2 | Api::CohereEmbed => cohere::read(body, reading),
             Api::OllamaChat | Api::OllamaGenerate | Api::OllamaEmbed => ollama::read(body, reading),
-            Api::DashScope | Api::DashScopeEmbed => hosted::read_dashscope(exchange, body, reading),
+            Api::DashScope => hosted::read_dashscope(exchange, body, reading),
+            Api::DashScopeEmbed => hosted::read_dashscope_embeddings(body, reading),
             Api::WatsonxChat => hosted::read_watsonx_chat(body, reading),
             Api::WatsonxGeneration => hosted::read_watsonx_generation(body, reading),
             Api::Tgi => hosted::read_tgi(body, reading),

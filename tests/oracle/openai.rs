@@ -1,7 +1,7 @@
 //! OpenAI chat, completions and embeddings, and what speaks like them; images and audio.
 
 use super::framing::{Body, Event};
-use super::reading::{Reading, content_text, each, either};
+use super::reading::{Reading, content_text, each, either, text};
 use serde_json::Value;
 
 /// Where a choice keeps its answer, in a whole body and in a stream. Vendors add the other places too: Together says `text`
@@ -51,34 +51,46 @@ pub fn read(body: &Body, answer: Answer, reading: &mut Reading) {
     tally.settle(reading);
 }
 
-/// Mistral's conversations.
+/// Mistral's conversations. Each entry names its model, and a handoff may change it: the last one answers. A function call comes
+/// in pieces that all repeat its name.
 pub fn read_conversation(body: &Body, reading: &mut Reading) {
     reading.needs_terminator = true;
     let mut tally = Tally::default();
+    let mut calls = Calls::default();
     for event in &body.events {
         let data = &event.data;
         tally.take(&data["usage"], reading);
+        for entry in each(&data["outputs"]).chain([data]) {
+            if let Some(model) = text(&entry["model"]) {
+                reading.model = Some(model.to_owned());
+            }
+        }
         for entry in each(&data["outputs"]) {
             match entry["type"].as_str() {
-                Some("message.output") => {
-                    reading.name(&entry["model"], &Value::Null);
-                    content_text(&entry["content"], &mut reading.text);
-                }
+                Some("message.output") => conversation_text(&entry["content"], reading),
                 Some("function.call") => reading.tool(&entry["name"]),
                 _ => {}
             }
         }
         match event.kind() {
-            "message.output.delta" => {
-                reading.name(&data["model"], &Value::Null);
-                content_text(&data["content"], &mut reading.text);
+            "message.output.delta" => conversation_text(&data["content"], reading),
+            "function.call.delta" => {
+                let id = data["tool_call_id"].as_str().unwrap_or_default();
+                calls.one(0, data["output_index"].as_u64().unwrap_or(0), id, &data["name"], reading);
             }
-            "function.call.delta" => reading.tool(&data["name"]),
             "conversation.response.done" => reading.finished = true,
             _ => {}
         }
     }
     tally.settle(reading);
+}
+
+/// A delta may also be one part, without an array around it.
+fn conversation_text(content: &Value, reading: &mut Reading) {
+    content_text(content, &mut reading.text);
+    if content.is_object() {
+        reading.say(&content["text"]);
+    }
 }
 
 /// Usage as last said, field by field; `prompt_tokens` or `input_tokens` style.
@@ -133,18 +145,20 @@ impl Calls {
     fn take(&mut self, choice: u64, said: &Value, reading: &mut Reading) {
         for (position, call) in each(&said["tool_calls"]).enumerate() {
             let name = either(&call["function"]["name"], &call["custom"]["name"]);
-            if name.as_str().is_none_or(str::is_empty) {
-                continue;
-            }
             let index = call["index"].as_u64().unwrap_or(position as u64);
-            let id = call["id"].as_str().unwrap_or_default();
-            let known =
-                self.0.iter().any(|(c, i, known)| (*c, *i) == (choice, index) && (id.is_empty() || id == known));
-            if !known {
-                self.0.push((choice, index, id.to_owned()));
-                reading.tool(name);
-            }
+            self.one(choice, index, call["id"].as_str().unwrap_or_default(), name, reading);
         }
         reading.tool(&said["function_call"]["name"]);
+    }
+
+    fn one(&mut self, choice: u64, index: u64, id: &str, name: &Value, reading: &mut Reading) {
+        if name.as_str().is_none_or(str::is_empty) {
+            return;
+        }
+        let known = self.0.iter().any(|(c, i, known)| (*c, *i) == (choice, index) && (id.is_empty() || id == known));
+        if !known {
+            self.0.push((choice, index, id.to_owned()));
+            reading.tool(name);
+        }
     }
 }

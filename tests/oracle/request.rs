@@ -111,6 +111,7 @@ const INTEGERS: &[(&str, &[&str])] = &[
             "/options/seed",
             "/parameters/seed",
             "/parameters/random_seed",
+            "/completion_args/random_seed",
         ],
     ),
     (
@@ -160,6 +161,7 @@ const FLOATS: &[(&str, &[&str])] = &[
             "/generationConfig/frequencyPenalty",
             "/generation_config/frequency_penalty",
             "/options/frequency_penalty",
+            "/completion_args/frequency_penalty",
         ],
     ),
     (
@@ -170,6 +172,7 @@ const FLOATS: &[(&str, &[&str])] = &[
             "/generation_config/presence_penalty",
             "/options/presence_penalty",
             "/parameters/presence_penalty",
+            "/completion_args/presence_penalty",
         ],
     ),
 ];
@@ -184,6 +187,7 @@ const STOPS: &[&str] = &[
     "/options/stop",
     "/parameters/stop",
     "/parameters/stop_sequences",
+    "/completion_args/stop",
 ];
 
 fn parameters(asked: &Asked<'_>, map: &mut Map) {
@@ -228,6 +232,7 @@ fn output_type(asked: &Asked<'_>) -> Option<&'static str> {
         "/output_config/format/type",
         "/output_format/type",
         "/parameters/response_format/type",
+        "/completion_args/response_format/type",
     ]);
     match format.as_str() {
         Some("text") => return Some("text"),
@@ -305,6 +310,9 @@ fn message_text(message: &Value, out: &mut String) {
         _ => {
             for place in ["content", "output", "prompt"] {
                 content_text(&message[place], out);
+            }
+            if message["type"] == "function.result" {
+                content_text(&message["result"], out);
             }
             let parts = either(&message["parts"], &message["content"]["parts"]);
             each(parts).for_each(|part| out.push_str(fragment(&part["text"])));

@@ -112,7 +112,7 @@ fn by_suffix(path: &str, host: &str) -> Option<(Api, &'static str)> {
         ("/fim/completions", Api::Fim, "text_completion"),
         ("/completions", Api::Completions, "text_completion"),
         ("/responses", Api::Responses, "chat"),
-        ("/responses/compact", Api::Responses, "compact"),
+        ("/responses/compact", Api::Responses, "compact_response"),
         ("/services/embeddings/text-embedding/text-embedding", Api::DashScopeEmbed, "embeddings"),
         ("/services/aigc/text-generation/generation", Api::DashScope, "chat"),
         ("/services/aigc/multimodal-generation/generation", Api::DashScope, "chat"),
@@ -144,7 +144,9 @@ fn by_suffix(path: &str, host: &str) -> Option<(Api, &'static str)> {
         ("/generate", Api::Tgi, "text_completion"),
         ("/generate_stream", Api::Tgi, "text_completion"),
     ];
-    if host.contains("mistral") && path.ends_with("/v1/conversations") {
+    // A further turn names its conversation.
+    let turn = |rest: &str| rest.is_empty() || (rest.starts_with('/') && !rest[1..].contains('/'));
+    if host.contains("mistral") && path.split_once("/v1/conversations").is_some_and(|(_, rest)| turn(rest)) {
         return Some((Api::Conversations, "chat"));
     }
     // OpenRouter's `/api/v1/embeddings` ends like Ollama's only up to the version.

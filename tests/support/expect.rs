@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gaugeway::config::Config;
+use gaugeway::exchange::{End, Exchange};
 use gaugeway::observation::{Observation, finish_class};
 use gaugeway::sink::stats::{Kind, METRICS};
 use serde_json::{Map, Value};
 
+use super::core;
 use super::fixtures::Fixture;
 use super::otlp::{Attribute, Span};
 use super::prometheus::Sample;
@@ -282,4 +284,19 @@ pub fn is_intended(name: &str) -> bool {
         || is_own(name)
         || [COUNTERS, GAUGES].concat().contains(&name)
         || DISTRIBUTIONS.contains(&stem)
+}
+
+/// The exchange of a fixture through the core, without any Envoy.
+pub fn in_the_core(fixture: &Fixture) -> Option<Exchange> {
+    let wire = core::Wire {
+        method: &fixture.request.method,
+        host: fixture.request.header("host").unwrap_or_default(),
+        path: &fixture.request.path,
+        request_headers: &fixture.request.headers,
+        request: vec![&fixture.request.body],
+        status: fixture.response.status,
+        response_headers: &fixture.response.headers,
+        response: fixture.response.events.iter().map(|event| &event[..]).collect(),
+    };
+    core::pass(&core::observer(), &wire, End::Whole)
 }

@@ -118,7 +118,7 @@ impl Response {
             event_stream::frames(text).into_iter().map(Bytes::from).collect()
         } else if kind.starts_with("text/event-stream") {
             after_each(body, &[b"\r\n\r\n", b"\n\n", b"\r\r"])
-        } else if kind.contains("ndjson") || kind.contains("jsonl") {
+        } else if ["ndjson", "jsonl", "stream+json"].iter().any(|word| kind.contains(word)) {
             after_each(body, &[b"\n"])
         } else {
             vec![Bytes::copy_from_slice(body)]
@@ -133,7 +133,7 @@ impl Response {
     /// Whether the provider sends it as it is made (so without a content-length).
     pub fn is_stream(&self) -> bool {
         let kind = self.header("content-type").unwrap_or_default();
-        ["event-stream", "eventstream", "ndjson", "jsonl"].iter().any(|word| kind.contains(word))
+        ["event-stream", "eventstream", "ndjson", "jsonl", "stream+json"].iter().any(|word| kind.contains(word))
     }
 }
 

@@ -16,6 +16,7 @@
 
 pub mod answers;
 pub mod client;
+pub mod core;
 pub mod envoy;
 pub mod event_stream;
 pub mod expect;
