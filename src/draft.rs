@@ -415,12 +415,12 @@ impl Draft {
 
     /// A piece of the text of the request's last message so far.
     pub fn said(&mut self, piece: &[u8]) {
-        self.prompt.push(piece);
+        self.prompt.push_uncounted(piece);
     }
 
     /// A piece of the text of a tool's result.
     pub fn result(&mut self, piece: &[u8]) {
-        self.prompt.push(piece);
+        self.prompt.push_uncounted(piece);
         self.history.result_text(piece);
     }
 

@@ -50,8 +50,12 @@ impl Fingerprint {
 
     /// Adds text, cut anywhere.
     pub fn push(&mut self, piece: &[u8]) {
-        // Bytes that continue a character are counted with its first byte, so cuts do not matter.
-        self.characters += piece.iter().filter(|b| **b & 0xc0 != 0x80).count() as u64;
+        self.characters += characters(piece);
+        self.push_uncounted(piece);
+    }
+
+    /// As [`Fingerprint::push`], for a text whose length nobody asks for.
+    pub fn push_uncounted(&mut self, piece: &[u8]) {
         if let Some(structure) = &mut self.structure {
             structure.feed(piece);
         }
@@ -101,6 +105,22 @@ impl Fingerprint {
     pub fn characters(&self) -> Option<u64> {
         (self.characters > 0).then_some(self.characters)
     }
+}
+
+/// Characters that begin in `piece`: bytes that continue one belong to its first byte, so cuts do not matter. Eight bytes at a
+/// time: byte by byte this is a third of what a long answer costs.
+fn characters(piece: &[u8]) -> u64 {
+    let continues = |byte: u8| byte & 0xc0 == 0x80;
+    let (words, rest) = piece.as_chunks::<8>();
+    let in_words: u32 = words
+        .iter()
+        .map(|word| {
+            let word = u64::from_ne_bytes(*word);
+            (word >> 7 & !(word >> 6) & 0x0101_0101_0101_0101).count_ones()
+        })
+        .sum();
+    let in_rest = rest.iter().filter(|byte| continues(**byte)).count();
+    piece.len() as u64 - u64::from(in_words) - in_rest as u64
 }
 
 #[cfg(test)]

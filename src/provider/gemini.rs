@@ -31,7 +31,10 @@ pub const PREDICT: Api = Api {
     operation: "embeddings",
     request: &[(
         "",
-        &[open("instances[]", |d, _| d.message()), text("instances[].content", |d, piece| d.prompt.push(piece))],
+        &[
+            open("instances[]", |d, _| d.message()),
+            text("instances[].content", |d, piece| d.prompt.push_uncounted(piece)),
+        ],
     )],
     response: &[("", ERROR), ("predictions[].embeddings.statistics", &[scalar("token_count", Draft::add_input)])],
     ..Api::DEFAULT
@@ -67,9 +70,9 @@ pub const REQUEST: &[Rule<Draft>] = &[
 
 const EMBED_REQUEST: &[Rule<Draft>] = &[
     open("content", |d, _| d.message()),
-    text("content.parts[].text", |d, piece| d.prompt.push(piece)),
+    text("content.parts[].text", |d, piece| d.prompt.push_uncounted(piece)),
     open("requests[]", |d, _| d.message()),
-    text("requests[].content.parts[].text", |d, piece| d.prompt.push(piece)),
+    text("requests[].content.parts[].text", |d, piece| d.prompt.push_uncounted(piece)),
 ];
 
 /// Its parameters.

@@ -76,8 +76,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
 const DASHSCOPE_INPUT: &[Rule<Draft>] = &[
     scalar("parameters.incremental_output", |d, v| d.streamed_text = v.is_true()),
     open("input.messages[]", |d, _| d.message()),
-    text("input.messages[].content", |d, piece| d.prompt.push(piece)),
-    text("input.messages[].content[].text", |d, piece| d.prompt.push(piece)),
+    text("input.messages[].content", |d, piece| d.prompt.push_uncounted(piece)),
+    text("input.messages[].content[].text", |d, piece| d.prompt.push_uncounted(piece)),
     text("input.prompt", openai::prompt),
     text("input.texts[]", openai::prompt),
 ];

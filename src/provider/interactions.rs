@@ -42,10 +42,10 @@ const REQUEST: &[Rule<Draft>] = &[
     }),
     text("input", prompt),
     open("input[]", |d, _| d.message()),
-    text("input[].text", |d, piece| d.prompt.push(piece)),
-    text("input[].content", |d, piece| d.prompt.push(piece)),
-    text("input[].content[].text", |d, piece| d.prompt.push(piece)),
-    text("input[].result", |d, piece| d.prompt.push(piece)),
+    text("input[].text", |d, piece| d.prompt.push_uncounted(piece)),
+    text("input[].content", |d, piece| d.prompt.push_uncounted(piece)),
+    text("input[].content[].text", |d, piece| d.prompt.push_uncounted(piece)),
+    text("input[].result", |d, piece| d.prompt.push_uncounted(piece)),
 ];
 
 const CONFIG: &[Rule<Draft>] = &[

@@ -62,8 +62,8 @@ const INPUTS: &[Rule<Draft>] = &[
     text("inputs[].result", Draft::result),
     text("inputs", openai::prompt),
     open("inputs[]", |d, _| d.message()),
-    text("inputs[].content", |d, piece| d.prompt.push(piece)),
-    text("inputs[].content[].text", |d, piece| d.prompt.push(piece)),
+    text("inputs[].content", |d, piece| d.prompt.push_uncounted(piece)),
+    text("inputs[].content[].text", |d, piece| d.prompt.push_uncounted(piece)),
 ];
 
 const ANSWER: &[Rule<Draft>] = &[

@@ -200,7 +200,7 @@ pub const TOKENS: &[Rule<Draft>] = &[
 pub fn prompt(d: &mut Draft, piece: &[u8]) {
     match piece {
         [] => d.message(),
-        _ => d.prompt.push(piece),
+        _ => d.prompt.push_uncounted(piece),
     }
 }
 
