@@ -1,6 +1,7 @@
 //! The plugin's configuration: JSON, read once at start. What is wrong is told with its path; traffic never meets it.
 
 use core::fmt;
+use core::ops::RangeInclusive;
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
@@ -20,6 +21,19 @@ pub struct Config {
     pub apis: Vec<Override>,
     /// `labels`: what becomes a metric's label.
     pub labels: Labels,
+    /// `otlp`: where spans of agents' runs are sent.
+    pub otlp: Otlp,
+}
+
+/// Where spans of agents' runs are sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Otlp {
+    /// `otlp.cluster`: Envoy's cluster of the collector; empty for none, and no spans.
+    pub cluster: String,
+    /// `otlp.path`: where it takes OTLP over HTTP.
+    pub path: String,
+    /// `otlp.service`: the spans' `service.name`.
+    pub service: String,
 }
 
 /// How agents' runs are judged.
@@ -27,6 +41,10 @@ pub struct Config {
 pub struct Agent {
     /// `agent.max_iterations`: a run that asks for more tools in this iteration counts as ended there; 1 to 1,000.
     pub max_iterations: u64,
+    /// `agent.abandoned_after`: seconds until a run whose tools' results nobody brings counts as abandoned; 1 to 86,400.
+    pub abandoned_after: u64,
+    /// `agent.slots`: tool calls remembered until their results come, by all workers together; 64 to 65,536.
+    pub slots: u64,
 }
 
 /// What becomes a metric's label.
@@ -75,9 +93,10 @@ impl Config {
     /// Text that is not JSON, an unknown key, a value of the wrong type or out of its range: with the key's path.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let mut config = Config {
-            agent: Agent { max_iterations: 10 },
+            agent: Agent { max_iterations: 10, abandoned_after: 600, slots: 4096 },
             apis: Vec::new(),
             prices: PriceTable::bundled()?,
+            otlp: Otlp { cluster: String::new(), path: "/v1/traces".into(), service: "gaugeway".into() },
             labels: Labels { max_series: 1000, headers: Vec::new(), models: HashSet::new() },
         };
         if text.trim().is_empty() {
@@ -91,7 +110,8 @@ impl Config {
                 "apis" => config.apis = overrides(value)?,
                 "prices" => config.prices.add("prices", value)?,
                 "labels" => config.labels.read(value)?,
-                _ => return Err(ConfigError::unknown("", key, &["agent", "apis", "labels", "prices"])),
+                "otlp" => config.otlp.read(value)?,
+                _ => return Err(ConfigError::unknown("", key, &["agent", "apis", "labels", "otlp", "prices"])),
             }
         }
         Ok(config)
@@ -132,16 +152,44 @@ fn one_override(path: &str, value: &Value) -> Result<Override, ConfigError> {
 impl Agent {
     fn read(&mut self, value: &Value) -> Result<(), ConfigError> {
         for (key, value) in object("agent", value)? {
-            match key.as_str() {
-                "max_iterations" => {
-                    let wrong = || ConfigError::new("agent.max_iterations", "must be a whole number from 1 to 1000");
-                    self.max_iterations = value.as_u64().filter(|n| (1..=1000).contains(n)).ok_or_else(wrong)?;
-                }
-                _ => return Err(ConfigError::unknown("agent", key, &["max_iterations"])),
-            }
+            let (slot, range) = match key.as_str() {
+                "abandoned_after" => (&mut self.abandoned_after, 1..=86_400),
+                "max_iterations" => (&mut self.max_iterations, 1..=1000),
+                "slots" => (&mut self.slots, 64..=65_536),
+                _ => return Err(ConfigError::unknown("agent", key, &["abandoned_after", "max_iterations", "slots"])),
+            };
+            *slot = whole(&format!("agent.{key}"), value, range)?;
         }
         Ok(())
     }
+}
+
+impl Otlp {
+    fn read(&mut self, value: &Value) -> Result<(), ConfigError> {
+        for (key, value) in object("otlp", value)? {
+            let slot = match key.as_str() {
+                "cluster" => &mut self.cluster,
+                "path" => &mut self.path,
+                "service" => &mut self.service,
+                _ => return Err(ConfigError::unknown("otlp", key, &["cluster", "path", "service"])),
+            };
+            *slot = text(&format!("otlp.{key}"), value)?.to_owned();
+        }
+        if !self.path.starts_with('/') {
+            return Err(ConfigError::new("otlp.path", "must begin with /"));
+        }
+        Ok(())
+    }
+}
+
+fn text<'v>(path: &str, value: &'v Value) -> Result<&'v str, ConfigError> {
+    value.as_str().ok_or_else(|| ConfigError::new(path, "must be a string"))
+}
+
+/// A whole number within a range.
+fn whole(path: &str, value: &Value, range: RangeInclusive<u64>) -> Result<u64, ConfigError> {
+    let wrong = || format!("must be a whole number from {} to {}", range.start(), range.end());
+    value.as_u64().filter(|n| range.contains(n)).ok_or_else(|| ConfigError::new(path, wrong()))
 }
 
 impl Labels {
@@ -149,9 +197,7 @@ impl Labels {
         for (key, value) in object("labels", value)? {
             match key.as_str() {
                 "max_series" => {
-                    let wrong = || ConfigError::new("labels.max_series", "must be a whole number from 1 to 100000");
-                    let count = value.as_u64().filter(|n| (1..=100_000).contains(n)).ok_or_else(wrong)?;
-                    self.max_series = usize::try_from(count).map_err(|_| wrong())?;
+                    self.max_series = whole("labels.max_series", value, 1..=100_000)? as usize;
                 }
                 "headers" => self.headers = headers(value)?,
                 "models" => {
@@ -223,7 +269,7 @@ mod tests {
         for (text, error) in [
             ("[", "configuration is not JSON: EOF while parsing a list at line 1 column 1"),
             ("[]", "must be an object"),
-            (r#"{"label": {}}"#, "label: unknown key; known here: agent, apis, labels, prices"),
+            (r#"{"label": {}}"#, "label: unknown key; known here: agent, apis, labels, otlp, prices"),
             (r#"{"labels": {"max": 1}}"#, "labels.max: unknown key; known here: headers, max_series, models"),
             (r#"{"labels": {"max_series": 0}}"#, "labels.max_series: must be a whole number from 1 to 100000"),
             (r#"{"labels": {"max_series": "1"}}"#, "labels.max_series: must be a whole number from 1 to 100000"),

@@ -518,6 +518,11 @@ impl Draft {
         }
     }
 
+    /// The answer's calls of client's tools: hashes of their identifiers, 0 where one has none, and names.
+    pub fn asked(&self) -> impl Iterator<Item = (u64, &Text)> {
+        self.calls.iter().map(|(_, id)| *id).zip(&self.seen.output.tools)
+    }
+
     /// An error object or string begins.
     pub fn failed(&mut self) {
         self.error.present = true;

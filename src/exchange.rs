@@ -12,6 +12,8 @@ use crate::json::Scalar;
 use crate::observation::{Cost, CostStatus, Limits, Observation, Outcome, Text, Trouble, Usage};
 use crate::provider::{self, Api, Programs};
 use crate::signal::agent;
+use crate::signal::memory::{Pending, Waiting};
+use crate::sink::trace::{Place, Run};
 
 /// What every exchange shares: the configuration and the compiled rules.
 pub struct Observer {
@@ -114,7 +116,15 @@ pub struct Exchange {
     failed: bool,
     counted: Counts,
     news: News,
+    /// The agent's run was counted as ended already.
+    run_over: bool,
+    run: Option<Run>,
+    /// Tells equal identifiers of different conversations apart.
+    mix: u64,
 }
+
+/// Most calls of one answer that are remembered.
+const CALLS: usize = 16;
 
 impl Exchange {
     /// Begins with the request's head; None where it is not LLM traffic.
@@ -145,6 +155,9 @@ impl Exchange {
             failed: false,
             counted: Counts::default(),
             news: News::default(),
+            run_over: false,
+            run: None,
+            mix: 0,
         })
     }
 
@@ -262,7 +275,8 @@ impl Exchange {
         self.draft.seen.error = error_type(&self.draft, outcome);
         let limit = self.observer.config.agent.max_iterations;
         let seen = &mut self.draft.seen;
-        seen.agent.ended = agent::ended(&seen.agent, outcome, !seen.output.tools.is_empty(), limit);
+        let ended = agent::ended(&seen.agent, outcome, !seen.output.tools.is_empty(), limit);
+        seen.agent.ended = ended.filter(|_| !self.run_over);
         self.count();
         self.price(outcome);
         self.news.end = true;
@@ -288,6 +302,73 @@ impl Exchange {
             return News::default();
         }
         core::mem::take(&mut self.news)
+    }
+
+    /// What the calls whose results the request brings are remembered under.
+    pub fn answers(&self) -> Vec<u64> {
+        let known = self.draft.seen.agent.results.iter().filter(|result| result.call != 0);
+        known.map(|result| self.remembered(result.call)).collect()
+    }
+
+    /// What is remembered of a call whose result the request brings.
+    pub fn recall(&mut self, pending: Pending) {
+        let agent = &mut self.draft.seen.agent;
+        let mix = self.mix;
+        if let Some(result) = agent.results.iter_mut().find(|result| result.call ^ mix == pending.call) {
+            result.asked = Some(pending.asked);
+            result.name.get_or_insert(pending.name);
+        }
+        if agent.iteration.is_none() && pending.iteration > 0 {
+            agent.iteration = Some(pending.iteration + 1);
+        }
+        self.run_over |= pending.over;
+        self.run = self.run.or(pending.run);
+    }
+
+    /// What is to be remembered of the tools a complete answer asks for.
+    pub fn asks(&self) -> Vec<Pending> {
+        let seen = &self.draft.seen;
+        let calls = self.draft.asked().filter(|(id, _)| *id != 0 && seen.outcome == Some(Outcome::Completed));
+        let mut lead = 0;
+        let pending = |(id, name): (u64, &Text)| {
+            let call = self.remembered(id);
+            lead = if lead == 0 { call } else { lead };
+            Pending {
+                call,
+                lead,
+                asked: seen.timing.end.unwrap_or_default(),
+                iteration: seen.agent.iteration.unwrap_or_default(),
+                over: self.run_over || seen.agent.ended.is_some(),
+                name: name.clone(),
+                run: self.run,
+            }
+        };
+        calls.take(CALLS).map(pending).collect()
+    }
+
+    /// The run to wait for, where these calls keep one going.
+    pub fn waits(&self, asks: &[Pending]) -> Option<Waiting> {
+        let first = asks.first().filter(|first| !first.over && first.iteration > 0)?;
+        let patience = self.observer.config.agent.abandoned_after.saturating_mul(1_000_000_000);
+        Some(Waiting::new(&self.draft.seen, first, patience))
+    }
+
+    /// The exchange's place in a trace: where an agent's run begins with it, so does the run's span.
+    pub fn place(&mut self, place: Place) {
+        if self.run.is_none() && self.draft.seen.agent.iteration == Some(1) {
+            self.run = Some(place.run(self.draft.seen.timing.start));
+        }
+    }
+
+    /// The span of the agent's run this belongs to.
+    pub fn run(&self) -> Option<Run> {
+        self.run
+    }
+
+    /// Identifiers are unique with most providers only. Where each request repeats the conversation, its beginning tells
+    /// equal ones apart.
+    fn remembered(&self, call: u64) -> u64 {
+        call ^ self.mix
     }
 
     /// What headers say: Gemini its tier, Bedrock counts, for families whose body has none, and the error's name.

@@ -154,8 +154,23 @@ pub struct Agent {
     pub loop_began: bool,
     /// How the run ended with this call; None while it goes on.
     pub ended: Option<RunEnd>,
-    /// Tools whose results, brought by this request, are failures; empty where the name is not known.
-    pub failed_tools: Vec<Text>,
+    /// Results of tools that this request brings for the first time.
+    pub results: Vec<ToolResult>,
+}
+
+/// What a tool made of a call.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ToolResult {
+    /// Hash of the call's identifier; 0 where it has none.
+    pub call: u64,
+    /// The tool; None where neither request nor memory tells.
+    pub name: Option<Text>,
+    /// It is a failure.
+    pub failed: bool,
+    /// Length of its text, in bytes.
+    pub bytes: u64,
+    /// When the call was asked for, in nanoseconds since 1970; None where nobody remembers.
+    pub asked: Option<u64>,
 }
 
 /// How an agent's run ended.
@@ -169,6 +184,8 @@ pub enum RunEnd {
     Loop,
     /// The call failed.
     Error,
+    /// It asked for tools, and nobody ever brought their results.
+    Abandoned,
 }
 
 impl RunEnd {
@@ -179,6 +196,7 @@ impl RunEnd {
             RunEnd::MaxIterations => "max_iterations",
             RunEnd::Loop => "loop",
             RunEnd::Error => "error",
+            RunEnd::Abandoned => "abandoned",
         }
     }
 }

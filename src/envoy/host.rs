@@ -14,6 +14,8 @@ pub enum Map {
     Request = 0,
     /// The response's headers.
     Response = 2,
+    /// Headers of the answer to a call of our own.
+    Call = 6,
 }
 
 /// A buffer, as the ABI counts them.
@@ -45,6 +47,15 @@ unsafe extern "C" {
     fn proxy_define_metric(kind: u32, name: *const u8, size: usize, out: *mut u32) -> u32;
     fn proxy_increment_metric(metric: u32, by: i64) -> u32;
     fn proxy_record_metric(metric: u32, value: u64) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        size: usize,
+        out: *mut *mut u8,
+        out_size: *mut usize,
+        cas: *mut u32,
+    ) -> u32;
+    fn proxy_set_shared_data(key: *const u8, size: usize, value: *const u8, value_size: usize, cas: u32) -> u32;
 }
 
 /// What the host wrote for the guest. The host allocates it by calling the guest's own allocator for exactly `size` bytes.
@@ -122,6 +133,27 @@ pub fn define_metric(kind: u32, name: &str) -> Option<u32> {
     // SAFETY: the host reads the name and writes one u32.
     let status = unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut metric) };
     (status == 0).then_some(metric)
+}
+
+/// Asks for a tick every so many milliseconds.
+pub fn set_tick(period: u32) {
+    // SAFETY: a plain number.
+    unsafe { proxy_set_tick_period_milliseconds(period) };
+}
+
+/// What all workers share under a key, and the version to set it by.
+pub fn shared(key: &str) -> Option<(Vec<u8>, u32)> {
+    let mut cas = 0;
+    // SAFETY: the host reads the key and writes pointer, size and one u32.
+    let value =
+        returned(|out, size| unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), out, size, &raw mut cas) })?;
+    Some((value, cas))
+}
+
+/// Sets what all workers share under a key, unless its version is another by now; 0 stands for any.
+pub fn set_shared(key: &str, value: &[u8], cas: u32) -> bool {
+    // SAFETY: the host reads key and value.
+    unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) == 0 }
 }
 
 /// Adds to a counter.

@@ -5,6 +5,8 @@
 #![allow(unsafe_code)]
 
 mod host;
+mod memory;
+mod spans;
 
 use std::cell::RefCell;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,10 +17,15 @@ use proxy_wasm::types::{Action, ContextType};
 
 use crate::config::Config;
 use crate::exchange::{End, Exchange, Head, News, Observer};
+use crate::observation::RunEnd;
 use crate::provider;
+use crate::signal::memory::{Queue, Waiting};
 use crate::sink::attributes::FIELDS;
 use crate::sink::stats::{Kind, PRICE_TABLE, Registry, Stats};
+use crate::sink::trace::Place;
 use host::{Buffer, Map};
+use memory::Memory;
+use spans::Spans;
 
 proxy_wasm::main! {{
     proxy_wasm::set_root_context(|_| Box::new(Plugin::default()));
@@ -34,14 +41,32 @@ struct Plugin {
 struct Shared {
     observer: Rc<Observer>,
     stats: Rc<RefCell<Stats>>,
+    memory: Memory,
+    waiting: Rc<RefCell<Queue>>,
+    spans: Option<RefCell<Spans>>,
 }
 
 thread_local! {
     /// The VM's series. They outlive a configuration, as Envoy's do, so that no reload lifts their limit.
     static STATS: Rc<RefCell<Stats>> = Rc::default();
+    /// The runs this worker waits for.
+    static WAITING: Rc<RefCell<Queue>> = Rc::default();
 }
 
-impl Context for Plugin {}
+/// Milliseconds between looks at what is due: runs given up, spans to be sent.
+const TICK: u32 = 1000;
+/// Most runs given up in one look, so that no look takes long.
+const SWEEP: usize = 256;
+
+impl Context for Plugin {
+    fn on_http_call_response(&mut self, _: u32, _: usize, _: usize, _: usize) {
+        if let Some(spans) = self.shared.as_ref().and_then(|shared| shared.spans.as_ref())
+            && let Ok(mut spans) = spans.try_borrow_mut()
+        {
+            spans.answered();
+        }
+    }
+}
 
 impl RootContext for Plugin {
     fn on_configure(&mut self, size: usize) -> bool {
@@ -53,14 +78,32 @@ impl RootContext for Plugin {
                 if let Some(gauge) = host::define_metric(1, PRICE_TABLE) {
                     host::record(gauge, config.prices.date());
                 }
-                let observer = Rc::new(Observer::new(config));
-                self.shared = Some(Rc::new(Shared { observer, stats: STATS.with(Rc::clone) }));
+                self.shared = Some(Rc::new(Shared {
+                    memory: Memory::new(config.agent.slots),
+                    spans: Spans::new(&config.otlp).map(RefCell::new),
+                    observer: Rc::new(Observer::new(config)),
+                    stats: STATS.with(Rc::clone),
+                    waiting: WAITING.with(Rc::clone),
+                }));
+                host::set_tick(TICK);
                 true
             }
             Err(error) => {
                 host::log_error(&format!("gaugeway: {error}"));
                 false
             }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        let Some(shared) = &self.shared else { return };
+        for _ in 0..SWEEP {
+            let due = shared.waiting.try_borrow_mut().ok().and_then(|mut waiting| waiting.due(host::now()));
+            let Some(waiting) = due else { break };
+            shared.give_up(waiting);
+        }
+        if let Some(Ok(mut spans)) = shared.spans.as_ref().map(RefCell::try_borrow_mut) {
+            spans.send();
         }
     }
 
@@ -75,6 +118,57 @@ impl RootContext for Plugin {
 
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
+    }
+}
+
+impl Shared {
+    /// Looks up the calls whose results a request brings. The run has gone on, even if not all results came.
+    fn recall(&self, exchange: &mut Exchange) {
+        let answers = exchange.answers();
+        for call in &answers {
+            if let Some(pending) = self.memory.take(*call) {
+                if !answers.contains(&pending.lead) {
+                    self.memory.take(pending.lead);
+                }
+                exchange.recall(pending);
+            }
+        }
+    }
+
+    /// Remembers the calls an answer asks for, before its end reaches the client.
+    fn remember(&self, exchange: &mut Exchange) {
+        if self.spans.is_some()
+            && let Some(place) = place(|name| host::property(&format!("request\0headers\0{name}")))
+        {
+            exchange.place(place);
+        }
+        let asks = exchange.asks();
+        let waiting = exchange.waits(&asks);
+        for pending in asks {
+            self.memory.put(pending);
+        }
+        let limit = self.observer.config.agent.slots as usize;
+        let pushed = waiting.zip(self.waiting.try_borrow_mut().ok());
+        // Dropped before the run is given up, which takes its time.
+        let oldest = pushed.and_then(|(waiting, mut queue)| queue.push(waiting, limit));
+        if let Some(oldest) = oldest {
+            self.give_up(oldest);
+        }
+    }
+
+    /// Counts a run as abandoned if nobody has gone on with it.
+    fn give_up(&self, waiting: Waiting) {
+        if !self.memory.close(waiting.lead) {
+            return;
+        }
+        let (run, end) = (waiting.run, waiting.asked);
+        let seen = waiting.abandoned();
+        if let (Some(run), Some(Ok(mut spans))) = (run, self.spans.as_ref().map(RefCell::try_borrow_mut)) {
+            spans.queue.run(&seen, run, RunEnd::Abandoned, end);
+        }
+        if let Ok(mut stats) = self.stats.try_borrow_mut() {
+            stats.record(&seen, &self.observer.config, &mut Envoy);
+        }
     }
 }
 
@@ -184,6 +278,14 @@ impl Stream {
         if !news.any() {
             return;
         }
+        if let Some(shared) = &self.shared {
+            if news.request {
+                shared.recall(exchange);
+            }
+            if news.end {
+                shared.remember(exchange);
+            }
+        }
         let seen = exchange.observation();
         let mut text = String::new();
         for (field, written) in FIELDS.iter().zip(&mut self.written) {
@@ -210,12 +312,25 @@ impl Stream {
             return;
         }
         self.write();
-        if let (Some(shared), Some(exchange)) = (&self.shared, &self.exchange)
-            && let Ok(mut stats) = shared.stats.try_borrow_mut()
-        {
+        let (Some(shared), Some(exchange)) = (&self.shared, &self.exchange) else { return };
+        if let Ok(mut stats) = shared.stats.try_borrow_mut() {
             stats.record(exchange.observation(), &shared.observer.config, &mut Envoy);
         }
+        if let Some(Ok(mut spans)) = shared.spans.as_ref().map(RefCell::try_borrow_mut)
+            // Envoy's own span is known by now.
+            && let Some(place) = place(|name| host::header(Map::Request, name))
+        {
+            spans.queue.exchange(exchange.observation(), place, exchange.run());
+        }
     }
+}
+
+/// Where in a trace the request is: as `traceparent` says, which Envoy's tracing sets, else in one of its own. None where the
+/// trace is not recorded.
+fn place(header: impl Fn(&str) -> Option<Vec<u8>>) -> Option<Place> {
+    let text = |name: &str| header(name).and_then(|value| String::from_utf8(value).ok());
+    let place = text("traceparent").and_then(|value| Place::parse(&value));
+    place.or_else(|| Place::of_request(&text("x-request-id")?)).filter(|place| place.sampled)
 }
 
 /// How Envoy says the stream ended.

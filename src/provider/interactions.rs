@@ -22,6 +22,7 @@ pub const INTERACTIONS: Api = Api {
     ],
     document,
     terminated: true,
+    remembers: true,
     ..Api::DEFAULT
 };
 

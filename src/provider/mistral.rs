@@ -34,6 +34,7 @@ pub const CONVERSATIONS: Api = Api {
     response: &[("", ANSWER), ("", ERROR), ("usage", TOKENS)],
     document,
     terminated: true,
+    remembers: true,
     ..Api::DEFAULT
 };
 

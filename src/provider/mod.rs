@@ -38,6 +38,8 @@ pub struct Api {
     pub terminated: bool,
     /// An answer without usage is a gap in the numbers, not in the nature of the API.
     pub usage_expected: bool,
+    /// The provider keeps conversations: a request need not repeat what came before.
+    pub remembers: bool,
     /// Whether it is LLM traffic shows only when something has been read.
     pub by_shape: bool,
 }
@@ -52,6 +54,7 @@ impl Api {
         document: |_| {},
         terminated: false,
         usage_expected: true,
+        remembers: false,
         by_shape: false,
     };
 }

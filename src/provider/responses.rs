@@ -23,6 +23,7 @@ pub const RESPONSES: Api = Api {
     ],
     document,
     terminated: true,
+    remembers: true,
     ..Api::DEFAULT
 };
 
@@ -40,11 +41,6 @@ pub const INPUT: &[Rule<Draft>] = &[
     scalar("conversation", |d, v| d.seen.request.conversation = v.text()),
     scalar("conversation.id", |d, v| d.seen.request.conversation = v.text()),
     text("input", super::openai::prompt),
-    scalar("previous_response_id", |d, v| {
-        if v.text().is_some() {
-            d.history.continued()
-        }
-    }),
     open("tools[]", |d, _| d.history.tool_offered()),
     open("input[]", |d, _| {
         d.message();

@@ -5,7 +5,7 @@
 
 use crate::draft::identity;
 use crate::json::{Canonical, Scalar};
-use crate::observation::{Agent, Loop, Outcome, RunEnd, Text};
+use crate::observation::{Agent, Loop, Outcome, RunEnd, Text, ToolResult};
 
 /// Calls remembered for finding loops.
 const CALLS: usize = 16;
@@ -26,12 +26,10 @@ pub struct History {
     /// The last turn's calls, to name their results by.
     names: Vec<(u64, Text)>,
     tools_offered: bool,
-    /// The run began before what the request tells (Responses with a previous response).
-    continued: bool,
-    failed_tools: Vec<Text>,
+    results: Vec<ToolResult>,
     message: Message,
     call: Call,
-    result: ToolResult,
+    result: Result,
     saw_message: bool,
     /// The item before was a call.
     in_turn: bool,
@@ -65,10 +63,8 @@ struct Call {
 
 /// The result being read.
 #[derive(Default)]
-struct ToolResult {
-    id: u64,
-    name: Option<Text>,
-    failed: bool,
+struct Result {
+    so_far: ToolResult,
     /// How its text begins.
     head: [u8; 10],
     length: usize,
@@ -79,7 +75,7 @@ impl History {
     pub fn message_opened(&mut self) {
         self.message = Message::default();
         self.call = Call::default();
-        self.result = ToolResult::default();
+        self.result = Result::default();
         self.saw_message = true;
     }
 
@@ -114,7 +110,7 @@ impl History {
         self.turns = 0;
         self.count = 0;
         self.names.clear();
-        self.failed_tools.clear();
+        self.results.clear();
     }
 
     /// The request offers the model a tool.
@@ -122,16 +118,11 @@ impl History {
         self.tools_offered = true;
     }
 
-    /// The request continues a conversation it does not repeat.
-    pub fn continued(&mut self) {
-        self.continued = true;
-    }
-
     /// A tool call begins.
     pub fn call_opened(&mut self) {
         if !self.message.calls {
             self.names.clear();
-            self.failed_tools.clear();
+            self.results.clear();
         }
         self.message.calls = true;
         self.call = Call::default();
@@ -170,26 +161,27 @@ impl History {
     /// A tool's result begins.
     pub fn result_opened(&mut self) {
         self.message.results = true;
-        self.result = ToolResult::default();
+        self.result = Result::default();
     }
 
     /// The identifier of the call it answers.
     pub fn result_id(&mut self, value: Scalar<'_>) {
-        self.result.id = identity(value);
+        self.result.so_far.call = identity(value);
     }
 
     /// The tool it comes from, where the result says so itself.
     pub fn result_name(&mut self, value: Scalar<'_>) {
-        self.result.name = value.text();
+        self.result.so_far.name = value.text();
     }
 
     /// Whether it says itself that it failed.
     pub fn result_failed(&mut self, value: Scalar<'_>) {
-        self.result.failed |= value.is_true() || value == Scalar::Text("error");
+        self.result.so_far.failed |= value.is_true() || value == Scalar::Text("error");
     }
 
     /// A piece of its text.
     pub fn result_text(&mut self, piece: &[u8]) {
+        self.result.so_far.bytes = self.result.so_far.bytes.saturating_add(piece.len() as u64);
         for byte in piece.iter().filter(|b| !b.is_ascii_whitespace() && **b != b'"') {
             let Some(slot) = self.result.head.get_mut(self.result.length) else { return };
             *slot = byte.to_ascii_lowercase();
@@ -199,15 +191,16 @@ impl History {
 
     /// The result is over. It failed where it says so, or its text begins with `error`, `{"error`, `exception` or `traceback`.
     pub fn result_closed(&mut self) {
-        let result = core::mem::take(&mut self.result);
-        let head = result.head.get(..result.length).unwrap_or_default();
+        let Result { so_far: mut result, head, length } = core::mem::take(&mut self.result);
+        let head = head.get(..length).unwrap_or_default();
         let begins = |word: &str| head.starts_with(word.as_bytes());
-        if !(result.failed || begins("error") || begins("{error") || begins("exception") || begins("traceback")) {
-            return;
+        result.failed |= begins("error") || begins("{error") || begins("exception") || begins("traceback");
+        if result.name.is_none() {
+            let call = self.names.iter().find(|(id, _)| *id == result.call && *id != 0);
+            result.name = call.map(|(_, name)| name.clone());
         }
-        let called = || self.names.iter().find(|(id, _)| *id == result.id && *id != 0).map(|(_, name)| name.clone());
-        if self.failed_tools.len() < CALLS {
-            self.failed_tools.push(result.name.or_else(called).unwrap_or_default());
+        if self.results.len() < CALLS {
+            self.results.push(result);
         }
     }
 
@@ -230,7 +223,7 @@ impl History {
         if !core::mem::replace(&mut self.in_turn, true) {
             self.turns += 1;
             self.names.clear();
-            self.failed_tools.clear();
+            self.results.clear();
         }
         self.call.name = name;
         self.call_closed();
@@ -244,14 +237,16 @@ impl History {
 
     /// What the history comes to.
     pub fn settle(&mut self) -> Agent {
-        let acts = self.tools_offered || self.count > 0;
+        let acts = self.tools_offered || self.count > 0 || !self.results.is_empty();
+        // Results without the calls they answer go on with a run that began elsewhere.
+        let shown = self.turns > 0 || self.results.is_empty();
         let looping = self.looping(0);
         Agent {
-            iteration: (acts && self.saw_message && !self.continued).then_some(self.turns + 1),
+            iteration: (acts && self.saw_message && shown).then_some(self.turns + 1),
             looping,
             loop_began: looping.is_some() && self.looping(1).is_none(),
             ended: None,
-            failed_tools: core::mem::take(&mut self.failed_tools),
+            results: core::mem::take(&mut self.results),
         }
     }
 
@@ -376,7 +371,10 @@ mod tests {
             history.result_failed(Scalar::Bool(says));
             text.as_bytes().chunks(2).for_each(|piece| history.result_text(piece));
             history.message_closed();
-            history.settle().failed_tools
+            let results = history.settle().results;
+            assert_eq!(results.iter().map(|result| result.bytes).sum::<u64>(), text.len() as u64);
+            let failed = results.into_iter().filter(|result| result.failed);
+            failed.filter_map(|result| result.name).collect::<Vec<_>>()
         };
         for text in [
             "Error: no such file",

@@ -1,4 +1,5 @@
-//! What follows from what was read: money, and what agents do. Each signal holds its own bounded memory.
+//! What follows from what was read: money, and what agents do, also from one call to the next. Each signal bounds its own memory.
 
 pub mod agent;
 pub mod cost;
+pub mod memory;

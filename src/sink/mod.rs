@@ -1,4 +1,5 @@
-//! Where an observation goes: attributes (filter state, span tags, access log) and statistics, each one table of rows.
+//! Where an observation goes: attributes (filter state, span tags, access log), statistics and spans, each from one table of rows.
 
 pub mod attributes;
 pub mod stats;
+pub mod trace;

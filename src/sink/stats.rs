@@ -48,9 +48,10 @@ type Out<'a> = &'a mut dyn FnMut(Sample<'_>);
 /// Every metric of an exchange. [`OVERFLOW`] is the plugin's own.
 pub const METRICS: &[Metric] = &[
     counter("gaugeway_requests_total", "exchanges that are over", |o, out| {
-        let outcome = o.outcome.map_or("", Outcome::as_str);
-        let error = o.error.as_deref().unwrap_or_default();
-        out(Sample { labels: &[("outcome", outcome), ("error_type", error)], value: 1 });
+        if let Some(outcome) = o.outcome {
+            let error = o.error.as_deref().unwrap_or_default();
+            out(Sample { labels: &[("outcome", outcome.as_str()), ("error_type", error)], value: 1 });
+        }
     }),
     counter("gaugeway_input_tokens_total", "input tokens, cached ones included", |o, out| one(out, o.usage.input)),
     counter("gaugeway_output_tokens_total", "output tokens, reasoning included", |o, out| one(out, o.usage.output)),
@@ -132,13 +133,27 @@ pub const METRICS: &[Metric] = &[
         }
     }),
     counter("gaugeway_tool_errors_total", "failed tool results that requests bring", |o, out| {
-        for tool in &o.agent.failed_tools {
-            out(Sample { labels: &[("gen_ai_tool_name", tool)], value: 1 });
+        for result in o.agent.results.iter().filter(|result| result.failed) {
+            let name = result.name.as_deref().unwrap_or_default();
+            out(Sample { labels: &[("gen_ai_tool_name", name)], value: 1 });
         }
     }),
+    histogram(
+        "gaugeway_tool_duration_microseconds",
+        "answer that asks for a tool to request with its result",
+        |o, out| {
+            for result in &o.agent.results {
+                if let Some(asked) = result.asked {
+                    let name = result.name.as_deref().unwrap_or_default();
+                    let value = o.timing.start.saturating_sub(asked) / 1000;
+                    out(Sample { labels: &[("gen_ai_tool_name", name)], value });
+                }
+            }
+        },
+    ),
     counter(
         "gaugeway_agent_runs_total",
-        "agents' runs that ended: completed, max_iterations, loop, error",
+        "agents' runs that ended: completed, max_iterations, loop, error, abandoned",
         |o, out| {
             if let Some(end) = o.agent.ended {
                 out(Sample { labels: &[("status", end.as_str())], value: 1 });
@@ -192,6 +207,9 @@ pub const METRICS: &[Metric] = &[
 
 /// Counts the samples whose model was called `other` because the limit of series was reached.
 pub const OVERFLOW: &str = "gaugeway_series_overflow_total";
+
+/// What became of spans made here, by `result`: sent, failed, dropped. A counter of the plugin's own, where spans are made.
+pub const SPANS: &str = "gaugeway_spans_total";
 
 /// When the price table's prices were valid, in seconds since 1970: a gauge of the plugin's own, set at start.
 pub const PRICE_TABLE: &str = "gaugeway_price_table_timestamp_seconds";

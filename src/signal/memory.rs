@@ -1,0 +1,260 @@
+//! What one call leaves for the next: the tools an answer asked for, until a request brings their results.
+//!
+//! The host keeps it, shared by all workers, in buckets of [`WAYS`] entries: a fixed number, in which the oldest entry gives
+//! way. Bound: [`ENTRY`] bytes per entry. Nothing of a conversation is kept but hashes, names of tools and clock readings.
+
+use std::collections::VecDeque;
+
+use crate::observation::{Agent, Name, Observation, RunEnd, Text};
+use crate::sink::trace::Run;
+
+/// Entries of a bucket.
+pub const WAYS: usize = 8;
+/// Longest entry, in bytes.
+pub const ENTRY: usize = FIXED + RUN + NAME;
+/// Longest tool's name kept, in bytes: OpenAI's and Anthropic's limit is 64.
+const NAME: usize = 128;
+const FIXED: usize = 29;
+const RUN: usize = 40;
+/// The form these bytes have; what another version of the plugin left is as good as empty.
+const FORM: u8 = 1;
+
+/// A tool asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pending {
+    /// Hash of the call's identifier.
+    pub call: u64,
+    /// The key of the first call of the same answer: gone when the run has gone on.
+    pub lead: u64,
+    /// When the answer was whole, in nanoseconds since 1970.
+    pub asked: u64,
+    /// Iteration of the run that asked; 0 where it is not known.
+    pub iteration: u64,
+    /// The run was counted as ended already.
+    pub over: bool,
+    /// The tool.
+    pub name: Text,
+    /// The run's trace, where one is made.
+    pub run: Option<Run>,
+}
+
+/// Entries whose keys fall together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Bucket(Vec<Pending>);
+
+impl Bucket {
+    /// Reads what [`Bucket::bytes`] wrote; anything else is empty.
+    pub fn parse(bytes: &[u8]) -> Self {
+        let Some((&FORM, mut rest)) = bytes.split_first() else { return Bucket::default() };
+        let mut entries = Vec::with_capacity(WAYS);
+        while entries.len() < WAYS
+            && let Some(entry) = entry(&mut rest)
+        {
+            entries.push(entry);
+        }
+        Bucket(entries)
+    }
+
+    /// As the host keeps it.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut out = vec![FORM];
+        for entry in &self.0 {
+            for number in [entry.call, entry.lead, entry.asked] {
+                out.extend(number.to_le_bytes());
+            }
+            out.extend(u16::try_from(entry.iteration).unwrap_or(u16::MAX).to_le_bytes());
+            out.push(u8::from(entry.over));
+            out.push(entry.run.is_some().into());
+            let name = entry.name.as_bytes().get(..entry.name.len().min(NAME)).unwrap_or_default();
+            out.push(name.len() as u8);
+            out.extend_from_slice(name);
+            if let Some(run) = &entry.run {
+                out.extend(run.trace);
+                out.extend(run.span);
+                out.extend(run.parent);
+                out.extend(run.start.to_le_bytes());
+            }
+        }
+        out
+    }
+
+    /// Adds an entry, in the place of the one with its key or of the oldest.
+    pub fn put(&mut self, entry: Pending) {
+        self.0.retain(|other| other.call != entry.call);
+        if self.0.len() >= WAYS
+            && let Some(oldest) = (0..self.0.len()).min_by_key(|at| self.0.get(*at).map(|e| e.asked))
+        {
+            self.0.swap_remove(oldest);
+        }
+        self.0.push(entry);
+    }
+
+    /// Takes out the entry of a call.
+    pub fn take(&mut self, call: u64) -> Option<Pending> {
+        let at = self.0.iter().position(|entry| entry.call == call)?;
+        Some(self.0.swap_remove(at))
+    }
+
+    /// Marks the run of a call as over; false where the call is not known, or it was over before.
+    pub fn close(&mut self, call: u64) -> bool {
+        let open = self.0.iter_mut().find(|entry| entry.call == call && !entry.over);
+        open.map(|entry| entry.over = true).is_some()
+    }
+}
+
+/// A run that asked for tools: what is needed to count it, should nobody go on with it.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// When to give it up, in nanoseconds since 1970.
+    pub due: u64,
+    /// When it asked.
+    pub asked: u64,
+    /// What its first call is kept under.
+    pub lead: u64,
+    /// The run's trace.
+    pub run: Option<Run>,
+    operation: &'static str,
+    provider: Name,
+    route: Text,
+    request_model: Option<Text>,
+    response_model: Option<Text>,
+    conversation: Option<Text>,
+    labels: Vec<Text>,
+    iteration: Option<u64>,
+}
+
+impl Waiting {
+    /// For the run of an exchange that asked for tools, to be given up after `patience` nanoseconds.
+    pub fn new(seen: &Observation, first: &Pending, patience: u64) -> Self {
+        Waiting {
+            due: first.asked.saturating_add(patience),
+            asked: first.asked,
+            lead: first.lead,
+            run: first.run,
+            operation: seen.operation,
+            provider: seen.provider.clone(),
+            route: seen.route.clone(),
+            request_model: seen.request.model.clone(),
+            response_model: seen.response.model.clone(),
+            conversation: seen.request.conversation.clone(),
+            labels: seen.labels.clone(),
+            iteration: seen.agent.iteration,
+        }
+    }
+
+    /// What is to be counted: a run that was abandoned, and nothing else.
+    pub fn abandoned(self) -> Observation {
+        let mut seen = Observation {
+            operation: self.operation,
+            provider: self.provider,
+            route: self.route,
+            labels: self.labels,
+            agent: Agent { iteration: self.iteration, ended: Some(RunEnd::Abandoned), ..Agent::default() },
+            ..Observation::default()
+        };
+        seen.request.model = self.request_model;
+        seen.request.conversation = self.conversation;
+        seen.response.model = self.response_model;
+        seen
+    }
+}
+
+/// The runs a worker waits for, the oldest first.
+#[derive(Default)]
+pub struct Queue(VecDeque<Waiting>);
+
+impl Queue {
+    /// Adds a run; gives back the oldest where there are more than `limit`.
+    pub fn push(&mut self, waiting: Waiting, limit: usize) -> Option<Waiting> {
+        self.0.push_back(waiting);
+        if self.0.len() > limit { self.0.pop_front() } else { None }
+    }
+
+    /// The oldest run, if it is due.
+    pub fn due(&mut self, now: u64) -> Option<Waiting> {
+        if self.0.front()?.due > now {
+            return None;
+        }
+        self.0.pop_front()
+    }
+}
+
+fn entry(rest: &mut &[u8]) -> Option<Pending> {
+    let (call, lead, asked) = (number(rest)?, number(rest)?, number(rest)?);
+    let iteration = u64::from(u16::from_le_bytes(array(rest)?));
+    let [over, traced, length] = array(rest)?;
+    let (name, tail) = rest.split_at_checked(usize::from(length))?;
+    *rest = tail;
+    let run = match traced {
+        0 => None,
+        _ => Some(Run { trace: array(rest)?, span: array(rest)?, parent: array(rest)?, start: number(rest)? }),
+    };
+    let name = core::str::from_utf8(name).unwrap_or_default().into();
+    Some(Pending { call, lead, asked, iteration, over: over != 0, name, run })
+}
+
+fn number(rest: &mut &[u8]) -> Option<u64> {
+    array(rest).map(u64::from_le_bytes)
+}
+
+fn array<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (first, tail) = rest.split_first_chunk()?;
+    *rest = tail;
+    Some(*first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pending(call: u64) -> Pending {
+        Pending { call, lead: call, asked: call * 10, iteration: 3, name: "search".into(), ..Pending::default() }
+    }
+
+    #[test]
+    fn what_is_put_is_taken_out_once_and_whole() {
+        let run = Run { trace: [7; 16], span: [8; 8], parent: [0; 8], start: 5 };
+        let mut bucket = Bucket::default();
+        bucket.put(Pending { run: Some(run), over: true, ..pending(1) });
+        bucket.put(pending(2));
+        let mut read = Bucket::parse(&bucket.bytes());
+        assert_eq!(read, bucket);
+        assert_eq!(read.take(2), Some(pending(2)));
+        assert_eq!(read.take(2), None);
+        assert_eq!(read.take(1).and_then(|entry| entry.run), Some(run));
+    }
+
+    #[test]
+    fn the_oldest_gives_way() {
+        let mut bucket = Bucket::default();
+        for call in (1..=WAYS as u64 + 2).rev() {
+            bucket.put(pending(call));
+        }
+        // Entries come with rising readings, but nothing depends on it.
+        assert_eq!(bucket.0.len(), WAYS);
+        assert!(bucket.take(WAYS as u64 + 2).is_some());
+        bucket.put(pending(1));
+        assert_eq!(bucket.0.iter().filter(|entry| entry.call == 1).count(), 1);
+        assert!(bucket.bytes().len() <= 1 + WAYS * ENTRY);
+    }
+
+    #[test]
+    fn a_run_is_closed_once() {
+        let mut bucket = Bucket::default();
+        bucket.put(pending(1));
+        assert!(bucket.close(1) && !bucket.close(1) && !bucket.close(2));
+        assert!(bucket.take(1).is_some_and(|entry| entry.over));
+    }
+
+    #[test]
+    fn bytes_of_any_kind_are_read_without_harm() {
+        let mut bucket = Bucket::default();
+        bucket.put(Pending { name: "é".repeat(200).into(), ..pending(1) });
+        let bytes = bucket.bytes();
+        for cut in 0..bytes.len() {
+            assert!(Bucket::parse(&bytes[..cut]).0.is_empty());
+        }
+        assert_eq!(Bucket::parse(&bytes).0.len(), 1);
+        assert_eq!(Bucket::parse(&[9; 400]), Bucket::default());
+    }
+}

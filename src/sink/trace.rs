@@ -1,0 +1,406 @@
+//! Spans of agents' runs, in OTLP: `invoke_agent` around its `chat` calls and, between them, `execute_tool`.
+//!
+//! A run's trace is the one its first call belongs to; later calls hang under it, with a link to their own. Spec: OTLP 1
+//! (protobuf), W3C Trace Context, OpenTelemetry's `gen_ai` spans. Bound: a queue holds [`QUEUE`] bytes.
+
+use crate::observation::{Agent, Observation, Outcome, RunEnd, ToolResult};
+use crate::sink::attributes::{FIELDS, Value};
+
+/// Most bytes of spans that wait to be sent; later ones are dropped.
+pub const QUEUE: usize = 256 * 1024;
+
+/// A place in a trace, as a `traceparent` header says it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Place {
+    /// The trace.
+    pub trace: [u8; 16],
+    /// The span.
+    pub span: [u8; 8],
+    /// The trace is recorded.
+    pub sampled: bool,
+}
+
+/// A run's span, from its first call until it ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Run {
+    /// Its trace.
+    pub trace: [u8; 16],
+    /// Its span.
+    pub span: [u8; 8],
+    /// Whose child it is; all zero for nobody's.
+    pub parent: [u8; 8],
+    /// When its first call began, in nanoseconds since 1970.
+    pub start: u64,
+}
+
+impl Place {
+    /// Reads a `traceparent`; None where it is not one.
+    pub fn parse(header: &str) -> Option<Self> {
+        let mut parts = header.trim().split('-');
+        let version = parts.next().filter(|v| v.len() == 2 && *v != "ff")?;
+        let place = Place {
+            trace: hex(parts.next()?)?,
+            span: hex(parts.next()?)?,
+            sampled: hex::<1>(parts.next()?)?.first().is_some_and(|flags| flags & 1 == 1),
+        };
+        // Only later versions may say more.
+        let known = version != "00" || parts.next().is_none();
+        (known && place.trace != [0; 16] && place.span != [0; 8]).then_some(place)
+    }
+
+    /// A trace of its own, named by the request's identifier (a UUID, as Envoy makes them).
+    pub fn of_request(id: &str) -> Option<Self> {
+        let trace = hex(&id.replace('-', ""))?;
+        Some(Place { trace, span: [0; 8], sampled: true })
+    }
+
+    /// A run that begins under this place.
+    pub fn run(&self, start: u64) -> Run {
+        Run { trace: self.trace, span: self.derive(0), parent: self.span, start }
+    }
+
+    /// An identifier made of the place's own, so that no two workers make the same one.
+    fn derive(&self, salt: u64) -> [u8; 8] {
+        let own = if self.span == [0; 8] { self.trace.first_chunk().copied().unwrap_or_default() } else { self.span };
+        let mut hash = u64::from_le_bytes(own) ^ (salt + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (hash ^ hash >> 31).max(1).to_le_bytes()
+    }
+}
+
+fn hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
+    let mut out = [0; N];
+    let lower = |b: u8| b.is_ascii_digit() || matches!(b, b'a'..=b'f');
+    if digits.len() != 2 * N || !digits.bytes().all(lower) {
+        return None;
+    }
+    for (at, slot) in out.iter_mut().enumerate() {
+        *slot = u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(out)
+}
+
+/// Spans that wait to be sent, encoded.
+#[derive(Default)]
+pub struct Queue {
+    /// `ScopeSpans.spans`, one after the other.
+    spans: Vec<u8>,
+    count: u64,
+    /// Spans there was no room for since this was last asked.
+    pub dropped: u64,
+}
+
+impl Queue {
+    /// The spans of an exchange that is over, at `place` and as part of `run`. No two exchanges may have one place.
+    pub fn exchange(&mut self, seen: &Observation, place: Place, run: Option<Run>) {
+        let trace = run.map_or(place.trace, |run| run.trace);
+        let parent = run.map_or(place.span, |run| run.span);
+        let (start, end) = (seen.timing.start, seen.timing.end.unwrap_or(seen.timing.start));
+        let model = seen.request.model.as_deref().or(seen.response.model.as_deref()).unwrap_or_default();
+        let name = format!("{} {model}", seen.operation);
+        let mut chat = Span::new(trace, place.derive(1), parent, name.trim_end(), CLIENT, [start, end]);
+        for field in FIELDS {
+            if let Some(value) = (field.get)(seen) {
+                chat.attribute(field.name, value);
+            }
+        }
+        if run.is_some() && place.span != [0; 8] {
+            chat.link(place);
+        }
+        if seen.outcome != Some(Outcome::Completed) {
+            chat.failed();
+        }
+        self.push(chat);
+
+        let Some(run) = run else { return };
+        for (at, result) in seen.agent.results.iter().enumerate() {
+            if let Some(asked) = result.asked {
+                let span = place.derive(2 + at as u64);
+                self.tool(result, Span::new(trace, span, run.span, &tool_name(result), INTERNAL, [asked, start]));
+            }
+        }
+        if let Some(ended) = seen.agent.ended {
+            self.run(seen, run, ended, end);
+        }
+    }
+
+    /// The span of a run that ended at `end`.
+    pub fn run(&mut self, seen: &Observation, run: Run, ended: RunEnd, end: u64) {
+        let mut span = Span::new(run.trace, run.span, run.parent, "invoke_agent", INTERNAL, [run.start, end]);
+        span.attribute("gen_ai.operation.name", Value::Text("invoke_agent"));
+        span.attribute("gen_ai.provider.name", Value::Text(&seen.provider));
+        if let Some(model) = &seen.request.model {
+            span.attribute("gen_ai.request.model", Value::Text(model));
+        }
+        if let Some(conversation) = &seen.request.conversation {
+            span.attribute("gen_ai.conversation.id", Value::Text(conversation));
+        }
+        span.attribute("gaugeway.agent.status", Value::Text(ended.as_str()));
+        let Agent { iteration, looping, .. } = seen.agent;
+        if let Some(iterations) = iteration {
+            span.attribute("gaugeway.agent.iterations", Value::Count(iterations));
+        }
+        if let Some(kind) = looping {
+            span.attribute("gaugeway.agent.loop", Value::Text(kind.as_str()));
+        }
+        if ended != RunEnd::Completed {
+            span.attribute("error.type", Value::Text(ended.as_str()));
+            span.failed();
+        }
+        self.push(span);
+    }
+
+    fn tool(&mut self, result: &ToolResult, mut span: Span) {
+        span.attribute("gen_ai.operation.name", Value::Text("execute_tool"));
+        if let Some(name) = &result.name {
+            span.attribute("gen_ai.tool.name", Value::Text(name));
+        }
+        span.attribute("gaugeway.tool.result.bytes", Value::Count(result.bytes));
+        if result.failed {
+            span.attribute("error.type", Value::Text("tool_error"));
+            span.failed();
+        }
+        self.push(span);
+    }
+
+    fn push(&mut self, span: Span) {
+        if self.spans.len() + span.0.len() > QUEUE {
+            self.dropped += 1;
+            return;
+        }
+        bytes(&mut self.spans, 2, &span.0);
+        self.count += 1;
+    }
+
+    /// An `ExportTraceServiceRequest` with all that wait, and their number; None where none does.
+    pub fn export(&mut self, service: &str) -> Option<(Vec<u8>, u64)> {
+        if self.count == 0 {
+            return None;
+        }
+        let (mut resource, mut scope, mut scope_spans, mut resource_spans, mut request) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        attribute(&mut resource, 1, "service.name", &Value::Text(service));
+        bytes(&mut scope, 1, b"gaugeway");
+        bytes(&mut scope, 2, env!("CARGO_PKG_VERSION").as_bytes());
+        bytes(&mut scope_spans, 1, &scope);
+        scope_spans.append(&mut self.spans);
+        bytes(&mut resource_spans, 1, &resource);
+        bytes(&mut resource_spans, 2, &scope_spans);
+        bytes(&mut request, 1, &resource_spans);
+        Some((request, core::mem::take(&mut self.count)))
+    }
+}
+
+fn tool_name(result: &ToolResult) -> String {
+    format!("execute_tool {}", result.name.as_deref().unwrap_or_default()).trim_end().to_owned()
+}
+
+/// `SPAN_KIND_INTERNAL` and `SPAN_KIND_CLIENT`
+const INTERNAL: u64 = 1;
+const CLIENT: u64 = 3;
+
+/// A span's message, encoded field by field.
+struct Span(Vec<u8>);
+
+impl Span {
+    fn new(trace: [u8; 16], span: [u8; 8], parent: [u8; 8], name: &str, kind: u64, times: [u64; 2]) -> Self {
+        let mut out = Vec::with_capacity(512);
+        bytes(&mut out, 1, &trace);
+        bytes(&mut out, 2, &span);
+        if parent != [0; 8] {
+            bytes(&mut out, 4, &parent);
+        }
+        bytes(&mut out, 5, name.as_bytes());
+        varint(&mut out, 6 << 3);
+        varint(&mut out, kind);
+        for (field, time) in (7..).zip(times) {
+            fixed(&mut out, field, time);
+        }
+        Span(out)
+    }
+
+    fn attribute(&mut self, key: &str, value: Value<'_>) {
+        attribute(&mut self.0, 9, key, &value);
+    }
+
+    fn link(&mut self, to: Place) {
+        let mut link = Vec::new();
+        bytes(&mut link, 1, &to.trace);
+        bytes(&mut link, 2, &to.span);
+        bytes(&mut self.0, 13, &link);
+    }
+
+    /// `STATUS_CODE_ERROR`
+    fn failed(&mut self) {
+        bytes(&mut self.0, 15, &[3 << 3, 2]);
+    }
+}
+
+fn attribute(out: &mut Vec<u8>, field: u64, key: &str, value: &Value<'_>) {
+    let mut any = Vec::new();
+    match value {
+        Value::Bool(value) => any.extend([2 << 3, u8::from(*value)]),
+        Value::Integer(number) => {
+            varint(&mut any, 3 << 3);
+            varint(&mut any, *number as u64);
+        }
+        Value::Count(number) => {
+            varint(&mut any, 3 << 3);
+            varint(&mut any, *number);
+        }
+        Value::Float(number) => fixed(&mut any, 4, number.to_bits()),
+        Value::Billionths(number) => fixed(&mut any, 4, (*number as f64 / 1e9).to_bits()),
+        Value::List(items) => array(&mut any, items.iter().map(|item| &**item)),
+        Value::Known(items) => array(&mut any, items.iter().flatten().map(|item| &**item)),
+        Value::Text(text) => bytes(&mut any, 1, text.as_bytes()),
+        Value::Hash(_) | Value::Troubles(_) => {
+            let mut text = String::new();
+            value.write(&mut text);
+            bytes(&mut any, 1, text.as_bytes());
+        }
+    }
+    let mut pair = Vec::new();
+    bytes(&mut pair, 1, key.as_bytes());
+    bytes(&mut pair, 2, &any);
+    bytes(out, field, &pair);
+}
+
+fn array<'a>(any: &mut Vec<u8>, items: impl Iterator<Item = &'a str>) {
+    let mut list = Vec::new();
+    for item in items {
+        let mut value = Vec::new();
+        bytes(&mut value, 1, item.as_bytes());
+        bytes(&mut list, 1, &value);
+    }
+    bytes(any, 5, &list);
+}
+
+fn varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
+    varint(out, field << 3 | 2);
+    varint(out, value.len() as u64);
+    out.extend_from_slice(value);
+}
+
+fn fixed(out: &mut Vec<u8>, field: u64, value: u64) {
+    varint(out, field << 3 | 1);
+    out.extend(value.to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::Text;
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use opentelemetry_proto::tonic::common::v1::any_value;
+    use prost::Message;
+
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn agent(ended: Option<RunEnd>) -> Observation {
+        let mut seen = Observation { operation: "chat", provider: "openai".into(), ..Observation::default() };
+        seen.request.model = Some("gpt-4o".into());
+        seen.request.temperature = Some(0.5);
+        seen.usage.input = Some(300);
+        seen.outcome = Some(Outcome::Completed);
+        seen.timing.start = 2_000;
+        seen.timing.end = Some(3_000);
+        seen.output.tools = vec![Text::from("search")];
+        seen.agent.iteration = Some(2);
+        seen.agent.ended = ended;
+        seen.agent.results =
+            vec![ToolResult { name: Some("search".into()), asked: Some(1_000), failed: true, ..ToolResult::default() }];
+        seen
+    }
+
+    fn exported(queue: &mut Queue) -> Vec<opentelemetry_proto::tonic::trace::v1::Span> {
+        let (body, count) = queue.export("gateway").unwrap();
+        let request = ExportTraceServiceRequest::decode(&*body).unwrap();
+        let [resource] = &request.resource_spans[..] else { panic!("one resource") };
+        assert_eq!(resource.resource.as_ref().unwrap().attributes[0].key, "service.name");
+        let spans = resource.scope_spans[0].spans.clone();
+        assert_eq!(spans.len() as u64, count);
+        spans
+    }
+
+    #[test]
+    fn a_traceparent_is_read_as_the_standard_says() {
+        let place = Place::parse(PARENT).unwrap();
+        assert_eq!((place.trace[0], place.span[7], place.sampled), (0x0a, 0x31, true));
+        assert!(!Place::parse(&PARENT.replace("-01", "-00")).unwrap().sampled);
+        assert!(Place::parse(&PARENT.replace("00-0a", "01-0a").replace("-01", "-01-more")).is_some());
+        for wrong in [
+            "",
+            "00",
+            &PARENT.replace("00-0a", "ff-0a"),
+            &PARENT.to_uppercase(),
+            &format!("{PARENT}-more"),
+            &PARENT.replace("b7ad6b7169203331", "0000000000000000"),
+            &PARENT.replace("b7", "é"),
+        ] {
+            assert_eq!(Place::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_run_holds_its_calls_and_tools() {
+        let place = Place::parse(PARENT).unwrap();
+        let run = Place { span: [5; 8], ..place }.run(500);
+        let mut queue = Queue::default();
+        queue.exchange(&agent(Some(RunEnd::Completed)), place, Some(run));
+        let spans = exported(&mut queue);
+        let names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
+        assert_eq!(names, ["chat gpt-4o", "execute_tool search", "invoke_agent"]);
+        let times: Vec<_> = spans.iter().map(|s| (s.start_time_unix_nano, s.end_time_unix_nano)).collect();
+        assert_eq!(times, [(2_000, 3_000), (1_000, 2_000), (500, 3_000)]);
+        assert!(spans.iter().all(|span| span.trace_id == place.trace));
+        assert!(spans[..2].iter().all(|span| span.parent_span_id == spans[2].span_id));
+        assert_eq!(spans[2].parent_span_id, [5; 8]);
+        assert_eq!(spans[0].links[0].span_id, place.span);
+        assert_eq!(spans.iter().map(|s| s.status.as_ref().map_or(0, |s| s.code)).collect::<Vec<_>>(), [0, 2, 0]);
+        let mut ids: Vec<_> = spans.iter().map(|span| span.span_id.clone()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 3);
+        assert_eq!(queue.export("gateway"), None);
+    }
+
+    #[test]
+    fn attributes_keep_their_types() {
+        let place = Place::parse(PARENT).unwrap();
+        let mut queue = Queue::default();
+        queue.exchange(&agent(None), place, None);
+        let spans = exported(&mut queue);
+        assert_eq!(spans[0].parent_span_id, place.span);
+        let value = |key: &str| {
+            let found = spans[0].attributes.iter().find(|a| a.key == key).unwrap_or_else(|| panic!("{key}"));
+            found.value.clone().and_then(|v| v.value).unwrap()
+        };
+        assert_eq!(value("gen_ai.usage.input_tokens"), any_value::Value::IntValue(300));
+        assert_eq!(value("gen_ai.request.temperature"), any_value::Value::DoubleValue(0.5));
+        assert_eq!(value("gen_ai.operation.name"), any_value::Value::StringValue("chat".into()));
+        assert!(
+            matches!(value("gaugeway.tool_call.names"), any_value::Value::ArrayValue(list) if list.values.len() == 1)
+        );
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_what_finds_no_room_is_counted() {
+        let mut queue = Queue::default();
+        for _ in 0..5_000 {
+            queue.exchange(&agent(None), Place::parse(PARENT).unwrap(), None);
+        }
+        assert!(queue.dropped > 0 && queue.spans.len() < QUEUE + 16);
+        let (body, count) = queue.export("gateway").unwrap();
+        assert_eq!(count + queue.dropped, 5_000);
+        assert!(body.len() < QUEUE + 200);
+    }
+}
