@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
+use crate::privacy::Privacy;
 use crate::provider::{self, Override};
 use crate::signal::cost::PriceTable;
 use crate::sink::stats;
@@ -23,6 +24,10 @@ pub struct Config {
     pub labels: Labels,
     /// `otlp`: where spans of agents' runs are sent.
     pub otlp: Otlp,
+    /// `privacy`: what becomes of words.
+    pub privacy: Privacy,
+    /// `conversation.header`: the request's header that names its conversation; empty for none.
+    pub conversation_header: String,
 }
 
 /// Where spans of agents' runs are sent.
@@ -97,6 +102,8 @@ impl Config {
             apis: Vec::new(),
             prices: PriceTable::bundled()?,
             otlp: Otlp { cluster: String::new(), path: "/v1/traces".into(), service: "gaugeway".into() },
+            privacy: Privacy::default(),
+            conversation_header: String::new(),
             labels: Labels { max_series: 1000, headers: Vec::new(), models: HashSet::new() },
         };
         if text.trim().is_empty() {
@@ -109,12 +116,31 @@ impl Config {
                 "agent" => config.agent.read(value)?,
                 "apis" => config.apis = overrides(value)?,
                 "prices" => config.prices.add("prices", value)?,
+                "conversation" => config.conversation_header = conversation(value)?,
                 "labels" => config.labels.read(value)?,
                 "otlp" => config.otlp.read(value)?,
-                _ => return Err(ConfigError::unknown("", key, &["agent", "apis", "labels", "otlp", "prices"])),
+                "privacy" => config.privacy.read(value)?,
+                _ => return Err(ConfigError::unknown("", key, KEYS)),
             }
         }
         Ok(config)
+    }
+}
+
+/// The outermost keys.
+const KEYS: &[&str] = &["agent", "apis", "conversation", "labels", "otlp", "prices", "privacy"];
+
+fn conversation(value: &Value) -> Result<String, ConfigError> {
+    let mut header = String::new();
+    for (key, value) in object("conversation", value)? {
+        match key.as_str() {
+            "header" => header = text("conversation.header", value)?.to_ascii_lowercase(),
+            _ => return Err(ConfigError::unknown("conversation", key, &["header"])),
+        }
+    }
+    match SECRET.contains(&header.as_str()) {
+        true => Err(ConfigError::new("conversation.header", "carries a secret, which must not be reported")),
+        false => Ok(header),
     }
 }
 
@@ -182,7 +208,8 @@ impl Otlp {
     }
 }
 
-fn text<'v>(path: &str, value: &'v Value) -> Result<&'v str, ConfigError> {
+/// A string, or the error that there is none at `path`.
+pub(crate) fn text<'v>(path: &str, value: &'v Value) -> Result<&'v str, ConfigError> {
     value.as_str().ok_or_else(|| ConfigError::new(path, "must be a string"))
 }
 
@@ -269,7 +296,10 @@ mod tests {
         for (text, error) in [
             ("[", "configuration is not JSON: EOF while parsing a list at line 1 column 1"),
             ("[]", "must be an object"),
-            (r#"{"label": {}}"#, "label: unknown key; known here: agent, apis, labels, otlp, prices"),
+            (
+                r#"{"label": {}}"#,
+                "label: unknown key; known here: agent, apis, conversation, labels, otlp, prices, privacy",
+            ),
             (r#"{"labels": {"max": 1}}"#, "labels.max: unknown key; known here: headers, max_series, models"),
             (r#"{"labels": {"max_series": 0}}"#, "labels.max_series: must be a whole number from 1 to 100000"),
             (r#"{"labels": {"max_series": "1"}}"#, "labels.max_series: must be a whole number from 1 to 100000"),

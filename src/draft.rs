@@ -7,6 +7,7 @@ use crate::fingerprint::{Fingerprint, Mark};
 use crate::framing::Base64;
 use crate::json::Scalar;
 use crate::observation::{LIST, Observation, Text, Trouble, Usage};
+use crate::privacy::Opening;
 use crate::signal::agent::History;
 use crate::signal::cost::Quantities;
 
@@ -25,8 +26,18 @@ pub struct Draft {
     pub prompt: Fingerprint,
     /// Text of the answer.
     pub answer: Fingerprint,
+    /// Texts of all messages, where their hash is asked for.
+    pub whole_prompt: Option<Box<Fingerprint>>,
+    /// The tools offered, where their hash is asked for.
+    pub tools: Option<Box<Fingerprint>>,
+    /// How the conversation begins, where anybody asks.
+    pub opening: Option<Box<Opening>>,
     /// The conversation, for what it shows of an agent.
     pub history: Box<History>,
+    /// Hashes of keys that an answer in JSON has to have.
+    pub required: Vec<u64>,
+    /// Something was generated that is neither text nor a call: an image, sound, what a provider's own tool gave.
+    pub other_content: bool,
     /// Counts as the wire gives them.
     pub counts: Counts,
     /// What the wire tells beside them, which only the cost depends on.
@@ -51,6 +62,8 @@ pub struct Draft {
     pub complete: bool,
     /// A document was read to its end.
     pub documents: u32,
+    /// A header names the conversation, whatever the bodies say.
+    pub conversation_named: bool,
     /// The answer's text came in pieces before a document that repeats it.
     pub streamed_text: bool,
 }
@@ -346,6 +359,14 @@ impl Draft {
         }
     }
 
+    /// The conversation's identifier: the last one given, unless the request's head has named it.
+    #[inline(never)]
+    pub fn conversation(&mut self, value: Scalar<'_>) {
+        if let Some(id) = value.text().filter(|_| !self.conversation_named) {
+            self.seen.request.conversation = Some(id);
+        }
+    }
+
     /// The response's identifier: the first one given.
     #[inline(never)]
     pub fn response_id(&mut self, value: Scalar<'_>) {
@@ -410,18 +431,82 @@ impl Draft {
     pub fn message(&mut self) {
         self.prompt.clear();
         self.history.message_opened();
+        if let Some(opening) = &mut self.opening {
+            opening.message_opened();
+        }
         self.counted_message();
     }
 
+    /// The message is over.
+    #[inline(never)]
+    pub fn message_closed(&mut self) {
+        let speaker = self.history.message_closed();
+        if let (Some(opening), Some(of_user)) = (&mut self.opening, speaker) {
+            opening.message_closed(of_user);
+        }
+    }
+
     /// A piece of the text of the request's last message so far.
+    #[inline(never)]
     pub fn said(&mut self, piece: &[u8]) {
-        self.prompt.push_uncounted(piece);
+        self.input(piece);
+        if let Some(opening) = &mut self.opening {
+            opening.push(piece);
+        }
+    }
+
+    /// A piece of what the system says beside the messages.
+    #[inline(never)]
+    pub fn told(&mut self, piece: &[u8]) {
+        if let Some(opening) = &mut self.opening {
+            opening.push_beside(piece);
+        }
     }
 
     /// A piece of the text of a tool's result.
     pub fn result(&mut self, piece: &[u8]) {
-        self.prompt.push_uncounted(piece);
+        self.input(piece);
         self.history.result_text(piece);
+    }
+
+    /// A piece of the last message's text that no conversation is told by.
+    #[inline(never)]
+    pub fn input(&mut self, piece: &[u8]) {
+        self.prompt.push(piece);
+        if let Some(whole) = &mut self.whole_prompt {
+            whole.push(piece);
+        }
+    }
+
+    /// A piece of the tools offered, as it is written.
+    pub fn tools(&mut self, piece: &[u8]) {
+        if let Some(tools) = &mut self.tools {
+            tools.push(piece);
+        }
+        if piece.contains(&b'{') {
+            self.history.tool_offered();
+        }
+    }
+
+    /// A key that an answer in JSON has to have.
+    pub fn required(&mut self, value: Scalar<'_>) {
+        if let Scalar::Text(name) = value
+            && self.required.len() < LIST
+        {
+            self.required.push(crate::json::key(name));
+        }
+    }
+
+    /// A piece of a refusal.
+    pub fn refused(&mut self, piece: &[u8]) {
+        self.seen.output.refused |= !piece.is_empty();
+        self.aside(piece);
+    }
+
+    /// A piece of generated content that is no text.
+    pub fn other(&mut self, piece: &[u8]) {
+        self.other_content |= !piece.is_empty();
+        self.aside(piece);
     }
 
     /// A message of the request that is not the last, wherever it stands.

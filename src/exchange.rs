@@ -7,9 +7,11 @@ use std::rc::Rc;
 
 use crate::config::Config;
 use crate::draft::{Counts, Draft};
+use crate::fingerprint::Fingerprint;
 use crate::framing::{Body, Rules};
 use crate::json::Scalar;
-use crate::observation::{Cost, CostStatus, Limits, Observation, Outcome, Text, Trouble, Usage};
+use crate::observation::{Cost, CostStatus, Limits, Observation, Outcome, Text, Trouble, Usage, finish_class};
+use crate::privacy::{Opening, Privacy};
 use crate::provider::{self, Api, Programs};
 use crate::signal::agent;
 use crate::signal::memory::{Pending, Waiting};
@@ -25,7 +27,7 @@ pub struct Observer {
 impl Observer {
     /// Compiles the rules.
     pub fn new(config: Config) -> Self {
-        Observer { config, programs: provider::compile() }
+        Observer { programs: provider::compile(config.privacy.hash), config }
     }
 }
 
@@ -118,7 +120,7 @@ pub struct Exchange {
     news: News,
     /// The agent's run was counted as ended already.
     run_over: bool,
-    run: Option<Run>,
+    run: Option<Box<Run>>,
     /// Tells equal identifiers of different conversations apart.
     mix: u64,
 }
@@ -140,6 +142,10 @@ impl Exchange {
         draft.seen.timing.start = now;
         let labels = &observer.config.labels.headers;
         draft.seen.labels = labels.iter().map(|(header, _)| clip(head.text(header))).collect();
+        let header = &observer.config.conversation_header;
+        draft.seen.request.conversation = Some(clip(head.text(header))).filter(|id| !id.is_empty());
+        draft.conversation_named = draft.seen.request.conversation.is_some();
+        begin_hashes(&mut draft, &observer.config.privacy);
         let sse = head.text("x-dashscope-sse").eq_ignore_ascii_case("enable");
         draft.seen.request.stream = (target.expects_stream || sse).then_some(true);
         let request = body(&mut draft, head, false);
@@ -183,14 +189,32 @@ impl Exchange {
         if self.path_model.is_some() {
             self.draft.seen.request.model = self.path_model.take();
         }
-        self.draft.seen.request.hash = self.draft.prompt.hash();
-        self.draft.prompt = Default::default();
+        self.end_hashes();
         self.draft.seen.agent = self.draft.history.settle();
         *self.draft.history = Default::default();
+        let required = core::mem::take(&mut self.draft.required);
         if self.draft.seen.request.output_type == Some("json") {
-            self.draft.answer.expect_json();
+            self.draft.answer.expect_json(required);
         }
         self.news.request = true;
+    }
+
+    fn end_hashes(&mut self) {
+        let draft = &mut self.draft;
+        let seen = &mut draft.seen.request;
+        seen.hash = draft.prompt.hash();
+        seen.characters = draft.prompt.characters();
+        draft.prompt = Default::default();
+        seen.prompt_hash = draft.whole_prompt.take().and_then(|whole| whole.hash());
+        seen.tools_hash = draft.tools.take().and_then(|tools| tools.hash());
+        let wanted = self.observer.config.privacy.hash;
+        if let Some((system, conversation)) = draft.opening.take().map(|opening| opening.settle()) {
+            seen.system_hash = system.filter(|_| wanted.system);
+            seen.conversation_hash = conversation.filter(|_| wanted.conversation);
+        }
+        if !self.api.remembers {
+            self.mix = seen.conversation_hash.map_or(0, u64::from_le_bytes);
+        }
     }
 
     /// The response's head. What was read of the request by now is all that is used of it.
@@ -273,6 +297,7 @@ impl Exchange {
         };
         self.draft.seen.outcome = Some(outcome);
         self.draft.seen.error = error_type(&self.draft, outcome);
+        self.judge(outcome);
         let limit = self.observer.config.agent.max_iterations;
         let seen = &mut self.draft.seen;
         let ended = agent::ended(&seen.agent, outcome, !seen.output.tools.is_empty(), limit);
@@ -280,6 +305,21 @@ impl Exchange {
         self.count();
         self.price(outcome);
         self.news.end = true;
+    }
+
+    /// Whether the answer refuses, or has nothing in it.
+    fn judge(&mut self, outcome: Outcome) {
+        let seen = &mut self.draft.seen;
+        let ends = |classes: &[&str]| {
+            let mut reasons = seen.response.finish_reasons.iter().flatten();
+            reasons.any(|reason| classes.contains(&finish_class(reason)))
+        };
+        let (filtered, ended) = (ends(&["content_filter"]), ends(&["stop", "length"]));
+        seen.output.refused |= filtered;
+        let told = seen.output.refused || seen.output.characters.is_some() || !seen.output.tools.is_empty();
+        let wordless = matches!(seen.request.output_type, Some("image" | "speech")) || self.draft.other_content;
+        seen.output.empty =
+            outcome == Outcome::Completed && ended && SPEAKS.contains(&self.api.operation) && !told && !wordless;
     }
 
     /// What is known.
@@ -322,7 +362,7 @@ impl Exchange {
             agent.iteration = Some(pending.iteration + 1);
         }
         self.run_over |= pending.over;
-        self.run = self.run.or(pending.run);
+        self.run = self.run.take().or(pending.run.map(Box::new));
     }
 
     /// What is to be remembered of the tools a complete answer asks for.
@@ -340,7 +380,7 @@ impl Exchange {
                 iteration: seen.agent.iteration.unwrap_or_default(),
                 over: self.run_over || seen.agent.ended.is_some(),
                 name: name.clone(),
-                run: self.run,
+                run: self.run(),
             }
         };
         calls.take(CALLS).map(pending).collect()
@@ -356,13 +396,13 @@ impl Exchange {
     /// The exchange's place in a trace: where an agent's run begins with it, so does the run's span.
     pub fn place(&mut self, place: Place) {
         if self.run.is_none() && self.draft.seen.agent.iteration == Some(1) {
-            self.run = Some(place.run(self.draft.seen.timing.start));
+            self.run = Some(Box::new(place.run(self.draft.seen.timing.start)));
         }
     }
 
     /// The span of the agent's run this belongs to.
     pub fn run(&self) -> Option<Run> {
-        self.run
+        self.run.as_deref().copied()
     }
 
     /// Identifiers are unique with most providers only. Where each request repeats the conversation, its beginning tells
@@ -404,6 +444,21 @@ impl Exchange {
         used.at = seen.timing.start / 1_000_000_000;
         seen.cost.nanousd = price.map(|p| p.cost(&used));
         seen.cost.status = Some(if price.is_some() { CostStatus::Priced } else { CostStatus::Unpriced });
+    }
+}
+
+/// Operations whose answers are words, and whose requests are conversations.
+const SPEAKS: [&str; 3] = ["chat", "generate_content", "text_completion"];
+
+fn begin_hashes(draft: &mut Draft, privacy: &Privacy) {
+    let (key, hash) = (privacy.key.as_ref(), privacy.hash);
+    draft.prompt = Fingerprint::new(key, hash.last_message);
+    draft.answer = Fingerprint::new(key, hash.response);
+    let beside = |wanted: bool| wanted.then(|| Box::new(Fingerprint::new(key, true)));
+    draft.whole_prompt = beside(hash.prompt);
+    draft.tools = beside(hash.tools);
+    if SPEAKS.contains(&draft.seen.operation) {
+        draft.opening = Opening::new(privacy);
     }
 }
 

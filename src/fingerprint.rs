@@ -3,9 +3,13 @@
 //! A prompt's hash is of its last message, and which one is the last is known only at the end. Hashing each as it passes
 //! costs most of a long history's time, so a message of at most [`SHORT`] bytes is held and only hashed if none follows.
 
+use std::rc::Rc;
+
 use sha2::{Digest, Sha256};
 
 use crate::json::Canonical;
+use crate::observation::Parsed;
+use crate::privacy::{self, Key};
 
 /// Longest text held unhashed, in bytes.
 const SHORT: usize = 1024;
@@ -13,6 +17,9 @@ const SHORT: usize = 1024;
 /// Running hash and length of one text.
 #[derive(Clone, Default)]
 pub struct Fingerprint {
+    key: Option<Rc<Key>>,
+    /// Nobody asks for the hash.
+    mute: bool,
     /// Text not hashed yet, while the whole is short.
     held: Vec<u8>,
     hasher: Option<Sha256>,
@@ -30,6 +37,11 @@ pub struct Mark {
 }
 
 impl Fingerprint {
+    /// Of no text yet; `hashes` tells whether a hash is wanted beside the length.
+    pub fn new(key: Option<&Rc<Key>>, hashes: bool) -> Self {
+        Fingerprint { key: key.cloned(), mute: !hashes, ..Fingerprint::default() }
+    }
+
     /// Forgets the text.
     pub fn clear(&mut self) {
         self.held.clear();
@@ -37,46 +49,52 @@ impl Fingerprint {
         self.characters = 0;
     }
 
-    /// Reads the text as JSON too.
-    pub fn expect_json(&mut self) {
-        self.structure = Some(Box::default());
+    /// Reads the text as JSON too, an object that has to have these keys.
+    pub fn expect_json(&mut self, required: Vec<u64>) {
+        self.structure = Some(Box::new(Canonical::requiring(required)));
     }
 
-    /// Whether the text is one JSON value; None where none is expected, or there is no text.
-    pub fn parsed(&mut self) -> Option<bool> {
+    /// Whether the text is one JSON value with the keys it has to have; None where none is expected, or there is no text.
+    pub fn parsed(&mut self) -> Option<Parsed> {
         self.characters()?;
-        Some(self.structure.as_mut()?.is_whole())
+        let structure = self.structure.as_mut()?;
+        Some(match (structure.is_whole(), structure.has_required()) {
+            (true, true) => Parsed::Whole,
+            (true, false) => Parsed::Incomplete,
+            (false, _) => Parsed::Malformed,
+        })
     }
 
-    /// Adds text, cut anywhere.
+    /// Adds text, cut anywhere. What is held is counted when it is let go.
     pub fn push(&mut self, piece: &[u8]) {
-        self.characters += characters(piece);
-        self.push_uncounted(piece);
-    }
-
-    /// As [`Fingerprint::push`], for a text whose length nobody asks for.
-    pub fn push_uncounted(&mut self, piece: &[u8]) {
         if let Some(structure) = &mut self.structure {
             structure.feed(piece);
         }
         match &mut self.hasher {
-            Some(hasher) => hasher.update(piece),
+            _ if self.mute => self.characters += characters(piece),
+            Some(hasher) => {
+                self.characters += characters(piece);
+                hasher.update(piece);
+            }
             None if self.held.len() + piece.len() <= SHORT => self.held.extend_from_slice(piece),
             None => {
-                let mut hasher = Sha256::new_with_prefix(&self.held);
-                hasher.update(piece);
-                self.hasher = Some(hasher);
-                self.held = Vec::new();
+                self.let_go();
+                self.push(piece);
             }
         }
+    }
+
+    fn let_go(&mut self) {
+        self.characters += characters(&self.held);
+        self.hasher = Some(privacy::begin(self.key.as_ref()).chain_update(&self.held));
+        self.held = Vec::new();
     }
 
     /// Remembers this place.
     pub fn mark(&mut self) -> Mark {
         if !self.held.is_empty() {
             // What is held may be hashed before the return: then only a hash of it can be gone back to.
-            self.hasher = Some(Sha256::new_with_prefix(&self.held));
-            self.held.clear();
+            self.let_go();
         }
         Mark { hasher: self.hasher.clone(), characters: self.characters, structure: self.structure.clone() }
     }
@@ -89,21 +107,20 @@ impl Fingerprint {
         self.structure = mark.structure;
     }
 
-    /// First 8 bytes of the SHA-256, or None where there was no text.
+    /// First 8 bytes of the hash, or None where there was no text, or nobody asks.
     pub fn hash(&self) -> Option<[u8; 8]> {
-        if self.characters == 0 && self.hasher.is_none() && self.held.is_empty() {
-            return None;
-        }
-        let digest = match &self.hasher {
-            Some(hasher) => hasher.clone().finalize(),
-            None => Sha256::digest(&self.held),
+        let state = match &self.hasher {
+            Some(hasher) => hasher.clone(),
+            None if self.held.is_empty() => return None,
+            None => privacy::begin(self.key.as_ref()).chain_update(&self.held),
         };
-        digest.first_chunk::<8>().copied()
+        Some(privacy::short(privacy::end(self.key.as_ref(), state)))
     }
 
     /// Unicode code points, or None where there was no text.
     pub fn characters(&self) -> Option<u64> {
-        (self.characters > 0).then_some(self.characters)
+        let characters = self.characters + characters(&self.held);
+        (characters > 0).then_some(characters)
     }
 }
 

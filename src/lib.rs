@@ -17,6 +17,7 @@ pub mod fingerprint;
 pub mod framing;
 pub mod json;
 pub mod observation;
+pub mod privacy;
 pub mod provider;
 pub mod signal;
 pub mod sink;

@@ -78,6 +78,16 @@ pub struct Request {
     pub messages: Option<u64>,
     /// First 8 bytes of the hash over the last message's text.
     pub hash: Option<[u8; 8]>,
+    /// Unicode code points of the last message's text; None where there was no text.
+    pub characters: Option<u64>,
+    /// The same over the texts of all messages, one after the other.
+    pub prompt_hash: Option<[u8; 8]>,
+    /// The same over what the system says before the first message of a user.
+    pub system_hash: Option<[u8; 8]>,
+    /// The same over the tools offered, as they are written.
+    pub tools_hash: Option<[u8; 8]>,
+    /// The same over what system and user say first: one for all calls of a conversation.
+    pub conversation_hash: Option<[u8; 8]>,
 }
 
 /// The response's description of itself.
@@ -139,8 +149,34 @@ pub struct Output {
     pub hash: Option<[u8; 8]>,
     /// Unicode code points of the answer's text; None where there was no text.
     pub characters: Option<u64>,
-    /// Where JSON was asked for: whether the answer is well-formed.
-    pub parsed: Option<bool>,
+    /// Where JSON was asked for: what the answer is.
+    pub parsed: Option<Parsed>,
+    /// The model refused, in its own words or by its finish reason.
+    pub refused: bool,
+    /// A complete answer with nothing in it: no text, no call of a tool, no refusal, nothing of another kind.
+    pub empty: bool,
+}
+
+/// What an answer is that should be JSON.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Parsed {
+    /// Well-formed, with every key the schema requires of the outermost object.
+    Whole,
+    /// Well-formed, without one of them.
+    Incomplete,
+    /// Not JSON.
+    Malformed,
+}
+
+impl Parsed {
+    /// The word used in labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Parsed::Whole => "ok",
+            Parsed::Incomplete => "incomplete",
+            Parsed::Malformed => "failed",
+        }
+    }
 }
 
 /// What the conversation shows of an agent's run.

@@ -48,6 +48,8 @@ pub struct Canonical {
     word: [u8; 32],
     word_length: usize,
     done: bool,
+    /// Hashes of keys that the outermost object has not had yet; None where one is written in a way that hides it.
+    required: Option<Vec<u64>>,
 }
 
 impl Default for Canonical {
@@ -63,11 +65,27 @@ impl Default for Canonical {
             word: [0; 32],
             word_length: 0,
             done: false,
+            required: Some(Vec::new()),
         }
     }
 }
 
+/// Hash of an object's key, to require it by.
+pub fn key(name: &str) -> u64 {
+    name.bytes().fold(SEED, mix)
+}
+
 impl Canonical {
+    /// For an object that has to have keys with these hashes.
+    pub fn requiring(keys: Vec<u64>) -> Self {
+        Canonical { required: Some(keys), ..Canonical::default() }
+    }
+
+    /// Whether none of the keys it has to have is missing, as far as can be told: a key with an escape may be any.
+    pub fn has_required(&self) -> bool {
+        self.required.as_ref().is_none_or(Vec::is_empty)
+    }
+
     /// Reads bytes, cut anywhere.
     pub fn feed(&mut self, bytes: &[u8]) {
         for byte in bytes {
@@ -95,6 +113,9 @@ impl Canonical {
             State::Text => match byte {
                 b'"' => self.text_ended(),
                 b'\\' => {
+                    if self.key && self.depth == 1 {
+                        self.required = None;
+                    }
                     self.state = State::Escape;
                     self.leaf = mix(self.leaf, byte);
                 }
@@ -186,6 +207,11 @@ impl Canonical {
     fn text_ended(&mut self) {
         if !self.key {
             return self.leaf_ended();
+        }
+        if self.depth == 1
+            && let Some(required) = &mut self.required
+        {
+            required.retain(|key| *key != self.leaf);
         }
         let parent = self.top().map_or(SEED, |level| level.path);
         self.path = step(parent, self.leaf);

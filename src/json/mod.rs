@@ -7,7 +7,7 @@ mod canonical;
 mod program;
 mod string;
 
-pub use canonical::Canonical;
+pub use canonical::{Canonical, key};
 pub use program::{Ended, Group, On, Program, Rule, Scalar, close, open, raw, scalar, text};
 pub use string::LIMIT;
 

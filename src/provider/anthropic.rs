@@ -39,7 +39,7 @@ pub const REQUEST: &[Rule<Draft>] = &[
     scalar("output_config.format.type", output_type),
     scalar("output_format.type", output_type),
     open("messages[]", |d, _| d.message()),
-    close("messages[]", |d| d.history.message_closed()),
+    close("messages[]", Draft::message_closed),
     scalar("messages[].role", |d, v| d.history.role(v)),
     text("messages[].content", Draft::said),
     text("messages[].content[].text", Draft::said),

@@ -50,7 +50,7 @@ pub const ENVELOPE: &[Group<Draft>] = &[("", &[text("bytes", |d, piece| d.nested
 
 const CONVERSATION: &[Rule<Draft>] = &[
     open("messages[]", |d, _| d.message()),
-    close("messages[]", |d| d.history.message_closed()),
+    close("messages[]", Draft::message_closed),
     scalar("messages[].role", |d, v| d.history.role(v)),
     text("messages[].content[].text", Draft::said),
     open("messages[].content[].toolUse", Draft::part_opened),

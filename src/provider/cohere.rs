@@ -81,7 +81,7 @@ const REQUEST: &[Rule<Draft>] = &[
     open("chat_history[]", |d, _| d.counted_message()),
     text("message", |d, piece| match piece {
         [] => d.counted_message(),
-        _ => d.prompt.push_uncounted(piece),
+        _ => d.said(piece),
     }),
     text("prompt", prompt),
     text("texts[]", prompt),

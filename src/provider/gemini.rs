@@ -29,13 +29,7 @@ pub const EMBED: Api = Api {
 pub const PREDICT: Api = Api {
     name: "vertex-predict",
     operation: "embeddings",
-    request: &[(
-        "",
-        &[
-            open("instances[]", |d, _| d.message()),
-            text("instances[].content", |d, piece| d.prompt.push_uncounted(piece)),
-        ],
-    )],
+    request: &[("", &[open("instances[]", |d, _| d.message()), text("instances[].content", Draft::said)])],
     response: &[("", ERROR), ("predictions[].embeddings.statistics", &[scalar("token_count", Draft::add_input)])],
     ..Api::DEFAULT
 };
@@ -52,7 +46,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
 /// The request.
 pub const REQUEST: &[Rule<Draft>] = &[
     open("contents[]", |d, _| d.message()),
-    close("contents[]", |d| d.history.message_closed()),
+    close("contents[]", Draft::message_closed),
     scalar("contents[].role", |d, v| d.history.role(v)),
     text("contents[].parts[].text", Draft::said),
     open("contents[].parts[].functionCall", Draft::part_opened),
@@ -70,9 +64,9 @@ pub const REQUEST: &[Rule<Draft>] = &[
 
 const EMBED_REQUEST: &[Rule<Draft>] = &[
     open("content", |d, _| d.message()),
-    text("content.parts[].text", |d, piece| d.prompt.push_uncounted(piece)),
+    text("content.parts[].text", Draft::said),
     open("requests[]", |d, _| d.message()),
-    text("requests[].content.parts[].text", |d, piece| d.prompt.push_uncounted(piece)),
+    text("requests[].content.parts[].text", Draft::said),
 ];
 
 /// Its parameters.
@@ -119,7 +113,7 @@ pub const ANSWER: &[Rule<Draft>] = &[
     text("candidates[].content.parts[].text", Draft::answer),
     scalar("candidates[].content.parts[].functionCall.name", |d, v| d.open.part.name = v.text()),
     scalar("candidates[].content.parts[].functionCall.id", |d, v| d.open.part.id = identity(v)),
-    text("candidates[].content.parts[].inlineData.data", Draft::aside),
+    text("candidates[].content.parts[].inlineData.data", Draft::other),
     scalar("promptFeedback.blockReason", |d, v| {
         if let Some(reason) = v.text() {
             d.finish(0, Some(reason));

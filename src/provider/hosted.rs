@@ -11,7 +11,7 @@ use crate::json::{Rule, Scalar, close, open, scalar, text};
 pub const DASHSCOPE: Api = Api {
     name: "dashscope",
     operation: "chat",
-    request: &[("", SAMPLING), ("parameters", SAMPLING), ("", DASHSCOPE_INPUT)],
+    request: &[("", SAMPLING), ("parameters", SAMPLING), ("input", openai::MESSAGES), ("", DASHSCOPE_INPUT)],
     response: &[("", DASHSCOPE_OUTPUT), ("", ERROR), ("usage", TOKENS)],
     ..Api::DEFAULT
 };
@@ -75,9 +75,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
 
 const DASHSCOPE_INPUT: &[Rule<Draft>] = &[
     scalar("parameters.incremental_output", |d, v| d.streamed_text = v.is_true()),
-    open("input.messages[]", |d, _| d.message()),
-    text("input.messages[].content", |d, piece| d.prompt.push_uncounted(piece)),
-    text("input.messages[].content[].text", |d, piece| d.prompt.push_uncounted(piece)),
+    open("parameters.tools[]", |d, _| d.history.tool_offered()),
     text("input.prompt", openai::prompt),
     text("input.texts[]", openai::prompt),
 ];

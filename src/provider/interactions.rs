@@ -6,7 +6,7 @@ use super::gemini::{ERROR, cached_modes, input_modes, output_modes};
 use super::openai::{prompt, stop};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
-use crate::json::{Rule, close, open, scalar, text};
+use crate::json::{Rule, close, open, raw, scalar, text};
 
 /// `POST .../interactions`
 pub const INTERACTIONS: Api = Api {
@@ -42,12 +42,34 @@ const REQUEST: &[Rule<Draft>] = &[
         }
     }),
     text("input", prompt),
-    open("input[]", |d, _| d.message()),
-    text("input[].text", |d, piece| d.prompt.push_uncounted(piece)),
-    text("input[].content", |d, piece| d.prompt.push_uncounted(piece)),
-    text("input[].content[].text", |d, piece| d.prompt.push_uncounted(piece)),
-    text("input[].result", |d, piece| d.prompt.push_uncounted(piece)),
+    open("tools[]", |d, _| d.history.tool_offered()),
+    open("input[]", |d, _| {
+        d.message();
+        d.open.part = Default::default();
+    }),
+    close("input[]", input),
+    scalar("input[].type", |d, v| d.open.part.kind.set(v)),
+    scalar("input[].role", |d, v| d.history.role(v)),
+    scalar("input[].name", |d, v| d.open.part.name = v.text()),
+    scalar("input[].id", |d, v| d.history.call_id(v)),
+    scalar("input[].call_id", |d, v| d.history.result_id(v)),
+    scalar("input[].is_error", |d, v| d.history.result_failed(v)),
+    raw("input[].arguments", |d, piece| d.history.call_arguments(piece)),
+    text("input[].text", Draft::said),
+    text("input[].content", Draft::said),
+    text("input[].content[].text", Draft::said),
+    text("input[].result", Draft::result),
+    raw("input[].result", |d, piece| d.history.result_text(piece)),
 ];
+
+/// What an item of the input was.
+fn input(d: &mut Draft) {
+    match d.open.part.kind.as_str() {
+        "function_call" => d.history.call_item(d.open.part.name.take()),
+        "function_result" => d.history.result_item(),
+        _ => d.message_closed(),
+    }
+}
 
 const CONFIG: &[Rule<Draft>] = &[
     scalar("temperature", |d, v| d.seen.request.temperature = v.float()),
@@ -121,6 +143,7 @@ fn thoughts(d: &mut Draft, value: crate::json::Scalar<'_>) {
 }
 
 fn step(d: &mut Draft) {
+    d.other_content |= !matches!(d.open.part.kind.as_str(), "model_output" | "text" | "thought");
     if !matches!(d.open.part.kind.as_str(), "model_output" | "text") || d.streamed_text {
         d.part_dropped();
     }

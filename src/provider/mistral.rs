@@ -5,7 +5,7 @@
 use super::openai::{self, CHAT, ERROR, SAMPLING, TOKENS};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
-use crate::json::{Rule, close, open, scalar, text};
+use crate::json::{Rule, close, open, raw, scalar, text};
 
 /// `POST /v1/fim/completions`
 pub const FIM: Api = Api {
@@ -60,17 +60,40 @@ pub const ENDPOINTS: &[Endpoint] = &[
 
 const INPUTS: &[Rule<Draft>] = &[
     scalar("agent_id", |d, v| d.seen.request.model = v.text()),
-    text("inputs[].result", Draft::result),
+    open("tools[]", |d, _| d.history.tool_offered()),
     text("inputs", openai::prompt),
-    open("inputs[]", |d, _| d.message()),
-    text("inputs[].content", |d, piece| d.prompt.push_uncounted(piece)),
-    text("inputs[].content[].text", |d, piece| d.prompt.push_uncounted(piece)),
+    open("inputs[]", |d, _| {
+        d.message();
+        d.open.part = Default::default();
+    }),
+    close("inputs[]", input),
+    scalar("inputs[].type", |d, v| d.open.part.kind.set(v)),
+    scalar("inputs[].role", |d, v| d.history.role(v)),
+    scalar("inputs[].name", |d, v| d.open.part.name = v.text()),
+    scalar("inputs[].tool_call_id", |d, v| {
+        d.history.call_id(v);
+        d.history.result_id(v);
+    }),
+    text("inputs[].arguments", |d, piece| d.history.call_arguments(piece)),
+    raw("inputs[].arguments", |d, piece| d.history.call_arguments(piece)),
+    text("inputs[].result", Draft::result),
+    text("inputs[].content", Draft::said),
+    text("inputs[].content[].text", Draft::said),
 ];
+
+/// What an entry of the input was.
+fn input(d: &mut Draft) {
+    match d.open.part.kind.as_str() {
+        "function.call" => d.history.call_item(d.open.part.name.take()),
+        "function.result" => d.history.result_item(),
+        _ => d.message_closed(),
+    }
+}
 
 const ANSWER: &[Rule<Draft>] = &[
     scalar("type", |d, v| d.open.kind.set(v)),
     scalar("model", Draft::response_model),
-    scalar("conversation_id", |d, v| d.seen.request.conversation = v.text()),
+    scalar("conversation_id", Draft::conversation),
     open("outputs[]", Draft::part_opened),
     close("outputs[]", |d| {
         if d.open.part.kind.as_str() == "function.call" {

@@ -6,6 +6,7 @@
 mod anthropic;
 mod bedrock;
 mod cohere;
+mod common;
 mod compatible;
 mod gemini;
 mod hosted;
@@ -21,6 +22,7 @@ use crate::draft::Draft;
 use crate::framing::Rules;
 use crate::json::{Ended, Group, Program};
 use crate::observation::{Name, Text, Trouble};
+use crate::privacy::Hashes;
 
 /// An API: what its bodies say where.
 pub struct Api {
@@ -275,14 +277,21 @@ impl Programs {
 }
 
 /// Compiles the rules of every endpoint, in the order [`Target::endpoint`] counts.
-pub fn compile() -> Vec<Programs> {
+pub fn compile(hashes: Hashes) -> Vec<Programs> {
     let malformed = |d: &mut Draft, ended| {
         if ended == Ended::Malformed {
             d.seen.trouble.add(Trouble::Json);
         }
     };
+    let mut common: Vec<Group<Draft>> = vec![("", common::REQUIRED)];
+    if hashes.conversation || hashes.system {
+        common.push(("", common::SYSTEM));
+    }
+    if hashes.tools {
+        common.push(("", common::TOOLS));
+    }
     let programs = |e: &Endpoint| Programs {
-        request: Program::new(e.api.request, begin, malformed),
+        request: Program::new(&[e.api.request, &common].concat(), begin, malformed),
         response: Program::new(e.api.response, begin, end),
         envelope: e.enveloped.then(|| Program::new(bedrock::ENVELOPE, |_| {}, malformed)),
     };

@@ -80,7 +80,7 @@ pub const SAMPLING: &[Rule<Draft>] = &[
 /// The conversation so far.
 pub const MESSAGES: &[Rule<Draft>] = &[
     open("messages[]", |d, _| d.message()),
-    close("messages[]", |d| d.history.message_closed()),
+    close("messages[]", Draft::message_closed),
     scalar("messages[].role", |d, v| d.history.role(v)),
     text("messages[].content", said_or_result),
     text("messages[].content[].text", said_or_result),
@@ -132,11 +132,13 @@ pub const CHAT_ANSWER: &[Rule<Draft>] = &[
     scalar("choices[].message.function_call.name", |d, v| d.open.part.name = v.text()),
     text("choices[].delta.content", Draft::answer),
     text("choices[].delta.content[].text", Draft::answer),
-    text("choices[].delta.refusal", Draft::aside),
+    text("choices[].message.refusal", Draft::refused),
+    text("choices[].message.audio.data", Draft::other),
+    text("choices[].delta.refusal", Draft::refused),
     text("choices[].delta.reasoning_content", Draft::aside),
     text("choices[].delta.reasoning", Draft::aside),
     text("choices[].delta.content[].thinking[].text", Draft::aside),
-    text("choices[].delta.audio.data", Draft::aside),
+    text("choices[].delta.audio.data", Draft::other),
     text("choices[].delta.audio.transcript", Draft::aside),
     open("choices[].delta.tool_calls[]", Draft::part_opened),
     close("choices[].delta.tool_calls[]", call),
@@ -200,7 +202,7 @@ pub const TOKENS: &[Rule<Draft>] = &[
 pub fn prompt(d: &mut Draft, piece: &[u8]) {
     match piece {
         [] => d.message(),
-        _ => d.prompt.push_uncounted(piece),
+        _ => d.said(piece),
     }
 }
 

@@ -38,8 +38,8 @@ pub const ENDPOINTS: &[Endpoint] =
 pub const INPUT: &[Rule<Draft>] = &[
     scalar("max_output_tokens", |d, v| d.seen.request.max_tokens = v.count()),
     scalar("text.format.type", output_type),
-    scalar("conversation", |d, v| d.seen.request.conversation = v.text()),
-    scalar("conversation.id", |d, v| d.seen.request.conversation = v.text()),
+    scalar("conversation", Draft::conversation),
+    scalar("conversation.id", Draft::conversation),
     text("input", super::openai::prompt),
     open("tools[]", |d, _| d.history.tool_offered()),
     open("input[]", |d, _| {
@@ -67,7 +67,7 @@ fn item(d: &mut Draft) {
     match d.open.part.kind.as_str() {
         "function_call" | "custom_tool_call" => d.history.call_item(d.open.part.name.take()),
         "function_call_output" | "custom_tool_call_output" => d.history.result_item(),
-        _ => d.history.message_closed(),
+        _ => d.message_closed(),
     }
 }
 
@@ -80,7 +80,7 @@ pub const EVENT: &[Rule<Draft>] = &[
         _ if matches!(d.open.kind.as_str(), "" | "response.output_text.delta") => d.answer(piece),
         _ => d.aside(piece),
     }),
-    text("partial_image_b64", Draft::aside),
+    text("partial_image_b64", Draft::other),
     open("item", Draft::part_opened),
     scalar("item.type", |d, v| d.open.part.kind.set(v)),
     scalar("item.name", |d, v| d.open.part.name = v.text()),
@@ -95,10 +95,12 @@ pub const RESPONSE: &[Rule<Draft>] = &[
     scalar("status", |d, v| d.open.choice.finish = v.text()),
     scalar("service_tier", Draft::tier),
     scalar("tool_usage.web_search.num_requests", |d, v| d.detail(v, |q| &mut q.web_searches)),
-    scalar("conversation.id", |d, v| d.seen.request.conversation = v.text().or(d.seen.request.conversation.take())),
+    scalar("conversation.id", Draft::conversation),
     open("output[]", Draft::part_marked),
     close("output[]", |d| {
-        if d.open.part.kind.as_str() != "message" || d.open.part.thought || d.streamed_text {
+        let kind = d.open.part.kind.as_str();
+        d.other_content |= !matches!(kind, "message" | "reasoning");
+        if kind != "message" || d.open.part.thought || d.streamed_text {
             d.part_dropped();
         }
         let place = u64::from(d.open.part.index);
@@ -110,6 +112,7 @@ pub const RESPONSE: &[Rule<Draft>] = &[
     scalar("output[].name", |d, v| d.open.part.name = v.text()),
     scalar("output[].call_id", |d, v| d.open.part.id = identity(v)),
     text("output[].content[].text", Draft::answer),
+    text("output[].content[].refusal", Draft::refused),
 ];
 
 fn call(d: &mut Draft, place: u64) {

@@ -90,8 +90,8 @@ impl History {
         };
     }
 
-    /// The message is over.
-    pub fn message_closed(&mut self) {
+    /// The message is over: true if it was a user's, false if the system's.
+    pub fn message_closed(&mut self) -> Option<bool> {
         if self.message.role == Role::Tool {
             self.result_closed();
         }
@@ -102,6 +102,12 @@ impl History {
         }
         if self.message.calls {
             self.turns += 1;
+        }
+        match self.message.role {
+            // Gemini's only message need not say whose it is.
+            Role::User | Role::Unknown => Some(true),
+            Role::System => Some(false),
+            Role::Assistant | Role::Tool => None,
         }
     }
 

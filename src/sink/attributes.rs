@@ -120,6 +120,24 @@ pub const FIELDS: &[Field] = &[
     field("gaugeway.prompt.hash", Phase::Request, "SHA-256 of the last message's text, 16 hex digits", |o| {
         o.request.hash.map(Value::Hash)
     }),
+    field("gaugeway.prompt.characters", Phase::Request, "Unicode code points of the last message's text", |o| {
+        o.request.characters.map(Value::Count)
+    }),
+    field(
+        "gaugeway.conversation.hash",
+        Phase::Request,
+        "hash of what system and user say first: the same in every call of a conversation",
+        |o| o.request.conversation_hash.map(Value::Hash),
+    ),
+    field("gaugeway.prompt.full_hash", Phase::Request, "hash of all messages' texts, where `privacy.hash` asks", |o| {
+        o.request.prompt_hash.map(Value::Hash)
+    }),
+    field("gaugeway.system.hash", Phase::Request, "hash of what the system says, where `privacy.hash` asks", |o| {
+        o.request.system_hash.map(Value::Hash)
+    }),
+    field("gaugeway.tools.hash", Phase::Request, "hash of the tools offered, where `privacy.hash` asks", |o| {
+        o.request.tools_hash.map(Value::Hash)
+    }),
     field("gaugeway.agent.iteration", Phase::Request, "place of the call in an agent's run, from 1", |o| {
         o.agent.iteration.map(Value::Count)
     }),

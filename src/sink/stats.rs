@@ -168,10 +168,20 @@ pub const METRICS: &[Metric] = &[
     histogram("gaugeway_agent_iterations", "iterations of a run that ended", |o, out| {
         one(out, o.agent.iteration.filter(|_| o.agent.ended.is_some()));
     }),
-    counter("gaugeway_structured_output_total", "complete answers where JSON was asked for: ok, failed", |o, out| {
-        if let Some(parsed) = o.output.parsed.filter(|_| o.outcome == Some(Outcome::Completed)) {
-            out(Sample { labels: &[("result", if parsed { "ok" } else { "failed" })], value: 1 });
-        }
+    counter(
+        "gaugeway_structured_output_total",
+        "complete answers where JSON was asked for: ok, failed, incomplete (a required key is missing)",
+        |o, out| {
+            if let Some(parsed) = o.output.parsed.filter(|_| o.outcome == Some(Outcome::Completed)) {
+                out(Sample { labels: &[("result", parsed.as_str())], value: 1 });
+            }
+        },
+    ),
+    counter("gaugeway_refusals_total", "answers in which the model refused, or a filter did", |o, out| {
+        one(out, o.output.refused.then_some(1));
+    }),
+    counter("gaugeway_empty_answers_total", "complete answers with nothing in them", |o, out| {
+        one(out, o.output.empty.then_some(1));
     }),
     histogram("gaugeway_response_characters", "Unicode code points of a complete answer's text", |o, out| {
         one(out, o.output.characters.filter(|_| o.outcome == Some(Outcome::Completed)));

@@ -47,6 +47,7 @@ pub const COVERED: &[&str] = &[
     "gaugeway.message_count",
     "gaugeway.outcome",
     "gaugeway.prompt.hash",
+    "gaugeway.prompt.characters",
     "gaugeway.response.characters",
     "gaugeway.response.hash",
     "gaugeway.tool_call.names",

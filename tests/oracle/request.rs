@@ -40,6 +40,7 @@ pub fn read(route: &Route, exchange: &Exchange, map: &mut Map, reading: &mut Rea
     }
     if !prompt.is_empty() {
         map.insert("gaugeway.prompt.hash".into(), hash(&prompt).into());
+        map.insert("gaugeway.prompt.characters".into(), prompt.chars().count().into());
     }
 }
 

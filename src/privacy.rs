@@ -1,0 +1,296 @@
+//! What becomes of words: which are hashed, with which key, and how a conversation is told by its beginning.
+//!
+//! Spec: FIPS 180-4 (SHA-256), RFC 2104 (HMAC). Bound: of the beginning, [`OPENING`] bytes of each message are hashed.
+
+use std::rc::Rc;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::config::{ConfigError, object, text};
+
+/// What of a message is hashed to recognise a conversation by, in bytes. Where the whole system prompt is to be hashed, all of it.
+const OPENING: usize = 4096;
+
+/// What becomes of words.
+#[derive(Clone, Debug, Default)]
+pub struct Privacy {
+    /// `privacy.key`: makes hashes of HMAC-SHA-256 instead of SHA-256; empty for none.
+    pub key: Option<Rc<Key>>,
+    /// `privacy.hash`
+    pub hash: Hashes,
+}
+
+/// Which texts are hashed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hashes {
+    /// The request's last message.
+    pub last_message: bool,
+    /// All messages of the request.
+    pub prompt: bool,
+    /// What the system says before the first message of a user.
+    pub system: bool,
+    /// The schemas of the tools offered, as they are written.
+    pub tools: bool,
+    /// The answer.
+    pub response: bool,
+    /// What the system and the user say first.
+    pub conversation: bool,
+}
+
+/// Names of [`Hashes`], as `privacy.hash` lists them.
+const HASHES: [&str; 6] = ["conversation", "last_message", "prompt", "response", "system", "tools"];
+
+impl Default for Hashes {
+    fn default() -> Self {
+        Hashes { last_message: true, prompt: false, system: false, tools: false, response: true, conversation: true }
+    }
+}
+
+/// A key for hashes, worked into the states both passes of HMAC begin with.
+#[derive(Clone)]
+pub struct Key {
+    inner: Sha256,
+    outer: Sha256,
+}
+
+impl core::fmt::Debug for Key {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Key")
+    }
+}
+
+impl Key {
+    /// Prepares a key of any length.
+    pub fn new(key: &[u8]) -> Self {
+        let mut block = [0; 64];
+        let digest = Sha256::digest(key);
+        let key = if key.len() > block.len() { &*digest } else { key };
+        block.iter_mut().zip(key).for_each(|(slot, byte)| *slot = *byte);
+        let state = |pad: u8| Sha256::new_with_prefix(block.map(|byte| byte ^ pad));
+        Key { inner: state(0x36), outer: state(0x5c) }
+    }
+}
+
+/// The state a text's hash begins with.
+pub fn begin(key: Option<&Rc<Key>>) -> Sha256 {
+    key.map(|key| key.inner.clone()).unwrap_or_default()
+}
+
+/// The hash of a text that has passed through what [`begin`] gave.
+pub fn end(key: Option<&Rc<Key>>, state: Sha256) -> [u8; 32] {
+    let digest = state.finalize();
+    key.map_or(digest, |key| key.outer.clone().chain_update(digest).finalize()).into()
+}
+
+/// The first 8 bytes of a hash, which is what is reported.
+pub fn short(hash: [u8; 32]) -> [u8; 8] {
+    hash.first_chunk().copied().unwrap_or_default()
+}
+
+impl Privacy {
+    /// Reads `privacy`.
+    ///
+    /// # Errors
+    /// An unknown key or name, a value of the wrong type.
+    pub fn read(&mut self, value: &Value) -> Result<(), ConfigError> {
+        for (key, value) in object("privacy", value)? {
+            match key.as_str() {
+                "key" => {
+                    let key = text("privacy.key", value)?;
+                    self.key = (!key.is_empty()).then(|| Rc::new(Key::new(key.as_bytes())));
+                }
+                "hash" => self.hash = hashes(value)?,
+                _ => return Err(ConfigError::unknown("privacy", key, &["hash", "key"])),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hashes(value: &Value) -> Result<Hashes, ConfigError> {
+    let wrong = || ConfigError::new("privacy.hash", format!("must be an array of any of {}", HASHES.join(", ")));
+    let names = value.as_array().ok_or_else(wrong)?;
+    let names: Vec<_> = names.iter().filter_map(Value::as_str).filter(|name| HASHES.contains(name)).collect();
+    if names.len() != value.as_array().map_or(0, Vec::len) {
+        return Err(wrong());
+    }
+    let has = |name| names.contains(&name);
+    Ok(Hashes {
+        last_message: has("last_message"),
+        prompt: has("prompt"),
+        system: has("system"),
+        tools: has("tools"),
+        response: has("response"),
+        conversation: has("conversation"),
+    })
+}
+
+/// How a conversation begins: what the system says and the user's first message, wherever the request has them.
+#[derive(Clone)]
+pub struct Opening {
+    key: Option<Rc<Key>>,
+    limit: usize,
+    /// The message being read, and one beside the messages (Anthropic's `system`).
+    message: Part,
+    beside: Part,
+    messages: u32,
+    system: Option<[u8; 32]>,
+    user: Option<[u8; 32]>,
+}
+
+#[derive(Clone, Default)]
+struct Part {
+    state: Sha256,
+    length: usize,
+}
+
+impl Part {
+    fn push(&mut self, piece: &[u8], limit: usize) {
+        let piece = piece.get(..limit.saturating_sub(self.length)).unwrap_or(piece);
+        if !piece.is_empty() {
+            self.state.update(piece);
+            self.length += piece.len();
+        }
+    }
+}
+
+impl Opening {
+    /// None where nobody asks for it.
+    pub fn new(privacy: &Privacy) -> Option<Box<Self>> {
+        let Hashes { system, conversation, .. } = privacy.hash;
+        (system || conversation).then(|| {
+            let part = || Part { state: begin(privacy.key.as_ref()), length: 0 };
+            Box::new(Opening {
+                key: privacy.key.clone(),
+                limit: if system { usize::MAX } else { OPENING },
+                message: part(),
+                beside: part(),
+                messages: 0,
+                system: None,
+                user: None,
+            })
+        })
+    }
+
+    /// A message begins.
+    pub fn message_opened(&mut self) {
+        self.messages = self.messages.saturating_add(1);
+        if self.message.length > 0 {
+            self.message = Part { state: begin(self.key.as_ref()), length: 0 };
+        }
+    }
+
+    /// A piece of its text.
+    pub fn push(&mut self, piece: &[u8]) {
+        if self.user.is_none() {
+            // After the user's first message nothing is read, so what the system says later is not either.
+            self.message.push(piece, self.limit);
+        }
+    }
+
+    /// A piece of what the system says beside the messages.
+    pub fn push_beside(&mut self, piece: &[u8]) {
+        self.beside.push(piece, self.limit);
+    }
+
+    /// The message is over, and was the user's or the system's.
+    pub fn message_closed(&mut self, of_user: bool) {
+        let slot = if of_user { &mut self.user } else { &mut self.system };
+        if slot.is_none() && self.message.length > 0 {
+            let state = core::mem::replace(&mut self.message.state, begin(self.key.as_ref()));
+            self.message.length = 0;
+            *slot = Some(end(self.key.as_ref(), state));
+        }
+    }
+
+    /// Hashes of what the system says, and of that with the user's first message; None where the request has no such text.
+    pub fn settle(mut self) -> (Option<[u8; 8]>, Option<[u8; 8]>) {
+        if self.messages == 1 && self.user.is_none() && self.system.is_none() {
+            // The only message, which nothing says the role of.
+            self.message_closed(true);
+        }
+        let key = self.key.as_ref();
+        let beside = (self.beside.length > 0).then(|| end(key, self.beside.state));
+        let system = beside.or(self.system);
+        let both = self.user.map(|user| {
+            let state = begin(key).chain_update(system.unwrap_or_default()).chain_update(user);
+            end(key, state)
+        });
+        (system.map(short), both.map(short))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(hash: [u8; 32]) -> String {
+        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn a_keyed_hash_is_hmac() {
+        // RFC 4231, cases 2 and 6.
+        let hmac = |key: &[u8], text: &[u8]| {
+            let key = Some(Rc::new(Key::new(key)));
+            hex(end(key.as_ref(), begin(key.as_ref()).chain_update(text)))
+        };
+        let wanted = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        assert_eq!(hmac(b"Jefe", b"what do ya want for nothing?"), wanted);
+        let wanted = "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54";
+        assert_eq!(hmac(&[0xaa; 131], b"Test Using Larger Than Block-Size Key - Hash Key First"), wanted);
+        assert_eq!(hex(end(None, begin(None)))[..16], *"e3b0c44298fc1c14");
+    }
+
+    fn opening(messages: &[(&str, Option<bool>)]) -> (Option<[u8; 8]>, Option<[u8; 8]>) {
+        let mut opening = Opening::new(&Privacy::default()).unwrap();
+        for (text, of_user) in messages {
+            opening.message_opened();
+            text.as_bytes().chunks(3).for_each(|piece| opening.push(piece));
+            if let Some(of_user) = of_user {
+                opening.message_closed(*of_user);
+            }
+        }
+        opening.settle()
+    }
+
+    #[test]
+    fn a_conversation_is_told_by_what_system_and_user_say_first() {
+        let (system, user) = (("be brief", Some(false)), ("hello", Some(true)));
+        let first = opening(&[system, user]);
+        assert!(first.0.is_some() && first.1.is_some());
+        assert_eq!(opening(&[system, user, ("hi", None), ("more", Some(true)), ("late", Some(false))]), first);
+        assert_ne!(opening(&[user]).1, first.1);
+        assert_ne!(opening(&[system, ("hallo", Some(true))]).1, first.1);
+        assert_eq!(
+            opening(&[("a prompt without a role", None)]).1,
+            opening(&[("a prompt without a role", Some(true))]).1
+        );
+        assert_eq!(opening(&[("one", None), ("two", None)]), (None, None));
+    }
+
+    #[test]
+    fn what_the_system_says_beside_the_messages_counts_as_if_it_stood_first() {
+        let mut beside = Opening::new(&Privacy::default()).unwrap();
+        beside.message_opened();
+        beside.push(b"hello");
+        beside.message_closed(true);
+        beside.push_beside(b"be brief");
+        assert_eq!(beside.settle(), opening(&[("be brief", Some(false)), ("hello", Some(true))]));
+    }
+
+    #[test]
+    fn of_long_messages_only_the_beginning_costs() {
+        let long = |tail: &str| "x".repeat(OPENING) + tail;
+        assert_eq!(opening(&[(&long("a"), Some(true))]), opening(&[(&long("b"), Some(true))]));
+        let mut whole = Privacy::default();
+        whole.hash.system = true;
+        let system = |text: &str| {
+            let mut opening = Opening::new(&whole).unwrap();
+            opening.push_beside(text.as_bytes());
+            opening.settle().0
+        };
+        assert_ne!(system(&long("a")), system(&long("b")));
+    }
+}

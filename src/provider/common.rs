@@ -1,0 +1,33 @@
+//! What requests to many APIs say in the same words: instructions beside the messages, tools, the schema of an answer.
+
+use crate::draft::Draft;
+use crate::json::{Rule, raw, scalar, text};
+
+/// What the system says where it is no message, in the order of the APIs: Anthropic and Bedrock, Responses, Gemini, Cohere.
+pub const SYSTEM: &[Rule<Draft>] = &[
+    text("system", Draft::told),
+    text("system[].text", Draft::told),
+    text("instructions", Draft::told),
+    text("systemInstruction.parts[].text", Draft::told),
+    text("system_instruction", Draft::told),
+    text("system_instruction.parts[].text", Draft::told),
+    text("preamble", Draft::told),
+];
+
+/// The tools offered, as they are written. They are looked at no further then.
+pub const TOOLS: &[Rule<Draft>] =
+    &[raw("tools", Draft::tools), raw("functions", Draft::tools), raw("toolConfig.tools", Draft::tools)];
+
+/// The keys that an answer in JSON has to have: OpenAI and those who imitate it, Responses, Anthropic, Gemini, Ollama.
+pub const REQUIRED: &[Rule<Draft>] = &[
+    scalar("response_format.json_schema.schema.required[]", Draft::required),
+    scalar("response_format.schema.required[]", Draft::required),
+    scalar("text.format.schema.required[]", Draft::required),
+    scalar("output_config.format.schema.required[]", Draft::required),
+    scalar("output_format.schema.required[]", Draft::required),
+    scalar("generationConfig.responseSchema.required[]", Draft::required),
+    scalar("generationConfig.responseJsonSchema.required[]", Draft::required),
+    scalar("generation_config.response_schema.required[]", Draft::required),
+    scalar("generation_config.response_json_schema.required[]", Draft::required),
+    scalar("format.required[]", Draft::required),
+];
