@@ -1,6 +1,7 @@
 //! Answers the upstream makes up, where no fixture can be large enough or knows what was asked.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -42,6 +43,161 @@ impl Answer {
         let length = Some(body.len());
         Self { kind: "application/json", pieces: VecDeque::from([Bytes::from(body)]), length }
     }
+}
+
+/// How an agent is kept busy.
+#[derive(Clone, Copy, Default)]
+pub struct Steps {
+    /// Results of tools the conversation needs before it gets its answer.
+    pub results: usize,
+    /// Calls of each answer that asks for tools.
+    pub calls: usize,
+    /// Every call has the same arguments.
+    pub again: bool,
+}
+
+/// The tools an agent is asked to call, in turn.
+pub const TOOLS: [&str; 2] = ["search", "read"];
+
+/// A call of a tool that an answer asks for.
+struct Call {
+    id: String,
+    name: &'static str,
+    arguments: String,
+}
+
+impl Answer {
+    /// The next turn of a conversation: calls of tools, each with an identifier of its own, until it has brought its results;
+    /// then a text. Speaks chat completions, Anthropic's messages and, to a path of its own, the Responses API, whose
+    /// identifiers carry the number of results that came before.
+    pub fn agent(path: &str, request: &[u8], steps: Steps) -> Self {
+        let request: Value = serde_json::from_slice(request).unwrap_or_default();
+        let speak = match path {
+            _ if path.ends_with("/responses") => responses,
+            _ if path.ends_with("/messages") => messages,
+            _ => completions,
+        };
+        let brought = brought(&request);
+        let calls: Vec<_> = (brought..steps.results.min(brought + steps.calls.max(1)))
+            .map(|number| Call {
+                id: format!("call_{}", unique()),
+                name: TOOLS[number % TOOLS.len()],
+                arguments: json!({"about": if steps.again { 0 } else { number }}).to_string(),
+            })
+            .collect();
+        let (whole, events) = speak(&request["model"], brought, &calls);
+        if request["stream"] != true {
+            let body = whole.to_string();
+            let length = Some(body.len());
+            return Self { kind: "application/json", pieces: VecDeque::from([Bytes::from(body)]), length };
+        }
+        let event = |event: Value| match event["type"].as_str() {
+            Some(kind) => format!("event: {kind}\ndata: {event}\n\n"),
+            None => format!("data: {event}\n\n"),
+        };
+        let done = path.ends_with("/completions").then(|| "data: [DONE]\n\n".to_owned());
+        let pieces = events.into_iter().map(event).chain(done).map(Bytes::from).collect();
+        Self { kind: "text/event-stream", pieces, length: None }
+    }
+}
+
+/// Results of tools in a conversation, with those of the responses it goes on from.
+fn brought(request: &Value) -> usize {
+    let before = request["previous_response_id"].as_str().and_then(|id| id.rsplit('_').next()?.parse().ok());
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let chat = list(&request["messages"]).into_iter();
+    let blocks = chat.clone().flat_map(|message| list(&message["content"]));
+    let parts = chat.chain(blocks).chain(list(&request["input"]));
+    let result = |part: &Value| {
+        part["role"] == "tool" || part["type"] == "tool_result" || part["type"] == "function_call_output"
+    };
+    before.unwrap_or(0) + parts.filter(result).count()
+}
+
+/// A number nobody had before.
+fn unique() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+const TEXT: &str = "It is done.";
+
+fn completions(model: &Value, _: usize, calls: &[Call]) -> (Value, Vec<Value>) {
+    let (id, usage) =
+        (format!("chatcmpl-{}", unique()), json!({"prompt_tokens": 50, "completion_tokens": 10, "total_tokens": 60}));
+    let tools: Vec<_> = calls.iter().map(|call| json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}})).collect();
+    let (message, reason) = match calls {
+        [] => (json!({"role": "assistant", "content": TEXT}), "stop"),
+        _ => (json!({"role": "assistant", "content": null, "tool_calls": tools}), "tool_calls"),
+    };
+    let whole = json!({"id": id, "object": "chat.completion", "created": 1, "model": model, "usage": usage,
+        "choices": [{"index": 0, "message": message, "finish_reason": reason}]});
+    let chunk = |choices: Value| json!({"id": id, "object": "chat.completion.chunk", "created": 1, "model": model, "choices": choices});
+    let delta = |delta: Value| chunk(json!([{"index": 0, "delta": delta, "finish_reason": null}]));
+    let mut events = vec![delta(json!({"role": "assistant", "content": if calls.is_empty() { TEXT } else { "" }}))];
+    for (index, call) in calls.iter().enumerate() {
+        let (head, tail) = call.arguments.split_at(3);
+        events.push(delta(json!({"tool_calls": [{"index": index, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": head}}]})));
+        events.push(delta(json!({"tool_calls": [{"index": index, "function": {"arguments": tail}}]})));
+    }
+    events.push(chunk(json!([{"index": 0, "delta": {}, "finish_reason": reason}])));
+    let mut last = chunk(json!([]));
+    last["usage"] = usage;
+    events.push(last);
+    (whole, events)
+}
+
+fn messages(model: &Value, _: usize, calls: &[Call]) -> (Value, Vec<Value>) {
+    let block = |call: &Call, input: Value| json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input});
+    let content = match calls {
+        [] => vec![json!({"type": "text", "text": TEXT})],
+        _ => calls.iter().map(|call| block(call, serde_json::from_str(&call.arguments).unwrap())).collect(),
+    };
+    let reason = if calls.is_empty() { "end_turn" } else { "tool_use" };
+    let mut whole = json!({"id": format!("msg_{}", unique()), "type": "message", "role": "assistant", "model": model,
+        "content": content, "stop_reason": reason, "stop_sequence": null, "usage": {"input_tokens": 50, "output_tokens": 10}});
+    let mut events = Vec::new();
+    let mut say = |index: usize, start: Value, delta: Value| {
+        events.push(json!({"type": "content_block_start", "index": index, "content_block": start}));
+        events.push(json!({"type": "content_block_delta", "index": index, "delta": delta}));
+        events.push(json!({"type": "content_block_stop", "index": index}));
+    };
+    if calls.is_empty() {
+        say(0, json!({"type": "text", "text": ""}), json!({"type": "text_delta", "text": TEXT}));
+    }
+    for (index, call) in calls.iter().enumerate() {
+        say(index, block(call, json!({})), json!({"type": "input_json_delta", "partial_json": call.arguments}));
+    }
+    events.push(json!({"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": null}, "usage": {"output_tokens": 10}}));
+    events.push(json!({"type": "message_stop"}));
+    let answer = whole.clone();
+    whole["content"] = json!([]);
+    whole["stop_reason"] = Value::Null;
+    events.insert(0, json!({"type": "message_start", "message": whole}));
+    (answer, events)
+}
+
+fn responses(model: &Value, brought: usize, calls: &[Call]) -> (Value, Vec<Value>) {
+    let item = |call: &Call| json!({"type": "function_call", "id": format!("fc_{}", call.id), "call_id": call.id, "name": call.name, "arguments": call.arguments, "status": "completed"});
+    let output: Vec<_> = match calls {
+        [] => vec![json!({"type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
+            "content": [{"type": "output_text", "text": TEXT, "annotations": []}]})],
+        _ => calls.iter().map(item).collect(),
+    };
+    let whole = json!({"id": format!("resp_{}_{brought}", unique()), "object": "response", "status": "completed", "model": model,
+        "output": output, "usage": {"input_tokens": 50, "output_tokens": 10, "total_tokens": 60}});
+    let mut begun = whole.clone();
+    (begun["status"], begun["output"], begun["usage"]) = (json!("in_progress"), json!([]), Value::Null);
+    let mut events = vec![json!({"type": "response.created", "response": begun})];
+    for (index, item) in output.iter().enumerate() {
+        events.push(json!({"type": "response.output_item.added", "output_index": index, "item": item}));
+        if let Some(arguments) = item["arguments"].as_str() {
+            events.push(json!({"type": "response.function_call_arguments.delta", "output_index": index, "delta": arguments}));
+        }
+        events.push(json!({"type": "response.output_item.done", "output_index": index, "item": item}));
+    }
+    events.push(json!({"type": "response.completed", "response": whole}));
+    (whole, events)
 }
 
 /// Content type, what comes before the text, what comes after it.

@@ -14,6 +14,7 @@
     reason = "in a test a broken assumption is best reported on the spot"
 )]
 
+pub mod agent;
 pub mod answers;
 pub mod client;
 pub mod core;

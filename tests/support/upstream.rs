@@ -17,6 +17,9 @@
 //! | `first=<status>` | the first request with this `x-request-id` gets that status and no more; the next ones the answer |
 //! | `latin1` | a response header whose value is not UTF-8 |
 //! | `big=<n>` | instead of a fixture: an answer with n bytes of text, made as it is sent; to a path of the Responses API a stream whose one event has the text before the usage, else a chat completion |
+//! | `agent=<n>` | instead of a fixture: the next turn of an agent, which calls tools until the conversation has n results |
+//! | `calls=<n>` | so many calls in each of an agent's turns |
+//! | `again` | an agent's calls all have the same arguments |
 //! | `echo` | instead of a fixture: a short chat completion by the very model that was asked for |
 
 use std::collections::{HashSet, VecDeque};
@@ -41,7 +44,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::answers::Answer;
+use super::answers::{Answer, Steps};
 use super::fixtures::Fixture;
 
 pub struct Upstream {
@@ -173,6 +176,7 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Piecewise
     }
     match (travel.big, fixture) {
         (Some(size), _) => made(Answer::big(size, path.ends_with("/responses")), &travel),
+        _ if travel.agent.results > 0 => made(Answer::agent(&path, &asked, travel.agent), &travel),
         _ if travel.echo => made(Answer::echo(&asked), &travel),
         (None, Some(fixture)) => replay(fixture, &travel),
         (None, None) => refusal("no fixture fits: name one with x-fixture: <api>/<case>"),
@@ -193,6 +197,7 @@ struct Travel {
     latin1: bool,
     big: Option<usize>,
     echo: bool,
+    agent: Steps,
 }
 
 impl Travel {
@@ -214,6 +219,9 @@ impl Travel {
                 "first" => travel.first = Some(number()? as u16),
                 "latin1" => travel.latin1 = true,
                 "big" => travel.big = Some(number()?),
+                "agent" => travel.agent.results = number()?,
+                "calls" => travel.agent.calls = number()?,
+                "again" => travel.agent.again = true,
                 "echo" => travel.echo = true,
                 _ => return Err(word.to_owned()),
             }

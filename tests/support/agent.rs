@@ -1,0 +1,208 @@
+//! The client's side of an agent: a conversation that goes on with its tools' results, over connections that stay open.
+//! The upstream's side is `agent=<n>`.
+
+use std::io;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::client;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    Completions,
+    Messages,
+    Responses,
+}
+
+/// A conversation with tools on offer.
+#[derive(Clone, Debug)]
+pub struct Conversation {
+    api: Api,
+    stream: bool,
+    /// The next request.
+    body: Value,
+    /// More headers of every request.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+/// A call that an answer asks for.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub id: String,
+    pub name: String,
+    arguments: String,
+}
+
+/// What a turn came to.
+pub struct Turn {
+    pub status: u16,
+    pub request_id: String,
+    pub calls: Vec<Call>,
+}
+
+/// A connection for one call after the other.
+pub struct Line {
+    sender: SendRequest<Full<Bytes>>,
+    task: JoinHandle<()>,
+}
+
+impl Line {
+    pub async fn open(addr: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(addr).await?;
+        stream.set_nodelay(true)?;
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.map_err(io::Error::other)?;
+        Ok(Self { sender, task: tokio::spawn(async move { drop(connection.await) }) })
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Conversation {
+    pub fn new(api: Api, stream: bool) -> Self {
+        let question = json!([{"role": "user", "content": "Find out, then tell me."}]);
+        let parameters = json!({"type": "object", "properties": {"about": {"type": "integer"}}});
+        let tool = |name: &str| match api {
+            Api::Completions => json!({"type": "function", "function": {"name": name, "parameters": parameters}}),
+            Api::Messages => json!({"name": name, "input_schema": parameters}),
+            Api::Responses => json!({"type": "function", "name": name, "parameters": parameters}),
+        };
+        let tools: Vec<_> = super::answers::TOOLS.iter().map(|name| tool(name)).collect();
+        let mut body = match api {
+            Api::Completions => json!({"model": "gpt-4o", "messages": question}),
+            Api::Messages => json!({"model": "claude-sonnet-4-20250514", "max_tokens": 100, "messages": question}),
+            Api::Responses => json!({"model": "gpt-4o", "input": question}),
+        };
+        body["tools"] = tools.into();
+        if stream {
+            body["stream"] = true.into();
+        }
+        if stream && api == Api::Completions {
+            body["stream_options"] = json!({"include_usage": true});
+        }
+        Self { api, stream, body, headers: Vec::new() }
+    }
+
+    /// Sends what there is to send, and reads the answer. What it asks for is not brought before [`Conversation::bring`].
+    pub async fn turn(&mut self, line: &mut Line, travel: &str) -> Turn {
+        let (path, host) = match self.api {
+            Api::Completions => ("/v1/chat/completions", "api.openai.com"),
+            Api::Messages => ("/v1/messages", "api.anthropic.com"),
+            Api::Responses => ("/v1/responses", "api.openai.com"),
+        };
+        let request_id = client::request_id();
+        let mut request = Request::post(path).header("host", host).header("content-type", "application/json");
+        request = request.header("x-request-id", &request_id).header("x-upstream", travel);
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        let request = request.body(Full::from(self.body.to_string())).unwrap();
+        line.sender.ready().await.expect("the connection is open");
+        let response = line.sender.send_request(request).await.expect("an answer");
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.expect("a whole answer").to_bytes();
+        let calls = if status == 200 { self.take(&body) } else { Vec::new() };
+        Turn { status, request_id, calls }
+    }
+
+    /// Adds the results of calls to the next request.
+    pub fn bring(&mut self, calls: &[Call]) {
+        let result = |call: &Call| match self.api {
+            Api::Completions => json!({"role": "tool", "tool_call_id": call.id, "content": "fine"}),
+            Api::Messages => json!({"type": "tool_result", "tool_use_id": call.id, "content": "fine"}),
+            Api::Responses => json!({"type": "function_call_output", "call_id": call.id, "output": "fine"}),
+        };
+        let results: Vec<_> = calls.iter().map(result).collect();
+        match self.api {
+            Api::Completions => self.list("messages").extend(results),
+            Api::Messages => self.list("messages").push(json!({"role": "user", "content": results})),
+            Api::Responses => self.list("input").extend(results),
+        }
+    }
+
+    fn list(&mut self, key: &str) -> &mut Vec<Value> {
+        self.body[key].as_array_mut().unwrap()
+    }
+
+    /// Adds what the answer said to the conversation.
+    fn take(&mut self, body: &[u8]) -> Vec<Call> {
+        let text = std::str::from_utf8(body).unwrap();
+        let documents: Vec<Value> = match self.stream {
+            true => text.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok()).collect(),
+            false => vec![serde_json::from_str(text).unwrap()],
+        };
+        let mut calls = Vec::new();
+        for document in &documents {
+            self.read(document, &mut calls);
+        }
+        match self.api {
+            Api::Completions => {
+                let function = |call: &Call| json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}});
+                let tools: Vec<_> = calls.iter().map(function).collect();
+                let mut said = json!({"role": "assistant", "content": "So far."});
+                if !tools.is_empty() {
+                    said["tool_calls"] = tools.into();
+                }
+                self.list("messages").push(said);
+            }
+            Api::Messages => {
+                let block = |call: &Call| json!({"type": "tool_use", "id": call.id, "name": call.name, "input": serde_json::from_str::<Value>(&call.arguments).unwrap()});
+                let blocks: Vec<_> = calls.iter().map(block).collect();
+                self.list("messages").push(json!({"role": "assistant", "content": blocks}));
+            }
+            // The provider remembers what was said.
+            Api::Responses => self.list("input").clear(),
+        }
+        calls
+    }
+
+    fn read(&mut self, document: &Value, calls: &mut Vec<Call>) {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        match self.api {
+            Api::Completions => {
+                let choice = &document["choices"][0];
+                for call in list(&choice["message"]["tool_calls"]).iter().chain(&list(&choice["delta"]["tool_calls"])) {
+                    let arguments = text(&call["function"]["arguments"]);
+                    match calls.last_mut().filter(|_| call["id"].is_null()) {
+                        Some(last) => last.arguments += &arguments,
+                        None => calls.push(Call { id: text(&call["id"]), name: text(&call["function"]["name"]), arguments }),
+                    }
+                }
+            }
+            Api::Messages => {
+                for block in list(&document["content"]).iter().chain([&document["content_block"]]) {
+                    if block["type"] == "tool_use" {
+                        let arguments = if self.stream { String::new() } else { block["input"].to_string() };
+                        calls.push(Call { id: text(&block["id"]), name: text(&block["name"]), arguments });
+                    }
+                }
+                if let Some(last) = calls.last_mut() {
+                    last.arguments += &text(&document["delta"]["partial_json"]);
+                }
+            }
+            Api::Responses => {
+                let whole = if document["type"] == "response.completed" { &document["response"] } else { document };
+                for item in list(&whole["output"]).iter().filter(|item| item["type"] == "function_call") {
+                    let arguments = text(&item["arguments"]);
+                    calls.push(Call { id: text(&item["call_id"]), name: text(&item["name"]), arguments });
+                }
+                if whole["status"] == "completed" {
+                    self.body["previous_response_id"] = whole["id"].clone();
+                }
+            }
+        }
+    }
+}
