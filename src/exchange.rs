@@ -10,7 +10,7 @@ use crate::draft::{Counts, Draft};
 use crate::fingerprint::Fingerprint;
 use crate::framing::{Body, Rules};
 use crate::json::Scalar;
-use crate::observation::{Cost, CostStatus, Limits, Observation, Outcome, Text, Trouble, Usage, finish_class};
+use crate::observation::{Cost, CostStatus, Limits, Observation, Outcome, RunEnd, Text, Trouble, Usage, finish_class};
 use crate::privacy::{Opening, Privacy};
 use crate::provider::{self, Api, Programs};
 use crate::signal::agent;
@@ -91,6 +91,8 @@ pub struct News {
     pub first_token: bool,
     /// Usage was said or changed.
     pub usage: bool,
+    /// A stream has said all that it asks of tools: the client may act on it at once.
+    pub asks: bool,
     /// The exchange is over.
     pub end: bool,
 }
@@ -118,6 +120,12 @@ pub struct Exchange {
     failed: bool,
     counted: Counts,
     news: News,
+    /// What is remembered of the calls whose results the request brings.
+    recalled: Vec<Pending>,
+    /// The request does not show where in its run it is.
+    hidden: bool,
+    /// The calls the answer asks for were given to be remembered.
+    asked: bool,
     /// The agent's run was counted as ended already.
     run_over: bool,
     run: Option<Box<Run>>,
@@ -161,6 +169,9 @@ impl Exchange {
             failed: false,
             counted: Counts::default(),
             news: News::default(),
+            recalled: Vec::new(),
+            hidden: false,
+            asked: false,
             run_over: false,
             run: None,
             mix: 0,
@@ -193,6 +204,7 @@ impl Exchange {
         self.draft.seen.agent = self.draft.history.settle();
         *self.draft.history = Default::default();
         let required = core::mem::take(&mut self.draft.required);
+        self.hidden = self.draft.seen.agent.iteration.is_none();
         if self.draft.seen.request.output_type == Some("json") {
             self.draft.answer.expect_json(required);
         }
@@ -252,6 +264,7 @@ impl Exchange {
             timing.first_token = None;
         }
         self.count();
+        self.news.asks = !self.asked && self.answered() && !self.draft.seen.output.tools.is_empty();
     }
 
     fn count(&mut self) {
@@ -298,10 +311,13 @@ impl Exchange {
         self.draft.seen.outcome = Some(outcome);
         self.draft.seen.error = error_type(&self.draft, outcome);
         self.judge(outcome);
+        let answered = if self.answered() { Outcome::Completed } else { outcome };
         let limit = self.observer.config.agent.max_iterations;
         let seen = &mut self.draft.seen;
-        let ended = agent::ended(&seen.agent, outcome, !seen.output.tools.is_empty(), limit);
-        seen.agent.ended = ended.filter(|_| !self.run_over);
+        let ended = agent::ended(&seen.agent, answered, !seen.output.tools.is_empty(), limit);
+        // A request that failed may come again: whether the run ended with it shows when nobody has gone on with it.
+        let open = ended == Some(RunEnd::Error) && (self.asked || !self.recalled.is_empty());
+        seen.agent.ended = ended.filter(|_| !self.run_over && !open);
         self.count();
         self.price(outcome);
         self.news.end = true;
@@ -355,20 +371,42 @@ impl Exchange {
         let agent = &mut self.draft.seen.agent;
         let mix = self.mix;
         if let Some(result) = agent.results.iter_mut().find(|result| result.call ^ mix == pending.call) {
-            result.asked = Some(pending.asked);
-            result.name.get_or_insert(pending.name);
+            result.asked = Some(pending.asked).filter(|_| !pending.brought);
+            result.name.get_or_insert_with(|| pending.name.clone());
         }
-        if agent.iteration.is_none() && pending.iteration > 0 {
-            agent.iteration = Some(pending.iteration + 1);
+        if self.hidden && pending.iteration > 0 {
+            agent.iteration = agent.iteration.max(Some(pending.iteration + 1));
         }
         self.run_over |= pending.over;
         self.run = self.run.take().or(pending.run.map(Box::new));
+        self.recalled.push(pending);
     }
 
-    /// What is to be remembered of the tools a complete answer asks for.
-    pub fn asks(&self) -> Vec<Pending> {
+    /// The answer is whole, whatever becomes of the connection: a client may leave at a stream's last event.
+    fn answered(&self) -> bool {
+        let whole = self.draft.streams && self.draft.complete && !self.draft.error.present;
+        whole || self.draft.seen.outcome == Some(Outcome::Completed)
+    }
+
+    /// What is to be remembered, once: the tools an answer asks for, or, where there is no answer, what was remembered
+    /// before, for the request that is sent again.
+    pub fn asks(&mut self) -> Vec<Pending> {
+        if core::mem::replace(&mut self.asked, true) {
+            return Vec::new();
+        }
         let seen = &self.draft.seen;
-        let calls = self.draft.asked().filter(|(id, _)| *id != 0 && seen.outcome == Some(Outcome::Completed));
+        if !self.answered() {
+            let mut again = core::mem::take(&mut self.recalled);
+            let lead = again.first().map_or(0, |first| first.call);
+            for pending in &mut again {
+                (pending.lead, pending.left, pending.brought) = (lead, false, true);
+                pending.over |= self.run_over;
+            }
+            return again;
+        }
+        let limit = self.observer.config.agent.max_iterations;
+        let over = self.run_over || agent::ended(&seen.agent, Outcome::Completed, true, limit).is_some();
+        let calls = self.draft.asked().filter(|(id, _)| *id != 0);
         let mut lead = 0;
         let pending = |(id, name): (u64, &Text)| {
             let call = self.remembered(id);
@@ -376,11 +414,12 @@ impl Exchange {
             Pending {
                 call,
                 lead,
-                asked: seen.timing.end.unwrap_or_default(),
+                asked: seen.timing.end.unwrap_or(self.draft.now),
                 iteration: seen.agent.iteration.unwrap_or_default(),
-                over: self.run_over || seen.agent.ended.is_some(),
+                over,
                 name: name.clone(),
                 run: self.run(),
+                ..Pending::default()
             }
         };
         calls.take(CALLS).map(pending).collect()
@@ -388,9 +427,10 @@ impl Exchange {
 
     /// The run to wait for, where these calls keep one going.
     pub fn waits(&self, asks: &[Pending]) -> Option<Waiting> {
-        let first = asks.first().filter(|first| !first.over && first.iteration > 0)?;
+        asks.first().filter(|first| !first.over && first.iteration > 0)?;
         let patience = self.observer.config.agent.abandoned_after.saturating_mul(1_000_000_000);
-        Some(Waiting::new(&self.draft.seen, first, patience))
+        let end = if self.answered() { RunEnd::Abandoned } else { RunEnd::Error };
+        Waiting::new(&self.draft.seen, asks, end, patience)
     }
 
     /// The exchange's place in a trace: where an agent's run begins with it, so does the run's span.

@@ -17,7 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_of_three_calls_tells_its_iterations_and_how_long_its_tools_took() {
     let upstream = Upstream::start(Vec::new()).await;
-    for (api, stream) in [Api::Completions, Api::Messages, Api::Responses].into_iter().flat_map(|api| [(api, false), (api, true)]) {
+    for (api, stream) in
+        [Api::Completions, Api::Messages, Api::Responses].into_iter().flat_map(|api| [(api, false), (api, true)])
+    {
         let envoy = Envoy::start(&Options { concurrency: 2, ..Options::to(upstream.addr) }).await;
         let mut line = Line::open(envoy.addr).await.unwrap();
         let mut conversation = Conversation::new(api, stream);
@@ -31,7 +33,8 @@ async fn a_run_of_three_calls_tells_its_iterations_and_how_long_its_tools_took()
             conversation.bring(&turn.calls);
         }
         eprintln!("{api:?} {stream} {seen:?}");
-        let samples = envoy.samples_when(|samples| total(samples, "gaugeway_agent_iterations_count", &[]) == 1.0, PATIENCE).await;
+        let samples =
+            envoy.samples_when(|samples| total(samples, "gaugeway_agent_iterations_count", &[]) == 1.0, PATIENCE).await;
         for sample in samples.iter().filter(|s| s.name.starts_with("gaugeway") && !s.name.contains("bucket")) {
             eprintln!("{} {:?} {}", sample.name, sample.labels, sample.value);
         }

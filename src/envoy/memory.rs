@@ -43,19 +43,32 @@ impl Memory {
         })
     }
 
-    /// Marks the run of a call as over; false where the call's result came, or another worker was first.
+    /// Marks the run of a call as over; false where it has gone on, or another worker was first.
     pub fn close(self, call: u64) -> bool {
-        let close = |bucket: &mut Bucket| match bucket.close(call) {
+        self.mark(call, Bucket::close)
+    }
+
+    /// Marks the run of a call as having gone on without its result.
+    pub fn leave(self, call: u64) {
+        self.mark(call, Bucket::leave);
+    }
+
+    /// Whether the run of a call still waits for its result.
+    pub fn waits(self, call: u64) -> bool {
+        host::shared(&self.key(call)).is_some_and(|(bytes, _)| Bucket::parse(&bytes).waits(call))
+    }
+
+    fn mark(self, call: u64, mark: impl Fn(&mut Bucket, u64) -> bool) -> bool {
+        let mark = |bucket: &mut Bucket| match mark(bucket, call) {
             true => ControlFlow::Continue(()),
             false => ControlFlow::Break(()),
         };
-        self.change(call, close).is_some()
+        self.change(call, mark).is_some()
     }
 
     /// Changes a bucket; None where there is nothing to change, or the host keeps nothing.
     fn change<T>(self, call: u64, mut change: impl FnMut(&mut Bucket) -> ControlFlow<(), T>) -> Option<T> {
-        // The low bits of the hash serve; those above are as good.
-        let key = name((call ^ call >> 32) % self.buckets);
+        let key = self.key(call);
         for _ in 0..ATTEMPTS {
             let (bytes, cas) = host::shared(&key)?;
             let mut bucket = Bucket::parse(&bytes);
@@ -65,6 +78,12 @@ impl Memory {
             }
         }
         None
+    }
+
+    /// The bucket of a call.
+    fn key(self, call: u64) -> String {
+        // The low bits of the hash serve; those above are as good.
+        name((call ^ call >> 32) % self.buckets)
     }
 }
 

@@ -17,12 +17,11 @@ use proxy_wasm::types::{Action, ContextType};
 
 use crate::config::Config;
 use crate::exchange::{End, Exchange, Head, News, Observer};
-use crate::observation::RunEnd;
 use crate::provider;
 use crate::signal::memory::{Queue, Waiting};
 use crate::sink::attributes::FIELDS;
 use crate::sink::stats::{Kind, PRICE_TABLE, Registry, Stats};
-use crate::sink::trace::Place;
+use crate::sink::trace::{Place, Run};
 use host::{Buffer, Map};
 use memory::Memory;
 use spans::Spans;
@@ -55,7 +54,7 @@ thread_local! {
 
 /// Milliseconds between looks at what is due: runs given up, spans to be sent.
 const TICK: u32 = 1000;
-/// Most runs given up in one look, so that no look takes long.
+/// Most runs given up in one look, and looked at whether they have gone on, so that no look takes long.
 const SWEEP: usize = 256;
 
 impl Context for Plugin {
@@ -100,7 +99,10 @@ impl RootContext for Plugin {
         for _ in 0..SWEEP {
             let due = shared.waiting.try_borrow_mut().ok().and_then(|mut waiting| waiting.due(host::now()));
             let Some(waiting) = due else { break };
-            shared.give_up(waiting);
+            shared.give_up(*waiting);
+        }
+        if let Ok(mut waiting) = shared.waiting.try_borrow_mut() {
+            waiting.sweep(SWEEP, |run| shared.memory.waits(run.lead));
         }
         if let Some(Ok(mut spans)) = shared.spans.as_ref().map(RefCell::try_borrow_mut) {
             spans.send();
@@ -128,7 +130,7 @@ impl Shared {
         for call in &answers {
             if let Some(pending) = self.memory.take(*call) {
                 if !answers.contains(&pending.lead) {
-                    self.memory.take(pending.lead);
+                    self.memory.leave(pending.lead);
                 }
                 exchange.recall(pending);
             }
@@ -139,6 +141,7 @@ impl Shared {
     fn remember(&self, exchange: &mut Exchange) {
         if self.spans.is_some()
             && let Some(place) = place(|name| host::property(&format!("request\0headers\0{name}")))
+            && place.sampled
         {
             exchange.place(place);
         }
@@ -152,19 +155,22 @@ impl Shared {
         // Dropped before the run is given up, which takes its time.
         let oldest = pushed.and_then(|(waiting, mut queue)| queue.push(waiting, limit));
         if let Some(oldest) = oldest {
-            self.give_up(oldest);
+            self.give_up(*oldest);
         }
     }
 
-    /// Counts a run as abandoned if nobody has gone on with it.
+    /// Counts a run as over if nobody has gone on with it.
     fn give_up(&self, waiting: Waiting) {
         if !self.memory.close(waiting.lead) {
             return;
         }
-        let (run, end) = (waiting.run, waiting.asked);
-        let seen = waiting.abandoned();
+        for call in &waiting.others {
+            self.memory.close(*call);
+        }
+        let (run, ended, end) = (waiting.run, waiting.end, waiting.since);
+        let seen = waiting.given_up();
         if let (Some(run), Some(Ok(mut spans))) = (run, self.spans.as_ref().map(RefCell::try_borrow_mut)) {
-            spans.queue.run(&seen, run, RunEnd::Abandoned, end);
+            spans.queue.run(&seen, run, ended, end);
         }
         if let Ok(mut stats) = self.stats.try_borrow_mut() {
             stats.record(&seen, &self.observer.config, &mut Envoy);
@@ -282,7 +288,7 @@ impl Stream {
             if news.request {
                 shared.recall(exchange);
             }
-            if news.end {
+            if news.asks || news.end {
                 shared.remember(exchange);
             }
         }
@@ -316,21 +322,22 @@ impl Stream {
         if let Ok(mut stats) = shared.stats.try_borrow_mut() {
             stats.record(exchange.observation(), &shared.observer.config, &mut Envoy);
         }
-        if let Some(Ok(mut spans)) = shared.spans.as_ref().map(RefCell::try_borrow_mut)
-            // Envoy's own span is known by now.
-            && let Some(place) = place(|name| host::header(Map::Request, name))
-        {
-            spans.queue.exchange(exchange.observation(), place, exchange.run());
+        if let Some(Ok(mut spans)) = shared.spans.as_ref().map(RefCell::try_borrow_mut) {
+            let run = exchange.run();
+            // Envoy's own span is known by now. A run is recorded whole, whatever is decided of its later calls.
+            let place = place(|name| host::header(Map::Request, name)).or(run.map(Run::place));
+            if let Some(place) = place.filter(|place| place.sampled || run.is_some()) {
+                spans.queue.exchange(exchange.observation(), place, run);
+            }
         }
     }
 }
 
-/// Where in a trace the request is: as `traceparent` says, which Envoy's tracing sets, else in one of its own. None where the
-/// trace is not recorded.
+/// Where in a trace the request is: as `traceparent` says, which Envoy's tracing sets, else in one of its own.
 fn place(header: impl Fn(&str) -> Option<Vec<u8>>) -> Option<Place> {
     let text = |name: &str| header(name).and_then(|value| String::from_utf8(value).ok());
     let place = text("traceparent").and_then(|value| Place::parse(&value));
-    place.or_else(|| Place::of_request(&text("x-request-id")?)).filter(|place| place.sampled)
+    place.or_else(|| Place::of_request(&text("x-request-id")?))
 }
 
 /// How Envoy says the stream ended.

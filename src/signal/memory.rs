@@ -14,17 +14,17 @@ pub const WAYS: usize = 8;
 pub const ENTRY: usize = FIXED + RUN + NAME;
 /// Longest tool's name kept, in bytes: OpenAI's and Anthropic's limit is 64.
 const NAME: usize = 128;
-const FIXED: usize = 29;
+const FIXED: usize = 28;
 const RUN: usize = 40;
 /// The form these bytes have; what another version of the plugin left is as good as empty.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 
 /// A tool asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pending {
     /// Hash of the call's identifier.
     pub call: u64,
-    /// The key of the first call of the same answer: gone when the run has gone on.
+    /// The key of the first call of the same answer: it tells whether the run has gone on.
     pub lead: u64,
     /// When the answer was whole, in nanoseconds since 1970.
     pub asked: u64,
@@ -32,10 +32,20 @@ pub struct Pending {
     pub iteration: u64,
     /// The run was counted as ended already.
     pub over: bool,
+    /// Another result of the same answer came: the run has gone on.
+    pub left: bool,
+    /// The result came, with a request that failed and may be sent again.
+    pub brought: bool,
     /// The tool.
     pub name: Text,
     /// The run's trace, where one is made.
     pub run: Option<Run>,
+}
+
+impl Pending {
+    fn waits(&self) -> bool {
+        !self.over && !self.left
+    }
 }
 
 /// Entries whose keys fall together.
@@ -63,8 +73,8 @@ impl Bucket {
                 out.extend(number.to_le_bytes());
             }
             out.extend(u16::try_from(entry.iteration).unwrap_or(u16::MAX).to_le_bytes());
-            out.push(u8::from(entry.over));
-            out.push(entry.run.is_some().into());
+            let flags = [entry.over, entry.left, entry.brought, entry.run.is_some()];
+            out.push(flags.iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(*flag)));
             let name = entry.name.as_bytes().get(..entry.name.len().min(NAME)).unwrap_or_default();
             out.push(name.len() as u8);
             out.extend_from_slice(name);
@@ -95,24 +105,41 @@ impl Bucket {
         Some(self.0.swap_remove(at))
     }
 
-    /// Marks the run of a call as over; false where the call is not known, or it was over before.
+    /// Whether the run of a call still waits for its result.
+    pub fn waits(&self, call: u64) -> bool {
+        self.0.iter().any(|entry| entry.call == call && entry.waits())
+    }
+
+    /// Marks the run of a call as over; false where it does not wait for the call's result.
     pub fn close(&mut self, call: u64) -> bool {
-        let open = self.0.iter_mut().find(|entry| entry.call == call && !entry.over);
-        open.map(|entry| entry.over = true).is_some()
+        self.mark(call, |entry| entry.over = true)
+    }
+
+    /// Marks the run of a call as having gone on without its result; false where it does not wait for it.
+    pub fn leave(&mut self, call: u64) -> bool {
+        self.mark(call, |entry| entry.left = true)
+    }
+
+    fn mark(&mut self, call: u64, mark: impl FnOnce(&mut Pending)) -> bool {
+        self.0.iter_mut().find(|entry| entry.call == call && entry.waits()).map(mark).is_some()
     }
 }
 
-/// A run that asked for tools: what is needed to count it, should nobody go on with it.
+/// A run that asked for tools, or whose call failed: what is needed to count it, should nobody go on with it.
 #[derive(Clone, Debug)]
 pub struct Waiting {
     /// When to give it up, in nanoseconds since 1970.
     pub due: u64,
-    /// When it asked.
-    pub asked: u64,
+    /// When its last call was over.
+    pub since: u64,
     /// What its first call is kept under.
     pub lead: u64,
+    /// What the other calls of the same answer are kept under.
+    pub others: Box<[u64]>,
     /// The run's trace.
     pub run: Option<Run>,
+    /// What it comes to if nobody goes on with it.
+    pub end: RunEnd,
     operation: &'static str,
     provider: Name,
     route: Text,
@@ -124,13 +151,17 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// For the run of an exchange that asked for tools, to be given up after `patience` nanoseconds.
-    pub fn new(seen: &Observation, first: &Pending, patience: u64) -> Self {
-        Waiting {
-            due: first.asked.saturating_add(patience),
-            asked: first.asked,
-            lead: first.lead,
+    /// For the run of an exchange whose calls are kept, to be given up after `patience` nanoseconds; None for no calls.
+    pub fn new(seen: &Observation, calls: &[Pending], end: RunEnd, patience: u64) -> Option<Self> {
+        let (first, others) = calls.split_first()?;
+        let since = seen.timing.end.unwrap_or(first.asked);
+        Some(Waiting {
+            due: since.saturating_add(patience),
+            since,
+            lead: first.call,
+            others: others.iter().map(|other| other.call).collect(),
             run: first.run,
+            end,
             operation: seen.operation,
             provider: seen.provider.clone(),
             route: seen.route.clone(),
@@ -139,17 +170,17 @@ impl Waiting {
             conversation: seen.request.conversation.clone(),
             labels: seen.labels.clone(),
             iteration: seen.agent.iteration,
-        }
+        })
     }
 
-    /// What is to be counted: a run that was abandoned, and nothing else.
-    pub fn abandoned(self) -> Observation {
+    /// What is to be counted: a run that nobody went on with, and nothing else.
+    pub fn given_up(self) -> Observation {
         let mut seen = Observation {
             operation: self.operation,
             provider: self.provider,
             route: self.route,
             labels: self.labels,
-            agent: Agent { iteration: self.iteration, ended: Some(RunEnd::Abandoned), ..Agent::default() },
+            agent: Agent { iteration: self.iteration, ended: Some(self.end), ..Agent::default() },
             ..Observation::default()
         };
         seen.request.model = self.request_model;
@@ -161,36 +192,55 @@ impl Waiting {
 
 /// The runs a worker waits for, the oldest first.
 #[derive(Default)]
-pub struct Queue(VecDeque<Waiting>);
+pub struct Queue {
+    runs: VecDeque<Box<Waiting>>,
+    /// Where the next sweep goes on.
+    next: usize,
+}
 
 impl Queue {
     /// Adds a run; gives back the oldest where there are more than `limit`.
-    pub fn push(&mut self, waiting: Waiting, limit: usize) -> Option<Waiting> {
-        self.0.push_back(waiting);
-        if self.0.len() > limit { self.0.pop_front() } else { None }
+    pub fn push(&mut self, waiting: Waiting, limit: usize) -> Option<Box<Waiting>> {
+        self.runs.push_back(waiting.into());
+        if self.runs.len() > limit { self.runs.pop_front() } else { None }
     }
 
     /// The oldest run, if it is due.
-    pub fn due(&mut self, now: u64) -> Option<Waiting> {
-        if self.0.front()?.due > now {
+    pub fn due(&mut self, now: u64) -> Option<Box<Waiting>> {
+        if self.runs.front()?.due > now {
             return None;
         }
-        self.0.pop_front()
+        self.runs.pop_front()
+    }
+
+    /// Forgets runs that have gone on: looks at `count` of them, from where it stopped the last time.
+    pub fn sweep(&mut self, count: usize, waits: impl Fn(&Waiting) -> bool) {
+        let (mut at, looked) = (0, self.next..self.next.saturating_add(count));
+        let mut kept = 0;
+        self.runs.retain(|waiting| {
+            let looked = looked.contains(&at);
+            at += 1;
+            let keep = !looked || waits(waiting);
+            kept += usize::from(looked && keep);
+            keep
+        });
+        self.next = if looked.end < at { looked.start + kept } else { 0 };
     }
 }
 
 fn entry(rest: &mut &[u8]) -> Option<Pending> {
     let (call, lead, asked) = (number(rest)?, number(rest)?, number(rest)?);
     let iteration = u64::from(u16::from_le_bytes(array(rest)?));
-    let [over, traced, length] = array(rest)?;
+    let [flags, length] = array(rest)?;
+    let flag = |bit: u8| flags >> bit & 1 == 1;
     let (name, tail) = rest.split_at_checked(usize::from(length))?;
     *rest = tail;
-    let run = match traced {
-        0 => None,
-        _ => Some(Run { trace: array(rest)?, span: array(rest)?, parent: array(rest)?, start: number(rest)? }),
+    let run = match flag(3) {
+        false => None,
+        true => Some(Run { trace: array(rest)?, span: array(rest)?, parent: array(rest)?, start: number(rest)? }),
     };
     let name = core::str::from_utf8(name).unwrap_or_default().into();
-    Some(Pending { call, lead, asked, iteration, over: over != 0, name, run })
+    Some(Pending { call, lead, asked, iteration, over: flag(0), left: flag(1), brought: flag(2), name, run })
 }
 
 fn number(rest: &mut &[u8]) -> Option<u64> {
@@ -215,11 +265,11 @@ mod tests {
     fn what_is_put_is_taken_out_once_and_whole() {
         let run = Run { trace: [7; 16], span: [8; 8], parent: [0; 8], start: 5 };
         let mut bucket = Bucket::default();
-        bucket.put(Pending { run: Some(run), over: true, ..pending(1) });
-        bucket.put(pending(2));
+        bucket.put(Pending { run: Some(run), over: true, brought: true, ..pending(1) });
+        bucket.put(Pending { left: true, ..pending(2) });
         let mut read = Bucket::parse(&bucket.bytes());
         assert_eq!(read, bucket);
-        assert_eq!(read.take(2), Some(pending(2)));
+        assert_eq!(read.take(2), Some(Pending { left: true, ..pending(2) }));
         assert_eq!(read.take(2), None);
         assert_eq!(read.take(1).and_then(|entry| entry.run), Some(run));
     }
@@ -239,11 +289,36 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_closed_once() {
+    fn a_run_is_closed_once_and_not_after_it_has_gone_on() {
         let mut bucket = Bucket::default();
         bucket.put(pending(1));
-        assert!(bucket.close(1) && !bucket.close(1) && !bucket.close(2));
+        assert!(bucket.waits(1) && bucket.close(1) && !bucket.close(1) && !bucket.close(2) && !bucket.waits(1));
         assert!(bucket.take(1).is_some_and(|entry| entry.over));
+        bucket.put(pending(3));
+        assert!(bucket.leave(3) && !bucket.waits(3) && !bucket.close(3));
+        assert!(bucket.take(3).is_some_and(|entry| entry.left && !entry.over));
+    }
+
+    #[test]
+    fn runs_that_have_gone_on_are_swept_out_a_part_at_a_time() {
+        let mut queue = Queue::default();
+        for call in 1..=10 {
+            let waiting = Waiting::new(&Observation::default(), &[pending(call)], RunEnd::Abandoned, 5).unwrap();
+            assert!(queue.push(waiting, 10).is_none());
+        }
+        let calls = |queue: &Queue| queue.runs.iter().map(|run| run.lead).collect::<Vec<_>>();
+        let odd = |run: &Waiting| run.lead % 2 == 1;
+        queue.sweep(4, odd);
+        assert_eq!(calls(&queue), [1, 3, 5, 6, 7, 8, 9, 10]);
+        queue.sweep(4, odd);
+        assert_eq!(calls(&queue), [1, 3, 5, 7, 9, 10]);
+        queue.sweep(4, odd);
+        assert_eq!(calls(&queue), [1, 3, 5, 7, 9]);
+        queue.sweep(4, |_| false);
+        assert_eq!(calls(&queue), [9]);
+        assert!(queue.due(94).is_none());
+        assert_eq!(queue.due(95).map(|run| run.lead), Some(9));
+        queue.sweep(4, odd);
     }
 
     #[test]

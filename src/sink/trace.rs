@@ -33,6 +33,13 @@ pub struct Run {
     pub start: u64,
 }
 
+impl Run {
+    /// The place of the run's own span.
+    pub fn place(self) -> Place {
+        Place { trace: self.trace, span: self.span, sampled: true }
+    }
+}
+
 impl Place {
     /// Reads a `traceparent`; None where it is not one.
     pub fn parse(header: &str) -> Option<Self> {
@@ -56,16 +63,21 @@ impl Place {
 
     /// A run that begins under this place.
     pub fn run(&self, start: u64) -> Run {
-        Run { trace: self.trace, span: self.derive(0), parent: self.span, start }
+        Run { trace: self.trace, span: self.derive(start, 0), parent: self.span, start }
     }
 
-    /// An identifier made of the place's own, so that no two workers make the same one.
-    fn derive(&self, salt: u64) -> [u8; 8] {
-        let own = if self.span == [0; 8] { self.trace.first_chunk().copied().unwrap_or_default() } else { self.span };
-        let mut hash = u64::from_le_bytes(own) ^ (salt + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (hash ^ hash >> 31).max(1).to_le_bytes()
+    /// An identifier made of the place's own, so that no two workers make the same one, and of when the exchange began:
+    /// where Envoy makes no spans, the calls of one client's span are all at its place.
+    fn derive(&self, start: u64, salt: u64) -> [u8; 8] {
+        let (head, tail) = (self.trace.first_chunk().copied(), self.trace.last_chunk().copied());
+        let own = [head, tail, Some(self.span)].map(|part| u64::from_le_bytes(part.unwrap_or_default()));
+        let spread = |hash: u64, part: u64| {
+            let mut hash = (hash ^ part).wrapping_add(0x9e37_79b9_7f4a_7c15);
+            hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            hash ^ hash >> 31
+        };
+        own.into_iter().chain([start, salt]).fold(0, spread).max(1).to_le_bytes()
     }
 }
 
@@ -92,20 +104,20 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// The spans of an exchange that is over, at `place` and as part of `run`. No two exchanges may have one place.
+    /// The spans of an exchange that is over, at `place` and as part of `run`.
     pub fn exchange(&mut self, seen: &Observation, place: Place, run: Option<Run>) {
         let trace = run.map_or(place.trace, |run| run.trace);
         let parent = run.map_or(place.span, |run| run.span);
         let (start, end) = (seen.timing.start, seen.timing.end.unwrap_or(seen.timing.start));
         let model = seen.request.model.as_deref().or(seen.response.model.as_deref()).unwrap_or_default();
         let name = format!("{} {model}", seen.operation);
-        let mut chat = Span::new(trace, place.derive(1), parent, name.trim_end(), CLIENT, [start, end]);
+        let mut chat = Span::new(trace, place.derive(start, 1), parent, name.trim_end(), CLIENT, [start, end]);
         for field in FIELDS {
             if let Some(value) = (field.get)(seen) {
                 chat.attribute(field.name, value);
             }
         }
-        if run.is_some() && place.span != [0; 8] {
+        if place.span != [0; 8] && run.is_some_and(|run| ![run.span, run.parent].contains(&place.span)) {
             chat.link(place);
         }
         if seen.outcome != Some(Outcome::Completed) {
@@ -116,7 +128,7 @@ impl Queue {
         let Some(run) = run else { return };
         for (at, result) in seen.agent.results.iter().enumerate() {
             if let Some(asked) = result.asked {
-                let span = place.derive(2 + at as u64);
+                let span = place.derive(start, 2 + at as u64);
                 self.tool(result, Span::new(trace, span, run.span, &tool_name(result), INTERNAL, [asked, start]));
             }
         }

@@ -178,7 +178,9 @@ impl Conversation {
                     let arguments = text(&call["function"]["arguments"]);
                     match calls.last_mut().filter(|_| call["id"].is_null()) {
                         Some(last) => last.arguments += &arguments,
-                        None => calls.push(Call { id: text(&call["id"]), name: text(&call["function"]["name"]), arguments }),
+                        None => {
+                            calls.push(Call { id: text(&call["id"]), name: text(&call["function"]["name"]), arguments })
+                        }
                     }
                 }
             }

@@ -148,7 +148,8 @@ fn completions(model: &Value, _: usize, calls: &[Call]) -> (Value, Vec<Value>) {
 }
 
 fn messages(model: &Value, _: usize, calls: &[Call]) -> (Value, Vec<Value>) {
-    let block = |call: &Call, input: Value| json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input});
+    let block =
+        |call: &Call, input: Value| json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input});
     let content = match calls {
         [] => vec![json!({"type": "text", "text": TEXT})],
         _ => calls.iter().map(|call| block(call, serde_json::from_str(&call.arguments).unwrap())).collect(),
@@ -192,7 +193,9 @@ fn responses(model: &Value, brought: usize, calls: &[Call]) -> (Value, Vec<Value
     for (index, item) in output.iter().enumerate() {
         events.push(json!({"type": "response.output_item.added", "output_index": index, "item": item}));
         if let Some(arguments) = item["arguments"].as_str() {
-            events.push(json!({"type": "response.function_call_arguments.delta", "output_index": index, "delta": arguments}));
+            events.push(
+                json!({"type": "response.function_call_arguments.delta", "output_index": index, "delta": arguments}),
+            );
         }
         events.push(json!({"type": "response.output_item.done", "output_index": index, "item": item}));
     }
