@@ -56,6 +56,18 @@ unsafe extern "C" {
         cas: *mut u32,
     ) -> u32;
     fn proxy_set_shared_data(key: *const u8, size: usize, value: *const u8, value_size: usize, cas: u32) -> u32;
+    fn proxy_http_call(
+        cluster: *const u8,
+        size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        body: *const u8,
+        body_size: usize,
+        trailers: *const u8,
+        trailers_size: usize,
+        timeout: u32,
+        out: *mut u32,
+    ) -> u32;
 }
 
 /// What the host wrote for the guest. The host allocates it by calling the guest's own allocator for exactly `size` bytes.
@@ -65,7 +77,7 @@ fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8
     if status != 0 || pointer.is_null() {
         return None;
     }
-    // SAFETY: the SDK's `proxy_on_memory_allocate` made this block as a boxed slice of `size` bytes and gave it up.
+    // SAFETY: our `malloc` made this block for exactly `size` bytes and gave it up; of no bytes nothing is ever freed.
     Some(unsafe { Vec::from_raw_parts(pointer, size, size) })
 }
 
@@ -107,6 +119,41 @@ pub fn pairs(serialized: &[u8]) -> Vec<(&[u8], &[u8])> {
         Some(value)
     };
     sizes.chunks_exact(8).map_while(|size| Some((take(size.get(..4)?)?, take(size.get(4..)?)?))).collect()
+}
+
+/// The other way round.
+fn serialized(pairs: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = (pairs.len() as u32).to_le_bytes().to_vec();
+    for (name, value) in pairs {
+        out.extend_from_slice(&(name.len() as u32).to_le_bytes());
+        out.extend_from_slice(&(value.len() as u32).to_le_bytes());
+    }
+    for (name, value) in pairs {
+        out.extend([name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat());
+    }
+    out
+}
+
+/// Sends a request to a cluster; false where it cannot be sent. The answer comes to the plugin's callback, also that there is
+/// none after so many milliseconds.
+pub fn call(cluster: &str, headers: &[(&str, &str)], body: &[u8], timeout: u32) -> bool {
+    let (headers, trailers, mut token) = (serialized(headers), serialized(&[]), 0);
+    // SAFETY: the host reads all of these and writes one u32.
+    let status = unsafe {
+        proxy_http_call(
+            cluster.as_ptr(),
+            cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            body.as_ptr(),
+            body.len(),
+            trailers.as_ptr(),
+            trailers.len(),
+            timeout,
+            &raw mut token,
+        )
+    };
+    status == 0
 }
 
 /// Bytes of a buffer.

@@ -1,19 +1,16 @@
 //! The shell for Envoy: feeds what the host's callbacks bring to an [`Exchange`] and passes on what it learns.
 //!
-//! Every callback continues at once and changes nothing. The SDK serves only to export the callbacks.
+//! Every callback continues at once and changes nothing. Host calls that return data cost most (1-4 us each): what one
+//! tells is not asked for again.
 
-#![allow(unsafe_code)]
-
+mod exports;
 mod host;
 mod memory;
 mod spans;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
-
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType};
 
 use crate::config::Config;
 use crate::exchange::{End, Exchange, Head, News, Observer};
@@ -25,10 +22,6 @@ use crate::sink::trace::{Place, Run};
 use host::{Buffer, Map};
 use memory::Memory;
 use spans::Spans;
-
-proxy_wasm::main! {{
-    proxy_wasm::set_root_context(|_| Box::new(Plugin::default()));
-}}
 
 /// One configuration of the plugin in one VM.
 #[derive(Default)]
@@ -43,6 +36,8 @@ struct Shared {
     memory: Memory,
     waiting: Rc<RefCell<Queue>>,
     spans: Option<RefCell<Spans>>,
+    /// The last request was LLM traffic, so the next is likely to be: all of its headers are read at once.
+    expected: Cell<bool>,
 }
 
 thread_local! {
@@ -57,17 +52,7 @@ const TICK: u32 = 1000;
 /// Most runs given up in one look, and looked at whether they have gone on, so that no look takes long.
 const SWEEP: usize = 256;
 
-impl Context for Plugin {
-    fn on_http_call_response(&mut self, _: u32, _: usize, _: usize, _: usize) {
-        if let Some(spans) = self.shared.as_ref().and_then(|shared| shared.spans.as_ref())
-            && let Ok(mut spans) = spans.try_borrow_mut()
-        {
-            spans.answered();
-        }
-    }
-}
-
-impl RootContext for Plugin {
+impl Plugin {
     fn on_configure(&mut self, size: usize) -> bool {
         let bytes = host::buffer(Buffer::Configuration, size).unwrap_or_default();
         let config = core::str::from_utf8(&bytes)
@@ -83,6 +68,7 @@ impl RootContext for Plugin {
                     observer: Rc::new(Observer::new(config)),
                     stats: STATS.with(Rc::clone),
                     waiting: WAITING.with(Rc::clone),
+                    expected: Cell::new(false),
                 }));
                 host::set_tick(TICK);
                 true
@@ -109,17 +95,22 @@ impl RootContext for Plugin {
         }
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream {
+    fn on_http_call_response(&mut self) {
+        if let Some(spans) = self.shared.as_ref().and_then(|shared| shared.spans.as_ref())
+            && let Ok(mut spans) = spans.try_borrow_mut()
+        {
+            spans.answered();
+        }
+    }
+
+    fn stream(&self) -> Stream {
+        Stream {
             shared: self.shared.clone(),
             exchange: None,
             written: [0; FIELDS.len()],
+            from_upstream: false,
             reported: false,
-        }))
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
+        }
     }
 }
 
@@ -184,99 +175,90 @@ struct Stream {
     exchange: Option<Box<Exchange>>,
     /// Hash of what was last written of each field.
     written: [u32; FIELDS.len()],
+    /// The upstream answered, not Envoy itself.
+    from_upstream: bool,
     reported: bool,
 }
 
-impl Context for Stream {
-    fn on_done(&mut self) -> bool {
-        // An upstream filter gets no on_log.
-        self.report();
-        true
-    }
-}
-
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let path = host::header(Map::Request, ":path").unwrap_or_default();
-        let path = core::str::from_utf8(&path).unwrap_or_default();
-        let served = |shared: &&Rc<Shared>| provider::serves(path, &shared.observer.config.apis);
-        if let Some(shared) = self.shared.as_ref().filter(served) {
-            let serialized = host::headers(Map::Request);
-            let pairs = host::pairs(&serialized);
-            self.exchange = Exchange::start(&shared.observer, Head(&pairs), host::now()).map(Box::new);
-            if let Some(exchange) = &mut self.exchange {
-                let route = host::property("xds\0route_name").unwrap_or_default();
-                exchange.route(core::str::from_utf8(&route).unwrap_or_default());
-                if end_of_stream {
-                    exchange.request_end(host::now());
-                    self.write();
-                }
-            }
+impl Stream {
+    fn on_request_headers(&mut self, end_of_stream: bool) {
+        let Some(shared) = &self.shared else { return };
+        let served = |path: &[u8]| {
+            core::str::from_utf8(path).is_ok_and(|path| provider::serves(path, &shared.observer.config.apis))
+        };
+        // Of other traffic only the path is read.
+        if !shared.expected.get() && !host::header(Map::Request, ":path").is_some_and(|path| served(&path)) {
+            return;
         }
-        Action::Continue
-    }
-
-    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let serialized = host::headers(Map::Request);
+        let pairs = host::pairs(&serialized);
+        shared.expected.set(Head(&pairs).bytes(":path").is_some_and(served));
+        if !shared.expected.get() {
+            return;
+        }
+        self.exchange = Exchange::start(&shared.observer, Head(&pairs), host::now()).map(Box::new);
         if let Some(exchange) = &mut self.exchange {
-            if size > 0 {
-                exchange.request_body(&host::buffer(Buffer::Request, size).unwrap_or_default());
-            }
+            let route = host::property("xds\0route_name").unwrap_or_default();
+            exchange.route(core::str::from_utf8(&route).unwrap_or_default());
             if end_of_stream {
-                exchange.request_end(host::now());
-                self.write();
+                self.request_over();
             }
         }
-        Action::Continue
     }
 
-    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+    fn on_request_body(&mut self, size: usize, end_of_stream: bool) {
+        let Some(exchange) = &mut self.exchange else { return };
+        if size > 0 {
+            exchange.request_body(&host::buffer(Buffer::Request, size).unwrap_or_default());
+        }
+        if end_of_stream {
+            self.request_over();
+        }
+    }
+
+    fn on_request_trailers(&mut self) {
+        self.request_over();
+    }
+
+    fn request_over(&mut self) {
         if let Some(exchange) = &mut self.exchange {
             exchange.request_end(host::now());
             self.write();
         }
-        Action::Continue
     }
 
-    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        if let Some(exchange) = &mut self.exchange {
-            let serialized = host::headers(Map::Response);
-            exchange.response(Head(&host::pairs(&serialized)), host::now());
-            if end_of_stream {
-                exchange.finish(end(), host::now());
-            }
-            self.write();
+    fn on_response_headers(&mut self, end_of_stream: bool) {
+        let Some(exchange) = &mut self.exchange else { return };
+        let serialized = host::headers(Map::Response);
+        let pairs = host::pairs(&serialized);
+        let head = Head(&pairs);
+        // Only the router sets this, on what an upstream answers.
+        self.from_upstream = head.bytes("x-envoy-upstream-service-time").is_some();
+        exchange.response(head, host::now());
+        if end_of_stream {
+            exchange.finish(whole(self.from_upstream), host::now());
         }
-        Action::Continue
+        self.write();
     }
 
-    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        if let Some(exchange) = &mut self.exchange {
-            let now = host::now();
-            if size > 0 {
-                exchange.response_body(&host::buffer(Buffer::Response, size).unwrap_or_default(), now);
-            }
-            if end_of_stream {
-                exchange.finish(end(), now);
-            }
-            self.write();
+    fn on_response_body(&mut self, size: usize, end_of_stream: bool) {
+        let Some(exchange) = &mut self.exchange else { return };
+        let now = host::now();
+        if size > 0 {
+            exchange.response_body(&host::buffer(Buffer::Response, size).unwrap_or_default(), now);
         }
-        Action::Continue
-    }
-
-    fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        if let Some(exchange) = &mut self.exchange {
-            exchange.finish(end(), host::now());
-            self.write();
+        if end_of_stream {
+            exchange.finish(whole(self.from_upstream), now);
         }
-        Action::Continue
+        self.write();
     }
 
-    fn on_log(&mut self) {
-        self.report();
+    fn on_response_trailers(&mut self) {
+        let Some(exchange) = &mut self.exchange else { return };
+        exchange.finish(whole(self.from_upstream), host::now());
+        self.write();
     }
-}
 
-impl Stream {
     /// Writes the attributes that became known or changed.
     fn write(&mut self) {
         let Some(exchange) = &mut self.exchange else { return };
@@ -313,7 +295,9 @@ impl Stream {
     fn report(&mut self) {
         let Some(exchange) = self.exchange.as_mut().filter(|_| !self.reported) else { return };
         self.reported = true;
-        exchange.finish(end(), host::now());
+        if exchange.observation().outcome.is_none() {
+            exchange.finish(end(), host::now());
+        }
         if !exchange.is_recognised() {
             return;
         }
@@ -338,6 +322,11 @@ fn place(header: impl Fn(&str) -> Option<Vec<u8>>) -> Option<Place> {
     let text = |name: &str| header(name).and_then(|value| String::from_utf8(value).ok());
     let place = text("traceparent").and_then(|value| Place::parse(&value));
     place.or_else(|| Place::of_request(&text("x-request-id")?))
+}
+
+/// How a response ended whose last byte came: an upstream's is whole.
+fn whole(from_upstream: bool) -> End {
+    if from_upstream { End::Whole } else { end() }
 }
 
 /// How Envoy says the stream ended.

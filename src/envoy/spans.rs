@@ -2,17 +2,13 @@
 //!
 //! Bound: the queue's; what finds no room in it is dropped.
 
-use core::time::Duration;
-
-use proxy_wasm::hostcalls;
-
 use super::host::{self, Map};
 use crate::config::Otlp;
 use crate::sink::stats::SPANS;
 use crate::sink::trace::Queue;
 
-/// How long a collector may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a collector may take, in milliseconds.
+const PATIENCE: u32 = 10_000;
 
 /// Spans on their way out.
 pub struct Spans {
@@ -50,16 +46,16 @@ impl Spans {
             return;
         }
         let Some((body, count)) = self.queue.export(&self.to.service) else { return };
-        let headers = vec![
+        let headers = [
             (":method", "POST"),
             (":path", self.to.path.as_str()),
             (":authority", self.to.cluster.as_str()),
             ("content-type", "application/x-protobuf"),
         ];
-        // The SDK has to know the call, or it would not know the answer. Envoy answers with none but the statuses it expects.
-        match hostcalls::dispatch_http_call(&self.to.cluster, headers, Some(&body), Vec::new(), PATIENCE) {
-            Ok(_) => self.out = Some(count),
-            Err(_) => self.count(FAILED, count),
+        if host::call(&self.to.cluster, &headers, &body, PATIENCE) {
+            self.out = Some(count);
+        } else {
+            self.count(FAILED, count);
         }
     }
 
