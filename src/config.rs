@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
+use crate::observation::CacheAttribute;
 use crate::privacy::Privacy;
 use crate::provider::{self, Override};
 use crate::signal::cost::PriceTable;
@@ -28,7 +29,32 @@ pub struct Config {
     pub privacy: Privacy,
     /// `conversation.header`: the request's header that names its conversation; empty for none.
     pub conversation_header: String,
+    /// `compat`: what backends need that know other names.
+    pub compat: Compat,
+    /// `role`: where in Envoy the plugin stands.
+    pub role: Role,
 }
+
+/// What backends need that know other names.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Compat {
+    /// `compat.cache_attribute`: `cache_creation`, `cache_write` or `both`.
+    pub cache_attribute: CacheAttribute,
+}
+
+/// Where in Envoy the plugin stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Role {
+    /// Among a listener's filters: it sees each exchange once.
+    #[default]
+    Listener,
+    /// Among a cluster's filters: it sees each attempt, and keeps silent where a listener's plugin reports the exchange.
+    Upstream,
+}
+
+/// What is the same on all routes: what the VM or the metrics' form depends on.
+const FOR_ALL_ROUTES: &[&str] =
+    &["/agent/slots", "/labels/headers", "/labels/max_series", "/otlp", "/privacy/hash", "/role"];
 
 /// Where spans of agents' runs are sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,30 +131,84 @@ impl Config {
             privacy: Privacy::default(),
             conversation_header: String::new(),
             labels: Labels { max_series: 1000, headers: Vec::new(), models: HashSet::new() },
+            compat: Compat::default(),
+            role: Role::default(),
         };
-        if text.trim().is_empty() {
-            return Ok(config);
+        if !text.trim().is_empty() {
+            config.read(&json(text)?)?;
         }
-        let value: Value = serde_json::from_str(text)
-            .map_err(|error| ConfigError::new("", format!("configuration is not JSON: {error}")))?;
-        for (key, value) in object("", &value)? {
+        Ok(config)
+    }
+
+    /// This configuration with what a route says differently: the same keys, but for those that hold for all routes. A route's
+    /// rows of `apis` come first; its `prices` and `labels.models` are added.
+    ///
+    /// # Errors
+    /// As [`Config::parse`], and a key that no route may set.
+    pub fn on_route(&self, text: &str) -> Result<Self, ConfigError> {
+        let value = json(text)?;
+        if let Some(key) = FOR_ALL_ROUTES.iter().find(|key| value.pointer(key).is_some()) {
+            let path = key.trim_start_matches('/').replace('/', ".");
+            return Err(ConfigError::new(&path, "is the same for all routes; set it in the plugin's configuration"));
+        }
+        let mut config = self.clone();
+        config.read(&value)?;
+        Ok(config)
+    }
+
+    fn read(&mut self, value: &Value) -> Result<(), ConfigError> {
+        for (key, value) in object("", value)? {
             match key.as_str() {
-                "agent" => config.agent.read(value)?,
-                "apis" => config.apis = overrides(value)?,
-                "prices" => config.prices.add("prices", value)?,
-                "conversation" => config.conversation_header = conversation(value)?,
-                "labels" => config.labels.read(value)?,
-                "otlp" => config.otlp.read(value)?,
-                "privacy" => config.privacy.read(value)?,
+                "agent" => self.agent.read(value)?,
+                "apis" => drop(self.apis.splice(0..0, overrides(value)?)),
+                "compat" => self.compat.read(value)?,
+                "conversation" => self.conversation_header = conversation(value)?,
+                "prices" => self.prices.add("prices", value)?,
+                "labels" => self.labels.read(value)?,
+                "otlp" => self.otlp.read(value)?,
+                "privacy" => self.privacy.read(value)?,
+                "role" => {
+                    self.role = one_of("role", value, &[("listener", Role::Listener), ("upstream", Role::Upstream)])?;
+                }
                 _ => return Err(ConfigError::unknown("", key, KEYS)),
             }
         }
-        Ok(config)
+        Ok(())
+    }
+}
+
+fn json(text: &str) -> Result<Value, ConfigError> {
+    serde_json::from_str(text).map_err(|error| ConfigError::new("", format!("configuration is not JSON: {error}")))
+}
+
+/// One of a few words.
+fn one_of<T: Copy>(path: &str, value: &Value, words: &[(&str, T)]) -> Result<T, ConfigError> {
+    let found = words.iter().find(|(word, _)| value.as_str() == Some(word)).map(|(_, meaning)| *meaning);
+    let known = || words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(" or ");
+    found.ok_or_else(|| ConfigError::new(path, format!("must be {}", known())))
+}
+
+impl Compat {
+    fn read(&mut self, value: &Value) -> Result<(), ConfigError> {
+        for (key, value) in object("compat", value)? {
+            match key.as_str() {
+                "cache_attribute" => {
+                    let words = [
+                        ("cache_creation", CacheAttribute::Creation),
+                        ("cache_write", CacheAttribute::Write),
+                        ("both", CacheAttribute::Both),
+                    ];
+                    self.cache_attribute = one_of("compat.cache_attribute", value, &words)?;
+                }
+                _ => return Err(ConfigError::unknown("compat", key, &["cache_attribute"])),
+            }
+        }
+        Ok(())
     }
 }
 
 /// The outermost keys.
-const KEYS: &[&str] = &["agent", "apis", "conversation", "labels", "otlp", "prices", "privacy"];
+const KEYS: &[&str] = &["agent", "apis", "compat", "conversation", "labels", "otlp", "prices", "privacy", "role"];
 
 fn conversation(value: &Value) -> Result<String, ConfigError> {
     let mut header = String::new();
@@ -298,7 +378,7 @@ mod tests {
             ("[]", "must be an object"),
             (
                 r#"{"label": {}}"#,
-                "label: unknown key; known here: agent, apis, conversation, labels, otlp, prices, privacy",
+                "label: unknown key; known here: agent, apis, compat, conversation, labels, otlp, prices, privacy, role",
             ),
             (r#"{"labels": {"max": 1}}"#, "labels.max: unknown key; known here: headers, max_series, models"),
             (r#"{"labels": {"max_series": 0}}"#, "labels.max_series: must be a whole number from 1 to 100000"),
@@ -326,6 +406,33 @@ mod tests {
             (r#"{"labels": 1}"#, "labels: must be an object"),
         ] {
             let found = Config::parse(text).unwrap_err().to_string();
+            assert!(found.starts_with(error), "{text}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_route_changes_what_may_differ_and_nothing_else() {
+        let base = r#"{"agent": {"max_iterations": 5}, "labels": {"models": ["ours"], "headers": {"x-team": "team"}},
+            "apis": [{"host": "h", "api": "detect"}], "prices": {"m": {"input": 1}}}"#;
+        let base = Config::parse(base).unwrap();
+        let route = r#"{"agent": {"max_iterations": 3}, "labels": {"models": ["theirs"]}, "prices": {"n": {"input": 1}},
+            "apis": [{"path": "/x", "api": "openai-chat"}], "compat": {"cache_attribute": "both"}}"#;
+        let route = base.on_route(route).unwrap();
+        assert_eq!(route.agent, Agent { max_iterations: 3, ..base.agent.clone() });
+        assert_eq!(route.labels.headers, base.labels.headers);
+        assert_eq!(route.labels.models.len(), 2);
+        assert_eq!(route.apis.iter().map(|row| row.api).collect::<Vec<_>>(), ["openai-chat", "detect"]);
+        assert!(["m", "n"].iter().all(|model| route.prices.find("openai", model).is_some()));
+        assert_eq!(route.compat.cache_attribute, CacheAttribute::Both);
+        assert_eq!(base.on_route("{}").unwrap().apis, base.apis);
+        for (text, error) in [
+            ("", "configuration is not JSON: "),
+            ("{\"agent\": {\"max_iterations\": 0}}", "agent.max_iterations: must be a whole number"),
+            ("{\"labels\": {\"headers\": {}}}", "labels.headers: is the same for all routes"),
+            ("{\"role\": \"upstream\"}", "role: is the same for all routes"),
+            ("{\"agents\": {}}", "agents: unknown key"),
+        ] {
+            let found = base.on_route(text).unwrap_err().to_string();
             assert!(found.starts_with(error), "{text}: {found}");
         }
     }

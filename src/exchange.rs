@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::draft::{Counts, Draft};
 use crate::fingerprint::Fingerprint;
 use crate::framing::{Body, Rules};
@@ -21,13 +21,21 @@ use crate::sink::trace::{Place, Run};
 pub struct Observer {
     /// The configuration.
     pub config: Config,
-    programs: Vec<Programs>,
+    programs: Rc<[Programs]>,
 }
 
 impl Observer {
     /// Compiles the rules.
     pub fn new(config: Config) -> Self {
-        Observer { programs: provider::compile(config.privacy.hash), config }
+        Observer { programs: provider::compile(config.privacy.hash).into(), config }
+    }
+
+    /// The same with what a route says differently.
+    ///
+    /// # Errors
+    /// As [`Config::on_route`].
+    pub fn on_route(&self, text: &str) -> Result<Self, ConfigError> {
+        Ok(Observer { config: self.config.on_route(text)?, programs: Rc::clone(&self.programs) })
     }
 }
 
@@ -60,6 +68,8 @@ pub enum End {
     Timeout,
     /// The gateway answered by itself.
     LocalReply,
+    /// Nobody knows: the host shows no bodies of responses.
+    Unheard,
 }
 
 impl End {
@@ -148,6 +158,7 @@ impl Exchange {
         draft.seen.provider = target.provider;
         draft.seen.request.model = target.model.clone();
         draft.seen.timing.start = now;
+        draft.seen.cache_attribute = observer.config.compat.cache_attribute;
         let labels = &observer.config.labels.headers;
         draft.seen.labels = labels.iter().map(|(header, _)| clip(head.text(header))).collect();
         let header = &observer.config.conversation_header;
@@ -301,8 +312,9 @@ impl Exchange {
         let truncated = empty || unterminated || cut && !(streams && self.draft.complete);
         let outcome = match end {
             End::Whole if self.draft.error.present => Outcome::Error,
+            End::Unheard if self.draft.error.present => Outcome::Error,
             End::Whole if truncated => Outcome::Truncated,
-            End::Whole => Outcome::Completed,
+            End::Whole | End::Unheard => Outcome::Completed,
             End::ClientDisconnect => Outcome::ClientDisconnect,
             End::UpstreamReset => Outcome::UpstreamReset,
             End::Timeout => Outcome::Timeout,
@@ -319,7 +331,7 @@ impl Exchange {
         let open = ended == Some(RunEnd::Error) && (self.asked || !self.recalled.is_empty());
         seen.agent.ended = ended.filter(|_| !self.run_over && !open);
         self.count();
-        self.price(outcome);
+        self.price(outcome, end);
         self.news.end = true;
     }
 
@@ -336,6 +348,11 @@ impl Exchange {
         let wordless = matches!(seen.request.output_type, Some("image" | "speech")) || self.draft.other_content;
         seen.output.empty =
             outcome == Outcome::Completed && ended && SPEAKS.contains(&self.api.operation) && !told && !wordless;
+    }
+
+    /// The configuration of its route.
+    pub fn config(&self) -> &Config {
+        &self.observer.config
     }
 
     /// What is known.
@@ -465,7 +482,7 @@ impl Exchange {
         self.draft.error.outer = Some(error).filter(|e| !e.is_empty()).map(Text::from);
     }
 
-    fn price(&mut self, outcome: Outcome) {
+    fn price(&mut self, outcome: Outcome, end: End) {
         let reported = self.draft.counts.cost;
         let seen = &mut self.draft.seen;
         if let Some(nanousd) = reported {
@@ -473,15 +490,16 @@ impl Exchange {
             return;
         }
         if seen.usage == Usage::default() && self.draft.used.audio_seconds == 0 {
-            let said_nothing = outcome == Outcome::Completed && self.api.usage_expected;
+            let said_nothing = outcome == Outcome::Completed && end == End::Whole && self.api.usage_expected;
             seen.cost.status = said_nothing.then_some(CostStatus::NoUsage);
             return;
         }
         let models = [seen.response.model.as_deref(), seen.request.model.as_deref()];
-        let price =
-            models.into_iter().flatten().find_map(|model| self.observer.config.prices.find(&seen.provider, model));
+        let prices = &self.observer.config.prices;
+        let price = models.into_iter().flatten().find_map(|model| prices.find(&seen.provider, model));
         let mut used = self.draft.used.with(&seen.usage);
-        used.at = seen.timing.start / 1_000_000_000;
+        // Where there is no clock, it is the day of the table.
+        used.at = Some(seen.timing.start / 1_000_000_000).filter(|at| *at > 0).unwrap_or(prices.date());
         seen.cost.nanousd = price.map(|p| p.cost(&used));
         seen.cost.status = Some(if price.is_some() { CostStatus::Priced } else { CostStatus::Unpriced });
     }

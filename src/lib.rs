@@ -19,6 +19,7 @@ pub mod json;
 pub mod observation;
 pub mod privacy;
 pub mod provider;
+pub mod route;
 pub mod signal;
 pub mod sink;
 

@@ -29,6 +29,8 @@ pub struct Observation {
     pub limits: Limits,
     /// Tokens.
     pub usage: Usage,
+    /// How a part of them is called.
+    pub cache_attribute: CacheAttribute,
     /// What the answer asks the client's tools to do.
     pub output: Output,
     /// Where in its run an agent is.
@@ -116,6 +118,18 @@ pub struct Usage {
     pub cache_creation: Option<u64>,
     /// Part of the output spent on reasoning.
     pub reasoning: Option<u64>,
+}
+
+/// What the input written to a cache is called: OpenTelemetry renamed it, and backends know the one or the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum CacheAttribute {
+    /// `gen_ai.usage.cache_creation.input_tokens`
+    #[default]
+    Creation,
+    /// `gen_ai.usage.cache_write.input_tokens`
+    Write,
+    /// Both.
+    Both,
 }
 
 impl Usage {
@@ -275,7 +289,7 @@ pub struct Timing {
 impl Timing {
     /// Nanoseconds from the start to `reading`; a clock set back gives 0.
     pub fn since_start(&self, reading: Option<u64>) -> Option<u64> {
-        reading.map(|at| at.saturating_sub(self.start))
+        reading.filter(|at| *at > self.start).map(|at| at - self.start)
     }
 }
 

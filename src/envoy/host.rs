@@ -83,8 +83,17 @@ fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8
 
 /// Writes a line to Envoy's log, as an error.
 pub fn log_error(message: &str) {
+    log(4, message);
+}
+
+/// Writes a line to Envoy's log, as a warning.
+pub fn log_warning(message: &str) {
+    log(3, message);
+}
+
+fn log(level: u32, message: &str) {
     // SAFETY: the host reads `message.len()` bytes and keeps nothing.
-    unsafe { proxy_log(4, message.as_ptr(), message.len()) };
+    unsafe { proxy_log(level, message.as_ptr(), message.len()) };
 }
 
 /// Nanoseconds since 1970; 0 where the host has no clock.
@@ -168,10 +177,10 @@ pub fn property(path: &str) -> Option<Vec<u8>> {
     returned(|out, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), out, size) })
 }
 
-/// Sets the stream's filter state `wasm.<name>`.
-pub fn set_property(name: &str, value: &str) {
+/// Sets the stream's filter state `wasm.<name>`; false where the host does not take it.
+pub fn set_property(name: &str, value: &str) -> bool {
     // SAFETY: the host reads name and value.
-    unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+    unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) == 0 }
 }
 
 /// Defines a metric, or finds it: 0 is a counter, 1 a gauge, 2 a histogram.
@@ -182,10 +191,10 @@ pub fn define_metric(kind: u32, name: &str) -> Option<u32> {
     (status == 0).then_some(metric)
 }
 
-/// Asks for a tick every so many milliseconds.
-pub fn set_tick(period: u32) {
+/// Asks for a tick every so many milliseconds; false where the host has none.
+pub fn set_tick(period: u32) -> bool {
     // SAFETY: a plain number.
-    unsafe { proxy_set_tick_period_milliseconds(period) };
+    unsafe { proxy_set_tick_period_milliseconds(period) == 0 }
 }
 
 /// What all workers share under a key, and the version to set it by.

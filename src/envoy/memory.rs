@@ -27,6 +27,11 @@ impl Memory {
         memory
     }
 
+    /// Whether the host keeps anything; ask after [`Memory::new`].
+    pub fn is_kept() -> bool {
+        host::shared(&name(0)).is_some()
+    }
+
     /// Remembers a call.
     pub fn put(self, pending: Pending) {
         self.change(pending.call, |bucket| {

@@ -5,6 +5,7 @@
 
 mod exports;
 mod host;
+mod lacks;
 mod memory;
 mod spans;
 
@@ -12,14 +13,16 @@ use std::cell::{Cell, RefCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::exchange::{End, Exchange, Head, News, Observer};
 use crate::provider;
+use crate::route::Routes;
 use crate::signal::memory::{Queue, Waiting};
 use crate::sink::attributes::FIELDS;
 use crate::sink::stats::{Kind, PRICE_TABLE, Registry, Stats};
 use crate::sink::trace::{Place, Run};
 use host::{Buffer, Map};
+use lacks::Lack;
 use memory::Memory;
 use spans::Spans;
 
@@ -32,6 +35,7 @@ struct Plugin {
 /// What all streams of a plugin share.
 struct Shared {
     observer: Rc<Observer>,
+    routes: RefCell<Routes>,
     stats: Rc<RefCell<Stats>>,
     memory: Memory,
     waiting: Rc<RefCell<Queue>>,
@@ -47,6 +51,15 @@ thread_local! {
     static WAITING: Rc<RefCell<Queue>> = Rc::default();
 }
 
+/// A route's settings, in its metadata: one string of JSON.
+const ROUTE_SETTINGS: &str = "xds\0route_metadata\0filter_metadata\0gaugeway\0config";
+/// Filter state that says: a listener's plugin reports this exchange.
+const TAKEN: &str = "gaugeway.listener";
+/// Filter state that every exchange has at its end.
+const OUTCOME: &str = "gaugeway.outcome";
+/// Stands for a hash where an earlier attempt may have written; no hash is even.
+const STALE: u32 = 2;
+
 /// Milliseconds between looks at what is due: runs given up, spans to be sent.
 const TICK: u32 = 1000;
 /// Most runs given up in one look, and looked at whether they have gone on, so that no look takes long.
@@ -59,18 +72,20 @@ impl Plugin {
             .map_err(|_| "configuration is not UTF-8; give JSON in a StringValue".to_owned());
         match config.and_then(|text| Config::parse(text).map_err(|error| error.to_string())) {
             Ok(config) => {
-                if let Some(gauge) = host::define_metric(1, PRICE_TABLE) {
+                let gauge = host::define_metric(1, PRICE_TABLE);
+                if let Some(gauge) = gauge {
                     host::record(gauge, config.prices.date());
                 }
                 self.shared = Some(Rc::new(Shared {
                     memory: Memory::new(config.agent.slots),
                     spans: Spans::new(&config.otlp).map(RefCell::new),
                     observer: Rc::new(Observer::new(config)),
+                    routes: RefCell::default(),
                     stats: STATS.with(Rc::clone),
                     waiting: WAITING.with(Rc::clone),
                     expected: Cell::new(false),
                 }));
-                host::set_tick(TICK);
+                lacks::at_start(gauge.is_some(), host::set_tick(TICK));
                 true
             }
             Err(error) => {
@@ -110,11 +125,27 @@ impl Plugin {
             written: [0; FIELDS.len()],
             from_upstream: false,
             reported: false,
+            heard: false,
         }
     }
 }
 
 impl Shared {
+    /// The observer for this stream's route. Costs one call that finds nothing where the route has no settings.
+    fn observer(&self) -> Rc<Observer> {
+        let settings = host::property(ROUTE_SETTINGS).filter(|settings| !settings.is_empty());
+        let (Some(settings), Ok(mut routes)) = (settings, self.routes.try_borrow_mut()) else {
+            return Rc::clone(&self.observer);
+        };
+        let (observer, fault) = routes.observer(&self.observer, &settings);
+        if let Some(fault) = fault {
+            let route = host::property("xds\0route_name").unwrap_or_default();
+            let route = String::from_utf8_lossy(&route);
+            host::log_error(&format!("gaugeway: metadata of route '{route}' is passed over: {fault}"));
+        }
+        observer
+    }
+
     /// Looks up the calls whose results a request brings. The run has gone on, even if not all results came.
     fn recall(&self, exchange: &mut Exchange) {
         let answers = exchange.answers();
@@ -178,6 +209,15 @@ struct Stream {
     /// The upstream answered, not Envoy itself.
     from_upstream: bool,
     reported: bool,
+    /// The host showed a response's body, or that there is none.
+    heard: bool,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // Some hosts neither log nor say that a stream is done.
+        self.report();
+    }
 }
 
 impl Stream {
@@ -187,8 +227,14 @@ impl Stream {
             core::str::from_utf8(path).is_ok_and(|path| provider::serves(path, &shared.observer.config.apis))
         };
         // Of other traffic only the path is read.
-        if !shared.expected.get() && !host::header(Map::Request, ":path").is_some_and(|path| served(&path)) {
-            return;
+        if !shared.expected.get() {
+            let path = host::header(Map::Request, ":path");
+            if path.is_none() {
+                lacks::notice(Lack::Headers);
+            }
+            if !path.is_some_and(|path| served(&path)) {
+                return;
+            }
         }
         let serialized = host::headers(Map::Request);
         let pairs = host::pairs(&serialized);
@@ -196,7 +242,9 @@ impl Stream {
         if !shared.expected.get() {
             return;
         }
-        self.exchange = Exchange::start(&shared.observer, Head(&pairs), host::now()).map(Box::new);
+        self.exchange = Exchange::start(&shared.observer(), Head(&pairs), host::now()).map(Box::new);
+        let role = shared.observer.config.role;
+        self.stand(role);
         if let Some(exchange) = &mut self.exchange {
             let route = host::property("xds\0route_name").unwrap_or_default();
             exchange.route(core::str::from_utf8(&route).unwrap_or_default());
@@ -236,12 +284,14 @@ impl Stream {
         self.from_upstream = head.bytes("x-envoy-upstream-service-time").is_some();
         exchange.response(head, host::now());
         if end_of_stream {
+            self.heard = true;
             exchange.finish(whole(self.from_upstream), host::now());
         }
         self.write();
     }
 
     fn on_response_body(&mut self, size: usize, end_of_stream: bool) {
+        self.heard = true;
         let Some(exchange) = &mut self.exchange else { return };
         let now = host::now();
         if size > 0 {
@@ -254,9 +304,28 @@ impl Stream {
     }
 
     fn on_response_trailers(&mut self) {
+        self.heard = true;
         let Some(exchange) = &mut self.exchange else { return };
         exchange.finish(whole(self.from_upstream), host::now());
         self.write();
+    }
+
+    /// Of two plugins that see an exchange, the listener's reports it. One of a cluster sees each attempt, and writes over
+    /// what the one before it wrote.
+    fn stand(&mut self, role: Role) {
+        if self.exchange.is_none() {
+            return;
+        }
+        match role {
+            Role::Listener => {
+                if !host::set_property(TAKEN, "true") {
+                    lacks::notice(Lack::FilterState);
+                }
+            }
+            Role::Upstream if host::property(TAKEN).is_some() => self.exchange = None,
+            Role::Upstream if host::property(OUTCOME).is_some() => self.written = [STALE; FIELDS.len()],
+            Role::Upstream => {}
+        }
     }
 
     /// Writes the attributes that became known or changed.
@@ -280,7 +349,12 @@ impl Stream {
             if !field.phase.is_due(news) {
                 continue;
             }
-            let Some(value) = (field.get)(seen) else { continue };
+            let Some(value) = (field.get)(seen) else {
+                if news.end && *written == STALE {
+                    host::set_property(field.name, "");
+                }
+                continue;
+            };
             text.clear();
             value.write(&mut text);
             let hash = hash(&text);
@@ -296,7 +370,15 @@ impl Stream {
         let Some(exchange) = self.exchange.as_mut().filter(|_| !self.reported) else { return };
         self.reported = true;
         if exchange.observation().outcome.is_none() {
-            exchange.finish(end(), host::now());
+            let listens = exchange.config().role == Role::Listener;
+            let end = match end() {
+                End::Whole if listens && !self.heard && exchange.observation().response.status.is_some() => {
+                    lacks::notice(Lack::ResponseBodies);
+                    End::Unheard
+                }
+                end => end,
+            };
+            exchange.finish(end, host::now());
         }
         if !exchange.is_recognised() {
             return;
@@ -304,7 +386,7 @@ impl Stream {
         self.write();
         let (Some(shared), Some(exchange)) = (&self.shared, &self.exchange) else { return };
         if let Ok(mut stats) = shared.stats.try_borrow_mut() {
-            stats.record(exchange.observation(), &shared.observer.config, &mut Envoy);
+            stats.record(exchange.observation(), exchange.config(), &mut Envoy);
         }
         if let Some(Ok(mut spans)) = shared.spans.as_ref().map(RefCell::try_borrow_mut) {
             let run = exchange.run();

@@ -3,7 +3,7 @@
 use core::fmt::Write;
 
 use crate::exchange::News;
-use crate::observation::{Observation, Text};
+use crate::observation::{CacheAttribute, Observation, Text};
 
 /// When a field's value can first be known, and may change.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -162,8 +162,14 @@ pub const FIELDS: &[Field] = &[
         o.usage.cache_read.map(Value::Count)
     }),
     field("gen_ai.usage.cache_creation.input_tokens", Phase::Usage, "input tokens written to a cache", |o| {
-        o.usage.cache_creation.map(Value::Count)
+        o.usage.cache_creation.filter(|_| o.cache_attribute != CacheAttribute::Write).map(Value::Count)
     }),
+    field(
+        "gen_ai.usage.cache_write.input_tokens",
+        Phase::Usage,
+        "the same, as `compat.cache_attribute` calls it",
+        |o| o.usage.cache_creation.filter(|_| o.cache_attribute != CacheAttribute::Creation).map(Value::Count),
+    ),
     field("gen_ai.usage.reasoning.output_tokens", Phase::Usage, "output tokens spent on reasoning", |o| {
         o.usage.reasoning.map(Value::Count)
     }),

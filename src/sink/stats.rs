@@ -143,7 +143,8 @@ pub const METRICS: &[Metric] = &[
         "answer that asks for a tool to request with its result",
         |o, out| {
             for result in &o.agent.results {
-                if let Some(asked) = result.asked {
+                // Where there is no clock, both are 0.
+                if let Some(asked) = result.asked.filter(|asked| *asked > 0) {
                     let name = result.name.as_deref().unwrap_or_default();
                     let value = o.timing.start.saturating_sub(asked) / 1000;
                     out(Sample { labels: &[("gen_ai_tool_name", name)], value });

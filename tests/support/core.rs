@@ -45,7 +45,7 @@ pub fn pass(observer: &Rc<Observer>, wire: &Wire<'_>, end: End) -> Option<Exchan
         now += 1;
         exchange.response_body(piece, now);
     }
-    exchange.finish(end, now);
+    exchange.finish(end, now + 1);
     Some(exchange)
 }
 

@@ -21,6 +21,8 @@ use super::prometheus::{self, Sample};
 #[derive(Clone, Debug)]
 pub struct Options {
     pub upstream: SocketAddr,
+    /// The text to start from, where it is not that of `envoy/envoy.yaml`.
+    pub text: Option<String>,
     /// Where spans go; nowhere without it.
     pub otlp: Option<SocketAddr>,
     /// The plugin's configuration.
@@ -54,6 +56,7 @@ impl Options {
     pub fn to(upstream: SocketAddr) -> Self {
         Self {
             upstream,
+            text: None,
             otlp: None,
             config: serde_json::json!({}),
             concurrency: 1,
@@ -81,7 +84,8 @@ impl Options {
     /// The shipped file with this run's values.
     pub fn yaml(&self) -> Result<String, String> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/envoy.yaml");
-        let mut yaml = fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let shipped = || fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()));
+        let mut yaml = self.text.clone().map_or_else(shipped, Ok)?;
         let otlp_port = self.otlp.map_or(9, |addr| addr.port()); // 9 is "discard": nobody listens
         let mut replace = vec![
             ("port_value: 8080".to_owned(), format!("port_value: {}", self.upstream.port())),
@@ -131,9 +135,13 @@ impl Envoy {
     }
 
     pub async fn try_start(options: &Options) -> Result<Self, String> {
+        Self::try_start_as(options.yaml()?, options).await
+    }
+
+    /// With a configuration that is whole as it is, in YAML or JSON; of the options only how the process runs counts.
+    pub async fn try_start_as(mut yaml: String, options: &Options) -> Result<Self, String> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let program = from_environment("GAUGEWAY_ENVOY")?;
-        let mut yaml = options.yaml()?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("gaugeway-envoy-{}-{number}", std::process::id()));
         let (config, admin_address) = (folder.join("envoy.yaml"), folder.join("admin-address"));
