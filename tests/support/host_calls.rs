@@ -1,0 +1,271 @@
+//! What the proxy-wasm host of these tests knows, and the calls it serves; all others say "not implemented" and are noted.
+
+use std::collections::{BTreeMap, HashMap};
+
+use wasmtime::{Caller, Linker, Memory, Module, TypedFunc, Val};
+
+pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// What a host call comes to instead of doing anything: a status, or None to serve it.
+pub type Refuse = Box<dyn FnMut(&str) -> Option<u32> + Send>;
+
+pub const NOT_FOUND: u32 = 1;
+pub const BAD_ARGUMENT: u32 = 2;
+pub const UNIMPLEMENTED: u32 = 12;
+
+pub const REQUEST_HEADERS: u32 = 0;
+pub const RESPONSE_HEADERS: u32 = 2;
+pub const REQUEST_BODY: u32 = 0;
+pub const RESPONSE_BODY: u32 = 1;
+const CONFIGURATION: u32 = 7;
+
+/// What the host knows of a stream.
+#[derive(Clone, Debug, Default)]
+pub struct Stream {
+    pub request: Headers,
+    pub response: Headers,
+    /// Properties by path, its parts joined by NUL.
+    pub properties: HashMap<Vec<u8>, Vec<u8>>,
+    /// The filter state the guest set.
+    pub written: BTreeMap<String, String>,
+}
+
+/// A series: how often it was emitted to, and the sum.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metric {
+    pub kind: u32,
+    pub name: String,
+    pub count: u64,
+    pub sum: u64,
+}
+
+/// The host's side of the VM.
+pub struct State {
+    pub refuse: Refuse,
+    pub streams: HashMap<u32, Stream>,
+    pub metrics: Vec<Metric>,
+    pub log: Vec<String>,
+    /// Nanoseconds; every look at the clock moves it by one.
+    pub clock: u64,
+    /// Calls that would change the traffic.
+    pub touched: Vec<String>,
+    /// The part of a body that is handed over, in hundredths.
+    pub share: usize,
+    pub configuration: Vec<u8>,
+    pub active: u32,
+    /// Header maps and buffer that can be reached in the callback that runs.
+    pub maps: &'static [u32],
+    pub buffer: Option<(u32, Vec<u8>)>,
+    pub memory: Option<Memory>,
+    pub malloc: Option<TypedFunc<u32, u32>>,
+}
+
+impl State {
+    pub fn refusing(refuse: Refuse) -> Self {
+        Self {
+            refuse,
+            streams: HashMap::new(),
+            metrics: Vec::new(),
+            log: Vec::new(),
+            clock: 1_700_000_000_000_000_000,
+            touched: Vec::new(),
+            share: 100,
+            configuration: Vec::new(),
+            active: 0,
+            maps: &[],
+            buffer: None,
+            memory: None,
+            malloc: None,
+        }
+    }
+}
+
+/// Defines all that the plugin imports.
+pub fn serve(linker: &mut Linker<State>, module: &Module) -> wasmtime::Result<()> {
+    lack(linker, module)?;
+    linker.allow_shadowing(true);
+    linker.func_wrap("env", "proxy_log", |mut guest: Caller<'_, State>, _: u32, at: u32, size: u32| {
+        guarded(&mut guest, "proxy_log", |guest| {
+            let line = String::from_utf8_lossy(&read(guest, at, size)).into_owned();
+            guest.data_mut().log.push(line);
+            Ok(0)
+        })
+    })?;
+    linker.func_wrap("env", "proxy_get_current_time_nanoseconds", |mut guest: Caller<'_, State>, out: u32| {
+        guarded(&mut guest, "proxy_get_current_time_nanoseconds", |guest| {
+            guest.data_mut().clock += 1;
+            let now = guest.data().clock;
+            write(guest, out, &now.to_le_bytes())
+        })
+    })?;
+    linker.func_wrap(
+        "env",
+        "proxy_get_header_map_value",
+        |mut guest: Caller<'_, State>, map: u32, at: u32, size: u32, out: u32, out_size: u32| {
+            guarded(&mut guest, "proxy_get_header_map_value", |guest| {
+                let name = read(guest, at, size);
+                let Some(headers) = headers(guest, map) else { return Ok(BAD_ARGUMENT) };
+                let Some((_, value)) = headers.iter().find(|(key, _)| *key == name) else { return Ok(NOT_FOUND) };
+                let value = value.clone();
+                give(guest, &value, out, out_size)
+            })
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_get_header_map_pairs",
+        |mut guest: Caller<'_, State>, map: u32, out: u32, out_size: u32| {
+            guarded(&mut guest, "proxy_get_header_map_pairs", |guest| {
+                let Some(headers) = headers(guest, map) else { return Ok(BAD_ARGUMENT) };
+                let serialized = serialize(headers);
+                give(guest, &serialized, out, out_size)
+            })
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_get_buffer_bytes",
+        |mut guest: Caller<'_, State>, kind: u32, start: u32, size: u32, out: u32, out_size: u32| {
+            guarded(&mut guest, "proxy_get_buffer_bytes", |guest| {
+                let state = guest.data();
+                let bytes = match &state.buffer {
+                    _ if kind == CONFIGURATION => &state.configuration,
+                    Some((which, bytes)) if *which == kind => bytes,
+                    _ => return Ok(NOT_FOUND),
+                };
+                let bytes = bytes.get(start as usize..).unwrap_or_default();
+                let most = (size as usize).min(bytes.len() * state.share / 100);
+                let bytes = bytes[..most].to_vec();
+                if bytes.is_empty() { Ok(NOT_FOUND) } else { give(guest, &bytes, out, out_size) }
+            })
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_get_property",
+        |mut guest: Caller<'_, State>, at: u32, size: u32, out: u32, out_size: u32| {
+            guarded(&mut guest, "proxy_get_property", |guest| {
+                let path = read(guest, at, size);
+                let state = guest.data();
+                let value = state.streams.get(&state.active).and_then(|stream| stream.properties.get(&path)).cloned();
+                value.map_or(Ok(NOT_FOUND), |value| give(guest, &value, out, out_size))
+            })
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_set_property",
+        |mut guest: Caller<'_, State>, at: u32, size: u32, value: u32, value_size: u32| {
+            guarded(&mut guest, "proxy_set_property", |guest| {
+                let text = |bytes| String::from_utf8(bytes).expect("the plugin writes UTF-8");
+                let (name, value) = (text(read(guest, at, size)), text(read(guest, value, value_size)));
+                let active = guest.data().active;
+                let stream = guest.data_mut().streams.get_mut(&active).expect("set while a stream is active");
+                stream.written.insert(name, value);
+                Ok(0)
+            })
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_define_metric",
+        |mut guest: Caller<'_, State>, kind: u32, at: u32, size: u32, out: u32| {
+            guarded(&mut guest, "proxy_define_metric", |guest| {
+                let name = String::from_utf8(read(guest, at, size)).expect("a series' name is UTF-8");
+                let metrics = &mut guest.data_mut().metrics;
+                let place = metrics.iter().position(|metric| metric.name == name).unwrap_or(metrics.len());
+                if place == metrics.len() {
+                    metrics.push(Metric { kind, name, count: 0, sum: 0 });
+                }
+                write(guest, out, &(place as u32).to_le_bytes())
+            })
+        },
+    )?;
+    linker.func_wrap("env", "proxy_increment_metric", |mut guest: Caller<'_, State>, metric: u32, by: i64| {
+        guarded(&mut guest, "proxy_increment_metric", |guest| Ok(emit(guest, metric, by as u64)))
+    })?;
+    linker.func_wrap("env", "proxy_record_metric", |mut guest: Caller<'_, State>, metric: u32, value: u64| {
+        guarded(&mut guest, "proxy_record_metric", |guest| Ok(emit(guest, metric, value)))
+    })?;
+    Ok(())
+}
+
+/// Whatever the plugin imports: not implemented, and seen if called.
+fn lack(linker: &mut Linker<State>, module: &Module) -> wasmtime::Result<()> {
+    for import in module.imports() {
+        let Some(kind) = import.ty().func().cloned() else { continue };
+        let name = import.name().to_owned();
+        linker.func_new(import.module(), import.name(), kind, move |mut guest, _, results| {
+            let state = guest.data_mut();
+            state.touched.push(name.clone());
+            results[0] = Val::I32((state.refuse)(&name).unwrap_or(UNIMPLEMENTED) as i32);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Serves a call unless it is refused.
+fn guarded(
+    guest: &mut Caller<'_, State>,
+    name: &str,
+    call: impl FnOnce(&mut Caller<'_, State>) -> wasmtime::Result<u32>,
+) -> wasmtime::Result<u32> {
+    match (guest.data_mut().refuse)(name) {
+        Some(status) => Ok(status),
+        None => call(guest),
+    }
+}
+
+fn headers<'a>(guest: &'a Caller<'_, State>, map: u32) -> Option<&'a Headers> {
+    let state = guest.data();
+    let stream = state.streams.get(&state.active).filter(|_| state.maps.contains(&map))?;
+    match map {
+        REQUEST_HEADERS => Some(&stream.request),
+        RESPONSE_HEADERS => Some(&stream.response),
+        _ => None,
+    }
+}
+
+/// A count, the sizes of all names and values, then each with a NUL behind it.
+fn serialize(headers: &Headers) -> Vec<u8> {
+    let mut out = (headers.len() as u32).to_le_bytes().to_vec();
+    for (name, value) in headers {
+        out.extend((name.len() as u32).to_le_bytes());
+        out.extend((value.len() as u32).to_le_bytes());
+    }
+    for (name, value) in headers {
+        out.extend([name, b"\0".as_slice(), value, b"\0"].concat());
+    }
+    out
+}
+
+fn emit(guest: &mut Caller<'_, State>, metric: u32, value: u64) -> u32 {
+    let Some(metric) = guest.data_mut().metrics.get_mut(metric as usize) else { return NOT_FOUND };
+    metric.count += 1;
+    metric.sum += value;
+    0
+}
+
+fn memory(guest: &Caller<'_, State>) -> Memory {
+    guest.data().memory.expect("the plugin exports its memory")
+}
+
+fn read(guest: &Caller<'_, State>, at: u32, size: u32) -> Vec<u8> {
+    let (at, size) = (at as usize, size as usize);
+    memory(guest).data(guest).get(at..at + size).expect("the plugin points into its memory").to_vec()
+}
+
+fn write(guest: &mut Caller<'_, State>, at: u32, bytes: &[u8]) -> wasmtime::Result<u32> {
+    memory(guest).write(guest, at as usize, bytes)?;
+    Ok(0)
+}
+
+/// Puts bytes into a block that the guest's own allocator makes for them.
+fn give(guest: &mut Caller<'_, State>, bytes: &[u8], out: u32, out_size: u32) -> wasmtime::Result<u32> {
+    let malloc = guest.data().malloc.clone().expect("the plugin exports malloc");
+    let block = if bytes.is_empty() { 0 } else { malloc.call(&mut *guest, bytes.len() as u32)? };
+    write(guest, block, bytes)?;
+    write(guest, out, &block.to_le_bytes())?;
+    write(guest, out_size, &(bytes.len() as u32).to_le_bytes())
+}
