@@ -22,6 +22,7 @@ pub mod envoy;
 pub mod event_stream;
 pub mod expect;
 pub mod fixtures;
+pub mod manifests;
 pub mod otlp;
 pub mod prometheus;
 pub mod upstream;

@@ -68,8 +68,12 @@ pub struct Received {
 
 impl Upstream {
     pub async fn start(fixtures: Vec<Fixture>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback");
-        let addr = listener.local_addr().unwrap();
+        Self::start_at("127.0.0.1:0".parse().unwrap(), fixtures).await.expect("a free port on loopback")
+    }
+
+    pub async fn start_at(addr: SocketAddr, fixtures: Vec<Fixture>) -> io::Result<Self> {
+        let listener = TcpListener::bind(addr).await?;
+        let addr = listener.local_addr()?;
         let requests = Arc::new(Mutex::new(VecDeque::new()));
         let state = Arc::new(State { fixtures, requests: Arc::clone(&requests), refused: Mutex::default() });
         let task = tokio::spawn(async move {
@@ -79,7 +83,7 @@ impl Upstream {
                 connections.spawn(serve(stream, Arc::clone(&state)));
             }
         });
-        Self { addr, requests, task }
+        Ok(Self { addr, requests, task })
     }
 
     /// The request with this `x-request-id`, body included, once it is here. It is given out once.
