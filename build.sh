@@ -10,6 +10,7 @@ TARGET=wasm32-unknown-unknown
 PRICES=src/signal/prices.json
 ENVOY_VERSION=1.40.0
 PROMETHEUS_VERSION=2.42.0
+CYCLONEDX_VERSION=0.5.9
 HOME=${HOME-~}
 CARGO_HOME=${CARGO_HOME:-$HOME/.cargo}
 
@@ -20,6 +21,8 @@ usage() {
 ./build.sh test [ARGS]    every test, a real Envoy included; ARGS go to cargo test
 ./build.sh check          format, lints, what the plugin imports, what is under version control
 ./build.sh wasm           dist/gaugeway.wasm
+./build.sh image          dist/image, an OCI image with the plugin, for Istio and Envoy Gateway
+./build.sh release        dist/release: plugin, image, checksums, bill of materials, notes; built twice, to the same bytes
 ./build.sh prices         src/signal/prices.json, the models' prices, from the newest genai-prices on PyPI
 
 ENVOY=path takes that Envoy. GAUGEWAY_STD=build compiles Rust's standard library for wasm, as where none can be downloaded.
@@ -30,7 +33,7 @@ main() {
     local command=${1:-}
     shift || true
     case $command in
-        run | test | check | wasm | prices) "command_$command" "$@" ;;
+        run | test | check | wasm | image | release | prices) "command_$command" "$@" ;;
         "" | help | --help | -h) usage ;;
         *) die "there is no command '$command'; ./build.sh lists them" ;;
     esac
@@ -50,6 +53,9 @@ command_test() {
     find_grafana
     find_chromium
     find_genai_prices
+    find_registry
+    find_manifests
+    find_phoenix
     say "running the tests"
     cargo test --no-fail-fast "$@"
 }
@@ -87,6 +93,70 @@ command_prices() {
     say "writing $PRICES"
     "$GAUGEWAY_GENAI_PRICES" tests/support/prices.py table $PRICES "$(date -u +%F)"
 }
+
+command_image() {
+    command_wasm
+    local version
+    version=$(plugin_version)
+    say "writing dist/image"
+    python3 release/image.py "$PLUGIN" dist/image "$version" >/dev/null
+    echo "skopeo copy oci:dist/image:$version docker://REGISTRY/gaugeway:$version"
+}
+
+# Everything that a release consists of. The same commit gives the same bytes, wherever it is built.
+command_release() {
+    local version out=dist/release
+    version=$(plugin_version)
+    need git "install git: a release is made from a clone"
+    notes "$version" >/dev/null || die "CHANGELOG.md has no entry '## $version': write what is new for its users"
+    SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) || die "this is no clone of the repository, and a release is made from one"
+    export SOURCE_DATE_EPOCH
+    command_image >/dev/null
+    say "building it once more, in another folder"
+    cargo test --quiet --test release >&2 || die "another folder gives another plugin: see above"
+
+    rm -rf $out
+    mkdir -p $out
+    cp "$PLUGIN" "$out/gaugeway-$version.wasm"
+    tar --sort=name --owner=0 --group=0 --numeric-owner --mode=a=rX,u+w --mtime="@$SOURCE_DATE_EPOCH" \
+        -C dist/image -cf "$out/gaugeway-$version.oci.tar" blobs index.json oci-layout
+    bill_of_materials "$out/gaugeway-$version.cdx.json"
+    if declare -F command_edge >/dev/null; then
+        command_edge
+        find_node
+        npm pack --silent --pack-destination "$ROOT/$out" ./dist/edge >&2 || die "npm cannot pack dist/edge"
+    fi
+    (cd $out && sha256sum -- * >SHA256SUMS)
+    {
+        notes "$version"
+        printf '\nSHA-256\n\n'
+        sed 's/^/    /' $out/SHA256SUMS
+    } >$out/NOTES.md
+    ls -l $out
+}
+
+# The entry of one version in the change log.
+notes() { awk -v v="$1" '/^## /{on = $2 == v; found = found || on} on; END{exit !found}' CHANGELOG.md; }
+
+# Every crate in the plugin, in CycloneDX, and no name of a folder of this machine.
+bill_of_materials() { # FILE
+    local cyclonedx=$TOOLS/cyclonedx/bin/cargo-cyclonedx made=gaugeway-bill
+    if [[ ! -x $cyclonedx ]]; then
+        say "compiling cargo-cyclonedx $CYCLONEDX_VERSION"
+        CARGO_TARGET_DIR=$TOOLS/cyclonedx/target cargo install --quiet --locked --root "$TOOLS/cyclonedx" \
+            "cargo-cyclonedx@$CYCLONEDX_VERSION" >&2 || die "cargo cannot install cargo-cyclonedx: is there a network?"
+        rm -rf "$TOOLS/cyclonedx/target"
+    fi
+    "$cyclonedx" cyclonedx --quiet --format json --target $TARGET --no-build-deps --spec-version 1.5 --override-filename $made
+    sed "s|path+file://$ROOT#|path+file:///gaugeway#|" $made.json >"$1"
+    rm $made.json
+    cargo tree --locked --quiet --target $TARGET --edges normal,no-proc-macro --prefix none --format '{p}' | cut -d' ' -f1,2 | sort -u |
+        while read -r crate version; do
+            grep -q "pkg:cargo/$crate@${version#v}[?\"]" "$1" || die "$1 does not name $crate ${version#v}, which is in the plugin"
+        done
+}
+
+plugin_version() { sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1; }
 
 # Fails if a file under version control matches a pattern.
 refuse() { # PATTERN FAULT
@@ -294,19 +364,41 @@ find_prometheus() {
 prometheus_version() { "$1/prometheus" --version 2>&1 | sed -n 's/^prometheus, version \([0-9.]*\).*/\1/p'; }
 
 debian_prometheus() {
-    local folder=$TOOLS/prometheus partial=$TOOLS/prometheus.partial
+    unpack_debian "$TOOLS/prometheus" "Debian's Prometheus (30 MB)" \
+        "put prometheus and promtool >= $PROMETHEUS_VERSION on PATH, in one folder" prometheus
+}
+
+# Debian's packages, unpacked into a folder: that takes no root and changes nothing on the machine.
+unpack_debian() { # FOLDER WHAT ELSE PACKAGES...
+    local folder=$1 partial=$1.partial what=$2 give_up=$3 deb
+    shift 3
     [[ ! -d $folder ]] || return 0
     local -x APT_CONFIG
-    local give_up="put prometheus and promtool >= $PROMETHEUS_VERSION on PATH, in one folder"
-    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || die "there is no Prometheus: $give_up"
-    say "downloading Debian's Prometheus (30 MB)"
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || die "this is no Debian and $1 is missing: $give_up"
+    say "downloading $what"
     rm -rf "$partial"
     mkdir -p "$partial"/{debs,root}
-    own_apt "$partial" && (cd "$partial/debs" && apt-get download -qq prometheus >&2) ||
-        die "apt cannot get the package prometheus: $give_up"
-    dpkg-deb -x "$partial"/debs/*.deb "$partial/root"
+    own_apt "$partial" && (cd "$partial/debs" && apt-get download -qq "$@" >&2) || die "apt cannot get $*: $give_up"
+    for deb in "$partial"/debs/*.deb; do dpkg-deb -x "$deb" "$partial/root"; done
     mv "$partial/root" "$folder"
     rm -rf "$partial"
+}
+
+# ---- A registry for images, and what pushes to it ----
+
+find_registry() {
+    local root=$TOOLS/registry
+    if command -v skopeo >/dev/null && command -v docker-registry >/dev/null; then
+        GAUGEWAY_SKOPEO=$(command -v skopeo) GAUGEWAY_REGISTRY=$(command -v docker-registry)
+    else
+        unpack_debian "$root" "Debian's skopeo and docker-registry (10 MB)" "put skopeo and docker-registry on PATH" \
+            skopeo docker-registry libgpgme11 libassuan0
+        GAUGEWAY_SKOPEO=$root/usr/bin/skopeo GAUGEWAY_REGISTRY=$root/usr/bin/docker-registry
+        # Only for programs of this folder: tests start them with it.
+        GAUGEWAY_REGISTRY_LIBRARIES=$(dirname "$(find "$root" -name 'libgpgme.so.11' | head -n 1)")
+        export GAUGEWAY_REGISTRY_LIBRARIES
+    fi
+    export GAUGEWAY_SKOPEO GAUGEWAY_REGISTRY
 }
 
 # What the dashboard is held against: Grafana's TypeScript types, and what makes a JSON schema of them.
@@ -345,6 +437,31 @@ find_chromium() {
     GAUGEWAY_CHROMIUM=$(command -v chromium google-chrome | head -n 1) ||
         die "there is no chromium or google-chrome on PATH, and the live page is tested in one: install it"
     export GAUGEWAY_CHROMIUM
+}
+
+# ---- What reads manifests, and a backend for traces ----
+
+# A Python with YAML, JSON schemas, and the schema of Docker's compose files.
+find_manifests() {
+    python_with "$TOOLS/manifests" check-jsonschema 0.39.0
+    export GAUGEWAY_MANIFESTS=$TOOLS/manifests/bin/python
+}
+
+find_phoenix() {
+    python_with "$TOOLS/phoenix" arize-phoenix 20.26.1
+    export GAUGEWAY_PHOENIX=$TOOLS/phoenix/bin/phoenix
+}
+
+# A virtual environment with one package from PyPI and what that needs.
+python_with() { # FOLDER PACKAGE VERSION
+    local python=$1/bin/python found
+    found=$("$python" -c "import importlib.metadata as m; print(m.version('$2'))" 2>/dev/null) || found=
+    [[ $found != "$3" ]] || return 0
+    need python3 "install Python 3"
+    say "installing $2 from PyPI"
+    python3 -m venv --clear "$1" >&2 || die "python3 makes no virtual environment: install python3-venv"
+    "$python" -m pip install --quiet --only-binary=:all: "$2==$3" >&2 ||
+        die "PyPI has no $2 $3 for $(uname -sm) and $(python3 -V), or there is no network"
 }
 
 # ---- Prices ----
