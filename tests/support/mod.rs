@@ -24,5 +24,6 @@ pub mod expect;
 pub mod fixtures;
 pub mod manifests;
 pub mod otlp;
+pub mod phoenix;
 pub mod prometheus;
 pub mod upstream;

@@ -1,0 +1,167 @@
+//! Arize Phoenix, a backend for traces of LLM calls, on loopback: it takes OTLP, and is read by its API and in a browser.
+
+use std::fs;
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use flate2::read::ZlibDecoder;
+use http_body_util::Full;
+use hyper::Request;
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+use super::client::{self, Http};
+
+pub struct Phoenix {
+    /// Takes `POST /v1/traces`, answers the API, and has the pages.
+    pub addr: SocketAddr,
+    _child: Child,
+    folder: PathBuf,
+}
+
+/// A page as a browser shows it.
+pub struct Page {
+    pub document: String,
+    pub picture: Picture,
+}
+
+pub struct Picture {
+    pub width: u32,
+    pub height: u32,
+    /// The share of bytes in the picture that differ from what the pixels beside and above make likely: 0 for a blank one.
+    pub detail: f64,
+}
+
+/// Its tables are made at the first start.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+impl Phoenix {
+    /// Starts and waits until it answers. Panics with Phoenix's own words when it does not.
+    pub async fn start() -> Self {
+        let [addr, grpc] = free();
+        let folder = std::env::temp_dir().join(format!("gaugeway-phoenix-{}-{}", std::process::id(), addr.port()));
+        fs::create_dir_all(&folder).unwrap();
+        let log = fs::File::create(folder.join("log")).unwrap();
+        let child = Command::new(setting("GAUGEWAY_PHOENIX"))
+            .arg("serve")
+            .env("PHOENIX_WORKING_DIR", &folder)
+            .env("PHOENIX_HOST", addr.ip().to_string())
+            .env("PHOENIX_PORT", addr.port().to_string())
+            .env("PHOENIX_GRPC_PORT", grpc.port().to_string())
+            .env("PHOENIX_TELEMETRY_ENABLED", "false")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("phoenix starts");
+        let mut phoenix = Self { addr, _child: child, folder };
+        let end = Instant::now() + PATIENCE;
+        while !client::get(addr, "/healthz").await.is_ok_and(|reply| reply.status == 200) {
+            let ended = phoenix._child.try_wait().unwrap();
+            let log = || fs::read_to_string(phoenix.folder.join("log")).unwrap_or_default();
+            assert!(ended.is_none() && Instant::now() < end, "Phoenix does not answer: {}", log());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        phoenix
+    }
+
+    /// The spans of a trace, oldest first, once there are `count`. Phoenix stores them some moments after it took them.
+    pub async fn spans(&self, trace_id: &str, count: usize) -> Vec<Value> {
+        let path = format!("/v1/projects/default/spans?limit=1000&trace_id={trace_id}");
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let reply = client::get(self.addr, &path).await.unwrap();
+            let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+            let mut spans = answer["data"].as_array().cloned().unwrap_or_default();
+            if spans.len() >= count {
+                spans.sort_by_key(|span| span["start_time"].as_str().unwrap_or_default().to_owned());
+                return spans;
+            }
+            assert!(Instant::now() < end, "{} spans of {trace_id} instead of {count}: {answer}", spans.len());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// What the query finds, by GraphQL: what the pages ask with.
+    pub async fn ask(&self, query: &str) -> Value {
+        let body = json!({"query": query}).to_string();
+        let request = Request::post("/graphql").header("host", self.addr.to_string());
+        let request = request.header("content-type", "application/json").body(Full::new(Bytes::from(body))).unwrap();
+        let reply = client::send(self.addr, request, Http::One).await.unwrap();
+        let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+        assert!(answer["errors"].is_null() && !answer["data"].is_null(), "{query}: {answer}");
+        answer["data"].clone()
+    }
+
+    /// The page of a trace in a browser. The picture is kept under this name in the folder for tests' files.
+    pub async fn trace_page(&self, trace_id: &str, name: &str) -> Page {
+        let project = &self.ask("{ projects { edges { node { id name } } } }").await["projects"]["edges"][0]["node"];
+        assert_eq!(project["name"], "default");
+        let url = format!("http://{}/projects/{}/traces/{trace_id}", self.addr, project["id"].as_str().unwrap());
+        let picture = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        drop(fs::remove_file(&picture));
+        let document = browse(&url, &[&format!("--screenshot={}", picture.display())], &self.folder).await;
+        Page { document, picture: Picture::read(&picture) }
+    }
+}
+
+impl Drop for Phoenix {
+    fn drop(&mut self) {
+        drop(self._child.start_kill());
+        drop(fs::remove_dir_all(&self.folder));
+    }
+}
+
+impl Picture {
+    /// Only what a browser's screenshots need of PNG.
+    fn read(file: &Path) -> Self {
+        let png = fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"), "{} is no PNG", file.display());
+        let number = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+        let (mut at, mut packed) = (8, Vec::new());
+        while at + 8 < png.len() {
+            let length = number(at) as usize;
+            if &png[at + 4..at + 8] == b"IDAT" {
+                packed.extend_from_slice(&png[at + 8..at + 8 + length]);
+            }
+            at += length + 12;
+        }
+        let mut filtered = Vec::new();
+        ZlibDecoder::new(&*packed).read_to_end(&mut filtered).unwrap();
+        let told = filtered.iter().filter(|byte| **byte != 0).count();
+        Self { width: number(16), height: number(20), detail: told as f64 / filtered.len() as f64 }
+    }
+}
+
+/// The document once the page has settled.
+async fn browse(url: &str, arguments: &[&str], folder: &Path) -> String {
+    let browser = Command::new(setting("GAUGEWAY_CHROMIUM"))
+        .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"])
+        .args(["--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--window-size=1600,1000"])
+        .arg(format!("--user-data-dir={}", folder.join("browser").display()))
+        .args(["--virtual-time-budget=20000", "--dump-dom"])
+        .args(arguments)
+        .arg(url)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(PATIENCE, browser).await.expect("the browser ends").unwrap();
+    let document = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(document.contains("</html>"), "the browser has no document: {}", String::from_utf8_lossy(&output.stderr));
+    document
+}
+
+/// Two ports, held together so that they differ.
+fn free() -> [SocketAddr; 2] {
+    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    held.map(|listener| listener.local_addr().unwrap())
+}
+
+fn setting(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: ./build.sh test finds the tools and sets it"))
+}
