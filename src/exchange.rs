@@ -131,7 +131,7 @@ pub struct Exchange {
     counted: Counts,
     news: News,
     /// What is remembered of the calls whose results the request brings.
-    recalled: Vec<Pending>,
+    recalled: Option<Box<Vec<Pending>>>,
     /// The request does not show where in its run it is.
     hidden: bool,
     /// The calls the answer asks for were given to be remembered.
@@ -139,8 +139,6 @@ pub struct Exchange {
     /// The agent's run was counted as ended already.
     run_over: bool,
     run: Option<Box<Run>>,
-    /// Tells equal identifiers of different conversations apart.
-    mix: u64,
 }
 
 /// Most calls of one answer that are remembered.
@@ -180,12 +178,11 @@ impl Exchange {
             failed: false,
             counted: Counts::default(),
             news: News::default(),
-            recalled: Vec::new(),
+            recalled: None,
             hidden: false,
             asked: false,
             run_over: false,
             run: None,
-            mix: 0,
         })
     }
 
@@ -234,9 +231,6 @@ impl Exchange {
         if let Some((system, conversation)) = draft.opening.take().map(|opening| opening.settle()) {
             seen.system_hash = system.filter(|_| wanted.system);
             seen.conversation_hash = conversation.filter(|_| wanted.conversation);
-        }
-        if !self.api.remembers {
-            self.mix = seen.conversation_hash.map_or(0, u64::from_le_bytes);
         }
     }
 
@@ -328,7 +322,7 @@ impl Exchange {
         let seen = &mut self.draft.seen;
         let ended = agent::ended(&seen.agent, answered, !seen.output.tools.is_empty(), limit);
         // A request that failed may come again: whether the run ended with it shows when nobody has gone on with it.
-        let open = ended == Some(RunEnd::Error) && (self.asked || !self.recalled.is_empty());
+        let open = ended == Some(RunEnd::Error) && (self.asked || self.recalled.is_some());
         seen.agent.ended = ended.filter(|_| !self.run_over && !open);
         self.count();
         self.price(outcome, end);
@@ -385,8 +379,8 @@ impl Exchange {
 
     /// What is remembered of a call whose result the request brings.
     pub fn recall(&mut self, pending: Pending) {
+        let mix = self.mix();
         let agent = &mut self.draft.seen.agent;
-        let mix = self.mix;
         if let Some(result) = agent.results.iter_mut().find(|result| result.call ^ mix == pending.call) {
             result.asked = Some(pending.asked).filter(|_| !pending.brought);
             result.name.get_or_insert_with(|| pending.name.clone());
@@ -396,7 +390,7 @@ impl Exchange {
         }
         self.run_over |= pending.over;
         self.run = self.run.take().or(pending.run.map(Box::new));
-        self.recalled.push(pending);
+        self.recalled.get_or_insert_default().push(pending);
     }
 
     /// The answer is whole, whatever becomes of the connection: a client may leave at a stream's last event.
@@ -413,7 +407,7 @@ impl Exchange {
         }
         let seen = &self.draft.seen;
         if !self.answered() {
-            let mut again = core::mem::take(&mut self.recalled);
+            let mut again = self.recalled.take().map_or_else(Vec::new, |recalled| *recalled);
             let lead = again.first().map_or(0, |first| first.call);
             for pending in &mut again {
                 (pending.lead, pending.left, pending.brought) = (lead, false, true);
@@ -462,10 +456,15 @@ impl Exchange {
         self.run.as_deref().copied()
     }
 
+    fn remembered(&self, call: u64) -> u64 {
+        call ^ self.mix()
+    }
+
     /// Identifiers are unique with most providers only. Where each request repeats the conversation, its beginning tells
     /// equal ones apart.
-    fn remembered(&self, call: u64) -> u64 {
-        call ^ self.mix
+    fn mix(&self) -> u64 {
+        let beginning = self.draft.seen.request.conversation_hash.filter(|_| !self.api.remembers);
+        beginning.map_or(0, u64::from_le_bytes)
     }
 
     /// What headers say: Gemini its tier, Bedrock counts, for families whose body has none, and the error's name.
