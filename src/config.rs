@@ -10,6 +10,7 @@ use crate::observation::CacheAttribute;
 use crate::privacy::Privacy;
 use crate::provider::{self, Override};
 use crate::signal::cost::PriceTable;
+use crate::signal::feedback;
 use crate::sink::stats;
 
 /// Everything that can be set; `envoy/config.json` shows every key at its default.
@@ -29,6 +30,8 @@ pub struct Config {
     pub privacy: Privacy,
     /// `conversation.header`: the request's header that names its conversation; empty for none.
     pub conversation_header: String,
+    /// `feedback`: whether and where feedback is taken.
+    pub feedback: feedback::Settings,
     /// `compat`: what backends need that know other names.
     pub compat: Compat,
     /// `role`: where in Envoy the plugin stands.
@@ -54,7 +57,7 @@ pub enum Role {
 
 /// What is the same on all routes: what the VM or the metrics' form depends on.
 const FOR_ALL_ROUTES: &[&str] =
-    &["/agent/slots", "/labels/headers", "/labels/max_series", "/otlp", "/privacy/hash", "/role"];
+    &["/agent/slots", "/feedback", "/labels/headers", "/labels/max_series", "/otlp", "/privacy/hash", "/role"];
 
 /// Where spans of agents' runs are sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,6 +132,7 @@ impl Config {
             prices: PriceTable::bundled()?,
             otlp: Otlp { cluster: String::new(), path: "/v1/traces".into(), service: "gaugeway".into() },
             privacy: Privacy::default(),
+            feedback: feedback::Settings::default(),
             conversation_header: String::new(),
             labels: Labels { max_series: 1000, headers: Vec::new(), models: HashSet::new() },
             compat: Compat::default(),
@@ -164,6 +168,7 @@ impl Config {
                 "compat" => self.compat.read(value)?,
                 "conversation" => self.conversation_header = conversation(value)?,
                 "prices" => self.prices.add("prices", value)?,
+                "feedback" => self.feedback.read(value)?,
                 "labels" => self.labels.read(value)?,
                 "otlp" => self.otlp.read(value)?,
                 "privacy" => self.privacy.read(value)?,
@@ -208,7 +213,8 @@ impl Compat {
 }
 
 /// The outermost keys.
-const KEYS: &[&str] = &["agent", "apis", "compat", "conversation", "labels", "otlp", "prices", "privacy", "role"];
+const KEYS: &[&str] =
+    &["agent", "apis", "compat", "conversation", "feedback", "labels", "otlp", "prices", "privacy", "role"];
 
 fn conversation(value: &Value) -> Result<String, ConfigError> {
     let mut header = String::new();
@@ -294,7 +300,7 @@ pub(crate) fn text<'v>(path: &str, value: &'v Value) -> Result<&'v str, ConfigEr
 }
 
 /// A whole number within a range.
-fn whole(path: &str, value: &Value, range: RangeInclusive<u64>) -> Result<u64, ConfigError> {
+pub(crate) fn whole(path: &str, value: &Value, range: RangeInclusive<u64>) -> Result<u64, ConfigError> {
     let wrong = || format!("must be a whole number from {} to {}", range.start(), range.end());
     value.as_u64().filter(|n| range.contains(n)).ok_or_else(|| ConfigError::new(path, wrong()))
 }
@@ -378,7 +384,7 @@ mod tests {
             ("[]", "must be an object"),
             (
                 r#"{"label": {}}"#,
-                "label: unknown key; known here: agent, apis, compat, conversation, labels, otlp, prices, privacy, role",
+                "label: unknown key; known here: agent, apis, compat, conversation, feedback, labels, otlp, prices, privacy, role",
             ),
             (r#"{"labels": {"max": 1}}"#, "labels.max: unknown key; known here: headers, max_series, models"),
             (r#"{"labels": {"max_series": 0}}"#, "labels.max_series: must be a whole number from 1 to 100000"),

@@ -131,6 +131,7 @@ pub struct Exchange {
     counted: Counts,
     news: News,
     /// What is remembered of the calls whose results the request brings.
+    #[expect(clippy::box_collection, reason = "most exchanges have none, and this takes less room in those")]
     recalled: Option<Box<Vec<Pending>>>,
     /// The request does not show where in its run it is.
     hidden: bool,

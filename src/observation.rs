@@ -45,6 +45,52 @@ pub struct Observation {
     pub error: Option<Text>,
     /// What could not be read.
     pub trouble: Troubles,
+    /// What somebody thinks of an earlier answer, 0 to 1,000.
+    pub feedback: Option<u64>,
+}
+
+/// Whose numbers they are: what labels are made of, without the numbers. Later events are counted under it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Who {
+    /// See [`Observation::operation`].
+    pub operation: &'static str,
+    /// See [`Observation::provider`].
+    pub provider: Name,
+    /// See [`Observation::route`].
+    pub route: Text,
+    /// See [`Request::model`].
+    pub request_model: Option<Text>,
+    /// See [`Response::model`].
+    pub response_model: Option<Text>,
+    /// See [`Request::conversation`].
+    pub conversation: Option<Text>,
+    /// See [`Observation::labels`].
+    pub labels: Vec<Text>,
+}
+
+impl Who {
+    /// Of an exchange.
+    pub fn of(seen: &Observation) -> Self {
+        Who {
+            operation: seen.operation,
+            provider: seen.provider.clone(),
+            route: seen.route.clone(),
+            request_model: seen.request.model.clone(),
+            response_model: seen.response.model.clone(),
+            conversation: seen.request.conversation.clone(),
+            labels: seen.labels.clone(),
+        }
+    }
+
+    /// An observation of nothing else.
+    pub fn observation(self) -> Observation {
+        let Who { operation, provider, route, labels, .. } = self;
+        let mut seen = Observation { operation, provider, route, labels, ..Observation::default() };
+        seen.request.model = self.request_model;
+        seen.request.conversation = self.conversation;
+        seen.response.model = self.response_model;
+        seen
+    }
 }
 
 /// The request's parameters.

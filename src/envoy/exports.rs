@@ -15,6 +15,8 @@ use super::{Plugin, Stream};
 
 /// Headers, bodies and trailers go on at once.
 const CONTINUE: u32 = 0;
+/// They are held: the plugin answers.
+const PAUSE: u32 = 1;
 
 /// The contexts of this VM. The host numbers them one after the other.
 struct Contexts {
@@ -61,6 +63,11 @@ fn stream(id: u32, call: impl FnOnce(&mut Stream)) -> u32 {
     CONTINUE
 }
 
+/// As [`stream`], for calls that may hold the request.
+fn request(id: u32, call: impl FnOnce(&mut Stream) -> bool) -> u32 {
+    if contexts(|all| all.streams.get_mut(&id).map(call)) == Some(true) { PAUSE } else { CONTINUE }
+}
+
 #[unsafe(no_mangle)]
 extern "C" fn proxy_abi_version_0_2_1() {}
 
@@ -103,7 +110,9 @@ extern "C" fn proxy_on_configure(id: u32, size: usize) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_tick(id: u32) {
-    plugin(id, Plugin::on_tick);
+    if plugin(id, Plugin::on_tick) {
+        contexts(|all| all.streams.iter_mut().for_each(|(id, stream)| stream.on_tick(*id)));
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -113,17 +122,17 @@ extern "C" fn proxy_on_http_call_response(id: u32, _: u32, _: usize, _: usize, _
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(id: u32, _: usize, end: u32) -> u32 {
-    stream(id, |stream| stream.on_request_headers(end != 0))
+    request(id, |stream| stream.on_request_headers(end != 0))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_body(id: u32, size: usize, end: u32) -> u32 {
-    stream(id, |stream| stream.on_request_body(size, end != 0))
+    request(id, |stream| stream.on_request_body(size, end != 0))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_trailers(id: u32, _: usize) -> u32 {
-    stream(id, Stream::on_request_trailers)
+    request(id, Stream::on_request_trailers)
 }
 
 #[unsafe(no_mangle)]

@@ -47,6 +47,17 @@ unsafe extern "C" {
     fn proxy_define_metric(kind: u32, name: *const u8, size: usize, out: *mut u32) -> u32;
     fn proxy_increment_metric(metric: u32, by: i64) -> u32;
     fn proxy_record_metric(metric: u32, value: u64) -> u32;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_get_shared_data(
         key: *const u8,
@@ -210,6 +221,32 @@ pub fn shared(key: &str) -> Option<(Vec<u8>, u32)> {
 pub fn set_shared(key: &str, value: &[u8], cas: u32) -> bool {
     // SAFETY: the host reads key and value.
     unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) == 0 }
+}
+
+/// Answers the request in place of an upstream, in plain text.
+pub fn answer(status: u32, body: &str) {
+    const DETAILS: &str = "gaugeway_feedback";
+    // One header, as the ABI serialises maps: a count, two sizes, name and value with a NUL behind each.
+    const HEADERS: &[u8] = b"\x01\0\0\0\x0c\0\0\0\x0a\0\0\0content-type\0text/plain\0";
+    // SAFETY: the host reads what it is shown and keeps nothing.
+    unsafe {
+        proxy_send_local_response(
+            status,
+            DETAILS.as_ptr(),
+            DETAILS.len(),
+            body.as_ptr(),
+            body.len(),
+            HEADERS.as_ptr(),
+            HEADERS.len(),
+            -1,
+        )
+    };
+}
+
+/// What is asked of the host from now on is asked for this context.
+pub fn act_for(context: u32) -> bool {
+    // SAFETY: a plain number.
+    unsafe { proxy_set_effective_context(context) == 0 }
 }
 
 /// Adds to a counter.

@@ -4,6 +4,7 @@
 //! tells is not asked for again.
 
 mod exports;
+mod feedback;
 mod host;
 mod lacks;
 mod memory;
@@ -21,6 +22,7 @@ use crate::signal::memory::{Queue, Waiting};
 use crate::sink::attributes::FIELDS;
 use crate::sink::stats::{Kind, PRICE_TABLE, Registry, Stats};
 use crate::sink::trace::{Place, Run};
+use feedback::Taking;
 use host::{Buffer, Map};
 use lacks::Lack;
 use memory::Memory;
@@ -95,8 +97,9 @@ impl Plugin {
         }
     }
 
-    fn on_tick(&mut self) {
-        let Some(shared) = &self.shared else { return };
+    /// True where streams want to know of it.
+    fn on_tick(&mut self) -> bool {
+        let Some(shared) = &self.shared else { return false };
         for _ in 0..SWEEP {
             let due = shared.waiting.try_borrow_mut().ok().and_then(|mut waiting| waiting.due(host::now()));
             let Some(waiting) = due else { break };
@@ -108,6 +111,7 @@ impl Plugin {
         if let Some(Ok(mut spans)) = shared.spans.as_ref().map(RefCell::try_borrow_mut) {
             spans.send();
         }
+        !shared.observer.config.feedback.path.is_empty()
     }
 
     fn on_http_call_response(&mut self) {
@@ -126,6 +130,7 @@ impl Plugin {
             from_upstream: false,
             reported: false,
             heard: false,
+            taking: None,
         }
     }
 }
@@ -211,6 +216,8 @@ struct Stream {
     reported: bool,
     /// The host showed a response's body, or that there is none.
     heard: bool,
+    /// It brings feedback, and goes no further.
+    taking: Option<Taking>,
 }
 
 impl Drop for Stream {
@@ -221,10 +228,13 @@ impl Drop for Stream {
 }
 
 impl Stream {
-    fn on_request_headers(&mut self, end_of_stream: bool) {
-        let Some(shared) = &self.shared else { return };
+    /// True holds the request here.
+    fn on_request_headers(&mut self, end_of_stream: bool) -> bool {
+        let Some(shared) = &self.shared else { return false };
+        let config = &shared.observer.config;
         let served = |path: &[u8]| {
-            core::str::from_utf8(path).is_ok_and(|path| provider::serves(path, &shared.observer.config.apis))
+            let path = core::str::from_utf8(path).unwrap_or_default();
+            provider::serves(path, &config.apis) || config.feedback.is_at(path)
         };
         // Of other traffic only the path is read.
         if !shared.expected.get() {
@@ -233,16 +243,21 @@ impl Stream {
                 lacks::notice(Lack::Headers);
             }
             if !path.is_some_and(|path| served(&path)) {
-                return;
+                return false;
             }
         }
         let serialized = host::headers(Map::Request);
         let pairs = host::pairs(&serialized);
-        shared.expected.set(Head(&pairs).bytes(":path").is_some_and(served));
+        let head = Head(&pairs);
+        shared.expected.set(head.bytes(":path").is_some_and(served));
         if !shared.expected.get() {
-            return;
+            return false;
         }
-        self.exchange = Exchange::start(&shared.observer(), Head(&pairs), host::now()).map(Box::new);
+        if config.feedback.is_at(head.text(":path")) {
+            self.taking = Some(Taking::begin(head, end_of_stream));
+            return true;
+        }
+        self.exchange = Exchange::start(&shared.observer(), head, host::now()).map(Box::new);
         let role = shared.observer.config.role;
         self.stand(role);
         if let Some(exchange) = &mut self.exchange {
@@ -252,20 +267,37 @@ impl Stream {
                 self.request_over();
             }
         }
+        false
     }
 
-    fn on_request_body(&mut self, size: usize, end_of_stream: bool) {
-        let Some(exchange) = &mut self.exchange else { return };
+    /// True holds the request here.
+    fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> bool {
+        if let (Some(taking), Some(shared)) = (&mut self.taking, &self.shared) {
+            *taking = taking.body(shared, size, end_of_stream);
+            return true;
+        }
+        let Some(exchange) = &mut self.exchange else { return false };
         if size > 0 {
             exchange.request_body(&host::buffer(Buffer::Request, size).unwrap_or_default());
         }
         if end_of_stream {
             self.request_over();
         }
+        false
     }
 
-    fn on_request_trailers(&mut self) {
+    /// True holds the request here.
+    fn on_request_trailers(&mut self) -> bool {
+        if let Some(taking) = &mut self.taking {
+            *taking = taking.trailers();
+            return true;
+        }
         self.request_over();
+        false
+    }
+
+    fn on_tick(&mut self, context: u32) {
+        self.taking = self.taking.map(|taking| taking.tick(context));
     }
 
     fn request_over(&mut self) {
@@ -341,6 +373,9 @@ impl Stream {
             }
             if news.asks || news.end {
                 shared.remember(exchange);
+            }
+            if news.end {
+                shared.note_answer(exchange.observation());
             }
         }
         let seen = exchange.observation();

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::observation::{Agent, Name, Observation, RunEnd, Text};
+use crate::observation::{Agent, Observation, RunEnd, Text, Who};
 use crate::sink::trace::Run;
 
 /// Entries of a bucket.
@@ -140,13 +140,7 @@ pub struct Waiting {
     pub run: Option<Run>,
     /// What it comes to if nobody goes on with it.
     pub end: RunEnd,
-    operation: &'static str,
-    provider: Name,
-    route: Text,
-    request_model: Option<Text>,
-    response_model: Option<Text>,
-    conversation: Option<Text>,
-    labels: Vec<Text>,
+    who: Who,
     iteration: Option<u64>,
 }
 
@@ -162,31 +156,15 @@ impl Waiting {
             others: others.iter().map(|other| other.call).collect(),
             run: first.run,
             end,
-            operation: seen.operation,
-            provider: seen.provider.clone(),
-            route: seen.route.clone(),
-            request_model: seen.request.model.clone(),
-            response_model: seen.response.model.clone(),
-            conversation: seen.request.conversation.clone(),
-            labels: seen.labels.clone(),
+            who: Who::of(seen),
             iteration: seen.agent.iteration,
         })
     }
 
     /// What is to be counted: a run that nobody went on with, and nothing else.
     pub fn given_up(self) -> Observation {
-        let mut seen = Observation {
-            operation: self.operation,
-            provider: self.provider,
-            route: self.route,
-            labels: self.labels,
-            agent: Agent { iteration: self.iteration, ended: Some(self.end), ..Agent::default() },
-            ..Observation::default()
-        };
-        seen.request.model = self.request_model;
-        seen.request.conversation = self.conversation;
-        seen.response.model = self.response_model;
-        seen
+        let agent = Agent { iteration: self.iteration, ended: Some(self.end), ..Agent::default() };
+        Observation { agent, ..self.who.observation() }
     }
 }
 

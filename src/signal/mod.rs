@@ -2,4 +2,5 @@
 
 pub mod agent;
 pub mod cost;
+pub mod feedback;
 pub mod memory;

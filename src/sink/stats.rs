@@ -198,6 +198,9 @@ pub const METRICS: &[Metric] = &[
             }
         },
     ),
+    histogram("gaugeway_feedback_permille", "scores that answers were given, in thousandths", |o, out| {
+        one(out, o.feedback);
+    }),
     gauge("gaugeway_ratelimit_remaining", "what the provider's rate limits leave, by kind", |o, out| {
         let limits = &o.limits;
         for (kind, left) in [

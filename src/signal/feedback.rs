@@ -1,0 +1,182 @@
+//! What somebody thinks of an answer: `POST {"response_id": ..., "score": 0..1}` to a path the plugin answers itself.
+//!
+//! Whose answer it was is kept by the host, shared by all workers, in a fixed number of slots; a later answer takes the slot of
+//! an earlier one. Bound: [`BODY`] bytes of a request, about 200 bytes a slot. No more than names of models and routes is kept.
+
+use serde_json::Value;
+
+use crate::config::{ConfigError, object, text, whole};
+use crate::draft::identity;
+use crate::json::Scalar;
+use crate::observation::{Text, Who};
+use crate::provider;
+
+/// Longest request, in bytes.
+pub const BODY: usize = 4096;
+
+/// Whether and where feedback is taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// `feedback.path`: where it is sent; empty for nowhere.
+    pub path: String,
+    /// `feedback.slots`: answers remembered, by all workers together; 64 to 1,048,576.
+    pub slots: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { path: String::new(), slots: 65_536 }
+    }
+}
+
+impl Settings {
+    /// Reads `feedback`.
+    ///
+    /// # Errors
+    /// An unknown key, a path that is none, a number out of its range.
+    pub fn read(&mut self, value: &Value) -> Result<(), ConfigError> {
+        for (key, value) in object("feedback", value)? {
+            match key.as_str() {
+                "path" => self.path = text("feedback.path", value)?.to_owned(),
+                "slots" => self.slots = whole("feedback.slots", value, 64..=1_048_576)?,
+                _ => return Err(ConfigError::unknown("feedback", key, &["path", "slots"])),
+            }
+        }
+        match self.path.is_empty() || self.path.starts_with('/') {
+            true => Ok(()),
+            false => Err(ConfigError::new("feedback.path", "must begin with /, or be empty")),
+        }
+    }
+
+    /// Whether a request's path is where feedback is sent.
+    pub fn is_at(&self, path: &str) -> bool {
+        !self.path.is_empty() && path.split('?').next() == Some(&self.path)
+    }
+
+    /// The slot an answer is kept in, by the key of its identifier.
+    pub fn slot(&self, key: u64) -> u64 {
+        (key ^ key >> 32) % self.slots.max(1)
+    }
+}
+
+/// One piece of feedback.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Feedback {
+    /// What its answer is kept under.
+    pub answer: u64,
+    /// The score, 0 to 1,000.
+    pub permille: u64,
+}
+
+/// What an answer is kept under, by its identifier.
+pub fn key(response_id: &str) -> u64 {
+    identity(Scalar::Text(response_id))
+}
+
+impl Feedback {
+    /// Reads a request's body.
+    ///
+    /// # Errors
+    /// What is wrong with it, for whoever sent it.
+    pub fn parse(body: &[u8]) -> Result<Self, &'static str> {
+        let value: Value = serde_json::from_slice(body).map_err(|_| "the body is not JSON")?;
+        let members = value.as_object().ok_or("the body is not an object")?;
+        let (mut answer, mut permille) = (None, None);
+        for (name, value) in members {
+            match name.as_str() {
+                "response_id" => answer = value.as_str().filter(|id| !id.is_empty()),
+                "score" => permille = value.as_f64().filter(|score| (0.0..=1.0).contains(score)),
+                _ => return Err("there is a member that is neither response_id nor score"),
+            }
+        }
+        let answer = key(answer.ok_or("response_id must be a string, the identifier of an answer")?);
+        let score = permille.ok_or("score must be a number from 0 to 1")?;
+        Ok(Feedback { answer, permille: (score * 1000.0).round() as u64 })
+    }
+}
+
+/// Whose answer is kept under a key, as the host keeps it.
+pub fn remembered(answer: u64, who: &Who) -> Vec<u8> {
+    let mut out = answer.to_le_bytes().to_vec();
+    let optional = |text: &'_ Option<Text>| text.as_deref().unwrap_or_default().to_owned();
+    let (asked, answered) = (optional(&who.request_model), optional(&who.response_model));
+    let texts = [who.operation, &who.provider, &who.route, &asked, &answered];
+    for text in texts.into_iter().chain(who.labels.iter().map(|label| &**label)) {
+        let text = text.as_bytes().get(..text.len().min(0xffff)).unwrap_or_default();
+        out.extend((text.len() as u16).to_le_bytes());
+        out.extend_from_slice(text);
+    }
+    out
+}
+
+/// Reads what [`remembered`] wrote, if it is of this answer.
+pub fn recalled(answer: u64, bytes: &[u8]) -> Option<Who> {
+    let (kept, mut rest) = bytes.split_first_chunk()?;
+    if u64::from_le_bytes(*kept) != answer {
+        return None;
+    }
+    let mut texts = core::iter::from_fn(|| {
+        let (length, tail) = rest.split_first_chunk()?;
+        let (text, tail) = tail.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+        rest = tail;
+        core::str::from_utf8(text).ok()
+    });
+    let operation = texts.next()?;
+    let optional = |text: &str| Some(Text::from(text)).filter(|text| !text.is_empty());
+    Some(Who {
+        operation: provider::endpoints().map(|e| e.api.operation).find(|known| *known == operation)?,
+        provider: texts.next()?.to_owned().into(),
+        route: texts.next()?.into(),
+        request_model: optional(texts.next()?),
+        response_model: optional(texts.next()?),
+        conversation: None,
+        labels: texts.map(Text::from).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_score_is_read_in_thousandths() {
+        let read = |body: &str| Feedback::parse(body.as_bytes());
+        for (score, permille) in [("0", 0), ("1", 1000), ("0.5", 500), ("0.0004", 0), ("1e-3", 1)] {
+            let feedback = read(&format!(r#"{{"response_id": "r1", "score": {score}}}"#)).unwrap();
+            assert_eq!((feedback.answer, feedback.permille), (key("r1"), permille));
+        }
+        for wrong in [
+            "",
+            "[]",
+            "{}",
+            r#"{"response_id": "r"}"#,
+            r#"{"response_id": "", "score": 1}"#,
+            r#"{"response_id": 1, "score": 1}"#,
+            r#"{"response_id": "r", "score": 1.01}"#,
+            r#"{"response_id": "r", "score": -0.1}"#,
+            r#"{"response_id": "r", "score": "1"}"#,
+            r#"{"response_id": "r", "score": 1, "words": "x"}"#,
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn whose_answer_it_was_is_known_until_another_takes_the_slot() {
+        let who = Who {
+            operation: "chat",
+            provider: "openai".into(),
+            route: "llm".into(),
+            request_model: Some("gpt-4o".into()),
+            response_model: None,
+            conversation: None,
+            labels: vec!["team".into(), "".into()],
+        };
+        let bytes = remembered(7, &who);
+        assert_eq!(recalled(7, &bytes), Some(who));
+        assert_eq!(recalled(8, &bytes), None);
+        for cut in 0..bytes.len() - 8 {
+            assert!(recalled(7, &bytes[..cut]).is_none_or(|who| who.labels.len() < 2));
+        }
+    }
+}
