@@ -187,7 +187,7 @@ fn json(text: &str) -> Result<Value, ConfigError> {
 }
 
 /// One of a few words.
-fn one_of<T: Copy>(path: &str, value: &Value, words: &[(&str, T)]) -> Result<T, ConfigError> {
+pub(crate) fn one_of<T: Copy>(path: &str, value: &Value, words: &[(&str, T)]) -> Result<T, ConfigError> {
     let found = words.iter().find(|(word, _)| value.as_str() == Some(word)).map(|(_, meaning)| *meaning);
     let known = || words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(" or ");
     found.ok_or_else(|| ConfigError::new(path, format!("must be {}", known())))

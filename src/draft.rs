@@ -3,6 +3,7 @@
 //! A member's meaning often hangs on a sibling that may come before or after it (`type`, `index`, `thought`). So rules only
 //! note what they saw; the end of the object or document decides. No order of keys changes the result.
 
+use crate::capture::Words;
 use crate::fingerprint::{Fingerprint, Mark};
 use crate::framing::Base64;
 use crate::json::Scalar;
@@ -26,6 +27,8 @@ pub struct Draft {
     pub prompt: Fingerprint,
     /// Text of the answer.
     pub answer: Fingerprint,
+    /// The last message itself, where it may be reported.
+    pub prompt_words: Option<Box<Words>>,
     /// Texts of all messages, where their hash is asked for.
     pub whole_prompt: Option<Box<Fingerprint>>,
     /// The tools offered, where their hash is asked for.

@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use crate::capture::{self, Capture};
 use crate::config::{Config, ConfigError};
 use crate::draft::{Counts, Draft};
 use crate::fingerprint::Fingerprint;
@@ -137,6 +138,8 @@ pub struct Exchange {
     hidden: bool,
     /// The calls the answer asks for were given to be remembered.
     asked: bool,
+    /// The trace is among those whose words are reported.
+    sampled: bool,
     /// The agent's run was counted as ended already.
     run_over: bool,
     run: Option<Box<Run>>,
@@ -182,6 +185,7 @@ impl Exchange {
             recalled: None,
             hidden: false,
             asked: false,
+            sampled: false,
             run_over: false,
             run: None,
         })
@@ -225,6 +229,7 @@ impl Exchange {
         let seen = &mut draft.seen.request;
         seen.hash = draft.prompt.hash();
         seen.characters = draft.prompt.characters();
+        draft.prompt_words = draft.prompt.words();
         draft.prompt = Default::default();
         seen.prompt_hash = draft.whole_prompt.take().and_then(|whole| whole.hash());
         seen.tools_hash = draft.tools.take().and_then(|tools| tools.hash());
@@ -296,6 +301,7 @@ impl Exchange {
         self.draft.seen.output.hash = self.draft.answer.hash();
         self.draft.seen.output.characters = self.draft.answer.characters();
         self.draft.seen.output.parsed = self.draft.answer.parsed();
+        self.report_words();
         self.draft.answer = Default::default();
         if self.draft.seen.response.status.is_some_and(|s| s >= 400) {
             // An error's identifier names no completion.
@@ -328,6 +334,25 @@ impl Exchange {
         self.count();
         self.price(outcome, end);
         self.news.end = true;
+    }
+
+    /// Whether the words are reported only if the trace is among those sampled: see [`Exchange::sample`].
+    pub fn samples(&self) -> bool {
+        self.observer.config.privacy.capture == Capture::Sampled
+    }
+
+    /// The trace the exchange belongs to, which decides whether its words are reported.
+    pub fn sample(&mut self, trace: [u8; 16]) {
+        self.sampled = capture::is_sampled(trace, self.observer.config.privacy.sample);
+    }
+
+    fn report_words(&mut self) {
+        let (prompt, answer) = (self.draft.prompt_words.take(), self.draft.answer.words());
+        let Privacy { capture, redaction: Some(redaction), .. } = &self.observer.config.privacy else { return };
+        if *capture == Capture::Truncated || self.sampled {
+            self.draft.seen.request.words = prompt.and_then(|words| words.report(redaction));
+            self.draft.seen.output.words = answer.and_then(|words| words.report(redaction));
+        }
     }
 
     /// Whether the answer refuses, or has nothing in it.
@@ -512,6 +537,10 @@ fn begin_hashes(draft: &mut Draft, privacy: &Privacy) {
     let (key, hash) = (privacy.key.as_ref(), privacy.hash);
     draft.prompt = Fingerprint::new(key, hash.last_message);
     draft.answer = Fingerprint::new(key, hash.response);
+    if privacy.capture != Capture::Off {
+        draft.prompt.capture();
+        draft.answer.capture();
+    }
     let beside = |wanted: bool| wanted.then(|| Box::new(Fingerprint::new(key, true)));
     draft.whole_prompt = beside(hash.prompt);
     draft.tools = beside(hash.tools);

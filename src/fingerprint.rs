@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
+use crate::capture::Words;
 use crate::json::Canonical;
 use crate::observation::Parsed;
 use crate::privacy::{self, Key};
@@ -26,6 +27,8 @@ pub struct Fingerprint {
     characters: u64,
     /// Reads the text as JSON, where it should be.
     structure: Option<Box<Canonical>>,
+    /// The text itself, where it may be reported.
+    words: Option<Box<Words>>,
 }
 
 /// A place in a text to go back to, where what followed turns out not to belong to it.
@@ -34,6 +37,7 @@ pub struct Mark {
     hasher: Option<Sha256>,
     characters: u64,
     structure: Option<Box<Canonical>>,
+    words: usize,
 }
 
 impl Fingerprint {
@@ -42,8 +46,21 @@ impl Fingerprint {
         Fingerprint { key: key.cloned(), mute: !hashes, ..Fingerprint::default() }
     }
 
+    /// Holds the beginning of the text too.
+    pub fn capture(&mut self) {
+        self.words = Some(Box::default());
+    }
+
+    /// What is held of the text, to be reported later.
+    pub fn words(&mut self) -> Option<Box<Words>> {
+        self.words.take()
+    }
+
     /// Forgets the text.
     pub fn clear(&mut self) {
+        if let Some(words) = &mut self.words {
+            words.clear();
+        }
         self.held.clear();
         self.hasher = None;
         self.characters = 0;
@@ -70,6 +87,9 @@ impl Fingerprint {
         if let Some(structure) = &mut self.structure {
             structure.feed(piece);
         }
+        if let Some(words) = &mut self.words {
+            words.push(piece);
+        }
         match &mut self.hasher {
             _ if self.mute => self.characters += characters(piece),
             Some(hasher) => {
@@ -78,25 +98,33 @@ impl Fingerprint {
             }
             None if self.held.len() + piece.len() <= SHORT => self.held.extend_from_slice(piece),
             None => {
-                self.let_go();
-                self.push(piece);
+                let mut hasher = self.let_go();
+                self.characters += characters(piece);
+                hasher.update(piece);
+                self.hasher = Some(hasher);
             }
         }
     }
 
-    fn let_go(&mut self) {
+    fn let_go(&mut self) -> Sha256 {
         self.characters += characters(&self.held);
-        self.hasher = Some(privacy::begin(self.key.as_ref()).chain_update(&self.held));
-        self.held = Vec::new();
+        let held = core::mem::take(&mut self.held);
+        privacy::begin(self.key.as_ref()).chain_update(&held)
     }
 
     /// Remembers this place.
     pub fn mark(&mut self) -> Mark {
         if !self.held.is_empty() {
             // What is held may be hashed before the return: then only a hash of it can be gone back to.
-            self.let_go();
+            let hasher = self.let_go();
+            self.hasher = Some(hasher);
         }
-        Mark { hasher: self.hasher.clone(), characters: self.characters, structure: self.structure.clone() }
+        Mark {
+            hasher: self.hasher.clone(),
+            characters: self.characters,
+            structure: self.structure.clone(),
+            words: self.words.as_ref().map_or(0, |words| words.length()),
+        }
     }
 
     /// Goes back to a place remembered in this text.
@@ -105,6 +133,9 @@ impl Fingerprint {
         self.hasher = mark.hasher;
         self.characters = mark.characters;
         self.structure = mark.structure;
+        if let Some(words) = &mut self.words {
+            words.truncate(mark.words);
+        }
     }
 
     /// First 8 bytes of the hash, or None where there was no text, or nobody asks.

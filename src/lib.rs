@@ -10,6 +10,7 @@
 //! Left of the waist nothing knows where numbers go; right of it nothing knows any provider. All but the last column is
 //! pure: bytes, a clock reading and a configuration in, plain data out. Only the shell knows a host.
 
+pub mod capture;
 pub mod config;
 pub mod draft;
 pub mod exchange;
@@ -19,6 +20,11 @@ pub mod json;
 pub mod observation;
 pub mod privacy;
 pub mod provider;
+#[cfg(feature = "capture")]
+pub mod redaction;
+#[cfg(not(feature = "capture"))]
+#[path = "no_redaction.rs"]
+pub mod redaction;
 pub mod route;
 pub mod signal;
 pub mod sink;

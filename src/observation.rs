@@ -128,7 +128,9 @@ pub struct Request {
     pub hash: Option<[u8; 8]>,
     /// Unicode code points of the last message's text; None where there was no text.
     pub characters: Option<u64>,
-    /// The same over the texts of all messages, one after the other.
+    /// The last message's text, redacted and cut, where the configuration asks.
+    pub words: Option<Text>,
+    /// First 8 bytes of the hash over the texts of all messages, one after the other.
     pub prompt_hash: Option<[u8; 8]>,
     /// The same over what the system says before the first message of a user.
     pub system_hash: Option<[u8; 8]>,
@@ -209,6 +211,8 @@ pub struct Output {
     pub hash: Option<[u8; 8]>,
     /// Unicode code points of the answer's text; None where there was no text.
     pub characters: Option<u64>,
+    /// The answer's text, redacted and cut, where the configuration asks.
+    pub words: Option<Text>,
     /// Where JSON was asked for: what the answer is.
     pub parsed: Option<Parsed>,
     /// The model refused, in its own words or by its finish reason.

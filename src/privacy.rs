@@ -7,18 +7,32 @@ use std::rc::Rc;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::config::{ConfigError, object, text};
+use crate::capture::Capture;
+use crate::config::{ConfigError, object, one_of, text};
+use crate::redaction::Redaction;
 
 /// What of a message is hashed to recognise a conversation by, in bytes. Where the whole system prompt is to be hashed, all of it.
 const OPENING: usize = 4096;
 
 /// What becomes of words.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Privacy {
     /// `privacy.key`: makes hashes of HMAC-SHA-256 instead of SHA-256; empty for none.
     pub key: Option<Rc<Key>>,
     /// `privacy.hash`
     pub hash: Hashes,
+    /// `privacy.capture`: whose words are reported.
+    pub capture: Capture,
+    /// `privacy.sample`: the share of traces whose words are, where they are sampled; 0 to 1.
+    pub sample: f64,
+    /// What is taken out of them, `privacy.redact` included; None where none are reported.
+    pub redaction: Option<Rc<Redaction>>,
+}
+
+impl Default for Privacy {
+    fn default() -> Self {
+        Privacy { key: None, hash: Hashes::default(), capture: Capture::Off, sample: 0.01, redaction: None }
+    }
 }
 
 /// Which texts are hashed.
@@ -37,6 +51,8 @@ pub struct Hashes {
     /// What the system and the user say first.
     pub conversation: bool,
 }
+
+const KEYS: &[&str] = &["capture", "hash", "key", "redact", "sample"];
 
 /// Names of [`Hashes`], as `privacy.hash` lists them.
 const HASHES: [&str; 6] = ["conversation", "last_message", "prompt", "response", "system", "tools"];
@@ -94,15 +110,26 @@ impl Privacy {
     /// # Errors
     /// An unknown key or name, a value of the wrong type.
     pub fn read(&mut self, value: &Value) -> Result<(), ConfigError> {
+        let mut redact = None;
         for (key, value) in object("privacy", value)? {
             match key.as_str() {
+                "capture" => self.capture = one_of("privacy.capture", value, &Capture::WORDS)?,
+                "redact" => redact = Some(value),
+                "sample" => {
+                    let share = value.as_f64().filter(|share| (0.0..=1.0).contains(share));
+                    self.sample =
+                        share.ok_or_else(|| ConfigError::new("privacy.sample", "must be a number from 0 to 1"))?;
+                }
                 "key" => {
                     let key = text("privacy.key", value)?;
                     self.key = (!key.is_empty()).then(|| Rc::new(Key::new(key.as_bytes())));
                 }
                 "hash" => self.hash = hashes(value)?,
-                _ => return Err(ConfigError::unknown("privacy", key, &["hash", "key"])),
+                _ => return Err(ConfigError::unknown("privacy", key, KEYS)),
             }
+        }
+        if self.capture != Capture::Off || redact.is_some_and(|own| *own != Value::Array(Vec::new())) {
+            self.redaction = Some(Rc::new(Redaction::new(redact)?));
         }
         Ok(())
     }

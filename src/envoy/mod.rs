@@ -167,7 +167,7 @@ impl Shared {
     /// Remembers the calls an answer asks for, before its end reaches the client.
     fn remember(&self, exchange: &mut Exchange) {
         if self.spans.is_some()
-            && let Some(place) = place(|name| host::property(&format!("request\0headers\0{name}")))
+            && let Some(place) = place(of_request)
             && place.sampled
         {
             exchange.place(place);
@@ -315,6 +315,11 @@ impl Stream {
         // Only the router sets this, on what an upstream answers.
         self.from_upstream = head.bytes("x-envoy-upstream-service-time").is_some();
         exchange.response(head, host::now());
+        if exchange.samples()
+            && let Some(place) = place(of_request)
+        {
+            exchange.sample(place.trace);
+        }
         if end_of_stream {
             self.heard = true;
             exchange.finish(whole(self.from_upstream), host::now());
@@ -432,6 +437,11 @@ impl Stream {
             }
         }
     }
+}
+
+/// A header of the request, at any time: with what Envoy added.
+fn of_request(header: &str) -> Option<Vec<u8>> {
+    host::property(&format!("request\0headers\0{header}"))
 }
 
 /// Where in a trace the request is: as `traceparent` says, which Envoy's tracing sets, else in one of its own.

@@ -191,6 +191,15 @@ pub const FIELDS: &[Field] = &[
     field("gaugeway.response.characters", Phase::End, "Unicode code points of the answer's text", |o| {
         o.output.characters.map(Value::Count)
     }),
+    field(
+        "gaugeway.prompt.text",
+        Phase::End,
+        "the last message, redacted and cut, where `privacy.capture` asks",
+        |o| text(&o.request.words),
+    ),
+    field("gaugeway.response.text", Phase::End, "the answer, redacted and cut, where `privacy.capture` asks", |o| {
+        text(&o.output.words)
+    }),
     field("gaugeway.cost.usd", Phase::End, "cost in USD", |o| o.cost.nanousd.map(Value::Billionths)),
     field(
         "gaugeway.cost.status",
