@@ -433,17 +433,17 @@ impl Exchange {
         }
         let seen = &self.draft.seen;
         if !self.answered() {
-            let mut again = self.recalled.take().map_or_else(Vec::new, |recalled| *recalled);
+            let mut again = self.recalled.as_deref().cloned().unwrap_or_default();
             let lead = again.first().map_or(0, |first| first.call);
+            let failed = seen.timing.end.unwrap_or_default();
             for pending in &mut again {
-                (pending.lead, pending.left, pending.brought) = (lead, false, true);
+                (pending.lead, pending.asked, pending.left, pending.brought) = (lead, failed, false, true);
                 pending.over |= self.run_over;
             }
             return again;
         }
         let limit = self.observer.config.agent.max_iterations;
         let over = self.run_over || agent::ended(&seen.agent, Outcome::Completed, true, limit).is_some();
-        let calls = self.draft.asked().filter(|(id, _)| *id != 0);
         let mut lead = 0;
         let pending = |(id, name): (u64, &Text)| {
             let call = self.remembered(id);
@@ -459,7 +459,11 @@ impl Exchange {
                 ..Pending::default()
             }
         };
-        calls.take(CALLS).map(pending).collect()
+        self.calls().map(pending).collect()
+    }
+
+    fn calls(&self) -> impl Iterator<Item = (u64, &Text)> {
+        self.draft.asked().filter(|(id, _)| *id != 0).take(CALLS)
     }
 
     /// The run to wait for, where these calls keep one going.
@@ -475,6 +479,21 @@ impl Exchange {
         if self.run.is_none() && self.draft.seen.agent.iteration == Some(1) {
             self.run = Some(Box::new(place.run(self.draft.seen.timing.start)));
         }
+    }
+
+    /// The run's span, learned late.
+    pub fn join(&mut self, run: Run) {
+        self.run = Some(Box::new(run));
+    }
+
+    /// What the first call is remembered under of the answer that this request brings results to.
+    pub fn before(&self) -> Option<u64> {
+        self.recalled.as_ref()?.first().map(|pending| pending.lead)
+    }
+
+    /// What the calls that the answer asks for are remembered under.
+    pub fn after(&self) -> Vec<u64> {
+        self.calls().map(|(id, _)| self.remembered(id)).collect()
     }
 
     /// The span of the agent's run this belongs to.

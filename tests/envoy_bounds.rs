@@ -4,7 +4,6 @@
 
 mod support;
 
-use std::fs;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,11 +33,11 @@ async fn answers_and_requests_of_64_mib_are_read_to_their_end_in_the_memory_of_s
         big_request(&envoy, &upstream).await;
     };
     calls().await;
-    let before = resident(&envoy);
+    let before = envoy.resident();
     for _ in 0..3 {
         calls().await;
     }
-    let grown = resident(&envoy).saturating_sub(before);
+    let grown = envoy.resident().saturating_sub(before);
     assert!(grown < SLACK, "{before} bytes before, {grown} more after nine bodies of 64 MiB");
     let samples = envoy.samples().await;
     assert_eq!(total(&samples, "gaugeway_requests_total", &[("outcome", "completed")]), 12.0);
@@ -79,9 +78,9 @@ async fn thousands_of_calls_leave_nothing_behind() {
         clients.join_all().await;
     };
     calls(1000).await;
-    let before = resident(&envoy);
+    let before = envoy.resident();
     calls(3000).await;
-    let grown = resident(&envoy).saturating_sub(before);
+    let grown = envoy.resident().saturating_sub(before);
     assert!(grown < SLACK, "{before} bytes before, {grown} more after 3,000 calls");
     let counted = |samples: &[_]| total(samples, "gaugeway_requests_total", &[]) == 4000.0;
     assert!(counted(&envoy.samples_when(counted, PATIENCE).await), "every call is counted once");
@@ -127,12 +126,4 @@ async fn big_request(envoy: &Envoy, upstream: &Upstream) {
     assert_eq!(entry["gen_ai.request.model"], "gpt-4o", "{entry}");
     let hash: String = Sha256::digest("the last one")[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(entry["gaugeway.prompt.hash"], hash, "{entry}");
-}
-
-/// The memory that Envoy's process occupies, in bytes.
-fn resident(envoy: &Envoy) -> u64 {
-    let status =
-        fs::read_to_string(format!("/proc/{}/status", envoy.pid())).expect("Linux tells a process's memory here");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line VmRSS");
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }

@@ -1,9 +1,8 @@
 //! The memory of all workers: buckets in Envoy's shared data, changed by compare and set.
 
-use core::ops::ControlFlow;
-
 use super::host;
 use crate::signal::memory::{Bucket, Pending, WAYS};
+use crate::sink::trace::Run;
 
 /// Attempts before giving up against other workers: each means that one of them got through.
 const ATTEMPTS: usize = 32;
@@ -36,48 +35,42 @@ impl Memory {
     pub fn put(self, pending: Pending) {
         self.change(pending.call, |bucket| {
             bucket.put(pending.clone());
-            ControlFlow::Continue(())
+            Some(())
         });
     }
 
     /// Takes out what is remembered of a call.
     pub fn take(self, call: u64) -> Option<Pending> {
-        self.change(call, |bucket| match bucket.take(call) {
-            Some(pending) => ControlFlow::Continue(pending),
-            None => ControlFlow::Break(()),
-        })
+        self.change(call, |bucket| bucket.take(call))
     }
 
-    /// Marks the run of a call as over; false where it has gone on, or another worker was first.
-    pub fn close(self, call: u64) -> bool {
-        self.mark(call, Bucket::close)
+    /// Marks the run of a call as over, and tells its trace; None where it has gone on, or another worker was first.
+    pub fn close(self, call: u64, asked: u64) -> Option<Option<Run>> {
+        self.change(call, |bucket| bucket.close(call, asked))
     }
 
     /// Marks the run of a call as having gone on without its result.
     pub fn leave(self, call: u64) {
-        self.mark(call, Bucket::leave);
+        self.change(call, |bucket| bucket.leave(call));
+    }
+
+    /// Adds the trace of a call's run; false where its result came already.
+    pub fn trace(self, call: u64, run: Run) -> bool {
+        self.change(call, |bucket| bucket.trace(call, run)).is_some()
     }
 
     /// Whether the run of a call still waits for its result.
-    pub fn waits(self, call: u64) -> bool {
-        host::shared(&self.key(call)).is_some_and(|(bytes, _)| Bucket::parse(&bytes).waits(call))
-    }
-
-    fn mark(self, call: u64, mark: impl Fn(&mut Bucket, u64) -> bool) -> bool {
-        let mark = |bucket: &mut Bucket| match mark(bucket, call) {
-            true => ControlFlow::Continue(()),
-            false => ControlFlow::Break(()),
-        };
-        self.change(call, mark).is_some()
+    pub fn waits(self, call: u64, asked: u64) -> bool {
+        host::shared(&self.key(call)).is_some_and(|(bytes, _)| Bucket::parse(&bytes).waits(call, asked))
     }
 
     /// Changes a bucket; None where there is nothing to change, or the host keeps nothing.
-    fn change<T>(self, call: u64, mut change: impl FnMut(&mut Bucket) -> ControlFlow<(), T>) -> Option<T> {
+    fn change<T>(self, call: u64, change: impl Fn(&mut Bucket) -> Option<T>) -> Option<T> {
         let key = self.key(call);
         for _ in 0..ATTEMPTS {
             let (bytes, cas) = host::shared(&key)?;
             let mut bucket = Bucket::parse(&bytes);
-            let ControlFlow::Continue(result) = change(&mut bucket) else { return None };
+            let result = change(&mut bucket)?;
             if host::set_shared(&key, &bucket.bytes(), cas) {
                 return Some(result);
             }

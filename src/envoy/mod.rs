@@ -18,7 +18,7 @@ use crate::config::{Config, Role};
 use crate::exchange::{End, Exchange, Head, News, Observer};
 use crate::provider;
 use crate::route::Routes;
-use crate::signal::memory::{Queue, Waiting};
+use crate::signal::memory::{Pending, Queue, Waiting};
 use crate::sink::attributes::FIELDS;
 use crate::sink::stats::{Kind, PRICE_TABLE, Registry, Stats};
 use crate::sink::trace::{Place, Run};
@@ -106,7 +106,7 @@ impl Plugin {
             shared.give_up(*waiting);
         }
         if let Ok(mut waiting) = shared.waiting.try_borrow_mut() {
-            waiting.sweep(SWEEP, |run| shared.memory.waits(run.lead));
+            waiting.sweep(SWEEP, |run| shared.memory.waits(run.lead, run.since));
         }
         if let Some(Ok(mut spans)) = shared.spans.as_ref().map(RefCell::try_borrow_mut) {
             spans.send();
@@ -166,12 +166,6 @@ impl Shared {
 
     /// Remembers the calls an answer asks for, before its end reaches the client.
     fn remember(&self, exchange: &mut Exchange) {
-        if self.spans.is_some()
-            && let Some(place) = place(of_request)
-            && place.sampled
-        {
-            exchange.place(place);
-        }
         let asks = exchange.asks();
         let waiting = exchange.waits(&asks);
         for pending in asks {
@@ -186,15 +180,48 @@ impl Shared {
         }
     }
 
+    /// Makes the spans of an exchange that is over. Only now does Envoy show its own span: the calls that the answer asks for
+    /// were remembered without it.
+    fn trace(&self, exchange: &mut Exchange) {
+        let Some(Ok(mut spans)) = self.spans.as_ref().map(RefCell::try_borrow_mut) else { return };
+        let place = place(|name| host::header(Map::Request, name));
+        if exchange.run().is_none() {
+            match exchange.before().and_then(|before| self.memory.take(!before)?.run) {
+                Some(run) => exchange.join(run),
+                None => place.filter(|place| place.sampled).into_iter().for_each(|place| exchange.place(place)),
+            }
+            if let Some(run) = exchange.run() {
+                self.tell(&exchange.after(), run);
+            }
+        }
+        // A run is recorded whole, whatever is decided of its later calls.
+        let run = exchange.run();
+        if let Some(place) = place.or(run.map(Run::place)).filter(|place| place.sampled || run.is_some()) {
+            spans.queue.exchange(exchange.observation(), place, run);
+        }
+    }
+
+    /// Adds a run's trace to its calls; where the client was faster, leaves it for the exchange that has taken them.
+    fn tell(&self, calls: &[u64], run: Run) {
+        let told = calls.iter().filter(|call| self.memory.trace(**call, run)).count();
+        if let Some(lead) = calls.first().filter(|_| told == 0) {
+            self.memory.put(Pending {
+                call: !lead,
+                asked: host::now(),
+                left: true,
+                run: Some(run),
+                ..Pending::default()
+            });
+        }
+    }
+
     /// Counts a run as over if nobody has gone on with it.
     fn give_up(&self, waiting: Waiting) {
-        if !self.memory.close(waiting.lead) {
-            return;
-        }
+        let Some(run) = self.memory.close(waiting.lead, waiting.since) else { return };
         for call in &waiting.others {
-            self.memory.close(*call);
+            self.memory.close(*call, waiting.since);
         }
-        let (run, ended, end) = (waiting.run, waiting.end, waiting.since);
+        let (ended, end) = (waiting.end, waiting.since);
         let seen = waiting.given_up();
         if let (Some(run), Some(Ok(mut spans))) = (run, self.spans.as_ref().map(RefCell::try_borrow_mut)) {
             spans.queue.run(&seen, run, ended, end);
@@ -424,22 +451,15 @@ impl Stream {
             return;
         }
         self.write();
-        let (Some(shared), Some(exchange)) = (&self.shared, &self.exchange) else { return };
+        let (Some(shared), Some(exchange)) = (&self.shared, &mut self.exchange) else { return };
         if let Ok(mut stats) = shared.stats.try_borrow_mut() {
             stats.record(exchange.observation(), exchange.config(), &mut Envoy);
         }
-        if let Some(Ok(mut spans)) = shared.spans.as_ref().map(RefCell::try_borrow_mut) {
-            let run = exchange.run();
-            // Envoy's own span is known by now. A run is recorded whole, whatever is decided of its later calls.
-            let place = place(|name| host::header(Map::Request, name)).or(run.map(Run::place));
-            if let Some(place) = place.filter(|place| place.sampled || run.is_some()) {
-                spans.queue.exchange(exchange.observation(), place, run);
-            }
-        }
+        shared.trace(exchange);
     }
 }
 
-/// A header of the request, at any time: with what Envoy added.
+/// A header of the request at any time, as the client sent it or Envoy's connection manager set it.
 fn of_request(header: &str) -> Option<Vec<u8>> {
     host::property(&format!("request\0headers\0{header}"))
 }

@@ -17,6 +17,8 @@ pub struct Spans {
     to: Otlp,
     /// Spans in the request that is out.
     out: Option<u64>,
+    /// That the cluster is missing stands in the log.
+    told: bool,
     counters: [Option<u32>; 3],
 }
 
@@ -34,6 +36,7 @@ impl Spans {
             queue: Queue::default(),
             to: to.clone(),
             out: None,
+            told: false,
             counters: counters(),
         })
     }
@@ -54,8 +57,14 @@ impl Spans {
         ];
         if host::call(&self.to.cluster, &headers, &body, PATIENCE) {
             self.out = Some(count);
-        } else {
-            self.count(FAILED, count);
+            return;
+        }
+        self.count(FAILED, count);
+        if !core::mem::replace(&mut self.told, true) {
+            let name = &self.to.cluster;
+            host::log_error(&format!(
+                "gaugeway: otlp.cluster: Envoy cannot send to '{name}': is there such a cluster?"
+            ));
         }
     }
 

@@ -26,7 +26,7 @@ pub struct Pending {
     pub call: u64,
     /// The key of the first call of the same answer: it tells whether the run has gone on.
     pub lead: u64,
-    /// When the answer was whole, in nanoseconds since 1970.
+    /// When the answer was whole, or the request with the result had failed, in nanoseconds since 1970.
     pub asked: u64,
     /// Iteration of the run that asked; 0 where it is not known.
     pub iteration: u64,
@@ -105,23 +105,30 @@ impl Bucket {
         Some(self.0.swap_remove(at))
     }
 
-    /// Whether the run of a call still waits for its result.
-    pub fn waits(&self, call: u64) -> bool {
-        self.0.iter().any(|entry| entry.call == call && entry.waits())
+    /// Whether the run of a call still waits for its result, since it asked.
+    pub fn waits(&self, call: u64, asked: u64) -> bool {
+        self.0.iter().any(|entry| entry.call == call && entry.asked == asked && entry.waits())
     }
 
-    /// Marks the run of a call as over; false where it does not wait for the call's result.
-    pub fn close(&mut self, call: u64) -> bool {
-        self.mark(call, |entry| entry.over = true)
+    /// Marks the run of a call as over, and tells its trace; None where it does not wait for the call's result since then.
+    pub fn close(&mut self, call: u64, asked: u64) -> Option<Option<Run>> {
+        let entry = self.0.iter_mut().find(|entry| entry.call == call && entry.asked == asked && entry.waits())?;
+        entry.over = true;
+        Some(entry.run)
     }
 
-    /// Marks the run of a call as having gone on without its result; false where it does not wait for it.
-    pub fn leave(&mut self, call: u64) -> bool {
-        self.mark(call, |entry| entry.left = true)
+    /// Adds the trace of a call's run; None where the call is not known any more.
+    pub fn trace(&mut self, call: u64, run: Run) -> Option<()> {
+        let entry = self.0.iter_mut().find(|entry| entry.call == call)?;
+        entry.run = Some(run);
+        Some(())
     }
 
-    fn mark(&mut self, call: u64, mark: impl FnOnce(&mut Pending)) -> bool {
-        self.0.iter_mut().find(|entry| entry.call == call && entry.waits()).map(mark).is_some()
+    /// Marks the run of a call as having gone on without its result; None where it does not wait for it.
+    pub fn leave(&mut self, call: u64) -> Option<()> {
+        let entry = self.0.iter_mut().find(|entry| entry.call == call && entry.waits())?;
+        entry.left = true;
+        Some(())
     }
 }
 
@@ -136,8 +143,6 @@ pub struct Waiting {
     pub lead: u64,
     /// What the other calls of the same answer are kept under.
     pub others: Box<[u64]>,
-    /// The run's trace.
-    pub run: Option<Run>,
     /// What it comes to if nobody goes on with it.
     pub end: RunEnd,
     who: Who,
@@ -148,13 +153,11 @@ impl Waiting {
     /// For the run of an exchange whose calls are kept, to be given up after `patience` nanoseconds; None for no calls.
     pub fn new(seen: &Observation, calls: &[Pending], end: RunEnd, patience: u64) -> Option<Self> {
         let (first, others) = calls.split_first()?;
-        let since = seen.timing.end.unwrap_or(first.asked);
         Some(Waiting {
-            due: since.saturating_add(patience),
-            since,
+            due: first.asked.saturating_add(patience),
+            since: first.asked,
             lead: first.call,
             others: others.iter().map(|other| other.call).collect(),
-            run: first.run,
             end,
             who: Who::of(seen),
             iteration: seen.agent.iteration,
@@ -270,10 +273,12 @@ mod tests {
     fn a_run_is_closed_once_and_not_after_it_has_gone_on() {
         let mut bucket = Bucket::default();
         bucket.put(pending(1));
-        assert!(bucket.waits(1) && bucket.close(1) && !bucket.close(1) && !bucket.close(2) && !bucket.waits(1));
+        assert!(bucket.waits(1, 10) && !bucket.waits(1, 9) && bucket.close(1, 9).is_none());
+        assert!(bucket.close(2, 10).is_none() && bucket.close(1, 10) == Some(None));
+        assert!(bucket.close(1, 10).is_none() && !bucket.waits(1, 10));
         assert!(bucket.take(1).is_some_and(|entry| entry.over));
         bucket.put(pending(3));
-        assert!(bucket.leave(3) && !bucket.waits(3) && !bucket.close(3));
+        assert!(bucket.leave(3).is_some() && !bucket.waits(3, 30) && bucket.close(3, 30).is_none());
         assert!(bucket.take(3).is_some_and(|entry| entry.left && !entry.over));
     }
 

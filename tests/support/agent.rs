@@ -4,9 +4,10 @@
 use std::io;
 use std::net::SocketAddr;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
+use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -14,6 +15,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::client;
+use super::envoy::Envoy;
+use super::prometheus::Sample;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Api {
@@ -46,6 +49,8 @@ pub struct Turn {
     pub status: u16,
     pub request_id: String,
     pub calls: Vec<Call>,
+    /// What was not read of a stream that lingers.
+    pub rest: Incoming,
 }
 
 /// A connection for one call after the other.
@@ -62,6 +67,36 @@ impl Line {
         let (sender, connection) = handshake.map_err(io::Error::other)?;
         Ok(Self { sender, task: tokio::spawn(async move { drop(connection.await) }) })
     }
+}
+
+/// A connection to each of Envoy's two workers, in no particular order.
+pub async fn to_both_workers(envoy: &Envoy) -> [Line; 2] {
+    let (mut lines, mut workers) = (Vec::new(), Vec::new());
+    while lines.len() < 2 {
+        let before = served(envoy).await;
+        let line = Line::open(envoy.addr).await.unwrap();
+        let mut after = served(envoy).await;
+        while after == before {
+            after = served(envoy).await;
+        }
+        let worker = before.iter().zip(&after).position(|(before, after)| before != after).unwrap();
+        if !workers.contains(&worker) {
+            workers.push(worker);
+            lines.push(line);
+        }
+    }
+    lines.try_into().unwrap_or_else(|_| panic!("two workers"))
+}
+
+/// Connections that each worker had.
+async fn served(envoy: &Envoy) -> [f64; 2] {
+    let samples = envoy.samples().await;
+    ["0", "1"].map(|worker| {
+        let of = |sample: &&Sample| {
+            sample.name == "envoy_listener_worker_downstream_cx_total" && sample.label("envoy_worker_id") == worker
+        };
+        samples.iter().filter(of).map(|sample| sample.value).sum()
+    })
 }
 
 impl Drop for Line {
@@ -95,7 +130,15 @@ impl Conversation {
         Self { api, stream, body, headers: Vec::new() }
     }
 
+    /// Without tools.
+    pub fn plain() -> Self {
+        let mut conversation = Self::new(Api::Completions, false);
+        conversation.body.as_object_mut().unwrap().remove("tools");
+        conversation
+    }
+
     /// Sends what there is to send, and reads the answer. What it asks for is not brought before [`Conversation::bring`].
+    /// Of a stream that lingers only the events are read, and the connection is lost.
     pub async fn turn(&mut self, line: &mut Line, travel: &str) -> Turn {
         let (path, host) = match self.api {
             Api::Completions => ("/v1/chat/completions", "api.openai.com"),
@@ -112,9 +155,30 @@ impl Conversation {
         line.sender.ready().await.expect("the connection is open");
         let response = line.sender.send_request(request).await.expect("an answer");
         let status = response.status().as_u16();
-        let body = response.into_body().collect().await.expect("a whole answer").to_bytes();
+        let mut body = BytesMut::new();
+        let mut incoming = response.into_body();
+        while let Some(frame) = incoming.frame().await {
+            body.extend(frame.expect("a whole answer").into_data());
+            if travel.contains("linger")
+                && ["[DONE]", "message_stop", "response.completed"].iter().any(|end| holds(&body, end))
+            {
+                break;
+            }
+        }
         let calls = if status == 200 { self.take(&body) } else { Vec::new() };
-        Turn { status, request_id, calls }
+        Turn { status, request_id, calls, rest: incoming }
+    }
+
+    /// Goes on, by these connections in turn, until it gets a text, an error, or has made ten calls.
+    pub async fn run(&mut self, lines: &mut [Line; 2], travel: &str) -> u16 {
+        for number in 0..10 {
+            let turn = self.turn(&mut lines[number % 2], travel).await;
+            if turn.calls.is_empty() {
+                return turn.status;
+            }
+            self.bring(&turn.calls);
+        }
+        200
     }
 
     /// Adds the results of calls to the next request.
@@ -130,6 +194,11 @@ impl Conversation {
             Api::Messages => self.list("messages").push(json!({"role": "user", "content": results})),
             Api::Responses => self.list("input").extend(results),
         }
+    }
+
+    /// The bytes of the next request's body.
+    pub fn size(&self) -> usize {
+        self.body.to_string().len()
     }
 
     fn list(&mut self, key: &str) -> &mut Vec<Value> {
@@ -207,4 +276,10 @@ impl Conversation {
             }
         }
     }
+}
+
+/// Whether an event that says so has come whole.
+fn holds(body: &[u8], end: &str) -> bool {
+    let text = String::from_utf8_lossy(body);
+    text.ends_with("\n\n") && text.lines().any(|line| line.starts_with("data: ") && line.contains(end))
 }

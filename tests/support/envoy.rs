@@ -32,6 +32,8 @@ pub struct Options {
     pub http2_upstream: bool,
     /// `false` takes the filter out, to see what traffic does without it.
     pub plugin: bool,
+    /// `false` takes Envoy's own spans out.
+    pub tracing: bool,
     /// The listener comes from a file that Envoy watches, so that [`Envoy::deliver`] can change it.
     pub dynamic: bool,
     /// How long a replaced listener, or a replaced part of one, has for the calls it serves.
@@ -62,6 +64,7 @@ impl Options {
             concurrency: 1,
             http2_upstream: false,
             plugin: true,
+            tracing: true,
             dynamic: false,
             drain: Duration::from_secs(600),
             own_ports: false,
@@ -118,6 +121,11 @@ impl Options {
                 .find("          - name: gaugeway\n")
                 .zip(yaml.find("          - name: envoy.filters.http.router\n"));
             let (start, end) = ends.ok_or("envoy.yaml has no filter named gaugeway right before the router")?;
+            yaml.replace_range(start..end, "");
+        }
+        if !self.tracing {
+            let ends = yaml.find("          tracing:\n").zip(yaml.find("          # --- 3. "));
+            let (start, end) = ends.ok_or("envoy.yaml has no tracing before its part 3")?;
             yaml.replace_range(start..end, "");
         }
         // A span for each call as it ends, instead of five at a time or after five seconds.
@@ -244,6 +252,14 @@ impl Envoy {
     /// For measuring what the process uses.
     pub fn pid(&self) -> u32 {
         self.child.id().expect("Envoy runs for as long as this value lives")
+    }
+
+    /// Memory the process has, in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("Linux tells a process's memory here");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line VmRSS");
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// Whether the process has ended by itself.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
+use std::future::pending;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,8 +16,8 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as AnyValue;
+use opentelemetry_proto::tonic::common::v1::{AnyValue as AnyInner, KeyValue};
 use opentelemetry_proto::tonic::trace::v1 as proto;
 use prost::Message;
 use tokio::net::TcpListener;
@@ -24,12 +26,15 @@ use tokio::task::{JoinHandle, JoinSet};
 pub struct Receiver {
     pub addr: SocketAddr,
     spans: Arc<Mutex<Vec<Span>>>,
+    status: Arc<AtomicU16>,
     task: JoinHandle<()>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Span {
     pub name: String,
+    /// Who made it: the resource's `service.name`.
+    pub service: String,
     /// `CLIENT`, `SERVER`, ...
     pub kind: String,
     /// `UNSET`, `OK` or `ERROR`.
@@ -39,6 +44,11 @@ pub struct Span {
     /// Empty for a span that starts its trace.
     pub parent_id: String,
     pub duration: Duration,
+    /// Nanoseconds since 1970.
+    pub start: u64,
+    pub end: u64,
+    /// Trace and span of each.
+    pub links: Vec<(String, String)>,
     pub attributes: BTreeMap<String, Attribute>,
 }
 
@@ -48,7 +58,8 @@ pub enum Attribute {
     Int(i64),
     Double(f64),
     Bool(bool),
-    /// A kind that Envoy does not send.
+    /// Envoy sends none of this and the next kind.
+    Strings(Vec<String>),
     Other(String),
 }
 
@@ -60,19 +71,24 @@ impl Receiver {
     pub async fn start_at(addr: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
-        let spans = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&spans);
+        let (spans, status) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicU16::new(200)));
+        let (kept, answer) = (Arc::clone(&spans), Arc::clone(&status));
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let kept = Arc::clone(&kept);
-                let service = service_fn(move |request| export(request, Arc::clone(&kept)));
+                let (kept, answer) = (Arc::clone(&kept), Arc::clone(&answer));
+                let service = service_fn(move |request| export(request, Arc::clone(&kept), Arc::clone(&answer)));
                 let connection =
                     hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
                 connections.spawn(async move { drop(connection.await) });
             }
         });
-        Ok(Self { addr, spans, task })
+        Ok(Self { addr, spans, status, task })
+    }
+
+    /// Answers with this status from now on, and keeps no spans unless it is a success; 0 stands for no answer, ever.
+    pub fn answer(&self, status: u16) {
+        self.status.store(status, Ordering::Relaxed);
     }
 
     pub fn spans(&self) -> Vec<Span> {
@@ -121,6 +137,7 @@ impl Attribute {
             Self::Int(_) => "int",
             Self::Double(_) => "double",
             Self::Bool(_) => "bool",
+            Self::Strings(_) => "strings",
             Self::Other(_) => "other",
         }
     }
@@ -131,27 +148,42 @@ impl fmt::Display for Attribute {
         match self {
             Self::String(value) | Self::Other(value) => f.write_str(value),
             Self::Int(value) => value.fmt(f),
+            Self::Strings(values) => f.write_str(&values.join(",")),
             Self::Double(value) => value.fmt(f),
             Self::Bool(value) => value.fmt(f),
         }
     }
 }
 
-async fn export(request: Request<Incoming>, spans: Arc<Mutex<Vec<Span>>>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn export(
+    request: Request<Incoming>,
+    spans: Arc<Mutex<Vec<Span>>>,
+    status: Arc<AtomicU16>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let reply = |status: u16| Ok(Response::builder().status(status).body(Full::default()).unwrap());
     if request.uri().path() != "/v1/traces" {
         return reply(404);
     }
     let Ok(body) = request.into_body().collect().await else { return reply(400) };
     let Ok(export) = ExportTraceServiceRequest::decode(body.to_bytes()) else { return reply(400) };
-    let scopes = export.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
-    spans.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans).map(Span::from));
+    match status.load(Ordering::Relaxed) {
+        0 => return pending().await,
+        status if status >= 300 => return reply(status),
+        _ => {}
+    }
+    for resource in export.resource_spans {
+        let attributes = resource.resource.map(|resource| resource.attributes).unwrap_or_default();
+        let service = attributes.into_iter().map(attribute).find(|(key, _)| key == "service.name");
+        let service = service.map(|(_, value)| value.to_string()).unwrap_or_default();
+        let found = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
+        spans.lock().unwrap().extend(found.map(|span| Span::new(&service, span)));
+    }
     reply(200)
 }
 
-impl From<proto::Span> for Span {
-    fn from(span: proto::Span) -> Self {
-        let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect();
+impl Span {
+    fn new(service: &str, span: proto::Span) -> Self {
+        let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let status = span.status.as_ref().map_or(proto::status::StatusCode::Unset, proto::Status::code);
         Self {
             kind: span.kind().as_str_name().trim_start_matches("SPAN_KIND_").to_owned(),
@@ -160,7 +192,11 @@ impl From<proto::Span> for Span {
             span_id: hex(&span.span_id),
             parent_id: hex(&span.parent_span_id),
             duration: Duration::from_nanos(span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano)),
+            start: span.start_time_unix_nano,
+            end: span.end_time_unix_nano,
+            links: span.links.iter().map(|link| (hex(&link.trace_id), hex(&link.span_id))).collect(),
             attributes: span.attributes.into_iter().map(attribute).collect(),
+            service: service.to_owned(),
             name: span.name,
         }
     }
@@ -172,6 +208,15 @@ fn attribute(pair: KeyValue) -> (String, Attribute) {
         Some(AnyValue::IntValue(value)) => Attribute::Int(value),
         Some(AnyValue::DoubleValue(value)) => Attribute::Double(value),
         Some(AnyValue::BoolValue(value)) => Attribute::Bool(value),
+        Some(AnyValue::ArrayValue(list))
+            if list.values.iter().all(|one| matches!(one.value, Some(AnyValue::StringValue(_)))) =>
+        {
+            let text = |one: AnyInner| match one.value {
+                Some(AnyValue::StringValue(text)) => text,
+                _ => String::new(),
+            };
+            Attribute::Strings(list.values.into_iter().map(text).collect())
+        }
         other => Attribute::Other(format!("{other:?}")),
     };
     (pair.key, value)

@@ -15,6 +15,7 @@
 //! | `wait=<ms>` | the answer's head comes that much later |
 //! | `hang` | no answer, ever |
 //! | `first=<status>` | the first request with this `x-request-id` gets that status and no more; the next ones the answer |
+//! | `linger=<ms>` | the end comes that much after the last byte |
 //! | `latin1` | a response header whose value is not UTF-8 |
 //! | `big=<n>` | instead of a fixture: an answer with n bytes of text, made as it is sent; to a path of the Responses API a stream whose one event has the text before the usage, else a chat completion |
 //! | `agent=<n>` | instead of a fixture: the next turn of an agent, which calls tools until the conversation has n results |
@@ -199,6 +200,7 @@ struct Travel {
     hang: bool,
     first: Option<u16>,
     latin1: bool,
+    linger: Duration,
     big: Option<usize>,
     echo: bool,
     agent: Steps,
@@ -221,6 +223,7 @@ impl Travel {
                 "wait" => travel.wait = Duration::from_millis(number()? as u64),
                 "hang" => travel.hang = true,
                 "first" => travel.first = Some(number()? as u16),
+                "linger" => travel.linger = Duration::from_millis(number()? as u64),
                 "latin1" => travel.latin1 = true,
                 "big" => travel.big = Some(number()?),
                 "agent" => travel.agent.results = number()?,
@@ -273,7 +276,7 @@ fn finish(
     if travel.latin1 {
         reply = reply.header("x-bin", HeaderValue::from_bytes(b"a\xff").unwrap());
     }
-    let (reset_after, trailers) = (travel.reset_after, travel.trailers);
+    let (reset_after, trailers, linger) = (travel.reset_after, travel.trailers, travel.linger);
     let (sender, frames) = mpsc::channel(1);
     tokio::spawn(async move {
         let mut left = reset_after.unwrap_or(usize::MAX);
@@ -289,6 +292,7 @@ fn finish(
                 return;
             }
         }
+        tokio::time::sleep(linger).await;
         if reset_after.is_some() {
             // Time for what was written to be read: a reset throws away what still lies in the receiver's buffer.
             tokio::time::sleep(Duration::from_millis(50)).await;
