@@ -417,7 +417,8 @@ impl Stream {
                 continue;
             }
             let Some(value) = (field.get)(seen) else {
-                if news.end && *written == STALE {
+                // What an earlier attempt wrote cannot be taken back, only emptied.
+                if news.end && *written == STALE && host::property(field.name).is_some() {
                     host::set_property(field.name, "");
                 }
                 continue;
