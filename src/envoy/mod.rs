@@ -465,11 +465,16 @@ fn of_request(header: &str) -> Option<Vec<u8>> {
     host::property(&format!("request\0headers\0{header}"))
 }
 
-/// Where in a trace the request is: as `traceparent` says, which Envoy's tracing sets, else in one of its own.
+/// Where in a trace the request is: as `traceparent` or B3 says, which Envoy's tracing sets, else in one of its own.
 fn place(header: impl Fn(&str) -> Option<Vec<u8>>) -> Option<Place> {
     let text = |name: &str| header(name).and_then(|value| String::from_utf8(value).ok());
     let place = text("traceparent").and_then(|value| Place::parse(&value));
-    place.or_else(|| Place::of_request(&text("x-request-id")?))
+    let b3 = || {
+        let sampled = || text("x-b3-sampled").unwrap_or_else(|| "1".to_owned());
+        let parts = || Some(format!("{}-{}-{}", text("x-b3-traceid")?, text("x-b3-spanid")?, sampled()));
+        Place::parse_b3(&text("b3").or_else(parts)?)
+    };
+    place.or_else(b3).or_else(|| Place::of_request(&text("x-request-id")?))
 }
 
 /// How a response ended whose last byte came: an upstream's is whole.

@@ -55,6 +55,16 @@ impl Place {
         (known && place.trace != [0; 16] && place.span != [0; 8]).then_some(place)
     }
 
+    /// Reads B3 in its one-header form, `TRACE-SPAN` with whether it is recorded behind it; the trace's name may be half as long.
+    pub fn parse_b3(header: &str) -> Option<Self> {
+        let mut parts = header.trim().split('-');
+        let (trace, span) = (parts.next()?, hex(parts.next()?)?);
+        let trace = if trace.len() == 16 { hex(&format!("{trace:0>32}"))? } else { hex(trace)? };
+        // Whoever leaves it open lets us decide; `d` stands for debugging.
+        let sampled = parts.next().is_none_or(|sampled| matches!(sampled, "1" | "d" | "true"));
+        (trace != [0; 16] && span != [0; 8]).then_some(Place { trace, span, sampled })
+    }
+
     /// A trace of its own, named by the request's identifier (a UUID, as Envoy makes them).
     pub fn of_request(id: &str) -> Option<Self> {
         let trace = hex(&id.replace('-', ""))?;
@@ -341,6 +351,21 @@ mod tests {
         let spans = resource.scope_spans[0].spans.clone();
         assert_eq!(spans.len() as u64, count);
         spans
+    }
+
+    #[test]
+    fn b3_is_read_in_all_its_lengths() {
+        let (trace, span) = ("80f198ee56343ba864fe8b2a57d3eff7", "e457b5a2e4d86bd1");
+        let read = |header: &str| Place::parse_b3(header).map(|place| place.sampled);
+        for (rest, sampled) in [("", true), ("-1", true), ("-d", true), ("-0", false), ("-1-05e3ac9a4f6e3b90", true)] {
+            assert_eq!(read(&format!("{trace}-{span}{rest}")), Some(sampled), "{rest}");
+        }
+        let short = Place::parse_b3(&format!("{}-{span}-1", &trace[16..])).unwrap();
+        assert_eq!(short.trace[..8], [0; 8]);
+        assert_eq!(Place::parse_b3(&format!("{trace}-{span}")).unwrap().trace[..2], [0x80, 0xf1]);
+        for wrong in ["", "0", "1", trace, &format!("{trace}-{}", &span[1..]), &format!("{}-{span}", "0".repeat(32))] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -96,7 +96,9 @@ impl Host {
         let count = headers.len() as u32;
         self.stream(id).request = headers;
         self.enter(id, &[REQUEST_HEADERS], None);
-        self.action("proxy_on_request_headers", &[id, count, end.into()])
+        let action = self.action("proxy_on_request_headers", &[id, count, end.into()])?;
+        self.stream(id).held = action != CONTINUE;
+        Ok(action)
     }
 
     pub fn response_headers(&mut self, id: u32, headers: Headers, end: bool) -> wasmtime::Result<u32> {

@@ -11,6 +11,7 @@ pub type Refuse = Box<dyn FnMut(&str) -> Option<u32> + Send>;
 
 pub const NOT_FOUND: u32 = 1;
 pub const BAD_ARGUMENT: u32 = 2;
+pub const CAS_MISMATCH: u32 = 8;
 pub const UNIMPLEMENTED: u32 = 12;
 
 pub const REQUEST_HEADERS: u32 = 0;
@@ -26,6 +27,8 @@ pub struct Stream {
     pub response: Headers,
     /// Properties by path, its parts joined by NUL.
     pub properties: HashMap<Vec<u8>, Vec<u8>>,
+    /// The guest keeps the request's headers back.
+    pub held: bool,
     /// The filter state the guest set.
     pub written: BTreeMap<String, String>,
 }
@@ -47,8 +50,12 @@ pub struct State {
     pub log: Vec<String>,
     /// Nanoseconds; every look at the clock moves it by one.
     pub clock: u64,
-    /// Calls that would change the traffic.
+    /// Calls that change the traffic, and those this host knows nothing of.
     pub touched: Vec<String>,
+    /// What all VMs share, with versions.
+    pub shared: HashMap<Vec<u8>, (Vec<u8>, u32)>,
+    /// Streams that the guest let go on.
+    pub resumed: Vec<u32>,
     /// The part of a body that is handed over, in hundredths.
     pub share: usize,
     pub configuration: Vec<u8>,
@@ -69,6 +76,8 @@ impl State {
             log: Vec::new(),
             clock: 1_700_000_000_000_000_000,
             touched: Vec::new(),
+            shared: HashMap::new(),
+            resumed: Vec::new(),
             share: 100,
             configuration: Vec::new(),
             active: 0,
@@ -184,13 +193,111 @@ pub fn serve(linker: &mut Linker<State>, module: &Module) -> wasmtime::Result<()
             })
         },
     )?;
+    linker.func_wrap("env", "proxy_set_tick_period_milliseconds", |mut guest: Caller<'_, State>, _: u32| {
+        guarded(&mut guest, "proxy_set_tick_period_milliseconds", |_| Ok(0))
+    })?;
+    linker.func_wrap(
+        "env",
+        "proxy_get_shared_data",
+        |mut guest: Caller<'_, State>, at: u32, size: u32, out: u32, out_size: u32, cas: u32| {
+            guarded(&mut guest, "proxy_get_shared_data", |guest| {
+                let key = read(guest, at, size);
+                let Some((value, version)) = guest.data().shared.get(&key).cloned() else { return Ok(NOT_FOUND) };
+                write(guest, cas, &version.to_le_bytes())?;
+                give(guest, &value, out, out_size)
+            })
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_set_shared_data",
+        |mut guest: Caller<'_, State>, at: u32, size: u32, value: u32, value_size: u32, cas: u32| {
+            guarded(&mut guest, "proxy_set_shared_data", |guest| {
+                let (key, value) = (read(guest, at, size), read(guest, value, value_size));
+                let (held, version) = guest.data_mut().shared.entry(key).or_default();
+                if cas != 0 && cas != *version {
+                    return Ok(CAS_MISMATCH);
+                }
+                (*held, *version) = (value, *version + 1);
+                Ok(0)
+            })
+        },
+    )?;
     linker.func_wrap("env", "proxy_increment_metric", |mut guest: Caller<'_, State>, metric: u32, by: i64| {
         guarded(&mut guest, "proxy_increment_metric", |guest| Ok(emit(guest, metric, by as u64)))
     })?;
+    change(linker)?;
     linker.func_wrap("env", "proxy_record_metric", |mut guest: Caller<'_, State>, metric: u32, value: u64| {
         guarded(&mut guest, "proxy_record_metric", |guest| Ok(emit(guest, metric, value)))
     })?;
     Ok(())
+}
+
+/// The calls that change traffic.
+fn change(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.func_wrap(
+        "env",
+        "proxy_replace_header_map_value",
+        |mut guest: Caller<'_, State>, map: u32, at: u32, size: u32, value: u32, value_size: u32| {
+            guarded(&mut guest, "proxy_replace_header_map_value", |guest| {
+                let (name, value) = (read(guest, at, size), read(guest, value, value_size));
+                touch(guest, "proxy_replace_header_map_value");
+                let Some(headers) = headers_mut(guest, map) else { return Ok(BAD_ARGUMENT) };
+                headers.retain(|(key, _)| *key != name);
+                headers.push((name, value));
+                Ok(0)
+            })
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_remove_header_map_value",
+        |mut guest: Caller<'_, State>, map: u32, at: u32, size: u32| {
+            guarded(&mut guest, "proxy_remove_header_map_value", |guest| {
+                let name = read(guest, at, size);
+                touch(guest, "proxy_remove_header_map_value");
+                let Some(headers) = headers_mut(guest, map) else { return Ok(BAD_ARGUMENT) };
+                headers.retain(|(key, _)| *key != name);
+                Ok(0)
+            })
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_set_buffer_bytes",
+        |mut guest: Caller<'_, State>, kind: u32, start: u32, size: u32, at: u32, length: u32| {
+            guarded(&mut guest, "proxy_set_buffer_bytes", |guest| {
+                let new = read(guest, at, length);
+                touch(guest, "proxy_set_buffer_bytes");
+                match &mut guest.data_mut().buffer {
+                    Some((which, bytes)) if *which == kind && start == 0 && size as usize >= bytes.len() => {
+                        *bytes = new;
+                        Ok(0)
+                    }
+                    _ => Ok(BAD_ARGUMENT),
+                }
+            })
+        },
+    )?;
+    linker.func_wrap("env", "proxy_set_effective_context", |mut guest: Caller<'_, State>, id: u32| {
+        guarded(&mut guest, "proxy_set_effective_context", |guest| {
+            let known = guest.data().streams.contains_key(&id);
+            guest.data_mut().active = id;
+            Ok(if known { 0 } else { BAD_ARGUMENT })
+        })
+    })?;
+    linker.func_wrap("env", "proxy_continue_stream", |mut guest: Caller<'_, State>, _: u32| {
+        guarded(&mut guest, "proxy_continue_stream", |guest| {
+            let active = guest.data().active;
+            guest.data_mut().resumed.push(active);
+            Ok(0)
+        })
+    })?;
+    Ok(())
+}
+
+fn touch(guest: &mut Caller<'_, State>, name: &str) {
+    guest.data_mut().touched.push(name.to_owned());
 }
 
 /// Whatever the plugin imports: not implemented, and seen if called.
@@ -226,6 +333,18 @@ fn headers<'a>(guest: &'a Caller<'_, State>, map: u32) -> Option<&'a Headers> {
     match map {
         REQUEST_HEADERS => Some(&stream.request),
         RESPONSE_HEADERS => Some(&stream.response),
+        _ => None,
+    }
+}
+
+/// Headers can be changed from the start of their callback until they have gone on.
+fn headers_mut<'a>(guest: &'a mut Caller<'_, State>, map: u32) -> Option<&'a mut Headers> {
+    let state = guest.data_mut();
+    let held = map == REQUEST_HEADERS && state.streams.get(&state.active)?.held;
+    let stream = state.streams.get_mut(&state.active).filter(|_| held || state.maps.contains(&map))?;
+    match map {
+        REQUEST_HEADERS => Some(&mut stream.request),
+        RESPONSE_HEADERS => Some(&mut stream.response),
         _ => None,
     }
 }
