@@ -80,7 +80,11 @@ async fn replay(http: Http, travel: fn(&Fixture) -> &'static str, together: usiz
             Some(span) => {
                 found.extend(expect::span_faults(&call.fixture.observation, &timed, &span));
                 let (kind, status) = ("CLIENT", if call.fixture.response.status < 400 { "UNSET" } else { "ERROR" });
-                let name = if envoy::spans() == Spans::Plain { "llm egress".to_owned() } else { name(&call.fixture) };
+                let name = if envoy::spans() == Spans::Plain {
+                    format!("egress {}", call.fixture.request.header("host").unwrap_or_default())
+                } else {
+                    name(&call.fixture)
+                };
                 let described = (span.name.as_str(), span.kind.as_str(), span.status.as_str());
                 if described != (name.as_str(), kind, status) {
                     found.push(format!("the span is {described:?}"));

@@ -37,7 +37,8 @@ async fn each_route_has_the_plugin_it_is_given_with_its_own_settings() {
         assert_eq!((&entry["route"], &entry["response_code"]), (&name.into(), &200.into()), "{entry}");
         assert_eq!(entry["gen_ai.provider.name"].as_str(), provider, "{entry}");
         assert_eq!(entry["gaugeway.cost.usd"].as_str(), cost, "{entry}");
-        assert_eq!(entry.as_object().unwrap().keys().any(|key| expect::is_ours(key)), provider.is_some(), "{entry}");
+        let mut written = entry.as_object().unwrap().iter().filter(|(_, value)| !value.is_null());
+        assert_eq!(written.any(|(key, _)| expect::is_ours(key)), provider.is_some(), "{entry}");
     }
     let samples = gateway.envoy.samples().await;
     for (route, count) in [("llm", 1.0), ("support-agent", 1.0), ("inhouse", 1.0), ("search", 0.0), ("shop", 0.0)] {

@@ -28,7 +28,8 @@ pub fn is_ours(key: &str) -> bool {
 /// What is wrong with an access log entry, where every value is a string. `timed` are the clock's keys that must be there.
 pub fn log_faults(expected: &Map<String, Value>, timed: &[&str], entry: &Value) -> Vec<String> {
     let entry = entry.as_object().expect("an access log entry is an object");
-    let ours = entry.iter().filter(|(key, _)| is_ours(key));
+    // Before 1.37 what is not there is null, whatever `omit_empty_values` says.
+    let ours = entry.iter().filter(|(key, value)| is_ours(key) && !value.is_null());
     let seen = ours.map(|(key, value)| (key.clone(), value.as_str().unwrap_or("(not a string)").to_owned()));
     faults(expected, timed, seen.collect(), |key, value, seen| is_written(key, value, seen))
 }
