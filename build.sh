@@ -25,6 +25,7 @@ usage() {
 ./build.sh wasm           dist/gaugeway.wasm
 ./build.sh image          dist/image, an OCI image with the plugin, for Istio and Envoy Gateway
 ./build.sh release        dist/release: plugin, image, checksums, bill of materials, notes; built twice, to the same bytes
+./build.sh edge           dist/edge, the npm package for edge runtimes, Node.js, Deno and browsers
 ./build.sh prices         src/signal/prices.json, the models' prices, from the newest genai-prices on PyPI
 
 ENVOY=path takes that Envoy. GAUGEWAY_STD=build compiles Rust's standard library for wasm, as where none can be downloaded.
@@ -35,7 +36,7 @@ main() {
     local command=${1:-}
     shift || true
     case $command in
-        run | test | check | wasm | image | release | prices) "command_$command" "$@" ;;
+        run | test | check | wasm | edge | image | release | prices) "command_$command" "$@" ;;
         "" | help | --help | -h) usage ;;
         *) die "there is no command '$command'; ./build.sh lists them" ;;
     esac
@@ -50,10 +51,12 @@ command_run() {
 
 command_test() {
     command_wasm
+    command_edge
     find_envoy
     find_older_envoys
     find_prometheus
     find_grafana
+    find_runtimes
     find_chromium
     find_genai_prices
     find_registry
@@ -89,6 +92,21 @@ command_wasm() {
     python3 tests/imports.py "$built" "$ROOT/" "$CARGO_HOME/" || die "$built is not fit for a proxy: see above"
     install -D -m 644 "$built" "$PLUGIN"
     export GAUGEWAY_WASM=$PLUGIN
+}
+
+command_edge() {
+    local package=$ROOT/dist/edge folder=${CARGO_TARGET_DIR:-$ROOT/target}
+    say "building ${package#"$ROOT/"}"
+    # Where nothing changed, nothing is printed; the first time it takes a minute.
+    cargo build --quiet --release --manifest-path edge/bindgen/Cargo.toml --target-dir "$folder/bindgen"
+    wasm_cargo build --profile edge --lib --no-default-features --features edge
+    rm -rf "$package.partial"
+    mkdir -p "$package.partial"
+    "$folder/bindgen/release/gaugeway-bindgen" "$folder/$TARGET/edge/gaugeway.wasm" "$package.partial"
+    cp edge/package/* edge/README.md LICENSE NOTICE "$package.partial"
+    rm -rf "$package"
+    mv "$package.partial" "$package"
+    export GAUGEWAY_EDGE=$package
 }
 
 command_prices() {
@@ -418,17 +436,27 @@ find_registry() {
 # What the dashboard is held against: Grafana's TypeScript types, and what makes a JSON schema of them.
 find_grafana() {
     find_node
-    local folder=$TOOLS/grafana
-    if ! cmp -s tests/grafana/package-lock.json "$folder/package-lock.json"; then
-        say "installing Grafana's types"
-        rm -rf "$folder" "$folder.partial"
-        mkdir -p "$folder.partial"
-        cp tests/grafana/package{,-lock}.json "$folder.partial"
-        npm ci --prefix "$folder.partial" --no-audit --no-fund --ignore-scripts --loglevel=error >&2 ||
-            die "npm cannot install what tests/grafana/package.json lists: is there a network?"
-        mv "$folder.partial" "$folder"
-    fi
-    export GAUGEWAY_GRAFANA=$folder GAUGEWAY_NODE
+    install_packages tests/grafana "$TOOLS/grafana" "Grafana's types"
+    export GAUGEWAY_GRAFANA=$TOOLS/grafana GAUGEWAY_NODE
+}
+
+# The npm packages that a folder's lock file names.
+install_packages() { # FROM FOLDER WHAT
+    ! cmp -s "$1/package-lock.json" "$2/package-lock.json" || return 0
+    say "installing $3"
+    rm -rf "$2" "$2.partial"
+    mkdir -p "$2.partial"
+    cp "$1"/package{,-lock}.json "$2.partial"
+    npm ci --prefix "$2.partial" --no-audit --no-fund --ignore-scripts --loglevel=error >&2 ||
+        die "npm cannot install what $1/package.json lists: is there a network?"
+    mv "$2.partial" "$2"
+}
+
+# What the package for JavaScript is tested in.
+find_runtimes() {
+    find_node
+    install_packages tests/edge "$TOOLS/runtimes" "the JavaScript runtimes"
+    export GAUGEWAY_RUNTIMES=$TOOLS/runtimes GAUGEWAY_NODE
 }
 
 # Node.js with npm: the one on PATH, else PyPI's.

@@ -29,5 +29,7 @@ pub mod route;
 pub mod signal;
 pub mod sink;
 
+#[cfg(all(feature = "edge", target_arch = "wasm32"))]
+mod edge;
 #[cfg(all(feature = "envoy", target_arch = "wasm32"))]
 mod envoy;

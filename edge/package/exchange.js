@@ -1,0 +1,233 @@
+// One exchange: feeds the core, and tells once what it came to. Nothing here can fail the traffic it reads.
+import {Core} from './core.js';
+import {watched} from './stream.js';
+
+/** What differs from platform to platform. */
+export const platform = {sendsStreams: true};
+
+/** Options that are not the plugin's configuration. */
+const OWN = ['onError', 'onObservation', 'route', 'waitUntil'];
+
+/** Bytes handed over at once. The core's memory grows to the largest piece it was ever given, and never shrinks. */
+const PIECE = 32768;
+
+/** Cores by their configuration. */
+const cores = new Map();
+const CORES = 64;
+
+const encoder = new TextEncoder();
+const buffer = new Uint8Array(PIECE);
+
+export class Observer {
+  #core;
+  #options;
+
+  constructor(options = {}) {
+    this.#options = options;
+    this.#core = core(options);
+  }
+
+  start({method = 'POST', url, headers}) {
+    const {host, pathname, search} = new URL(url, globalThis.location?.href);
+    const fields = new Headers(headers);
+    const lines = [':method', method.toUpperCase(), ':authority', host, ':path', pathname + search];
+    const start = now();
+    try {
+      const exchange = this.#core.start(head(lines, fields), start);
+      return exchange && new Exchange(exchange, this.#options, {method, url: String(url), headers: fields, start});
+    } catch (error) {
+      report(this.#options, error);
+    }
+  }
+}
+
+export class Exchange {
+  #wasm;
+  #options;
+  #details;
+  #settle;
+
+  constructor(wasm, options, details) {
+    this.#wasm = wasm;
+    this.#options = options;
+    this.#details = {...details, route: options.route};
+    this.done = new Promise(settle => (this.#settle = settle));
+    if (options.route) this.#safely(() => wasm.route(options.route));
+    // Said at once: a runtime may give no other chance when the client has gone.
+    options.waitUntil?.(this.done);
+  }
+
+  requestBody(chunk) {
+    this.#safely(() => pieces(chunk, piece => this.#wasm.requestBody(piece)));
+  }
+
+  requestEnd() {
+    this.#safely(() => this.#wasm.requestEnd(now()));
+  }
+
+  response({status, headers}) {
+    this.#details.status = status;
+    const fields = new Headers(headers);
+    this.#safely(() => this.#wasm.response(head([':status', status], fields), now()));
+  }
+
+  responseBody(chunk) {
+    const at = now();
+    this.#safely(() => pieces(chunk, piece => this.#wasm.responseBody(piece, at)));
+  }
+
+  finish(end = 'whole') {
+    const end_time = now();
+    const wasm = this.#wasm;
+    this.#safely(() => wasm.finish(end, end_time));
+    // Not again, and not after a failure.
+    if (!this.#wasm) return;
+    this.#wasm = undefined;
+    this.#tell(wasm, end_time).then(this.#settle);
+  }
+
+  attributes() {
+    return this.#wasm && JSON.parse(this.#wasm.attributes());
+  }
+
+  isRecognised() {
+    return this.#wasm?.isRecognised() ?? false;
+  }
+
+  /** The same body, read on its way. */
+  readRequest(body) {
+    return watched(body, {
+      chunk: chunk => this.requestBody(chunk),
+      end: () => this.requestEnd(),
+      failed: () => {},
+      cancelled: () => {},
+    });
+  }
+
+  /** The same response, read on its way. */
+  readResponse(response, signal) {
+    // What fetch gives is decoded already, and the header stays.
+    const headers = new Headers(response.headers);
+    headers.delete('content-encoding');
+    this.response({status: response.status, headers});
+    if (!response.body) {
+      this.finish();
+      return response;
+    }
+    let body = watched(response.body, {
+      bytes: true,
+      chunk: chunk => this.responseBody(chunk),
+      end: () => this.finish(),
+      failed: error => this.finish(reason(error, signal)),
+      cancelled: () => this.finish('client_disconnect'),
+    });
+    const length = response.headers.get('content-length');
+    // Workers send a script's stream in chunks, unless they are told its length this way.
+    if (globalThis.FixedLengthStream && length && !response.headers.has('content-encoding')) {
+      body = body.pipeThrough(new FixedLengthStream(Number(length)));
+    }
+    const same = new Response(body, response);
+    for (const name of ['redirected', 'type', 'url']) {
+      Object.defineProperty(same, name, {value: response[name], configurable: true, enumerable: true});
+    }
+    return same;
+  }
+
+  async #tell(wasm, end) {
+    try {
+      if (!wasm.isRecognised()) return;
+      const observation = JSON.parse(wasm.attributes());
+      const {onObservation} = this.#options;
+      let samples;
+      const details = {...this.#details, end, samples: () => (samples ??= JSON.parse(wasm.samples()))};
+      await onObservation?.(observation, details);
+      return observation;
+    } catch (error) {
+      report(this.#options, error);
+    } finally {
+      wasm.free();
+    }
+  }
+
+  /** A fault of the core's ends the observation, not the exchange. */
+  #safely(step) {
+    if (!this.#wasm) return;
+    try {
+      step();
+    } catch (error) {
+      this.#wasm = undefined;
+      this.#settle();
+      report(this.#options, error);
+    }
+  }
+}
+
+/** How an exchange ended that fetch or a body's stream gave up with an error. */
+export function reason(error, signal) {
+  if (signal?.aborted) error = signal.reason;
+  const names = [error?.name, error?.code, error?.cause?.name, error?.cause?.code];
+  if (names.some(name => /timeout|timed_?out/i.test(name))) return 'timeout';
+  return signal?.aborted || error?.name === 'AbortError' ? 'client_disconnect' : 'upstream_reset';
+}
+
+/** The core of a configuration. Those that differ in callbacks only share one. */
+function core(options) {
+  const own = Object.entries(options).filter(([name, value]) => !OWN.includes(name) && value !== undefined);
+  const text = JSON.stringify(Object.fromEntries(own));
+  let core = cores.get(text);
+  if (!core) {
+    try {
+      core = new Core(text);
+    } catch (error) {
+      throw typeof error === 'string' ? new TypeError(`gaugeway: ${error}`) : error;
+    }
+    // Exchanges keep what they need of theirs.
+    if (cores.size >= CORES) {
+      const [oldest] = cores.keys();
+      cores.get(oldest).free();
+      cores.delete(oldest);
+    }
+    cores.set(text, core);
+  }
+  return core;
+}
+
+function head(lines, headers) {
+  for (const [name, value] of headers) lines.push(name, value);
+  return lines.join('\n');
+}
+
+/** Passes on text or bytes in small pieces. */
+function pieces(chunk, use) {
+  if (typeof chunk === 'string') {
+    for (let at = 0; at < chunk.length; ) {
+      const {read, written} = encoder.encodeInto(slice(chunk, at), buffer);
+      use(buffer.subarray(0, written));
+      at += read;
+    }
+    return;
+  }
+  const bytes = ArrayBuffer.isView(chunk)
+    ? new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+    : new Uint8Array(chunk);
+  for (let at = 0; at < bytes.length; at += PIECE) use(bytes.subarray(at, at + PIECE));
+}
+
+/** At most as much as the buffer takes, and no half of a pair. */
+function slice(text, at) {
+  const end = at + PIECE / 4;
+  const split = end < text.length && /[\uD800-\uDBFF]/.test(text[end - 1]);
+  return text.slice(at, split ? end - 1 : end);
+}
+
+function report({onError = console.error}, error) {
+  try {
+    onError(error);
+  } catch {
+    // There is nobody left to tell.
+  }
+}
+
+function now() {
+  return performance.timeOrigin + performance.now();
+}

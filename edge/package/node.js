@@ -1,0 +1,7 @@
+// Node.js, Deno and Bun: the .wasm is a file beside this one.
+import {readFileSync} from 'node:fs';
+import {initSync} from './core.js';
+
+initSync({module: readFileSync(new URL('./core_bg.wasm', import.meta.url))});
+
+export {createObserver, observe, observeRequest, observeResponse} from './observe.js';

@@ -1,0 +1,7 @@
+// Cloudflare Workers: the .wasm is a module, compiled before the Worker starts.
+import module from './core_bg.wasm';
+import {initSync} from './core.js';
+
+initSync({module});
+
+export {createObserver, observe, observeRequest, observeResponse} from './observe.js';

@@ -1,0 +1,8 @@
+// Where observations go in the tests: lines, and OTLP where a collector is named.
+import {metrics, spans} from './gaugeway/otlp.js';
+
+export function helpers({collector}, {lines}) {
+  if (!collector) return [lines];
+  const options = {endpoint: collector, resource: {'service.name': 'edge'}};
+  return [lines, spans(options), metrics(options)];
+}

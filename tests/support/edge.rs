@@ -1,0 +1,206 @@
+//! The package for JavaScript in a real runtime: a proxy before the upstream that tells each observation in a line of JSON.
+//! It stops when the value is dropped.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runtime {
+    Node,
+    Deno,
+    Workerd,
+}
+
+pub struct Edge {
+    pub addr: SocketAddr,
+    lines: Arc<Mutex<Vec<Value>>>,
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Runtime {
+    pub const ALL: [Runtime; 3] = [Runtime::Node, Runtime::Deno, Runtime::Workerd];
+
+    fn command(self, folder: &Path, settings: &Value) -> Command {
+        let script = |name: &str| folder.join(name);
+        let settings = settings.to_string();
+        match self {
+            Runtime::Node => {
+                let mut node = Command::new(from_environment("GAUGEWAY_NODE"));
+                node.arg(script("node.mjs")).arg(settings);
+                node
+            }
+            Runtime::Deno => {
+                let mut deno = Command::new(binary("@deno/*/deno"));
+                deno.args(["run", "--quiet", "--no-remote", "--no-config", "--allow-net=127.0.0.1", "--allow-read"]);
+                deno.env("DENO_DIR", folder.join("deno")).env("DENO_NO_UPDATE_CHECK", "1");
+                deno.arg(script("deno.mjs")).arg(settings);
+                deno
+            }
+            Runtime::Workerd => {
+                fs::write(folder.join("config.capnp"), capnp(folder, &settings)).unwrap();
+                let mut workerd = Command::new(binary("@cloudflare/workerd-*/bin/workerd"));
+                workerd.args(["serve", "--socket-addr=http=127.0.0.1:0", "--control-fd=1"]);
+                workerd.arg(folder.join("config.capnp"));
+                workerd
+            }
+        }
+    }
+}
+
+impl Edge {
+    pub async fn start(runtime: Runtime, upstream: SocketAddr, more: Value) -> Self {
+        let folder = laid_out();
+        let mut settings = json!({"upstream": format!("http://{upstream}"), "options": {}});
+        settings.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+        let mut child = runtime
+            .command(&folder, &settings)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{runtime:?} does not start: {error}"));
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let kept = Arc::clone(&lines);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = output.next_line().await {
+                match serde_json::from_str(&line) {
+                    Ok(line) => kept.lock().unwrap().push(line),
+                    Err(_) => eprintln!("{runtime:?}: {line}"),
+                }
+            }
+        });
+        let mut edge = Self { addr: SocketAddr::from(([127, 0, 0, 1], 0)), lines, child, folder };
+        let port = edge.wait_for(Duration::from_secs(60), |line| line["port"].as_u64()).await;
+        let port = port.unwrap_or_else(|| panic!("{runtime:?} says no port"));
+        edge.addr.set_port(u16::try_from(port).unwrap());
+        edge
+    }
+
+    /// What was told about the call with this `x-request-id`.
+    pub async fn told(&self, id: &str, patience: Duration) -> Option<Value> {
+        self.wait_for(patience, |line| (line["id"] == id).then(|| line.clone())).await
+    }
+
+    /// How many calls were told about.
+    pub fn count(&self) -> usize {
+        self.lines.lock().unwrap().iter().filter(|line| line["id"].is_string()).count()
+    }
+
+    pub fn errors(&self) -> Vec<String> {
+        self.lines.lock().unwrap().iter().filter_map(|line| Some(line["error"].as_str()?.to_owned())).collect()
+    }
+
+    /// Resident memory of the runtime, in KiB.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    async fn wait_for<T>(&self, patience: Duration, fits: impl Fn(&Value) -> Option<T>) -> Option<T> {
+        let end = Instant::now() + patience;
+        loop {
+            let found = self.lines.lock().unwrap().iter().find_map(&fits);
+            if found.is_some() || Instant::now() >= end {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        drop(self.child.start_kill());
+        drop(fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// A folder with the package and the tests' scripts, as a project that uses it would have them.
+fn laid_out() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("gaugeway-edge-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let folder = std::env::temp_dir().join(name);
+    fs::create_dir_all(folder.join("gaugeway")).unwrap();
+    for (from, to) in [(package(), folder.join("gaugeway")), (scripts(), folder.clone())] {
+        for file in fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+            fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    // Beside scripts that are modules by their name.
+    drop(fs::remove_file(folder.join("package.json")));
+    folder
+}
+
+/// `dist/edge`
+pub fn package() -> PathBuf {
+    from_environment("GAUGEWAY_EDGE").into()
+}
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/edge")
+}
+
+/// A program among the installed packages; `*` is the platform.
+pub fn binary(place: &str) -> PathBuf {
+    let root = PathBuf::from(from_environment("GAUGEWAY_RUNTIMES")).join("node_modules");
+    let (before, after) = place.split_once('*').unwrap();
+    let (parent, start) = before.split_once('/').unwrap();
+    let mut entries = fs::read_dir(root.join(parent)).unwrap().map(|entry| entry.unwrap().path());
+    let fits = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(start);
+    let found = entries.find(|path| fits(path) && path.join(&after[1..]).exists());
+    found.unwrap_or_else(|| panic!("npm has no {place} for this platform")).join(&after[1..])
+}
+
+/// workerd's configuration: each module by the name others import it by.
+fn capnp(folder: &Path, settings: &str) -> String {
+    let mut modules = Vec::new();
+    for part in ["", "gaugeway"] {
+        for entry in fs::read_dir(folder.join(part)).unwrap() {
+            let name = Path::new(part).join(entry.unwrap().file_name()).to_string_lossy().into_owned();
+            let wanted = !["gaugeway/node.js", "gaugeway/browser.js", "node.mjs", "deno.mjs"].contains(&name.as_str());
+            match name.rsplit_once('.') {
+                Some((_, "wasm")) => modules.push(format!("(name = {name:?}, wasm = embed {name:?})")),
+                Some((_, "js" | "mjs")) if wanted => {
+                    // The first module is the Worker.
+                    let at = if name == "worker.mjs" { 0 } else { modules.len() };
+                    modules.insert(at, format!("(name = {name:?}, esModule = embed {name:?})"));
+                }
+                _ => {}
+            }
+        }
+    }
+    format!(
+        "using Workerd = import \"/workerd/workerd.capnp\";
+const config :Workerd.Config = (
+  services = [
+    (name = \"main\", worker = .worker),
+    (name = \"internet\", network = (allow = [\"public\", \"private\"])),
+  ],
+  sockets = [(name = \"http\", address = \"127.0.0.1:0\", http = (), service = \"main\")],
+);
+const worker :Workerd.Worker = (
+  compatibilityDate = \"2025-05-01\",
+  modules = [{}],
+  bindings = [(name = \"SETTINGS\", text = {})],
+);
+",
+        modules.join(",\n    "),
+        Value::String(settings.to_owned()),
+    )
+}
+
+fn from_environment(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: ./build.sh test sets it"))
+}
