@@ -6,7 +6,7 @@
 use crate::capture::Words;
 use crate::fingerprint::{Fingerprint, Mark};
 use crate::framing::Base64;
-use crate::json::Scalar;
+use crate::json::{Scalar, number};
 use crate::observation::{LIST, Observation, Text, Trouble, Usage};
 use crate::privacy::Opening;
 use crate::signal::agent::History;
@@ -261,7 +261,7 @@ impl Scalar<'_> {
     #[inline(never)]
     pub fn float(self) -> Option<f64> {
         match self {
-            Scalar::Number(number) => number.parse().ok().filter(|n: &f64| n.is_finite()),
+            Scalar::Number(number) => number::parse(number).filter(|n| n.is_finite()),
             _ => None,
         }
     }
@@ -273,7 +273,7 @@ impl Scalar<'_> {
         if let Ok(count) = number.parse::<u64>() {
             return Some(count).filter(|n| *n <= COUNT_LIMIT);
         }
-        let float: f64 = number.parse().ok()?;
+        let float = number::parse(number)?;
         (float >= 0.0 && float <= COUNT_LIMIT as f64 && float.trunc() == float).then_some(float as u64)
     }
 

@@ -12,7 +12,14 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::config::Config;
 use crate::exchange::{self, End, Head};
+use crate::signal::cost::PriceTable;
 use crate::sink::json::{self, Samples};
+
+/// Takes the price table, before the first [`Core`]; false if it is damaged.
+#[wasm_bindgen(js_name = loadPrices)]
+pub fn load_prices(table: String) -> bool {
+    PriceTable::load(table)
+}
 
 /// A configuration with its compiled rules and its series.
 #[wasm_bindgen]

@@ -1,5 +1,6 @@
 // One exchange: feeds the core, and tells once what it came to. Nothing here can fail the traffic it reads.
-import {Core} from './core.js';
+import {Core, loadPrices} from './core.js';
+import {prices} from './prices.js';
 import {watched} from './stream.js';
 
 /** What differs from platform to platform. */
@@ -176,6 +177,7 @@ function core(options) {
   const text = JSON.stringify(Object.fromEntries(own));
   let core = cores.get(text);
   if (!core) {
+    if (!cores.size) loadPrices(prices);
     try {
       core = new Core(text);
     } catch (error) {

@@ -34,6 +34,16 @@ export interface Observation {
   'gaugeway.message_count'?: number;
   /** SHA-256 of the last message's text, 16 hex digits */
   'gaugeway.prompt.hash'?: string;
+  /** Unicode code points of the last message's text */
+  'gaugeway.prompt.characters'?: number;
+  /** hash of what system and user say first: the same in every call of a conversation */
+  'gaugeway.conversation.hash'?: string;
+  /** hash of all messages' texts, where `privacy.hash` asks */
+  'gaugeway.prompt.full_hash'?: string;
+  /** hash of what the system says, where `privacy.hash` asks */
+  'gaugeway.system.hash'?: string;
+  /** hash of the tools offered, where `privacy.hash` asks */
+  'gaugeway.tools.hash'?: string;
   /** place of the call in an agent's run, from 1 */
   'gaugeway.agent.iteration'?: number;
   /** the run goes in circles: `retry`, `oscillation` or `drift` */
@@ -54,6 +64,8 @@ export interface Observation {
   'gen_ai.usage.cache_read.input_tokens'?: number;
   /** input tokens written to a cache */
   'gen_ai.usage.cache_creation.input_tokens'?: number;
+  /** the same, as `compat.cache_attribute` calls it */
+  'gen_ai.usage.cache_write.input_tokens'?: number;
   /** output tokens spent on reasoning */
   'gen_ai.usage.reasoning.output_tokens'?: number;
   /** why each choice ended, the provider's words, JSON array */
@@ -122,12 +134,18 @@ export interface Price {
   per_1000_web_searches?: number;
 }
 
+/** What may be hashed. */
+export type Hash = 'conversation' | 'last_message' | 'prompt' | 'response' | 'system' | 'tools';
+
 /** The plugin's configuration; what does not fit is thrown at once, with its place. */
 export interface Configuration {
   agent?: {max_iterations?: number};
   apis?: {api: string; host?: string; path?: string; provider?: string}[];
+  compat?: {cache_attribute?: 'cache_creation' | 'cache_write' | 'both'};
+  conversation?: {header?: string};
   labels?: {headers?: Record<string, string>; max_series?: number; models?: string[]};
   prices?: Record<string, Price>;
+  privacy?: {hash?: Hash[]; key?: string};
 }
 
 export interface Options extends Configuration {

@@ -4,6 +4,8 @@
 //! and some servers send events under another name. Bound: one or two JSON scanners and a few bytes.
 
 mod base64;
+#[cfg(any(test, not(feature = "envoy")))]
+mod crc32;
 #[cfg(feature = "encodings")]
 mod encoding;
 mod event_stream;

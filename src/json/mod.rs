@@ -4,6 +4,7 @@
 //! Spec: RFC 8259, read leniently: a value no rule asks for is only checked as far as finding its end needs.
 
 mod canonical;
+pub(crate) mod number;
 mod program;
 mod string;
 
@@ -530,8 +531,8 @@ fn word_value(word: &[u8]) -> Scalar<'_> {
         (b"null", _) => Scalar::Null,
         (b"true", _) => Scalar::Bool(true),
         (b"false", _) => Scalar::Bool(false),
-        ([b'0'..=b'9', ..] | [b'-', b'0'..=b'9', ..], Ok(number)) if number.parse::<f64>().is_ok() => {
-            Scalar::Number(number)
+        ([b'0'..=b'9', ..] | [b'-', b'0'..=b'9', ..], Ok(text)) if number::parse(text).is_some() => {
+            Scalar::Number(text)
         }
         _ => Scalar::Other,
     }

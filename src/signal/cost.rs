@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use self::table::Bundled;
 use crate::config::{ConfigError, object};
+use crate::json::number;
 use crate::observation::Usage;
 
 /// What an exchange used, as finely as prices tell it apart. Every part is also in its whole; unknown is 0.
@@ -154,6 +155,11 @@ impl PriceTable {
         bundled.is_some().then(|| PriceTable { bundled, ..PriceTable::default() }).ok_or_else(damaged)
     }
 
+    /// Takes the bundled table from the host, before anything asks for it; false if it is damaged.
+    pub fn load(text: String) -> bool {
+        Bundled::load(text)
+    }
+
     /// When the bundled prices were valid, in seconds since 1970.
     pub fn date(&self) -> u64 {
         self.bundled.map_or(0, |table| table.date)
@@ -176,7 +182,12 @@ impl PriceTable {
                     ));
                 };
                 let wrong = "must be a price in USD (per million tokens), 0 or more, with at most 18 decimals";
-                let amount = value.as_number().map(ToString::to_string).filter(|text| rates::decimal(text).is_some());
+                let amount = value.as_f64().map(|number| {
+                    let mut text = String::new();
+                    number::write(&mut text, number);
+                    text
+                });
+                let amount = amount.filter(|text| rates::decimal(text).is_some());
                 let amount = amount.ok_or_else(|| ConfigError::new(&format!("{path}.{key}"), wrong))?;
                 prices.extend([*rate, &amount, " "]);
             }

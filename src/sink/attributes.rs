@@ -227,8 +227,8 @@ impl Value<'_> {
             Value::Integer(number) => write!(out, "{number}"),
             Value::Count(number) => write!(out, "{number}"),
             Value::Float(number) => {
-                let text = serde_json::Number::from_f64(*number).map(|n| n.to_string()).unwrap_or_default();
-                out.write_str(text.strip_suffix(".0").unwrap_or(&text))
+                crate::json::number::write(out, *number);
+                Ok(())
             }
             Value::Billionths(number) => {
                 let (whole, rest) = (number / 1_000_000_000, number % 1_000_000_000);

@@ -5,8 +5,6 @@
 
 use std::sync::OnceLock;
 
-use miniz_oxide::inflate::decompress_to_vec;
-
 use super::Price;
 use super::rates::day;
 
@@ -52,13 +50,29 @@ const MAKERS: &str = "openai anthropic google mistral deepseek x-ai cohere moons
 /// Rates of a model that has none that can be told.
 const UNKNOWN: &str = "?";
 
+static TABLE: OnceLock<Option<Bundled>> = OnceLock::new();
+
+#[cfg(feature = "envoy")]
+fn packed() -> Option<String> {
+    let packed = include_bytes!(concat!(env!("OUT_DIR"), "/prices.deflate"));
+    String::from_utf8(miniz_oxide::inflate::decompress_to_vec(packed).ok()?).ok()
+}
+
+/// It comes from the host.
+#[cfg(not(feature = "envoy"))]
+fn packed() -> Option<String> {
+    None
+}
+
 impl Bundled {
     /// The table; None if it is damaged.
     pub fn table() -> Option<&'static Self> {
-        static TABLE: OnceLock<Option<Bundled>> = OnceLock::new();
-        let packed = include_bytes!(concat!(env!("OUT_DIR"), "/prices.deflate"));
-        let text = || String::from_utf8(decompress_to_vec(packed).ok()?).ok();
-        TABLE.get_or_init(|| Bundled::read(text()?.leak())).as_ref()
+        TABLE.get_or_init(|| Bundled::read(packed()?.leak())).as_ref()
+    }
+
+    /// Takes the table from the host, once; false if it is damaged.
+    pub fn load(text: String) -> bool {
+        TABLE.get_or_init(|| Bundled::read(text.leak())).is_some()
     }
 
     fn read(text: &'static str) -> Option<Self> {

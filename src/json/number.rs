@@ -1,0 +1,168 @@
+//! Numbers between text and `f64`, small instead of complete: exact for up to 15 digits and exponents to 22, which is more than
+//! anybody sends; beyond that the last digit may differ. The standard library's tables alone are 20 KiB of a plugin.
+
+use core::fmt::Write;
+
+/// Powers of ten that are exact.
+const POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
+    1e21, 1e22,
+];
+const LARGEST: i32 = 22;
+/// Whole numbers are exact below.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// The value of digits with or without sign, point and exponent; None for anything else.
+#[inline(never)]
+pub fn parse(text: &str) -> Option<f64> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (digits, told) = match digits.split_once(['e', 'E']) {
+        Some((digits, told)) => (digits, exponent(told)?),
+        None => (digits, 0),
+    };
+    let (mut mantissa, mut power, mut any, mut point) = (0u64, told, false, false);
+    for byte in digits.bytes() {
+        match byte {
+            b'0'..=b'9' => {
+                any = true;
+                let more = mantissa.checked_mul(10).and_then(|m| m.checked_add(u64::from(byte - b'0')));
+                match more {
+                    Some(more) => (mantissa, power) = (more, power - i32::from(point)),
+                    None => power += i32::from(!point),
+                }
+            }
+            b'.' if !point => point = true,
+            _ => return None,
+        }
+    }
+    let value = if mantissa == 0 { 0.0 } else { scaled(mantissa as f64, power) };
+    any.then_some(if text.starts_with('-') { -value } else { value })
+}
+
+fn exponent(text: &str) -> Option<i32> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let mut value = 0i32;
+    for byte in digits.bytes() {
+        value = value.saturating_mul(10).saturating_add(i32::from(byte.is_ascii_digit().then_some(byte - b'0')?));
+    }
+    let value = value.min(100_000);
+    (!digits.is_empty()).then_some(if text.starts_with('-') { -value } else { value })
+}
+
+/// `value` times ten to `power`.
+fn scaled(mut value: f64, power: i32) -> f64 {
+    let mut left = power.clamp(-700, 700);
+    while left > LARGEST {
+        (value, left) = (value * 1e22, left - LARGEST);
+    }
+    while left < -LARGEST {
+        (value, left) = (value / 1e22, left + LARGEST);
+    }
+    if left < 0 { value / ten_to(-left) } else { value * ten_to(left) }
+}
+
+fn ten_to(power: i32) -> f64 {
+    usize::try_from(power).ok().and_then(|at| POWERS.get(at)).copied().unwrap_or(1.0)
+}
+
+/// Appends a number as JSON has it, without decimals that say nothing; nothing where it is not finite.
+#[inline(never)]
+pub fn write(out: &mut String, number: f64) {
+    if !number.is_finite() {
+        return;
+    }
+    if number < 0.0 {
+        out.push('-');
+    }
+    let number = number.abs();
+    // Writing to a String cannot fail.
+    let _ = match shortest(number) {
+        Some((digits, 0)) => write!(out, "{digits}"),
+        Some((digits, decimals)) => {
+            let one = 10u64.pow(decimals);
+            write!(out, "{}.{:0width$}", digits / one, digits % one, width = decimals as usize)
+        }
+        None => {
+            let mut power = 0;
+            let mut mantissa = number;
+            while mantissa >= 10.0 {
+                (mantissa, power) = (mantissa / 10.0, power + 1);
+            }
+            while mantissa < 1.0 {
+                (mantissa, power) = (mantissa * 10.0, power - 1);
+            }
+            write!(out, "{}e{}", (mantissa * 1e16).round() as u64, power - 16)
+        }
+    };
+}
+
+/// The fewest decimals that give the number again, and its digits with them; None where those are too many.
+fn shortest(number: f64) -> Option<(u64, u32)> {
+    let mut trials = POWERS.iter().take(20).zip(0..).map(|(power, decimals)| (number * power, *power, decimals));
+    let fits = |(raised, power, _): &(f64, f64, u32)| *raised < EXACT && raised.round() / power == number;
+    trials.find(fits).map(|(raised, _, decimals)| (raised.round() as u64, decimals))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(number: f64) -> String {
+        let mut out = String::new();
+        write(&mut out, number);
+        out
+    }
+
+    #[test]
+    fn what_people_send_is_read_and_written_exactly() {
+        for whole in [0u64, 1, 7, 10, 99, 1234, 123_456_789] {
+            for decimals in 0..=9 {
+                for offset in [0u64, 1, 5, 37] {
+                    let digits = format!("{:0>10}", whole + offset);
+                    let (before, after) = digits.split_at(digits.len() - decimals);
+                    let text = format!("{before}.{after}");
+                    let exact: f64 = text.parse().unwrap();
+                    assert_eq!(parse(&text), Some(exact), "{text}");
+                    assert_eq!(written(exact).parse::<f64>(), Ok(exact), "{text}");
+                    assert_eq!(written(-exact).parse::<f64>(), Ok(-exact), "-{text}");
+                }
+            }
+        }
+        for (text, shown) in [
+            ("0.7", "0.7"),
+            ("1.0", "1"),
+            ("40", "40"),
+            ("-0.5", "-0.5"),
+            ("7e-1", "0.7"),
+            ("1E+2", "100"),
+            ("1e-7", "0.0000001"),
+            ("0.30000000000000004", "30000000000000004e-17"),
+            ("9007199254740991", "9007199254740991"),
+        ] {
+            assert_eq!(written(parse(text).unwrap()), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn absurd_numbers_are_near_what_they_say_and_never_stop_anything() {
+        for text in ["1e300", "123456789012345678901234567890", "4.9e-324", "1.5e308", "0.1234567890123456789"] {
+            let exact: f64 = text.parse().unwrap();
+            let near = |value: f64| (value - exact).abs() <= exact * 1e-14;
+            assert!(near(parse(text).unwrap()), "{text}: {:?}", parse(text));
+            assert!(near(written(exact).parse().unwrap()), "{text}: {}", written(exact));
+        }
+        assert_eq!(parse("1e400"), Some(f64::INFINITY));
+        assert_eq!(parse("1e99999999999999999999"), Some(f64::INFINITY));
+        assert_eq!(parse("1e-99999999999999999999"), Some(0.0));
+        assert_eq!(parse(&"9".repeat(400)), Some(f64::INFINITY));
+        assert_eq!((written(f64::INFINITY), written(f64::NAN)), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn what_is_no_number_is_none() {
+        for text in ["", "-", ".", "e5", "1e", "1e+", "1.2.3", "1-2", "--1", "+1", "1e5e5", "0x10", "inf", "NaN", "1_0"]
+        {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}
