@@ -71,7 +71,7 @@ command_check() {
     need_component fmt rustfmt
     need_component clippy clippy
     say "checking the format"
-    cargo fmt --check || die "the format is off: 'cargo fmt' sets it right"
+    { cargo fmt --check && cargo fmt --check --manifest-path edge/bindgen/Cargo.toml; } || die "the format is off: 'cargo fmt' sets it right"
     say "checking for lints"
     cargo clippy --all-targets -- -D warnings
     # The shell for Envoy only exists on its own target.

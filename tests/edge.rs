@@ -5,15 +5,18 @@
 
 mod support;
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use support::client;
+use support::client::{self, Raw};
 use support::core::TIMING;
-use support::edge::{Edge, Runtime};
+use support::edge::{self, Edge, Runtime};
 use support::fixtures::Fixture;
 use support::upstream::Upstream;
+use tokio::process::Command;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -59,6 +62,84 @@ async fn replay(runtime: Runtime) {
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_broke_off_is_told_and_exported_also_when_the_client_has_gone() {
+    let stream = Fixture::load("openai-chat/stream-include-usage");
+    let upstream = Upstream::start(Fixture::all()).await;
+    for runtime in Runtime::ALL {
+        let collected = format!("collected-{runtime:?}");
+        let headers = json!({"x-request-id": collected, "x-fixture": "openai-chat/unary"});
+        let collector = json!({"endpoint": format!("http://{}", upstream.addr), "headers": headers});
+        let edge = Edge::start(runtime, upstream.addr, json!({"collector": collector})).await;
+
+        let id = client::request_id();
+        let mut gone = Raw::send(
+            edge.addr,
+            &client::raw_request(&stream, &[("x-request-id", id.as_bytes()), ("x-upstream", b"gap=300")]),
+        )
+        .await
+        .unwrap();
+        assert!(gone.read_until(b"data:").await.unwrap(), "{runtime:?} streams nothing");
+        gone.reset().unwrap();
+        let told =
+            edge.told(&id, PATIENCE).await.unwrap_or_else(|| panic!("{runtime:?} tells nothing: {:?}", edge.errors()));
+        assert_eq!(told["observation"]["gaugeway.outcome"], "client_disconnect", "{runtime:?}");
+        let mut exported = Vec::new();
+        for _ in 0..2 {
+            let one = upstream.take_request(&collected, PATIENCE).await;
+            let one = one.unwrap_or_else(|| panic!("{runtime:?} exports nothing: {:?}", edge.errors()));
+            exported.push((one.path, serde_json::from_slice::<Value>(&one.body).unwrap()));
+        }
+        exported.sort_by(|one, other| one.0.cmp(&other.0));
+        assert_eq!(exported[0].0, "/v1/metrics");
+        let counted = &exported[0].1["resourceMetrics"][0]["scopeMetrics"][0]["metrics"];
+        assert!(counted.as_array().unwrap().iter().any(|one| one["name"] == "gaugeway_requests_total"), "{counted}");
+        let span = &exported[1].1["resourceSpans"][0]["scopeSpans"][0]["spans"][0];
+        assert_eq!((&span["name"], &span["status"]["code"]), (&json!("chat gpt-4o-mini"), &json!(2)), "{span}");
+        let attribute = json!({"key": "gaugeway.outcome", "value": {"stringValue": "client_disconnect"}});
+        assert!(span["attributes"].as_array().unwrap().contains(&attribute), "{span}");
+
+        let id = client::request_id();
+        let reply =
+            client::replay(edge.addr, &stream, &[("x-request-id", &id), ("x-upstream", "reset-after=300")]).await;
+        assert!(reply.broken.is_some(), "{runtime:?} hides that the upstream broke off");
+        let told =
+            edge.told(&id, PATIENCE).await.unwrap_or_else(|| panic!("{runtime:?} tells nothing: {:?}", edge.errors()));
+        assert_eq!(told["observation"]["gaugeway.outcome"], "upstream_reset", "{runtime:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_64_mib_the_usage_is_read_and_the_core_holds_nothing() {
+    let upstream = Upstream::start(Fixture::all()).await;
+    for runtime in Runtime::ALL {
+        let edge = Edge::start(runtime, upstream.addr, json!({})).await;
+        let mut held = Vec::new();
+        for size in ["big=100000", "big=67108864", "big=67108864"] {
+            for case in ["openai-chat/unary", "openai-responses/stream-text"] {
+                let id = client::request_id();
+                let fixture = Fixture::load(case);
+                let reply = client::replay(edge.addr, &fixture, &[("x-request-id", &id), ("x-upstream", size)]).await;
+                assert!(
+                    reply.broken.is_none() && reply.body.len() > 100_000,
+                    "{runtime:?} {case} {size}: {:?}",
+                    reply.broken
+                );
+                let told =
+                    edge.told(&id, PATIENCE).await.unwrap_or_else(|| panic!("{runtime:?} tells nothing of {case}"));
+                let seen = &told["observation"];
+                assert_eq!(seen["gen_ai.usage.output_tokens"], 22, "{runtime:?} {case} {size}: {seen}");
+            }
+            let wasm = client::get(edge.addr, "/memory").await.unwrap().body;
+            held.push((String::from_utf8(wasm.to_vec()).unwrap().parse::<u64>().unwrap(), edge.resident()));
+        }
+        let [(small, _), (large, before), (_, after)] = held[..] else { unreachable!() };
+        assert_eq!(small, large, "the core's memory grew in {runtime:?}");
+        // What a runtime collects late is its own business, but 128 MiB more went through and left nothing.
+        assert!(after < before + (64 << 10), "{runtime:?} grew from {before} to {after} KiB");
+    }
+}
+
 async fn call(edge: &Edge, fixture: &Fixture, travel: &str) -> Vec<String> {
     let id = client::request_id();
     let reply = client::replay(edge.addr, fixture, &[("x-request-id", &id), ("x-upstream", travel)]).await;
@@ -89,4 +170,46 @@ fn differences(expected: &Map<String, Value>, seen: &Map<String, Value>) -> Vec<
         .filter(|key| !same(expected.get(**key), seen.get(**key)))
         .map(|key| format!("{key}: expected {:?}, saw {:?}", expected.get(*key), seen.get(*key)))
         .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_worker_says_the_cost_of_an_answer_in_one_piece_and_passes_streams_on() {
+    let upstream = Upstream::start(Fixture::all()).await;
+    let folder = edge::project();
+    let worker = Path::new(env!("CARGO_MANIFEST_DIR")).join("edge/worker/src");
+    fs::copy(worker.join("index.js"), folder.join("index.js")).unwrap();
+    let routes = format!("export const routes = {{openai: {{upstream: 'http://{}'}}}};", upstream.addr);
+    fs::write(folder.join("routes.js"), routes).unwrap();
+    let script = r#"
+        import worker from './index.js';
+        const points = [], waited = [];
+        const context = {waitUntil: promise => waited.push(promise)};
+        const env = {LLM_CALLS: {writeDataPoint: point => points.push(point)}};
+        const answers = [];
+        for (const fixture of ['openai-chat/unary', 'openai-chat/stream-include-usage']) {
+          const headers = {'content-type': 'application/json', 'x-fixture': fixture};
+          const init = {method: 'POST', headers, body: '{"model":"gpt-4o-mini","messages":[]}'};
+          const request = new Request('http://localhost/openai/v1/chat/completions', init);
+          const response = await worker.fetch(request, env, context);
+          await response.text();
+          answers.push({status: response.status, cost: response.headers.get('x-llm-cost-usd')});
+        }
+        const unknown = await worker.fetch(new Request('http://localhost/constructor/v1'), env, context);
+        await Promise.all(waited);
+        console.log(JSON.stringify({answers, points, unknown: unknown.status}));
+    "#;
+    fs::write(folder.join("script.js"), script).unwrap();
+    let output =
+        Command::new(std::env::var("GAUGEWAY_NODE").unwrap()).arg(folder.join("script.js")).output().await.unwrap();
+    drop(fs::remove_dir_all(&folder));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines: Vec<Value> =
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [unary, stream, told] = &lines[..] else { panic!("{lines:?}") };
+    let cost: f64 = told["answers"][0]["cost"].as_str().unwrap().parse().unwrap();
+    assert_eq!(Some(cost), unary["gaugeway.cost.usd"].as_f64());
+    assert_eq!((&told["answers"][1]["cost"], &told["unknown"]), (&Value::Null, &json!(404)), "{told}");
+    assert_eq!((&unary["route"], &stream["gaugeway.outcome"]), (&json!("openai"), &json!("completed")));
+    assert_eq!(told["points"][1]["doubles"][5], stream["gaugeway.cost.usd"]);
+    assert_eq!(told["points"][0]["blobs"][0], "chat");
 }

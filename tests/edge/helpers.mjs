@@ -3,6 +3,6 @@ import {metrics, spans} from './gaugeway/otlp.js';
 
 export function helpers({collector}, {lines}) {
   if (!collector) return [lines];
-  const options = {endpoint: collector, resource: {'service.name': 'edge'}};
+  const options = {...collector, resource: {'service.name': 'edge'}};
   return [lines, spans(options), metrics(options)];
 }

@@ -129,9 +129,7 @@ impl Drop for Edge {
 
 /// A folder with the package and the tests' scripts, as a project that uses it would have them.
 fn laid_out() -> PathBuf {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("gaugeway-edge-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let folder = std::env::temp_dir().join(name);
+    let folder = std::env::temp_dir().join(unique("edge"));
     fs::create_dir_all(folder.join("gaugeway")).unwrap();
     for (from, to) in [(package(), folder.join("gaugeway")), (scripts(), folder.clone())] {
         for file in fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
@@ -143,9 +141,26 @@ fn laid_out() -> PathBuf {
     folder
 }
 
+fn unique(what: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("gaugeway-{what}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// `dist/edge`
 pub fn package() -> PathBuf {
     from_environment("GAUGEWAY_EDGE").into()
+}
+
+/// A folder that has the package installed.
+pub fn project() -> PathBuf {
+    let folder = std::env::temp_dir().join(unique("project"));
+    let installed = folder.join("node_modules/gaugeway");
+    fs::create_dir_all(&installed).unwrap();
+    for file in fs::read_dir(package()).unwrap().map(|entry| entry.unwrap().path()) {
+        fs::copy(&file, installed.join(file.file_name().unwrap())).unwrap();
+    }
+    fs::write(folder.join("package.json"), r#"{"type": "module"}"#).unwrap();
+    folder
 }
 
 fn scripts() -> PathBuf {
