@@ -26,6 +26,8 @@ usage() {
 ./build.sh image          dist/image, an OCI image with the plugin, for Istio and Envoy Gateway
 ./build.sh release        dist/release: plugin, image, checksums, bill of materials, notes; built twice, to the same bytes
 ./build.sh edge           dist/edge, the npm package for edge runtimes, Node.js, Deno and browsers
+./build.sh fuzz [TARGET [SECONDS]]
+                          feeds the parsers, or one of them, with made-up bytes, for ten minutes each
 ./build.sh prices         src/signal/prices.json, the models' prices, from the newest genai-prices on PyPI
 
 ENVOY=path takes that Envoy. GAUGEWAY_STD=build compiles Rust's standard library for wasm, as where none can be downloaded.
@@ -36,7 +38,7 @@ main() {
     local command=${1:-}
     shift || true
     case $command in
-        run | test | check | wasm | edge | image | release | prices) "command_$command" "$@" ;;
+        run | test | check | wasm | edge | image | release | prices | fuzz) "command_$command" "$@" ;;
         "" | help | --help | -h) usage ;;
         *) die "there is no command '$command'; ./build.sh lists them" ;;
     esac
@@ -178,6 +180,33 @@ bill_of_materials() { # FILE
 }
 
 plugin_version() { sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1; }
+
+# Builds by hand what cargo-fuzz would build: the compiler's own coverage suffices, so no nightly Rust is needed.
+command_fuzz() { # [TARGET [SECONDS]]
+    need_rust
+    need c++ "install g++ or clang++: libFuzzer is written in C++"
+    local host targets folder target seconds=${2:-600} flags
+    host=$(rustc_says host)
+    folder=${CARGO_TARGET_DIR:-$ROOT/target}/fuzz
+    targets=("${1:-}")
+    if [[ -z $targets ]]; then mapfile -t targets < <(cd tests/fuzz/fuzz_targets && ls | sed 's/\.rs$//'); fi
+    [[ -f tests/fuzz/fuzz_targets/${targets[0]}.rs ]] || die "there is no target '${targets[0]}' in tests/fuzz/fuzz_targets"
+
+    say "building the fuzzers"
+    flags=(--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 -Cllvm-args=-sanitizer-coverage-level=4)
+    flags+=(-Cllvm-args=-sanitizer-coverage-{inline-8bit-counters,pc-table,trace-compares})
+    (IFS=$'\x1f' && CARGO_ENCODED_RUSTFLAGS="${flags[*]}" CARGO_TARGET_DIR=$folder/build \
+        cargo build --quiet --release --locked --target "$host" --manifest-path tests/fuzz/Cargo.toml)
+    rustc -O -o "$folder/seeds" tests/fuzz/seeds.rs
+    "$folder/seeds" tests/fixtures "$folder/corpus"
+    for target in "${targets[@]}"; do
+        say "fuzzing $target for $seconds seconds; what it finds lies in $folder/$target-*"
+        mkdir -p "$folder/corpus/$target"
+        "$folder/build/$host/release/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=65536 \
+            -dict=tests/fuzz/words.dict -artifact_prefix="$folder/$target-" -verbosity=0 -print_final_stats=1 \
+            "$folder/corpus/$target" tests/fuzz/corpus >&2 || die "$target failed: see above"
+    done
+}
 
 # Fails if a file under version control matches a pattern.
 refuse() { # PATTERN FAULT

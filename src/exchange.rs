@@ -242,6 +242,9 @@ impl Exchange {
 
     /// The response's head. What was read of the request by now is all that is used of it.
     pub fn response(&mut self, head: Head<'_>, now: u64) {
+        if self.draft.seen.outcome.is_some() {
+            return;
+        }
         self.request_end(now);
         let status = head.text(":status").parse().ok();
         self.draft.seen.response.status = status;
