@@ -36,6 +36,17 @@ pub struct Config {
     pub compat: Compat,
     /// `role`: where in Envoy the plugin stands.
     pub role: Role,
+    /// `stream_usage`: whether streams are asked for their usage where the client did not.
+    pub stream_usage: StreamUsage,
+}
+
+/// Whether streams are asked for their usage where the client did not.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StreamUsage {
+    /// `stream_usage.inject`: changes requests; needs `allow_on_headers_stop_iteration: true` in the plugin's Envoy configuration.
+    pub inject: bool,
+    /// `stream_usage.max_request_bytes`: larger requests are left alone; must be less than the listener's buffer limit.
+    pub max_request_bytes: u64,
 }
 
 /// What backends need that know other names.
@@ -137,6 +148,7 @@ impl Config {
             labels: Labels { max_series: 1000, headers: Vec::new(), models: HashSet::new() },
             compat: Compat::default(),
             role: Role::default(),
+            stream_usage: StreamUsage { inject: false, max_request_bytes: 262_144 },
         };
         if !text.trim().is_empty() {
             config.read(&json(text)?)?;
@@ -175,6 +187,7 @@ impl Config {
                 "role" => {
                     self.role = one_of("role", value, &[("listener", Role::Listener), ("upstream", Role::Upstream)])?;
                 }
+                "stream_usage" => self.stream_usage.read(value)?,
                 _ => return Err(ConfigError::unknown("", key, KEYS)),
             }
         }
@@ -213,8 +226,19 @@ impl Compat {
 }
 
 /// The outermost keys.
-const KEYS: &[&str] =
-    &["agent", "apis", "compat", "conversation", "feedback", "labels", "otlp", "prices", "privacy", "role"];
+const KEYS: &[&str] = &[
+    "agent",
+    "apis",
+    "compat",
+    "conversation",
+    "feedback",
+    "labels",
+    "otlp",
+    "prices",
+    "privacy",
+    "role",
+    "stream_usage",
+];
 
 fn conversation(value: &Value) -> Result<String, ConfigError> {
     let mut header = String::new();
@@ -271,6 +295,24 @@ impl Agent {
                 _ => return Err(ConfigError::unknown("agent", key, &["abandoned_after", "max_iterations", "slots"])),
             };
             *slot = whole(&format!("agent.{key}"), value, range)?;
+        }
+        Ok(())
+    }
+}
+
+impl StreamUsage {
+    fn read(&mut self, value: &Value) -> Result<(), ConfigError> {
+        for (key, value) in object("stream_usage", value)? {
+            match key.as_str() {
+                "inject" => {
+                    let wrong = || ConfigError::new("stream_usage.inject", "must be true or false");
+                    self.inject = value.as_bool().ok_or_else(wrong)?;
+                }
+                "max_request_bytes" => {
+                    self.max_request_bytes = whole("stream_usage.max_request_bytes", value, 1024..=16_777_216)?;
+                }
+                _ => return Err(ConfigError::unknown("stream_usage", key, &["inject", "max_request_bytes"])),
+            }
         }
         Ok(())
     }
@@ -384,7 +426,7 @@ mod tests {
             ("[]", "must be an object"),
             (
                 r#"{"label": {}}"#,
-                "label: unknown key; known here: agent, apis, compat, conversation, feedback, labels, otlp, prices, privacy, role",
+                "label: unknown key; known here: agent, apis, compat, conversation, feedback, labels, otlp, prices, privacy, role, stream_usage",
             ),
             (r#"{"labels": {"max": 1}}"#, "labels.max: unknown key; known here: headers, max_series, models"),
             (r#"{"labels": {"max_series": 0}}"#, "labels.max_series: must be a whole number from 1 to 100000"),

@@ -378,6 +378,11 @@ impl Exchange {
         &self.observer.config
     }
 
+    /// The API's name.
+    pub fn api(&self) -> &'static str {
+        self.api.name
+    }
+
     /// What is known.
     pub fn observation(&self) -> &Observation {
         &self.draft.seen

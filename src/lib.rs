@@ -16,6 +16,7 @@ pub mod draft;
 pub mod exchange;
 pub mod fingerprint;
 pub mod framing;
+pub mod inject;
 pub mod json;
 pub mod observation;
 pub mod privacy;

@@ -15,8 +15,8 @@ use super::{Plugin, Stream};
 
 /// Headers, bodies and trailers go on at once.
 const CONTINUE: u32 = 0;
-/// They are held: the plugin answers.
-const PAUSE: u32 = 1;
+/// A request waits, with what has come of its body.
+const HOLD: u32 = 1;
 
 /// The contexts of this VM. The host numbers them one after the other.
 struct Contexts {
@@ -63,9 +63,9 @@ fn stream(id: u32, call: impl FnOnce(&mut Stream)) -> u32 {
     CONTINUE
 }
 
-/// As [`stream`], for calls that may hold the request.
-fn request(id: u32, call: impl FnOnce(&mut Stream) -> bool) -> u32 {
-    if contexts(|all| all.streams.get_mut(&id).map(call)) == Some(true) { PAUSE } else { CONTINUE }
+fn holding(id: u32, call: impl FnOnce(&mut Stream) -> bool) -> u32 {
+    let holds = contexts(|all| all.streams.get_mut(&id).map(call));
+    if holds == Some(true) { HOLD } else { CONTINUE }
 }
 
 #[unsafe(no_mangle)]
@@ -93,7 +93,7 @@ extern "C" fn proxy_on_context_create(id: u32, parent: u32) {
         if parent == 0 {
             all.plugins.push((id, Plugin::default()));
         } else if let Some((_, plugin)) = all.plugins.iter().find(|(known, _)| *known == parent) {
-            all.streams.insert(id, plugin.stream());
+            all.streams.insert(id, plugin.stream(id));
         }
     });
 }
@@ -111,7 +111,7 @@ extern "C" fn proxy_on_configure(id: u32, size: usize) -> u32 {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_tick(id: u32) {
     if plugin(id, Plugin::on_tick) {
-        contexts(|all| all.streams.iter_mut().for_each(|(id, stream)| stream.on_tick(*id)));
+        contexts(|all| all.streams.values_mut().for_each(Stream::on_tick));
     }
 }
 
@@ -122,17 +122,17 @@ extern "C" fn proxy_on_http_call_response(id: u32, _: u32, _: usize, _: usize, _
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(id: u32, _: usize, end: u32) -> u32 {
-    request(id, |stream| stream.on_request_headers(end != 0))
+    holding(id, |stream| stream.on_request_headers(end != 0))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_body(id: u32, size: usize, end: u32) -> u32 {
-    request(id, |stream| stream.on_request_body(size, end != 0))
+    holding(id, |stream| stream.on_request_body(size, end != 0))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_trailers(id: u32, _: usize) -> u32 {
-    request(id, Stream::on_request_trailers)
+    holding(id, Stream::on_request_trailers)
 }
 
 #[unsafe(no_mangle)]

@@ -57,8 +57,18 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> u32;
-    fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_replace_header_map_value(
+        map: u32,
+        key: *const u8,
+        size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_remove_header_map_value(map: u32, key: *const u8, size: usize) -> u32;
+    fn proxy_set_buffer_bytes(buffer: u32, start: usize, size: usize, bytes: *const u8, bytes_size: usize) -> u32;
+    fn proxy_set_effective_context(id: u32) -> u32;
+    fn proxy_continue_stream(stream: u32) -> u32;
     fn proxy_get_shared_data(
         key: *const u8,
         size: usize,
@@ -176,10 +186,43 @@ pub fn call(cluster: &str, headers: &[(&str, &str)], body: &[u8], timeout: u32) 
     status == 0
 }
 
-/// Bytes of a buffer.
+/// The first bytes of a buffer.
 pub fn buffer(buffer: Buffer, size: usize) -> Option<Vec<u8>> {
+    buffer_from(buffer, 0, size)
+}
+
+/// Bytes of a buffer, from one of them on.
+pub fn buffer_from(buffer: Buffer, start: usize, size: usize) -> Option<Vec<u8>> {
     // SAFETY: the host writes pointer and size.
-    returned(|out, out_size| unsafe { proxy_get_buffer_bytes(buffer as u32, 0, size, out, out_size) })
+    returned(|out, out_size| unsafe { proxy_get_buffer_bytes(buffer as u32, start, size, out, out_size) })
+}
+
+/// Puts other bytes in the place of a buffer's, which are `size`; false where the host does not.
+pub fn set_buffer(buffer: Buffer, size: usize, bytes: &[u8]) -> bool {
+    // SAFETY: the host reads the bytes.
+    unsafe { proxy_set_buffer_bytes(buffer as u32, 0, size, bytes.as_ptr(), bytes.len()) == 0 }
+}
+
+/// Gives a header this value and no other; false where the host does not.
+pub fn set_header(map: Map, name: &str, value: &str) -> bool {
+    // SAFETY: the host reads name and value.
+    unsafe { proxy_replace_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len()) == 0 }
+}
+
+/// Takes a header away; false where the host does not.
+pub fn remove_header(map: Map, name: &str) -> bool {
+    // SAFETY: the host reads the name.
+    unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) == 0 }
+}
+
+/// Lets a stream's request go on that was held.
+pub fn resume_request(stream: u32) {
+    // SAFETY: plain numbers.
+    unsafe {
+        if proxy_set_effective_context(stream) == 0 {
+            proxy_continue_stream(0);
+        }
+    }
 }
 
 /// A property by its path, whose parts are joined by NUL.

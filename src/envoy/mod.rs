@@ -1,11 +1,12 @@
 //! The shell for Envoy: feeds what the host's callbacks bring to an [`Exchange`] and passes on what it learns.
 //!
-//! Every callback continues at once and changes nothing. Host calls that return data cost most (1-4 us each): what one
+//! Every callback continues at once and changes nothing, but for what [`inject`] does where it is asked to. Host calls that return data cost most (1-4 us each): what one
 //! tells is not asked for again.
 
 mod exports;
 mod feedback;
 mod host;
+mod inject;
 mod lacks;
 mod memory;
 mod spans;
@@ -24,6 +25,7 @@ use crate::sink::stats::{Kind, PRICE_TABLE, Registry, Stats};
 use crate::sink::trace::{Place, Run};
 use feedback::Taking;
 use host::{Buffer, Map};
+use inject::{Holding, Injection};
 use lacks::Lack;
 use memory::Memory;
 use spans::Spans;
@@ -42,6 +44,7 @@ struct Shared {
     memory: Memory,
     waiting: Rc<RefCell<Queue>>,
     spans: Option<RefCell<Spans>>,
+    holding: Holding,
     /// The last request was LLM traffic, so the next is likely to be: all of its headers are read at once.
     expected: Cell<bool>,
 }
@@ -64,6 +67,8 @@ const STALE: u32 = 2;
 
 /// Milliseconds between looks at what is due: runs given up, spans to be sent.
 const TICK: u32 = 1000;
+/// The same while a request is held and nobody knows yet whether this host can.
+const SOON: u32 = 100;
 /// Most runs given up in one look, and looked at whether they have gone on, so that no look takes long.
 const SWEEP: usize = 256;
 
@@ -85,6 +90,7 @@ impl Plugin {
                     routes: RefCell::default(),
                     stats: STATS.with(Rc::clone),
                     waiting: WAITING.with(Rc::clone),
+                    holding: Holding::default(),
                     expected: Cell::new(false),
                 }));
                 lacks::at_start(gauge.is_some(), host::set_tick(TICK));
@@ -100,6 +106,8 @@ impl Plugin {
     /// True where streams want to know of it.
     fn on_tick(&mut self) -> bool {
         let Some(shared) = &self.shared else { return false };
+        shared.holding.sweep(host::now());
+        host::set_tick(if shared.holding.is_urgent() { SOON } else { TICK });
         for _ in 0..SWEEP {
             let due = shared.waiting.try_borrow_mut().ok().and_then(|mut waiting| waiting.due(host::now()));
             let Some(waiting) = due else { break };
@@ -122,8 +130,10 @@ impl Plugin {
         }
     }
 
-    fn stream(&self) -> Stream {
+    fn stream(&self, id: u32) -> Stream {
         Stream {
+            id,
+            injection: Injection::None,
             shared: self.shared.clone(),
             exchange: None,
             written: [0; FIELDS.len()],
@@ -234,6 +244,8 @@ impl Shared {
 
 /// One HTTP stream; one that is not LLM traffic has no exchange.
 struct Stream {
+    id: u32,
+    injection: Injection,
     shared: Option<Rc<Shared>>,
     exchange: Option<Box<Exchange>>,
     /// Hash of what was last written of each field.
@@ -251,6 +263,7 @@ impl Drop for Stream {
     fn drop(&mut self) {
         // Some hosts neither log nor say that a stream is done.
         self.report();
+        self.let_go();
     }
 }
 
@@ -292,25 +305,40 @@ impl Stream {
             exchange.route(core::str::from_utf8(&route).unwrap_or_default());
             if end_of_stream {
                 self.request_over();
+                return false;
             }
         }
-        false
+        let (Some(shared), Some(exchange)) = (&self.shared, &self.exchange) else { return false };
+        let (config, api) = (exchange.config(), exchange.api());
+        let holds = self.injection.request_headers(self.id, head, config, api, &shared.holding);
+        if holds && shared.holding.is_urgent() {
+            host::set_tick(SOON);
+        }
+        holds
     }
 
     /// True holds the request here.
     fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> bool {
-        if let (Some(taking), Some(shared)) = (&mut self.taking, &self.shared) {
+        let Some(shared) = &self.shared else { return false };
+        if let Some(taking) = &mut self.taking {
             *taking = taking.body(shared, size, end_of_stream);
             return true;
         }
         let Some(exchange) = &mut self.exchange else { return false };
-        if size > 0 {
-            exchange.request_body(&host::buffer(Buffer::Request, size).unwrap_or_default());
+        let seen = self.injection.seen(self.id, &shared.holding);
+        if size > seen {
+            exchange.request_body(&host::buffer_from(Buffer::Request, seen, size - seen).unwrap_or_default());
         }
         if end_of_stream {
             self.request_over();
         }
-        false
+        self.injection.request_body(size, end_of_stream)
+    }
+
+    fn let_go(&mut self) {
+        if let Some(shared) = &self.shared {
+            self.injection.let_go(self.id, &shared.holding);
+        }
     }
 
     /// True holds the request here.
@@ -319,12 +347,13 @@ impl Stream {
             *taking = taking.trailers();
             return true;
         }
+        self.let_go();
         self.request_over();
         false
     }
 
-    fn on_tick(&mut self, context: u32) {
-        self.taking = self.taking.map(|taking| taking.tick(context));
+    fn on_tick(&mut self) {
+        self.taking = self.taking.map(|taking| taking.tick(self.id));
     }
 
     fn request_over(&mut self) {
@@ -335,6 +364,7 @@ impl Stream {
     }
 
     fn on_response_headers(&mut self, end_of_stream: bool) {
+        self.let_go();
         let Some(exchange) = &mut self.exchange else { return };
         let serialized = host::headers(Map::Response);
         let pairs = host::pairs(&serialized);
@@ -347,6 +377,7 @@ impl Stream {
         {
             exchange.sample(place.trace);
         }
+        self.injection.response_headers(head);
         if end_of_stream {
             self.heard = true;
             exchange.finish(whole(self.from_upstream), host::now());
@@ -358,9 +389,11 @@ impl Stream {
         self.heard = true;
         let Some(exchange) = &mut self.exchange else { return };
         let now = host::now();
+        let bytes = if size > 0 { host::buffer(Buffer::Response, size).unwrap_or_default() } else { Vec::new() };
         if size > 0 {
-            exchange.response_body(&host::buffer(Buffer::Response, size).unwrap_or_default(), now);
+            exchange.response_body(&bytes, now);
         }
+        self.injection.response_body(&bytes, end_of_stream);
         if end_of_stream {
             exchange.finish(whole(self.from_upstream), now);
         }
