@@ -24,6 +24,7 @@ pub mod event_stream;
 pub mod expect;
 pub mod fixtures;
 pub mod manifests;
+pub mod mesh;
 pub mod otlp;
 pub mod phoenix;
 pub mod prometheus;

@@ -1,4 +1,5 @@
-//! An OTLP/HTTP receiver on loopback (`POST /v1/traces`, protobuf) that keeps the spans it got, attributes with their types.
+//! An OTLP receiver on loopback that keeps the spans it got, attributes with their types. It takes protobuf over HTTP/1.1
+//! (`POST /v1/traces`) and gRPC.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -9,12 +10,14 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper::{HeaderMap, Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as AnyValue;
 use opentelemetry_proto::tonic::common::v1::{AnyValue as AnyInner, KeyValue};
@@ -22,6 +25,8 @@ use opentelemetry_proto::tonic::trace::v1 as proto;
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
+
+const GRPC_HEAD: usize = 5;
 
 pub struct Receiver {
     pub addr: SocketAddr,
@@ -78,9 +83,19 @@ impl Receiver {
             while let Ok((stream, _)) = listener.accept().await {
                 let (kept, answer) = (Arc::clone(&kept), Arc::clone(&answer));
                 let service = service_fn(move |request| export(request, Arc::clone(&kept), Arc::clone(&answer)));
-                let connection =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                connections.spawn(async move { drop(connection.await) });
+                connections.spawn(async move {
+                    let mut start = [0; 3];
+                    while matches!(stream.peek(&mut start).await, Ok(1..=2)) {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                    let stream = TokioIo::new(stream);
+                    if &start == b"PRI" {
+                        let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                        drop(server.serve_connection(stream, service).await);
+                    } else {
+                        drop(hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await);
+                    }
+                });
             }
         });
         Ok(Self { addr, spans, status, task })
@@ -155,17 +170,26 @@ impl fmt::Display for Attribute {
     }
 }
 
+type Body = BoxBody<Bytes, Infallible>;
+
 async fn export(
     request: Request<Incoming>,
     spans: Arc<Mutex<Vec<Span>>>,
     status: Arc<AtomicU16>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let reply = |status: u16| Ok(Response::builder().status(status).body(Full::default()).unwrap());
-    if request.uri().path() != "/v1/traces" {
-        return reply(404);
-    }
+) -> Result<Response<Body>, Infallible> {
+    let reply = |status: u16| Ok(Response::builder().status(status).body(Full::default().boxed()).unwrap());
+    let grpc = match request.uri().path() {
+        "/v1/traces" => false,
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => true,
+        _ => return reply(404),
+    };
     let Ok(body) = request.into_body().collect().await else { return reply(400) };
-    let Ok(export) = ExportTraceServiceRequest::decode(body.to_bytes()) else { return reply(400) };
+    let mut body = body.to_bytes();
+    if grpc {
+        // One message: whether it is compressed, its length, itself.
+        body.advance(GRPC_HEAD.min(body.len()));
+    }
+    let Ok(export) = ExportTraceServiceRequest::decode(body) else { return reply(400) };
     match status.load(Ordering::Relaxed) {
         0 => return pending().await,
         status if status >= 300 => return reply(status),
@@ -178,7 +202,12 @@ async fn export(
         let found = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
         spans.lock().unwrap().extend(found.map(|span| Span::new(&service, span)));
     }
-    reply(200)
+    if !grpc {
+        return reply(200);
+    }
+    let trailers = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
+    let empty = Full::new(Bytes::from_static(&[0; GRPC_HEAD])).with_trailers(async { Some(Ok(trailers)) });
+    Ok(Response::builder().header("content-type", "application/grpc").body(empty.boxed()).unwrap())
 }
 
 impl Span {
