@@ -56,11 +56,6 @@ impl Words {
         self.0.truncate(length);
     }
 
-    /// Bytes held.
-    pub fn length(&self) -> usize {
-        self.0.len()
-    }
-
     /// What is reported of it: redacted, then cut. None where there was no text.
     pub fn report(&self, redaction: &Redaction) -> Option<Box<str>> {
         if self.0.is_empty() {
@@ -88,7 +83,7 @@ mod tests {
         for _ in 0..10_000 {
             words.push("é".as_bytes());
         }
-        assert!(words.length() <= HELD);
+        assert!(words.0.len() <= HELD);
         assert!(words.report(&redaction).unwrap().chars().count() <= CHARACTERS);
         assert_eq!(Words::default().report(&redaction), None);
     }

@@ -4,7 +4,7 @@
 //! note what they saw; the end of the object or document decides. No order of keys changes the result.
 
 use crate::capture::Words;
-use crate::fingerprint::{Fingerprint, Mark};
+use crate::fingerprint::{Begins, Fingerprint, Mark};
 use crate::framing::Base64;
 use crate::json::{Scalar, number};
 use crate::observation::{LIST, Observation, Text, Trouble, Usage};
@@ -392,9 +392,11 @@ impl Draft {
     /// A document begins with the same bytes as the one `open` was copied from.
     pub fn reopen(&mut self, open: &Open) {
         self.open = open.clone();
-        for mark in [&mut self.open.choice.before, &mut self.open.part.before] {
+        for (mark, begins) in
+            [(&mut self.open.choice.before, Begins::Choice), (&mut self.open.part.before, Begins::Part)]
+        {
             if mark.is_some() {
-                *mark = Some(self.answer.mark());
+                *mark = Some(self.answer.mark(begins));
             }
         }
     }
@@ -530,7 +532,7 @@ impl Draft {
     /// A choice, candidate or output item begins.
     #[inline(never)]
     pub fn choice_opened(&mut self, position: u32) {
-        self.open.choice = Choice { index: position, finish: None, before: Some(self.answer.mark()) };
+        self.open.choice = Choice { index: position, finish: None, before: Some(self.answer.mark(Begins::Choice)) };
     }
 
     /// A choice is over: its finish reason is taken; its text only if it is the first choice.
@@ -581,7 +583,7 @@ impl Draft {
     /// As [`Draft::part_opened`], for parts whose text counts only if the part turns out to be of the answer.
     #[inline(never)]
     pub fn part_marked(&mut self, position: u32) {
-        self.open.part = Part { index: position, before: Some(self.answer.mark()), ..Part::default() };
+        self.open.part = Part { index: position, before: Some(self.answer.mark(Begins::Part)), ..Part::default() };
     }
 
     /// The text since the part began is not of the answer.

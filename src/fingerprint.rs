@@ -1,7 +1,7 @@
 //! Hashes of prompt and answer, computed while the text passes; no text outlives the message it belongs to.
 //!
-//! A prompt's hash is of its last message, and which one is the last is known only at the end. Hashing each as it passes
-//! costs most of a long history's time, so a message of at most [`SHORT`] bytes is held and only hashed if none follows.
+//! Text is hashed [`SHORT`] bytes at a time. A prompt's hash is of its last message, and which one is the last is known only
+//! at the end: one that is short and not the last is never hashed. And to go back costs nothing where no hash was begun since.
 
 use std::rc::Rc;
 
@@ -21,23 +21,46 @@ pub struct Fingerprint {
     key: Option<Rc<Key>>,
     /// Nobody asks for the hash.
     mute: bool,
-    /// Text not hashed yet, while the whole is short.
+    /// What is known of the text's first bytes, and how many they are.
+    read: Reading,
+    done: u64,
+    /// The text behind them.
     held: Vec<u8>,
-    hasher: Option<Sha256>,
-    characters: u64,
-    /// Reads the text as JSON, where it should be.
-    structure: Option<Box<Canonical>>,
+    /// The latest place remembered of each kind.
+    marks: [Option<Kept>; 2],
     /// The text itself, where it may be reported.
     words: Option<Box<Words>>,
 }
 
-/// A place in a text to go back to, where what followed turns out not to belong to it.
-#[derive(Clone)]
-pub struct Mark {
+#[derive(Clone, Default)]
+struct Reading {
     hasher: Option<Sha256>,
     characters: u64,
+    /// Reads the text as JSON, where it should be.
     structure: Option<Box<Canonical>>,
-    words: usize,
+}
+
+/// A place remembered, with what was known of the text before it once that is not held any more.
+#[derive(Clone)]
+struct Kept {
+    at: u64,
+    read: Option<Box<Reading>>,
+}
+
+/// What begins at a place remembered: of each kind one is open at a time.
+#[derive(Clone, Copy)]
+pub enum Begins {
+    /// A choice, candidate, output item or delta.
+    Choice,
+    /// A part of it.
+    Part,
+}
+
+/// A place in a text to go back to, where what followed turns out not to belong to it.
+#[derive(Clone, Copy)]
+pub struct Mark {
+    begins: Begins,
+    at: u64,
 }
 
 impl Fingerprint {
@@ -62,19 +85,22 @@ impl Fingerprint {
             words.clear();
         }
         self.held.clear();
-        self.hasher = None;
-        self.characters = 0;
+        self.marks = [None, None];
+        self.done = 0;
+        self.read.hasher = None;
+        self.read.characters = 0;
     }
 
     /// Reads the text as JSON too, an object that has to have these keys.
     pub fn expect_json(&mut self, required: Vec<u64>) {
-        self.structure = Some(Box::new(Canonical::requiring(required)));
+        self.read.structure = Some(Box::new(Canonical::requiring(required)));
     }
 
     /// Whether the text is one JSON value with the keys it has to have; None where none is expected, or there is no text.
     pub fn parsed(&mut self) -> Option<Parsed> {
         self.characters()?;
-        let structure = self.structure.as_mut()?;
+        self.let_go();
+        let structure = self.read.structure.as_mut()?;
         Some(match (structure.is_whole(), structure.has_required()) {
             (true, true) => Parsed::Whole,
             (true, false) => Parsed::Incomplete,
@@ -82,75 +108,94 @@ impl Fingerprint {
         })
     }
 
-    /// Adds text, cut anywhere. What is held is counted when it is let go.
+    /// Adds text, cut anywhere.
     pub fn push(&mut self, piece: &[u8]) {
-        if let Some(structure) = &mut self.structure {
-            structure.feed(piece);
-        }
         if let Some(words) = &mut self.words {
             words.push(piece);
         }
-        match &mut self.hasher {
-            _ if self.mute => self.characters += characters(piece),
-            Some(hasher) => {
-                self.characters += characters(piece);
-                hasher.update(piece);
-            }
-            None if self.held.len() + piece.len() <= SHORT => self.held.extend_from_slice(piece),
-            None => {
-                let mut hasher = self.let_go();
-                self.characters += characters(piece);
-                hasher.update(piece);
-                self.hasher = Some(hasher);
+        if self.held.len() + piece.len() > SHORT {
+            self.let_go();
+            if piece.len() > SHORT {
+                self.pass(piece);
+                return;
             }
         }
+        self.held.extend_from_slice(piece);
     }
 
-    fn let_go(&mut self) -> Sha256 {
-        self.characters += characters(&self.held);
-        let held = core::mem::take(&mut self.held);
-        privacy::begin(self.key.as_ref()).chain_update(&held)
-    }
-
-    /// Remembers this place.
-    pub fn mark(&mut self) -> Mark {
-        if !self.held.is_empty() {
-            // What is held may be hashed before the return: then only a hash of it can be gone back to.
-            let hasher = self.let_go();
-            self.hasher = Some(hasher);
+    /// Reads what is held, up to each place remembered in it, and then all.
+    fn let_go(&mut self) {
+        let mut held = core::mem::take(&mut self.held);
+        let mut rest = held.as_slice();
+        loop {
+            let due = self.marks.iter().flatten().filter(|kept| kept.read.is_none() && kept.at >= self.done);
+            let Some(at) = due.map(|kept| kept.at).min() else { break };
+            let (before, behind) = rest.split_at_checked((at - self.done) as usize).unwrap_or((rest, &[]));
+            rest = behind;
+            self.pass(before);
+            for kept in self.marks.iter_mut().flatten().filter(|kept| kept.at == at) {
+                kept.read = Some(Box::new(self.read.clone()));
+            }
         }
-        Mark {
-            hasher: self.hasher.clone(),
-            characters: self.characters,
-            structure: self.structure.clone(),
-            words: self.words.as_ref().map_or(0, |words| words.length()),
+        self.pass(rest);
+        held.clear();
+        self.held = held;
+    }
+
+    fn pass(&mut self, piece: &[u8]) {
+        self.done += piece.len() as u64;
+        let read = &mut self.read;
+        read.characters += characters(piece);
+        if let Some(structure) = &mut read.structure {
+            structure.feed(piece);
+        }
+        if !self.mute {
+            read.hasher.get_or_insert_with(|| privacy::begin(self.key.as_ref())).update(piece);
         }
     }
 
-    /// Goes back to a place remembered in this text.
+    /// Remembers this place, and the one of its kind before it no longer.
+    pub fn mark(&mut self, begins: Begins) -> Mark {
+        let at = self.done + self.held.len() as u64;
+        if let Some(slot) = self.marks.get_mut(begins as usize) {
+            *slot = Some(Kept { at, read: None });
+        }
+        Mark { begins, at }
+    }
+
+    /// Goes back to the place last remembered of its kind.
     pub fn rewind(&mut self, mark: Mark) {
-        self.held.clear();
-        self.hasher = mark.hasher;
-        self.characters = mark.characters;
-        self.structure = mark.structure;
         if let Some(words) = &mut self.words {
-            words.truncate(mark.words);
+            words.truncate(mark.at as usize);
+        }
+        self.marks
+            .iter_mut()
+            .filter(|kept| kept.as_ref().is_some_and(|kept| kept.at > mark.at))
+            .for_each(|kept| *kept = None);
+        if let Some(length) = mark.at.checked_sub(self.done) {
+            self.held.truncate(length as usize);
+            return;
+        }
+        let kept = self.marks.get_mut(mark.begins as usize).and_then(Option::as_mut).filter(|kept| kept.at == mark.at);
+        if let Some(read) = kept.and_then(|kept| kept.read.take()) {
+            self.read = *read;
+            self.done = mark.at;
+            self.held.clear();
         }
     }
 
     /// First 8 bytes of the hash, or None where there was no text, or nobody asks.
     pub fn hash(&self) -> Option<[u8; 8]> {
-        let state = match &self.hasher {
-            Some(hasher) => hasher.clone(),
-            None if self.held.is_empty() => return None,
-            None => privacy::begin(self.key.as_ref()).chain_update(&self.held),
-        };
-        Some(privacy::short(privacy::end(self.key.as_ref(), state)))
+        if self.mute || self.done == 0 && self.held.is_empty() {
+            return None;
+        }
+        let begun = self.read.hasher.clone().unwrap_or_else(|| privacy::begin(self.key.as_ref()));
+        Some(privacy::short(privacy::end(self.key.as_ref(), begun.chain_update(&self.held))))
     }
 
     /// Unicode code points, or None where there was no text.
     pub fn characters(&self) -> Option<u64> {
-        let characters = self.characters + characters(&self.held);
+        let characters = self.read.characters + characters(&self.held);
         (characters > 0).then_some(characters)
     }
 }
@@ -207,12 +252,35 @@ mod tests {
             let mut fingerprint = Fingerprint::default();
             let text = vec![b'a'; before];
             fingerprint.push(&text);
-            let mark = fingerprint.mark();
+            let mark = fingerprint.mark(Begins::Choice);
             fingerprint.push(&vec![b'b'; after]);
             fingerprint.rewind(mark);
             fingerprint.push(b"c");
             assert_eq!(fingerprint.hash(), hash_of(&[text, b"c".to_vec()].concat()), "{before} and {after}");
             assert_eq!(fingerprint.characters(), Some(before as u64 + 1));
+        }
+    }
+
+    #[test]
+    fn a_part_and_the_choice_it_is_in_can_both_be_taken_back() {
+        for size in [1, 100, SHORT, 3 * SHORT] {
+            let mut fingerprint = Fingerprint::default();
+            let piece = vec![b'x'; size];
+            fingerprint.push(b"kept");
+            for _ in 0..5 {
+                let choice = fingerprint.mark(Begins::Choice);
+                for _ in 0..3 {
+                    fingerprint.push(&piece);
+                    let part = fingerprint.mark(Begins::Part);
+                    fingerprint.push(&piece);
+                    fingerprint.push(&piece);
+                    fingerprint.rewind(part);
+                }
+                fingerprint.rewind(choice);
+                fingerprint.push(b"!");
+            }
+            assert_eq!(fingerprint.hash(), hash_of(b"kept!!!!!"), "pieces of {size}");
+            assert_eq!(fingerprint.characters(), Some(9));
         }
     }
 

@@ -5,6 +5,7 @@
 use super::openai::{ERROR, SAMPLING, TOKENS, output_type};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
+use crate::fingerprint::Begins;
 use crate::json::{Rule, Scalar, close, open, scalar, text};
 
 /// `POST .../responses`
@@ -76,7 +77,7 @@ pub const EVENT: &[Rule<Draft>] = &[
     scalar("type", |d, v| d.open.kind.set(v)),
     scalar("output_index", |d, v| d.open.choice.index = v.count().map_or(0, |n| n as u32)),
     text("delta", |d, piece| match piece {
-        [] => d.open.choice.before = Some(d.answer.mark()),
+        [] => d.open.choice.before = Some(d.answer.mark(Begins::Choice)),
         _ if matches!(d.open.kind.as_str(), "" | "response.output_text.delta") => d.answer(piece),
         _ => d.aside(piece),
     }),
