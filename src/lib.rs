@@ -18,6 +18,7 @@ pub mod fingerprint;
 pub mod framing;
 pub mod inject;
 pub mod json;
+pub mod mix;
 pub mod observation;
 pub mod privacy;
 pub mod provider;

@@ -9,9 +9,9 @@ use core::ptr::{NonNull, null_mut};
 use std::alloc::{Layout, alloc};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
 use super::{Plugin, Stream};
+use crate::mix::BuildNumbers;
 
 /// Headers, bodies and trailers go on at once.
 const CONTINUE: u32 = 0;
@@ -21,31 +21,13 @@ const HOLD: u32 = 1;
 /// The contexts of this VM. The host numbers them one after the other.
 struct Contexts {
     plugins: Vec<(u32, Plugin)>,
-    streams: HashMap<u32, Stream, BuildHasherDefault<Spread>>,
+    streams: HashMap<u32, Stream, BuildNumbers>,
 }
 
 thread_local! {
     static CONTEXTS: RefCell<Contexts> = const {
-        RefCell::new(Contexts { plugins: Vec::new(), streams: HashMap::with_hasher(BuildHasherDefault::new()) })
+        RefCell::new(Contexts { plugins: Vec::new(), streams: HashMap::with_hasher(BuildNumbers::new()) })
     };
-}
-
-/// Spreads numbers of a sequence over a table.
-#[derive(Default)]
-struct Spread(u64);
-
-impl Hasher for Spread {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }
 
 fn contexts<T: Default>(call: impl FnOnce(&mut Contexts) -> T) -> T {

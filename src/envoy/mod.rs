@@ -12,7 +12,6 @@ mod memory;
 mod spans;
 
 use std::cell::{Cell, RefCell};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use crate::config::{Config, Role};
@@ -51,7 +50,7 @@ struct Shared {
 
 thread_local! {
     /// The VM's series. They outlive a configuration, as Envoy's do, so that no reload lifts their limit.
-    static STATS: Rc<RefCell<Stats>> = Rc::default();
+    static STATS: Rc<RefCell<Stats>> = Rc::new(RefCell::new(Stats::new(host::now())));
     /// The runs this worker waits for.
     static WAITING: Rc<RefCell<Queue>> = Rc::default();
 }
@@ -456,11 +455,11 @@ impl Stream {
                 }
                 continue;
             };
-            text.clear();
-            value.write(&mut text);
-            let hash = hash(&text);
+            let hash = value.hash();
             if *written != hash {
                 *written = hash;
+                text.clear();
+                value.write(&mut text);
                 host::set_property(field.name, &text);
             }
         }
@@ -519,13 +518,6 @@ fn whole(from_upstream: bool) -> End {
 fn end() -> End {
     let details = host::property("response\0code_details").unwrap_or_default();
     End::from_details(core::str::from_utf8(&details).unwrap_or_default())
-}
-
-/// Never 0, which stands for "not written".
-fn hash(text: &str) -> u32 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish() as u32 | 1
 }
 
 struct Envoy;

@@ -3,6 +3,7 @@
 use core::fmt::Write;
 
 use crate::exchange::News;
+use crate::mix::Mix;
 use crate::observation::{CacheAttribute, Observation, Text};
 
 /// When a field's value can first be known, and may change.
@@ -219,13 +220,34 @@ fn text(value: &Option<Text>) -> Option<Value<'_>> {
 }
 
 impl Value<'_> {
+    /// Tells a field's values apart; never 0, which can stand for none.
+    pub fn hash(&self) -> u32 {
+        let texts = |mix: Mix, items: &mut dyn Iterator<Item = &Text>| items.fold(mix, |mix, item| mix.text(item));
+        let mix = Mix::new(0);
+        let mix = match self {
+            Value::Text(text) => mix.text(text),
+            Value::Integer(number) => mix.number(*number as u64),
+            Value::Count(number) | Value::Billionths(number) => mix.number(*number),
+            Value::Float(number) => mix.number(number.to_bits()),
+            Value::Bool(value) => mix.number(u64::from(*value)),
+            Value::List(items) => texts(mix, &mut items.iter()),
+            Value::Known(items) => texts(mix, &mut items.iter().flatten()),
+            Value::Hash(bytes) => mix.number(u64::from_le_bytes(*bytes)),
+            Value::Troubles(troubles) => troubles.iter().fold(mix, |mix, trouble| mix.number(trouble as u64)),
+        };
+        mix.finish() as u32 | 1
+    }
+
     /// Appends the value as filter state carries it: plain text, numbers in JSON's form.
     pub fn write(&self, out: &mut String) {
         // Writing to a String cannot fail.
         let _ = match self {
             Value::Text(text) => out.write_str(text),
             Value::Integer(number) => write!(out, "{number}"),
-            Value::Count(number) => write!(out, "{number}"),
+            Value::Count(number) => {
+                digits(out, *number, 1);
+                Ok(())
+            }
             Value::Float(number) => {
                 crate::json::number::write(out, *number);
                 Ok(())
@@ -233,13 +255,15 @@ impl Value<'_> {
             Value::Billionths(number) => {
                 let (whole, rest) = (number / 1_000_000_000, number % 1_000_000_000);
                 let start = out.len();
-                let written = write!(out, "{whole}.{rest:09}");
+                digits(out, whole, 1);
+                out.push('.');
+                digits(out, rest, 9);
                 let kept = out.get(start..).map_or(0, |s| s.trim_end_matches('0').len());
                 out.truncate(start + kept);
                 if out.ends_with('.') {
                     out.push('0');
                 }
-                written
+                Ok(())
             }
             Value::Bool(value) => write!(out, "{value}"),
             Value::List(items) => {
@@ -250,7 +274,11 @@ impl Value<'_> {
                 array(out, items.iter().flatten().map(|item| &**item));
                 Ok(())
             }
-            Value::Hash(bytes) => bytes.iter().try_for_each(|byte| write!(out, "{byte:02x}")),
+            Value::Hash(bytes) => {
+                let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
+                out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+                Ok(())
+            }
             Value::Troubles(troubles) => {
                 for (at, trouble) in troubles.iter().enumerate() {
                     out.push_str(if at == 0 { "" } else { "," });
@@ -260,6 +288,22 @@ impl Value<'_> {
             }
         };
     }
+}
+
+/// A number in at least so many digits. Rust's own formatting takes several times as long.
+fn digits(out: &mut String, number: u64, least: usize) {
+    let (mut text, mut rest) = ([b'0'; 20], number);
+    let mut first = text.len();
+    for (at, slot) in text.iter_mut().enumerate().rev() {
+        *slot = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        first = at;
+        if rest == 0 {
+            break;
+        }
+    }
+    let digits = text.get(first.min(text.len() - least)..).and_then(|digits| core::str::from_utf8(digits).ok());
+    out.push_str(digits.unwrap_or_default());
 }
 
 fn array<'a>(out: &mut String, items: impl Iterator<Item = &'a str>) {
@@ -298,6 +342,9 @@ mod tests {
         {
             assert_eq!(written(Value::Billionths(nanos)), text);
         }
+        assert_eq!(written(Value::Count(0)), "0");
+        assert_eq!(written(Value::Count(1050)), "1050");
+        assert_eq!(written(Value::Count(u64::MAX)), u64::MAX.to_string());
         assert_eq!(written(Value::Float(0.2)), "0.2");
         assert_eq!(written(Value::Float(40.0)), "40");
         assert_eq!(written(Value::Integer(-7)), "-7");

@@ -4,9 +4,9 @@
 //! Bound: one number kept per series. Encoding: `NAME.key=.=value;.;key2=.=value2;.;`.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::config::Config;
+use crate::mix::{BuildNumbers, Mix};
 use crate::observation::{CostStatus, Observation, Outcome, Text, finish_class};
 
 /// What a metric is to the host.
@@ -279,8 +279,9 @@ pub trait Registry {
 /// The series known to the host.
 #[derive(Default)]
 pub struct Stats {
+    seed: u64,
     /// By the hash of metric and labels.
-    series: HashMap<u64, u32>,
+    series: HashMap<u64, u32, BuildNumbers>,
     overflow: Option<u32>,
     name: String,
 }
@@ -298,15 +299,21 @@ struct Common<'a> {
 }
 
 impl Stats {
+    /// Of no series yet. Labels' values come from clients: who does not know the seed cannot make two series one.
+    pub fn new(seed: u64) -> Self {
+        Stats { seed, ..Stats::default() }
+    }
+
     /// Passes the numbers of an exchange that is over to the host.
     pub fn record(&mut self, seen: &Observation, config: &Config, host: &mut impl Registry) {
         let common = common(seen, config);
+        let mix = common.mix(self.seed);
         for (at, metric) in METRICS.iter().enumerate() {
             (metric.collect)(seen, &mut |sample| {
                 if sample.value == 0 && metric.kind == Kind::Counter {
                     return;
                 }
-                if let Some(series) = self.find(at, metric, &common, &sample, config.labels.max_series, host) {
+                if let Some(series) = self.find(at, metric, (&common, mix), &sample, config.labels.max_series, host) {
                     host.emit(metric.kind, series, sample.value);
                 }
             });
@@ -317,12 +324,12 @@ impl Stats {
         &mut self,
         at: usize,
         metric: &Metric,
-        common: &Common<'_>,
+        (common, mix): (&Common<'_>, Mix),
         sample: &Sample<'_>,
         limit: usize,
         host: &mut impl Registry,
     ) -> Option<u32> {
-        let key = key(at, common, sample);
+        let key = key(mix, at, sample);
         if let Some(series) = self.series.get(&key) {
             return Some(*series);
         }
@@ -343,7 +350,7 @@ impl Stats {
         if let Some(overflow) = overflow {
             host.emit(Kind::Counter, overflow, 1);
         }
-        let key = self::key(at, &other, &sample);
+        let key = self::key(other.mix(self.seed), at, &sample);
         self.series.get(&key).copied().or_else(|| self.define(key, metric, &other, &sample, host))
     }
 
@@ -399,17 +406,19 @@ fn common<'a>(seen: &'a Observation, config: &'a Config) -> Common<'a> {
     }
 }
 
-fn key(metric: usize, common: &Common<'_>, sample: &Sample<'_>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    metric.hash(&mut hasher);
-    (common.operation, common.provider, common.request_model, common.response_model, common.route).hash(&mut hasher);
-    for ((_, name), value) in common.headers.iter().zip(common.values) {
-        (name, value).hash(&mut hasher);
+impl Common<'_> {
+    fn mix(&self, seed: u64) -> Mix {
+        let labels = [self.operation, self.provider, self.request_model, self.response_model, self.route];
+        let mix = labels.iter().fold(Mix::new(seed), |mix, label| mix.text(label));
+        // A configuration that is replaced may have named other headers.
+        let headers = self.headers.iter().zip(self.values);
+        headers.fold(mix, |mix, ((_, name), value)| mix.text(name).text(value))
     }
-    for (_, value) in sample.labels {
-        value.hash(&mut hasher);
-    }
-    hasher.finish()
+}
+
+fn key(common: Mix, metric: usize, sample: &Sample<'_>) -> u64 {
+    let mix = common.number(metric as u64);
+    sample.labels.iter().fold(mix, |mix, (_, value)| mix.text(value)).finish()
 }
 
 /// Longest label value, in bytes.
