@@ -5,6 +5,7 @@
 mod rates;
 mod table;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use serde_json::Value;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use self::table::Bundled;
 use crate::config::{ConfigError, object};
 use crate::json::number;
+use crate::mix::Mix;
 use crate::observation::Usage;
 
 /// What an exchange used, as finely as prices tell it apart. Every part is also in its whole; unknown is 0.
@@ -124,7 +126,11 @@ pub struct PriceTable {
     /// Of the configuration, by the beginning of a model's name, in lower case.
     own: HashMap<Box<str>, Box<str>>,
     longest: usize,
+    recent: Recent,
 }
+
+/// Models looked up last and their bundled prices, by a hash of their names: nearly every call asks for one of a few models.
+type Recent = RefCell<[Option<(Box<str>, Box<str>, Option<Price<'static>>)>; 16]>;
 
 /// The configuration's names of rates, and the table's.
 const KEYS: &[(&str, &str)] = &[
@@ -200,12 +206,29 @@ impl PriceTable {
     /// The price of a model, by the provider's `gen_ai.provider.name` and the model's name on the wire: the configuration's
     /// under the longest name that it begins with, else the bundled one.
     pub fn find(&self, provider: &str, model: &str) -> Option<Price<'_>> {
-        let model = model.to_ascii_lowercase();
-        let own = table::bare(&model).find_map(|name| {
+        let own = (self.longest > 0).then(|| self.own(&model.to_ascii_lowercase())).flatten();
+        own.or_else(|| self.of_bundled(provider, model))
+    }
+
+    fn own(&self, model: &str) -> Option<Price<'_>> {
+        let rates = table::bare(model).find_map(|name| {
             let mut beginnings = (1..=name.len().min(self.longest)).rev().filter_map(|end| name.get(..end));
             beginnings.find_map(|beginning| self.own.get(beginning))
         });
-        own.map(|rates| Price { rates, borrowed: false }).or_else(|| self.bundled?.find(provider, &model))
+        rates.map(|rates| Price { rates, borrowed: false })
+    }
+
+    fn of_bundled(&self, provider: &str, model: &str) -> Option<Price<'static>> {
+        let find = || self.bundled?.find(provider, &model.to_ascii_lowercase());
+        let Ok(mut recent) = self.recent.try_borrow_mut() else { return find() };
+        let at = Mix::new(0).text(provider).text(model).finish() as usize % recent.len();
+        let Some(slot) = recent.get_mut(at) else { return find() };
+        if let Some((_, _, price)) = slot.as_ref().filter(|(p, m, _)| **p == *provider && **m == *model) {
+            return *price;
+        }
+        let price = find();
+        *slot = Some((provider.into(), model.into(), price));
+        price
     }
 }
 
