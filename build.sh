@@ -28,6 +28,8 @@ usage() {
 ./build.sh edge           dist/edge, the npm package for edge runtimes, Node.js, Deno and browsers
 ./build.sh fuzz [TARGET [SECONDS]]
                           feeds the parsers, or one of them, with made-up bytes, for ten minutes each
+./build.sh bench [ARGS]   what the plugin costs in Envoy, in CPU time; ARGS go to tests/support/bench.rs, which tells them
+                          --core: how fast the core reads, natively; ARGS go to criterion
 ./build.sh prices         src/signal/prices.json, the models' prices, from the newest genai-prices on PyPI
 
 ENVOY=path takes that Envoy. GAUGEWAY_STD=build compiles Rust's standard library for wasm, as where none can be downloaded.
@@ -38,7 +40,7 @@ main() {
     local command=${1:-}
     shift || true
     case $command in
-        run | test | check | wasm | edge | image | release | prices | fuzz) "command_$command" "$@" ;;
+        run | test | check | wasm | bench | edge | image | release | prices | fuzz) "command_$command" "$@" ;;
         "" | help | --help | -h) usage ;;
         *) die "there is no command '$command'; ./build.sh lists them" ;;
     esac
@@ -109,6 +111,16 @@ command_edge() {
     rm -rf "$package"
     mv "$package.partial" "$package"
     export GAUGEWAY_EDGE=$package
+}
+
+command_bench() {
+    if [[ ${1:-} == --core ]]; then
+        need_rust
+        exec cargo bench --bench core -- "${@:2}"
+    fi
+    command_wasm
+    find_envoy
+    exec cargo run --quiet --example bench -- "$@"
 }
 
 command_prices() {
