@@ -71,10 +71,16 @@ impl Sse {
             }
             let part = match self.line {
                 Line::Field if byte == b'{' && self.length == 0 => return (Some(Part::Bare), bytes),
-                Line::Field => {
-                    bytes = tail;
-                    self.field(byte)
-                }
+                Line::Field => match self.usual(bytes) {
+                    Some((part, rest)) => {
+                        bytes = rest;
+                        part
+                    }
+                    None => {
+                        bytes = tail;
+                        self.field(byte)
+                    }
+                },
                 Line::Data | Line::Name | Line::Ignored => {
                     if self.strip {
                         self.strip = false;
@@ -104,6 +110,22 @@ impl Sse {
             }
         }
         (None, bytes)
+    }
+
+    /// Takes the fields nearly all lines have, where they come whole.
+    fn usual<'b>(&mut self, bytes: &'b [u8]) -> Option<(Option<Part<'static>>, &'b [u8])> {
+        if self.length > 0 || !self.bom.is_empty() {
+            return None;
+        }
+        if let Some(rest) = bytes.strip_prefix(b"data: ") {
+            self.line = Line::Data;
+            let more = core::mem::replace(&mut self.has_data, true);
+            return Some((more.then_some(Part::Data(b"\n")), rest));
+        }
+        let rest = bytes.strip_prefix(b"event: ")?;
+        self.line = Line::Name;
+        self.has_name = true;
+        Some((None, rest))
     }
 
     fn field(&mut self, byte: u8) -> Option<Part<'static>> {

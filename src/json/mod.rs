@@ -7,10 +7,12 @@ mod canonical;
 pub(crate) mod number;
 mod program;
 mod string;
+mod tail;
 
 pub use canonical::{Canonical, key};
 pub use program::{Ended, Group, On, Program, Rule, Scalar, close, open, raw, scalar, text};
 pub use string::LIMIT;
+pub use tail::Tail;
 
 use memchr::{memchr, memchr2};
 use program::{DEPTH, NONE, Node};
@@ -163,6 +165,11 @@ impl Scanner {
         Place { node: self.node, depth: self.depth, stack: self.stack }
     }
 
+    /// Reads what is left of the string the scanner stands in; returns what follows it.
+    pub fn feed_text<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> &'b [u8] {
+        self.string(program, target, bytes)
+    }
+
     /// Begins a document in the place where one with the same first bytes stood; `restore` puts back what rules had
     /// made of those bytes.
     pub fn begin_at<T>(&mut self, program: &Program<T>, target: &mut T, place: &Place, restore: impl FnOnce(&mut T)) {
@@ -170,7 +177,9 @@ impl Scanner {
         restore(target);
         self.node = place.node;
         self.depth = place.depth;
-        self.stack = place.stack;
+        for (slot, frame) in self.stack.iter_mut().zip(&place.stack).take(usize::from(place.depth)) {
+            *slot = *frame;
+        }
         self.state = State::Text;
         self.held.clear();
         if let Some(apply) = program.node(self.node).and_then(|n| n.text) {

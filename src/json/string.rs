@@ -2,8 +2,48 @@
 
 use memchr::memchr2;
 
+use super::whole_string;
+
 /// Longest decoded string, number or key that is handed over whole, in bytes.
 pub const LIMIT: usize = 256;
+
+/// Decoded text put together, in bytes.
+const PIECES: usize = 256;
+
+struct Pieces {
+    bytes: [u8; PIECES],
+    length: usize,
+}
+
+impl Pieces {
+    fn push(&mut self, piece: &[u8], out: &mut impl FnMut(&[u8])) {
+        if self.length + piece.len() > PIECES {
+            self.flush(out);
+            if piece.len() >= PIECES {
+                return out(piece);
+            }
+        }
+        let room = self.bytes.get_mut(self.length..).unwrap_or_default();
+        copy(room, piece);
+        self.length += piece.len();
+    }
+
+    fn flush(&mut self, out: &mut impl FnMut(&[u8])) {
+        if self.length > 0 {
+            out(self.bytes.get(..self.length).unwrap_or_default());
+            self.length = 0;
+        }
+    }
+}
+
+/// Copies a short piece to the start of `room`. In wasm a call of the engine's own copy costs more than this.
+fn copy(room: &mut [u8], piece: &[u8]) {
+    let (blocks, rest) = piece.as_chunks::<16>();
+    let (into, _) = room.as_chunks_mut::<16>();
+    into.iter_mut().zip(blocks).for_each(|(into, block)| *into = *block);
+    let room = room.get_mut(blocks.len() * 16..).unwrap_or_default();
+    room.iter_mut().zip(rest).for_each(|(into, byte)| *into = *byte);
+}
 
 /// Where an unfinished escape stands between two pieces of input.
 #[derive(Clone, Copy)]
@@ -25,11 +65,24 @@ impl Escape {
     }
 
     /// Passes decoded bytes up to the closing quote to `out`; returns what follows and whether the quote was there.
-    pub fn decode<'b>(&mut self, mut bytes: &'b [u8], mut out: impl FnMut(&[u8])) -> (&'b [u8], bool) {
+    #[inline]
+    pub fn decode<'b>(&mut self, bytes: &'b [u8], mut out: impl FnMut(&[u8])) -> (&'b [u8], bool) {
+        if let Some((run, rest)) = whole_string(!self.is_open(), bytes) {
+            if !run.is_empty() {
+                out(run);
+            }
+            return (rest, true);
+        }
+        self.resolve(bytes, out)
+    }
+
+    /// Escapes cut text into small pieces, and each has its price where it goes: they are put together first.
+    fn resolve<'b>(&mut self, mut bytes: &'b [u8], mut out: impl FnMut(&[u8])) -> (&'b [u8], bool) {
+        let mut pieces = Pieces { bytes: [0; PIECES], length: 0 };
         loop {
             if self.step > 0 {
-                let Some((&byte, rest)) = bytes.split_first() else { return (bytes, false) };
-                if self.consumes(byte, &mut out) {
+                let Some((&byte, rest)) = bytes.split_first() else { break };
+                if self.consumes(byte, &mut |piece| pieces.push(piece, &mut out)) {
                     bytes = rest;
                 }
                 continue;
@@ -37,21 +90,31 @@ impl Escape {
             let end = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
             let (run, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
             if !run.is_empty() {
-                self.lone(&mut out);
-                out(run);
+                self.lone(&mut |piece| pieces.push(piece, &mut out));
+                if pieces.length == 0 && matches!(rest, [b'"', ..] | []) {
+                    out(run);
+                } else {
+                    pieces.push(run, &mut out);
+                }
             }
             match rest.split_first() {
                 Some((b'"', rest)) => {
-                    self.lone(&mut out);
+                    self.lone(&mut |piece| pieces.push(piece, &mut out));
+                    pieces.flush(&mut out);
                     return (rest, true);
                 }
                 Some((_, rest)) => {
                     self.step = 1;
                     bytes = rest;
                 }
-                None => return (rest, false),
+                None => {
+                    bytes = rest;
+                    break;
+                }
             }
         }
+        pieces.flush(&mut out);
+        (bytes, false)
     }
 
     /// Takes one byte of an escape; false where it does not belong to it.
