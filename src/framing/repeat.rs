@@ -4,7 +4,7 @@
 //! Bound: [`LONGEST`] bytes of one event's beginning, and a [`Tail`]. Measured natively: the compare is a tenth of the reading it saves.
 
 use crate::draft::{Draft, Open};
-use crate::json::{Place, Program, Scanner, Tail};
+use crate::json::{Place, Program, Scanner, Tail, behind};
 
 /// Longest beginning kept, in bytes.
 const LONGEST: usize = 384;
@@ -34,7 +34,7 @@ impl Repeat {
         data: &'b [u8],
     ) -> &'b [u8] {
         if let Some(known) = &self.known
-            && let Some(rest) = data.strip_prefix(self.begin.as_slice())
+            && let Some(rest) = behind(&self.begin, data)
         {
             let (place, open) = &**known;
             self.misses = 0;

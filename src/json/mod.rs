@@ -516,6 +516,23 @@ fn whole_string(at_start: bool, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((string, rest.strip_prefix(b"\"")?))
 }
 
+/// What follows `beginning`, if `bytes` begin so. In wasm the compiler's own comparison goes byte by byte.
+#[inline]
+pub fn behind<'b>(beginning: &[u8], bytes: &'b [u8]) -> Option<&'b [u8]> {
+    let (bytes, rest) = bytes.split_at_checked(beginning.len())?;
+    let (mut left, mut right) = (beginning, bytes);
+    while let (Some((a, left_rest)), Some((b, right_rest))) =
+        (left.split_first_chunk::<16>(), right.split_first_chunk::<16>())
+    {
+        if u128::from_ne_bytes(*a) != u128::from_ne_bytes(*b) {
+            return None;
+        }
+        left = left_rest;
+        right = right_rest;
+    }
+    (left == right).then_some(rest)
+}
+
 /// A short string without an escape, and what follows its quote: keys are too short for a vector search to pay.
 fn short_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes.iter().take(32).position(|b| matches!(b, b'"' | b'\\'))?;

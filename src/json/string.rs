@@ -36,13 +36,21 @@ impl Pieces {
     }
 }
 
-/// Copies a short piece to the start of `room`. In wasm a call of the engine's own copy costs more than this.
-fn copy(room: &mut [u8], piece: &[u8]) {
-    let (blocks, rest) = piece.as_chunks::<16>();
-    let (into, _) = room.as_chunks_mut::<16>();
-    into.iter_mut().zip(blocks).for_each(|(into, block)| *into = *block);
-    let room = room.get_mut(blocks.len() * 16..).unwrap_or_default();
-    room.iter_mut().zip(rest).for_each(|(into, byte)| *into = *byte);
+/// Copies a short piece to the start of `room`, which has some to spare. In wasm a call of the engine's own copy costs more.
+#[inline(always)]
+fn copy(mut room: &mut [u8], mut piece: &[u8]) {
+    while let (Some((block, rest)), Some((into, room_left))) =
+        (piece.split_first_chunk::<16>(), room.split_first_chunk_mut::<16>())
+    {
+        *into = *block;
+        piece = rest;
+        room = room_left;
+    }
+    while let (Some((byte, rest)), Some((into, room_left))) = (piece.split_first(), room.split_first_mut()) {
+        *into = *byte;
+        piece = rest;
+        room = room_left;
+    }
 }
 
 /// Where an unfinished escape stands between two pieces of input.

@@ -5,7 +5,7 @@
 use core::ops::Range;
 
 use super::program::{Ended, Program, Scalar};
-use super::{LIMIT, Scanner, State, is_word, short_string, whole_string, word_value};
+use super::{LIMIT, Scanner, State, behind, is_word, short_string, whole_string, word_value};
 
 /// Longest tail kept, in bytes.
 const LONGEST: usize = 128;
@@ -85,7 +85,7 @@ impl Scanner {
 
     /// Ends the document with this tail, if that is what `bytes` are.
     pub fn end_with<T>(&mut self, program: &Program<T>, target: &mut T, tail: &Tail<T>, bytes: &[u8]) -> bool {
-        if *tail.bytes != *bytes {
+        if !behind(&tail.bytes, bytes).is_some_and(<[u8]>::is_empty) {
             return false;
         }
         for act in &tail.acts {
