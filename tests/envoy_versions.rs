@@ -20,7 +20,6 @@ const FILES: &[&str] = &["envoy_configuration", "envoy_endings", "envoy_replay",
 const TESTS: &[&str] = &[
     "a_wrong_configuration_ends_envoy_at_its_start_and_the_log_names_the_key",
     "a_client_that_goes_away_leaves_what_was_seen_and_is_counted_once",
-    "an_upstream_that_breaks_off_or_keeps_still_is_told_from_a_client_that_does",
     "over_http_2_in_crumbs_and_many_at_once_every_fixture_comes_to_its_observation",
     "each_route_has_the_plugin_it_is_given_with_its_own_settings",
     "among_a_clusters_filters_each_attempt_is_counted_and_the_last_one_is_shown",
