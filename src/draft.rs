@@ -63,6 +63,8 @@ pub struct Draft {
     pub streams: bool,
     /// What ends a stream in good order was seen.
     pub complete: bool,
+    /// Nothing more of the response will be read.
+    pub done: bool,
     /// A document was read to its end.
     pub documents: u32,
     /// A header names the conversation, whatever the bodies say.

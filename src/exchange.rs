@@ -249,6 +249,7 @@ impl Exchange {
         let status = head.text(":status").parse().ok();
         self.draft.seen.response.status = status;
         self.draft.open = Default::default();
+        self.draft.done = false;
         self.headers(head);
         let failed = status.is_some_and(|s| s >= 400);
         self.draft.error.present |= failed;
@@ -279,6 +280,10 @@ impl Exchange {
         }
         self.count();
         self.news.asks = !self.asked && self.answered() && !self.draft.seen.output.tools.is_empty();
+        // OpenAI's SDKs hang up here, and what became known after that is in no span.
+        if self.draft.done {
+            self.finish(End::Whole, now);
+        }
     }
 
     fn count(&mut self) {
@@ -314,6 +319,9 @@ impl Exchange {
         let unterminated = streams && self.api.terminated && !self.draft.complete;
         let empty = empty && self.api.usage_expected && self.draft.seen.response.status == Some(200);
         let truncated = empty || unterminated || cut && !(streams && self.draft.complete);
+        // A client may leave as soon as it has heard the last word.
+        let heard = streams && self.draft.complete && self.draft.seen.usage.is_known();
+        let end = if end == End::ClientDisconnect && heard { End::Whole } else { end };
         let outcome = match end {
             End::Whole if self.draft.error.present => Outcome::Error,
             End::Unheard if self.draft.error.present => Outcome::Error,
@@ -634,15 +642,21 @@ mod tests {
 
     /// The observation of an exchange at a path nobody knows, under a configuration.
     fn at_unknown_path(config: &str, request: &str, response: &str) -> Option<Exchange> {
+        let mut exchange = start(config, request, response)?;
+        exchange.response_body(response.as_bytes(), 0);
+        exchange.finish(End::Whole, 0);
+        Some(exchange).filter(Exchange::is_recognised)
+    }
+
+    /// Up to the head of a response that begins so.
+    fn start(config: &str, request: &str, response: &str) -> Option<Exchange> {
         let observer = Rc::new(Observer::new(Config::parse(config).unwrap()));
         let mut exchange = Exchange::start(&observer, Head(&HEAD), 0)?;
         exchange.request_body(request.as_bytes());
         exchange.request_end(0);
         let kind: &[u8] = if response.starts_with("data:") { b"text/event-stream" } else { b"application/json" };
         exchange.response(Head(&[(b":status", b"200"), (b"content-type", kind)]), 0);
-        exchange.response_body(response.as_bytes(), 0);
-        exchange.finish(End::Whole, 0);
-        Some(exchange).filter(Exchange::is_recognised)
+        Some(exchange)
     }
 
     const CHAT: &str = r#"{"id":"c","model":"m","choices":[{"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1}}"#;
@@ -675,6 +689,25 @@ mod tests {
         assert_eq!(usage(gemini), (Some(3), Some(3), done));
         let responses = "data: {\"type\":\"response.created\",\"response\":{\"status\":\"in_progress\",\"usage\":null}}\n\ndata: {\"type\":\"response.completed\",\"response\":{\"status\":\"completed\",\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n";
         assert_eq!(usage(responses), (Some(3), Some(1), done));
+    }
+
+    #[test]
+    fn a_client_that_leaves_after_the_last_word_had_the_whole_answer() {
+        let stop = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+        let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}\n\n";
+        let openai = r#"{"apis": [{"host": "internal", "api": "openai-chat"}]}"#;
+        let left_after = |events: &[&str]| {
+            let mut exchange = start(openai, "{}", "data:").unwrap();
+            events.iter().for_each(|event| exchange.response_body(event.as_bytes(), 0));
+            let early = exchange.observation().outcome;
+            exchange.finish(End::ClientDisconnect, 0);
+            (early, exchange.observation().outcome)
+        };
+        let (done, gone) = (Some(Outcome::Completed), Some(Outcome::ClientDisconnect));
+        assert_eq!(left_after(&[stop, "data: [DONE]"]), (done, done));
+        assert_eq!(left_after(&[stop, usage]), (None, done));
+        assert_eq!(left_after(&[stop]), (None, gone));
+        assert_eq!(left_after(&[usage]), (None, gone));
     }
 
     #[test]

@@ -233,6 +233,7 @@ impl Body {
                 self.done += same;
                 if self.done == DONE.len() {
                     draft.complete = true;
+                    draft.done = true;
                     self.kind = Kind::Opaque;
                 }
                 return;
