@@ -66,6 +66,8 @@ command_test() {
     find_registry
     find_manifests
     find_phoenix
+    find_clients
+    find_local_model
     say "running the tests"
     cargo test --no-fail-fast "$@"
 }
@@ -567,6 +569,24 @@ install_genai_prices() { # REQUIREMENT
         die "python3 makes no virtual environment: install python3-venv"
     "$GAUGEWAY_GENAI_PRICES" -m pip install --quiet --upgrade --only-binary=:all: "$1" >&2 ||
         die "PyPI has no $1 for $(uname -sm) and $(python3 -V) (3.11 is needed), or there is no network"
+}
+
+# ---- Applications' clients ----
+
+# A Python with the SDKs and frameworks that applications use, and the one SDK that cannot stand beside them.
+find_clients() {
+    local folder=$TOOLS/clients lists=(tests/clients/requirements.txt tests/clients/constraints.txt)
+    if ! cat "${lists[@]}" | cmp -s - "$folder/installed"; then
+        say "installing LangChain, LlamaIndex, and OpenAI's and Anthropic's SDKs (430 MB on disk)"
+        need python3 "install Python 3"
+        local install=("$folder/bin/python" -m pip install --quiet --only-binary=:all: --constraint "${lists[1]}")
+        python3 -m venv --clear "$folder" || die "python3 makes no virtual environment: install python3-venv"
+        "${install[@]}" --requirement "${lists[0]}" >&2 &&
+            "${install[@]:0:6}" --no-deps --target "$folder/openai-3" openai==3.54.0 >&2 ||
+            die "PyPI has not all of ${lists[0]} for $(uname -sm) and $(python3 -V) (3.11 is needed), or there is no network"
+        cat "${lists[@]}" >"$folder/installed"
+    fi
+    export GAUGEWAY_CLIENTS=$folder
 }
 
 # ---- Words ----

@@ -2,23 +2,21 @@
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::Stdio;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
 use serde_json::{Map, Value, json};
-use tokio::process::{Child, Command};
 
 use crate::page::Replay;
 use crate::support::client;
 use crate::support::fixtures::Fixture;
+use crate::support::local_model::LocalModel;
 use crate::support::upstream::Upstream;
 
 pub enum Provider {
     Recorded { upstream: Upstream, fixtures: Vec<Fixture> },
-    Local { _process: Child, addr: SocketAddr, model: String },
+    Local(LocalModel),
     Remote { tls: bool, host: String, port: u16, key: Option<String>, model: String },
 }
 
@@ -40,7 +38,7 @@ impl Provider {
                 let fixtures = Fixture::all();
                 Ok(Self::Recorded { upstream: Upstream::start(fixtures.clone()).await, fixtures })
             }
-            Ok("local") => local_model().await,
+            Ok("local") => LocalModel::start().await.map(Self::Local),
             Ok(url) => remote(url),
         }
     }
@@ -48,7 +46,7 @@ impl Provider {
     pub fn name(&self) -> String {
         match self {
             Self::Recorded { upstream, .. } => format!("recorded exchanges on {}", upstream.addr),
-            Self::Local { addr, model, .. } => format!("{model} on {addr}"),
+            Self::Local(local) => format!("{} on {}", local.model, local.addr),
             Self::Remote { host, port, .. } => format!("{host}:{port}"),
         }
     }
@@ -56,7 +54,7 @@ impl Provider {
     pub fn addr(&self) -> SocketAddr {
         match self {
             Self::Recorded { upstream, .. } => upstream.addr,
-            Self::Local { addr, .. } => *addr,
+            Self::Local(local) => local.addr,
             Self::Remote { port, .. } => SocketAddr::from((Ipv4Addr::LOCALHOST, *port)),
         }
     }
@@ -84,7 +82,7 @@ impl Provider {
     pub fn calls(&self) -> Vec<Call> {
         match self {
             Self::Recorded { fixtures, .. } => recorded(fixtures),
-            Self::Local { model, .. } => {
+            Self::Local(LocalModel { model, .. }) => {
                 [chat(model, false), chat(model, true), messages(model), responses(model, false)]
                     .map(|(title, path, body)| Call::new(title, path, &[("host", "127.0.0.1:8080")], &body))
                     .into()
@@ -104,7 +102,7 @@ impl Provider {
     pub fn by_hand(&self) -> String {
         let (model, key) = match self {
             Self::Recorded { .. } => ("gpt-4o", ""),
-            Self::Local { model, .. } => (model.as_str(), ""),
+            Self::Local(LocalModel { model, .. }) => (model.as_str(), ""),
             Self::Remote { model, .. } => (model.as_str(), " \\\n    -H \"authorization: Bearer $OPENAI_API_KEY\""),
         };
         let body = json!({"model": model, "messages": [{"role": "user", "content": "Hello"}]});
@@ -277,37 +275,4 @@ fn remote(url: &str) -> Result<Provider, String> {
     }
     let model = env::var("MODEL").unwrap_or_else(|_| "gpt-4o-mini".to_owned());
     Ok(Provider::Remote { tls, host: host.to_owned(), port, key, model })
-}
-
-async fn local_model() -> Result<Provider, String> {
-    let setting =
-        |name: &str| env::var(name).map_err(|_| format!("{name} is not set: start with UPSTREAM=local ./build.sh run"));
-    let (python, file) = (setting("GAUGEWAY_LOCAL_PYTHON")?, setting("GAUGEWAY_LOCAL_MODEL")?);
-    let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    let addr = free.map_err(|error| format!("no free port on 127.0.0.1: {error}"))?;
-    let mut process = Command::new(&python)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/local_model.py"))
-        .args([&file, &addr.port().to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| format!("cannot start {python}: {error}"))?;
-    for _ in 0..600 {
-        if let Ok(Some(status)) = process.try_wait() {
-            return Err(format!(
-                "the local model ended while starting ({status}): {python} tests/support/local_model.py {file}"
-            ));
-        }
-        if let Ok(reply) = client::get(addr, "/v1/models").await
-            && reply.status == 200
-        {
-            let models: Value = serde_json::from_slice(&reply.body).map_err(|error| format!("/v1/models: {error}"))?;
-            let model = models["data"][0]["id"].as_str().unwrap_or("local").to_owned();
-            return Ok(Provider::Local { _process: process, addr, model });
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    Err("the local model did not answer GET /v1/models within a minute".to_owned())
 }

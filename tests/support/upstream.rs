@@ -22,6 +22,7 @@
 //! | `calls=<n>` | so many calls in each of an agent's turns |
 //! | `again` | an agent's calls all have the same arguments |
 //! | `echo` | instead of a fixture: a short chat completion by the very model that was asked for |
+//! | `scripted` | instead of a fixture: what a model would say next that had any client's agent use its tools in three steps |
 
 use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
@@ -47,6 +48,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::answers::{Answer, Steps};
 use super::fixtures::Fixture;
+use super::scripted;
 
 pub struct Upstream {
     pub addr: SocketAddr,
@@ -183,6 +185,7 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Piecewise
         (Some(size), _) => made(Answer::big(size, path.ends_with("/responses")), &travel),
         _ if travel.agent.results > 0 => made(Answer::agent(&path, &asked, travel.agent), &travel),
         _ if travel.echo => made(Answer::echo(&asked), &travel),
+        _ if travel.scripted => made(scripted::answer(&path, &asked), &travel),
         (None, Some(fixture)) => replay(fixture, &travel),
         (None, None) => refusal("no fixture fits: name one with x-fixture: <api>/<case>"),
     }
@@ -204,6 +207,7 @@ struct Travel {
     big: Option<usize>,
     echo: bool,
     agent: Steps,
+    scripted: bool,
 }
 
 impl Travel {
@@ -230,6 +234,7 @@ impl Travel {
                 "calls" => travel.agent.calls = number()?,
                 "again" => travel.agent.again = true,
                 "echo" => travel.echo = true,
+                "scripted" => travel.scripted = true,
                 _ => return Err(word.to_owned()),
             }
         }
