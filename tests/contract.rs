@@ -29,11 +29,10 @@ use gaugeway::exchange::End;
 use gaugeway::observation::Observation;
 use gaugeway::provider;
 use gaugeway::sink::attributes::{FIELDS, Value as Attribute};
-use gaugeway::sink::stats::{Kind, LABELS, METRICS, OVERFLOW, PRICE_TABLE, Registry, Stats};
+use gaugeway::sink::stats::{Kind, LABELS, METRICS, OVERFLOW, PRICE_TABLE, Registry, SPANS, Stats};
 use serde_json::{Value, json};
 
 /// Histograms of the contract that envoy.yaml has buckets for already and nothing fills yet.
-const UNFILLED_HISTOGRAMS: [&str; 2] = ["gaugeway_feedback_permille", "gaugeway_tool_duration_microseconds"];
 
 /// A whole number in OpenTelemetry's convention. Some wires give 40.0, which is written as 40.
 const WHOLE: &str = "gen_ai.request.top_k";
@@ -43,6 +42,7 @@ const COMMON: [&str; 5] =
     ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model", "route"];
 
 const OVERFLOW_DOC: &str = "samples whose models became `other` at the limit of series";
+const SPANS_DOC: &str = "spans of the plugin's own, by what became of them: sent, failed, dropped";
 const PRICE_TABLE_DOC: &str = "date of the price table, in seconds since 1970";
 
 #[test]
@@ -60,7 +60,7 @@ fn the_readme_lists_every_metric_with_its_kind_and_labels() {
         (name, vec![format!("{kind:?}").to_lowercase(), labels.join(" "), doc.to_owned()])
     };
     let told = table("| metric | kind | own labels | what it counts |");
-    let own = [(OVERFLOW, Kind::Counter, OVERFLOW_DOC), (PRICE_TABLE, Kind::Gauge, PRICE_TABLE_DOC)];
+    let own = [(OVERFLOW, Kind::Counter, OVERFLOW_DOC), (SPANS, Kind::Counter, SPANS_DOC), (PRICE_TABLE, Kind::Gauge, PRICE_TABLE_DOC)];
     assert_told(&told, metrics.chain(own).map(cells));
     for label in COMMON {
         assert!(read("README.md").contains(&format!("`{label}`")), "README.md does not name the label {label}");
@@ -68,7 +68,7 @@ fn the_readme_lists_every_metric_with_its_kind_and_labels() {
 }
 
 #[test]
-fn the_readme_lists_every_api_with_what_recorded_exchanges_show() {
+fn the_fixtures_readme_lists_every_api_with_what_recorded_exchanges_show() {
     #[derive(Default)]
     struct Row {
         operation: &'static str,
@@ -118,9 +118,9 @@ fn the_readme_lists_every_api_with_what_recorded_exchanges_show() {
     };
     let header = "| API and the ends of its paths | operation | unary | stream | tools | errors | tokens |";
     let wanted: Vec<_> = rows.into_iter().map(row).collect();
-    let readme = read("README.md");
+    let readme = read("tests/fixtures/README.md");
     let same = rows_below(&readme, header).eq(wanted.iter());
-    assert!(same, "README.md's table `{header}` must have these rows:\n{}", wanted.join("\n"));
+    assert!(same, "the table `{header}` of tests/fixtures/README.md must have these rows:\n{}", wanted.join("\n"));
     let names: Vec<_> = unshown.iter().map(|(name, _)| *name).collect();
     let rest = format!("In the code, with no recorded exchange yet: {}.", names.join(", "));
     assert!(names.is_empty() || readme.contains(&rest), "this must stand in the README: {rest}");
@@ -173,6 +173,12 @@ fn config_json_is_the_default_with_every_key_the_parser_knows() {
     let text = read("envoy/config.json");
     let (shown, default) = (Config::parse(&text).unwrap(), Config::parse("").unwrap());
     assert_eq!((shown.agent, shown.apis, shown.labels), (default.agent, default.apis, default.labels));
+    assert_eq!((shown.compat, shown.role, shown.stream_usage), (default.compat, default.role, default.stream_usage));
+    assert_eq!((shown.feedback, shown.otlp), (default.feedback, default.otlp));
+    assert_eq!(shown.conversation_header, default.conversation_header);
+    let (privacy, usual) = (shown.privacy, default.privacy);
+    assert_eq!((privacy.hash, privacy.capture, privacy.sample), (usual.hash, usual.capture, usual.sample));
+    assert!(privacy.key.is_none());
     let value: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["prices"], json!({}), "a price here would not be the bundled table's");
     compare_keys(&value, &value, &[]);
@@ -263,7 +269,7 @@ fn every_histogram_has_buckets_in_ascending_order() {
         assert!(bounds.is_sorted_by(|a, b| a < b), "the buckets of {name} do not ascend");
     }
     let histograms = METRICS.iter().filter(|metric| metric.kind == Kind::Histogram).map(|metric| metric.name);
-    assert_eq!(sorted(names), sorted(histograms.chain(UNFILLED_HISTOGRAMS)));
+    assert_eq!(sorted(names), sorted(histograms));
 }
 
 /// The labels of every series that the fixtures lead to, by metric.
@@ -282,13 +288,14 @@ impl Series {
         observations().iter().for_each(|seen| stats.record(seen, &narrow, &mut series));
         // The shell sets it at start, once, for all.
         series.0.insert(PRICE_TABLE.to_owned(), Default::default());
+        series.0.insert(SPANS.to_owned(), ["result".to_owned()].into());
         series
     }
 
     fn own_labels(&self, metric: &str) -> impl Iterator<Item = &str> {
         let labels = self.0.get(metric).unwrap_or_else(|| panic!("no fixture moves {metric}"));
         let own = labels.iter().map(String::as_str).filter(|label| !COMMON.contains(label));
-        if ![OVERFLOW, PRICE_TABLE].contains(&metric) {
+        if ![OVERFLOW, PRICE_TABLE, SPANS].contains(&metric) {
             assert!(COMMON.iter().all(|label| labels.contains(*label)), "{metric} lacks a common label: {labels:?}");
         }
         own
