@@ -37,6 +37,15 @@ async fn in_workerd_every_fixture_comes_to_its_observation_and_its_bytes_arrive(
     replay(Runtime::Workerd).await;
 }
 
+#[tokio::test]
+async fn an_applications_request_is_seen_in_every_form_its_body_may_have() {
+    let folder = edge::laid_out();
+    let mut node = Command::new(std::env::var("GAUGEWAY_NODE").unwrap());
+    let output = node.arg("--test").arg(folder.join("bodies.mjs")).output().await.unwrap();
+    drop(fs::remove_dir_all(&folder));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
 /// Sends every fixture whole and in pieces.
 async fn replay(runtime: Runtime) {
     let fixtures = Fixture::all();

@@ -128,7 +128,7 @@ impl Drop for Edge {
 }
 
 /// A folder with the package and the tests' scripts, as a project that uses it would have them.
-fn laid_out() -> PathBuf {
+pub fn laid_out() -> PathBuf {
     let folder = std::env::temp_dir().join(unique("edge"));
     fs::create_dir_all(folder.join("gaugeway")).unwrap();
     for (from, to) in [(package(), folder.join("gaugeway")), (scripts(), folder.clone())] {
@@ -184,7 +184,9 @@ fn capnp(folder: &Path, settings: &str) -> String {
     for part in ["", "gaugeway"] {
         for entry in fs::read_dir(folder.join(part)).unwrap() {
             let name = Path::new(part).join(entry.unwrap().file_name()).to_string_lossy().into_owned();
-            let wanted = !["gaugeway/node.js", "gaugeway/browser.js", "node.mjs", "deno.mjs"].contains(&name.as_str());
+            let wanted =
+                !["gaugeway/node.js", "gaugeway/browser.js", "node.mjs", "deno.mjs", "bodies.mjs", "bench.mjs"]
+                    .contains(&name.as_str());
             match name.rsplit_once('.') {
                 Some((_, "wasm")) => modules.push(format!("(name = {name:?}, wasm = embed {name:?})")),
                 Some((_, "js" | "mjs")) if wanted => {
