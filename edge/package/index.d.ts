@@ -76,6 +76,10 @@ export interface Observation {
   'gaugeway.response.hash'?: string;
   /** Unicode code points of the answer's text */
   'gaugeway.response.characters'?: number;
+  /** the last message, redacted and cut, where `privacy.capture` asks */
+  'gaugeway.prompt.text'?: string;
+  /** the answer, redacted and cut, where `privacy.capture` asks */
+  'gaugeway.response.text'?: string;
   /** cost in USD */
   'gaugeway.cost.usd'?: number;
   /** `priced`, `reported` (by the provider), `unpriced` (model not in the table) or `no_usage` */
@@ -145,7 +149,8 @@ export interface Configuration {
   conversation?: {header?: string};
   labels?: {headers?: Record<string, string>; max_series?: number; models?: string[]};
   prices?: Record<string, Price>;
-  privacy?: {hash?: Hash[]; key?: string};
+  /** `capture`, `redact` and `sample` as in the plugin's README. */
+  privacy?: {hash?: Hash[]; key?: string; capture?: string; redact?: unknown; sample?: number};
 }
 
 export interface Options extends Configuration {

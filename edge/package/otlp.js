@@ -15,6 +15,7 @@ const DOUBLES = new Set([
 const SECONDS = doubled(10_000, 14);
 const BOUNDS = {
   gaugeway_agent_iterations: [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128],
+  gaugeway_feedback_permille: [100, 200, 300, 400, 500, 600, 700, 800, 900, 1000],
   gaugeway_response_characters: [16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304],
   gaugeway_tool_duration_microseconds: [...SECONDS, 163840000, 327680000, 600000000],
   gaugeway_tokens_per_kilocharacter: [50, 100, 150, 200, 250, 300, 350, 400, 500, 600, 800, 1000, 2000, 4000],
