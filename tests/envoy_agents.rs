@@ -88,7 +88,7 @@ async fn calls_of_one_turn_are_told_apart_whether_their_results_come_together_or
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_is_abandoned_once_when_nobody_goes_on_with_it_and_stays_so() {
-    let site = Site::start(json!({"agent": {"abandoned_after": 1, "max_iterations": 6}})).await;
+    let site = Site::start(json!({"agent": {"abandoned_after": 2, "max_iterations": 6}})).await;
     let mut lines = to_both_workers(&site.envoy).await;
     for (number, api) in APIS.into_iter().enumerate() {
         // Never continued, until it is too late; one of them asks for two results and gets the second only.
@@ -106,7 +106,7 @@ async fn a_run_is_abandoned_once_when_nobody_goes_on_with_it_and_stays_so() {
         assert_eq!(pair.turn(&mut lines[0], "agent=2").await.calls.len(), 1);
     }
     // Longer than anything is waited for.
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
     // Who repeats nothing shows no loop.
     let expected = [("abandoned", 6), ("completed", 3), ("loop", 2), ("max_iterations", 4)];
     assert_eq!(runs(&site.envoy.samples().await), expected.into());
@@ -114,7 +114,7 @@ async fn a_run_is_abandoned_once_when_nobody_goes_on_with_it_and_stays_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_whose_call_failed_is_an_error_unless_it_is_tried_again() {
-    let site = Site::start(json!({"agent": {"abandoned_after": 1}})).await;
+    let site = Site::start(json!({"agent": {"abandoned_after": 2}})).await;
     let mut lines = to_both_workers(&site.envoy).await;
     for api in APIS {
         let mut failing = Conversation::new(api, false);
@@ -132,7 +132,7 @@ async fn a_run_whose_call_failed_is_an_error_unless_it_is_tried_again() {
         }
     }
     site.when(RUNS, &[("status", "error")], 6.0).await;
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
     let samples = site.envoy.samples().await;
     assert_eq!(runs(&samples), [("completed", 3), ("error", 6)].into());
     // The first result of both kinds of runs was measured at its first coming.
@@ -141,7 +141,7 @@ async fn a_run_whose_call_failed_is_an_error_unless_it_is_tried_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_may_go_on_at_a_streams_last_event_and_leave_before_its_end() {
-    let site = Site::start(json!({"agent": {"abandoned_after": 1}})).await;
+    let site = Site::start(json!({"agent": {"abandoned_after": 2}})).await;
     for api in APIS {
         let mut conversation = Conversation::new(api, true);
         for iteration in 1..=3 {
@@ -151,7 +151,7 @@ async fn a_client_may_go_on_at_a_streams_last_event_and_leave_before_its_end() {
             conversation.bring(&turn.calls);
         }
     }
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
     let samples = site.envoy.samples().await;
     assert_eq!(runs(&samples), [("completed", 3)].into());
     assert_eq!(total(&samples, "gaugeway_tool_duration_microseconds_count", &[]), 6.0);
@@ -170,7 +170,7 @@ enum Fate {
 async fn thousands_of_runs_at_the_same_time_are_each_counted_once_in_memory_that_does_not_grow() {
     // GAUGEWAY_AGENT_RUNS=10000 takes its time.
     let count: usize = std::env::var("GAUGEWAY_AGENT_RUNS").map_or(2_000, |count| count.parse().unwrap());
-    let site = Site::start(json!({"agent": {"abandoned_after": 10, "max_iterations": 3}})).await;
+    let site = Site::start(json!({"agent": {"abandoned_after": 20, "max_iterations": 3}})).await;
     let mut resident = Vec::new();
     for part in 0..4 {
         let runs = (0..CLIENTS).map(|client| {
