@@ -5,6 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
+use support::agent::{Api, Conversation, Line};
 use support::client;
 use support::envoy::{Envoy, Options};
 use support::fixtures::Fixture;
@@ -71,5 +72,46 @@ async fn phoenix_knows_the_spans_for_calls_of_models_and_shows_their_tokens() {
     assert!(page.document.contains(TRACE), "the page is not of this trace");
     let picture = page.picture;
     assert_eq!((picture.width, picture.height), (1600, 1000));
+    assert!(picture.detail > 0.004, "the picture is blank: {}", picture.detail);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn phoenix_shows_an_agents_run_with_its_calls_and_tools() {
+    let phoenix = Phoenix::start().await;
+    let upstream = Upstream::start(Vec::new()).await;
+    // Envoy's own spans stay out: the trace is the plugin's alone.
+    let config = json!({"otlp": {"cluster": "otlp"}});
+    let options = Options { otlp: Some(phoenix.addr), tracing: false, config, ..Options::to(upstream.addr) };
+    let envoy = Envoy::start(&options).await;
+    let mut line = Line::open(envoy.addr).await.unwrap();
+    let mut conversation = Conversation::new(Api::Responses, true);
+    conversation.headers.push(("traceparent", format!("00-{TRACE}-{PARENT}-01")));
+    for _ in 0..3 {
+        let turn = conversation.turn(&mut line, "agent=2").await;
+        conversation.bring(&turn.calls);
+    }
+
+    let spans = phoenix.spans(TRACE, 6).await;
+    assert_eq!(spans.len(), 6, "{spans:#?}");
+    let page = phoenix.trace_page(TRACE, "phoenix-agent.png").await;
+    let agent = spans.iter().find(|span| span["name"] == "invoke_agent").expect("the run");
+    let mut seen: Vec<_> = spans
+        .iter()
+        .map(|span| {
+            let parent = if span["parent_id"] == agent["context"]["span_id"] { "agent" } else { "client" };
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            (text(&span["name"]), text(&span["span_kind"]), parent)
+        })
+        .collect();
+    seen.sort_unstable();
+    let chat = || ("chat gpt-4o".to_owned(), "LLM".to_owned(), "agent");
+    let tool = |name: &str| (format!("execute_tool {name}"), "TOOL".to_owned(), "agent");
+    let run = ("invoke_agent".to_owned(), "AGENT".to_owned(), "client");
+    assert_eq!(seen, [chat(), chat(), chat(), tool("read"), tool("search"), run]);
+    assert_eq!(agent["parent_id"], PARENT);
+    for (name, _, _) in &seen {
+        assert!(page.document.contains(name.as_str()), "the page does not name {name}");
+    }
+    let picture = page.picture;
     assert!(picture.detail > 0.004, "the picture is blank: {}", picture.detail);
 }
