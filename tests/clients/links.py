@@ -80,6 +80,14 @@ def main(client, names):
     provider.shutdown()
 
 
+# Importing takes longer than calling.
+for argument in sys.argv[1:]:
+    client, names = argument.split(":")
+    package = client.removesuffix(", streamed").split()[0].replace("-", "_")
+    import_module("llama_index.llms.openai" if package == "llama_index" else package)
+    for name in filter(None, map(str.strip, names.split(","))):
+        import_module(INSTRUMENTATIONS[name].split(":")[0])
+
 for argument in sys.argv[1:]:
     # An instrumentation cannot be taken back, so each call has a process of its own.
     child = os.fork()
