@@ -14,9 +14,9 @@ pub use program::{Ended, Group, On, Program, Rule, Scalar, close, open, raw, sca
 pub use string::LIMIT;
 pub use tail::Tail;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 use program::{DEPTH, NONE, Node};
-use string::{Escape, Held};
+use string::{Escape, Held, special};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
@@ -512,7 +512,7 @@ fn whole_string(at_start: bool, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     if !at_start {
         return None;
     }
-    let (string, rest) = bytes.split_at_checked(memchr2(b'"', b'\\', bytes)?)?;
+    let (string, rest) = bytes.split_at_checked(special(bytes)?)?;
     Some((string, rest.strip_prefix(b"\"")?))
 }
 
