@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a build script asks cargo where things are")]
 
-#[path = "build/table.rs"]
+#[path = "src/signal/cost/lines.rs"]
 mod table;
 
 use std::error::Error;
@@ -15,7 +15,7 @@ use table::TABLE;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={TABLE}");
-    println!("cargo::rerun-if-changed=build/table.rs");
+    println!("cargo::rerun-if-changed=src/signal/cost/lines.rs");
     let table = table::lines(&std::fs::read_to_string(TABLE)?)?;
     let packed = Path::new(&std::env::var("OUT_DIR")?).join("prices.deflate");
     let mut packer = DeflateEncoder::new(std::fs::File::create(packed)?, Compression::best());

@@ -136,7 +136,7 @@ command_image() {
     local version
     version=$(plugin_version)
     say "writing dist/image"
-    python3 release/image.py "$PLUGIN" dist/image "$version" >/dev/null
+    python3 envoy/image.py "$PLUGIN" dist/image "$version" >/dev/null
     echo "skopeo copy oci:dist/image:$version docker://REGISTRY/gaugeway:$version"
 }
 

@@ -166,7 +166,9 @@ impl Exchange {
         let header = &observer.config.conversation_header;
         draft.seen.request.conversation = Some(clip(head.text(header))).filter(|id| !id.is_empty());
         draft.conversation_named = draft.seen.request.conversation.is_some();
-        begin_hashes(&mut draft, &observer.config.privacy);
+        let privacy = &observer.config.privacy;
+        begin_hashes(&mut draft, privacy);
+        let sampled = privacy.capture == Capture::Sampled && is_sampled(head, privacy.sample);
         let sse = head.text("x-dashscope-sse").eq_ignore_ascii_case("enable");
         draft.seen.request.stream = (target.expects_stream || sse).then_some(true);
         let request = body(&mut draft, head, false);
@@ -185,7 +187,7 @@ impl Exchange {
             recalled: None,
             hidden: false,
             asked: false,
-            sampled: false,
+            sampled,
             run_over: false,
             run: None,
         })
@@ -345,16 +347,6 @@ impl Exchange {
         self.count();
         self.price(outcome, end);
         self.news.end = true;
-    }
-
-    /// Whether the words are reported only if the trace is among those sampled: see [`Exchange::sample`].
-    pub fn samples(&self) -> bool {
-        self.observer.config.privacy.capture == Capture::Sampled
-    }
-
-    /// The trace the exchange belongs to, which decides whether its words are reported.
-    pub fn sample(&mut self, trace: [u8; 16]) {
-        self.sampled = capture::is_sampled(trace, self.observer.config.privacy.sample);
     }
 
     fn report_words(&mut self) {
@@ -567,6 +559,12 @@ impl Exchange {
 
 /// Operations whose answers are words, and whose requests are conversations.
 const SPEAKS: [&str; 3] = ["chat", "generate_content", "text_completion"];
+
+/// Whether the trace the client's call belongs to is among those whose words are reported; without one, the call by itself.
+fn is_sampled(head: Head<'_>, share: f64) -> bool {
+    let place = Place::parse(head.text("traceparent")).or_else(|| Place::of_request(head.text("x-request-id")));
+    place.is_some_and(|place| capture::is_sampled(place.trace, share))
+}
 
 fn begin_hashes(draft: &mut Draft, privacy: &Privacy) {
     let (key, hash) = (privacy.key.as_ref(), privacy.hash);

@@ -60,7 +60,11 @@ fn the_readme_lists_every_metric_with_its_kind_and_labels() {
         (name, vec![format!("{kind:?}").to_lowercase(), labels.join(" "), doc.to_owned()])
     };
     let told = table("| metric | kind | own labels | what it counts |");
-    let own = [(OVERFLOW, Kind::Counter, OVERFLOW_DOC), (SPANS, Kind::Counter, SPANS_DOC), (PRICE_TABLE, Kind::Gauge, PRICE_TABLE_DOC)];
+    let own = [
+        (OVERFLOW, Kind::Counter, OVERFLOW_DOC),
+        (SPANS, Kind::Counter, SPANS_DOC),
+        (PRICE_TABLE, Kind::Gauge, PRICE_TABLE_DOC),
+    ];
     assert_told(&told, metrics.chain(own).map(cells));
     for label in COMMON {
         assert!(read("README.md").contains(&format!("`{label}`")), "README.md does not name the label {label}");

@@ -69,7 +69,7 @@ fn make(layout: &Path) {
 
 fn image(plugin: &Path, layout: &Path) -> std::process::Output {
     let mut python = Command::new("python3");
-    python.arg(root().join("release/image.py")).arg(plugin).arg(layout).arg("1.2.3").output().expect("python3 starts")
+    python.arg(root().join("envoy/image.py")).arg(plugin).arg(layout).arg("1.2.3").output().expect("python3 starts")
 }
 
 fn digest(layout: &Path) -> String {

@@ -193,7 +193,7 @@ impl Shared {
     /// were remembered without it.
     fn trace(&self, exchange: &mut Exchange) {
         let Some(Ok(mut spans)) = self.spans.as_ref().map(RefCell::try_borrow_mut) else { return };
-        let place = place(|name| host::header(Map::Request, name));
+        let place = place();
         if exchange.run().is_none() {
             match exchange.before().and_then(|before| self.memory.take(!before)?.run) {
                 Some(run) => exchange.join(run),
@@ -371,11 +371,6 @@ impl Stream {
         // Only the router sets this, on what an upstream answers.
         self.from_upstream = head.bytes("x-envoy-upstream-service-time").is_some();
         exchange.response(head, host::now());
-        if exchange.samples()
-            && let Some(place) = place(of_request)
-        {
-            exchange.sample(place.trace);
-        }
         self.injection.response_headers(head);
         if end_of_stream {
             self.heard = true;
@@ -492,14 +487,9 @@ impl Stream {
     }
 }
 
-/// A header of the request at any time, as the client sent it or Envoy's connection manager set it.
-fn of_request(header: &str) -> Option<Vec<u8>> {
-    host::property(&format!("request\0headers\0{header}"))
-}
-
 /// Where in a trace the request is: as `traceparent` or B3 says, which Envoy's tracing sets, else in one of its own.
-fn place(header: impl Fn(&str) -> Option<Vec<u8>>) -> Option<Place> {
-    let text = |name: &str| header(name).and_then(|value| String::from_utf8(value).ok());
+fn place() -> Option<Place> {
+    let text = |name: &str| host::header(Map::Request, name).and_then(|value| String::from_utf8(value).ok());
     let place = text("traceparent").and_then(|value| Place::parse(&value));
     let b3 = || {
         let sampled = || text("x-b3-sampled").unwrap_or_else(|| "1".to_owned());

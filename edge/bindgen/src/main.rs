@@ -1,7 +1,7 @@
 //! `gaugeway-bindgen IN.wasm FOLDER`, in the repository, leaves `core_bg.wasm`, `core.js`, `core.d.ts` and the price table in
 //! the folder.
 
-#[path = "../../../build/table.rs"]
+#[path = "../../../src/signal/cost/lines.rs"]
 mod table;
 
 use std::error::Error;
