@@ -233,12 +233,18 @@ impl Exchange {
         seen.characters = draft.prompt.characters();
         draft.prompt_words = draft.prompt.words();
         draft.prompt = Default::default();
-        seen.prompt_hash = draft.whole_prompt.take().and_then(|whole| whole.hash());
-        seen.tools_hash = draft.tools.take().and_then(|tools| tools.hash());
+        if let Some(whole) = draft.whole_prompt.take() {
+            draft.seen.rare.get_or_insert_default().prompt_hash = whole.hash();
+        }
+        if let Some(tools) = draft.tools.take() {
+            draft.seen.rare.get_or_insert_default().tools_hash = tools.hash();
+        }
         let wanted = self.observer.config.privacy.hash;
         if let Some((system, conversation)) = draft.opening.take().map(|opening| opening.settle()) {
-            seen.system_hash = system.filter(|_| wanted.system);
-            seen.conversation_hash = conversation.filter(|_| wanted.conversation);
+            if wanted.system {
+                draft.seen.rare.get_or_insert_default().system_hash = system;
+            }
+            draft.seen.request.conversation_hash = conversation.filter(|_| wanted.conversation);
         }
     }
 
@@ -353,8 +359,9 @@ impl Exchange {
         let (prompt, answer) = (self.draft.prompt_words.take(), self.draft.answer.words());
         let Privacy { capture, redaction: Some(redaction), .. } = &self.observer.config.privacy else { return };
         if *capture == Capture::Truncated || self.sampled {
-            self.draft.seen.request.words = prompt.and_then(|words| words.report(redaction));
-            self.draft.seen.output.words = answer.and_then(|words| words.report(redaction));
+            let rare = self.draft.seen.rare.get_or_insert_default();
+            rare.prompt = prompt.and_then(|words| words.report(redaction));
+            rare.answer = answer.and_then(|words| words.report(redaction));
         }
     }
 

@@ -45,6 +45,23 @@ pub struct Observation {
     pub error: Option<Text>,
     /// What could not be read.
     pub trouble: Troubles,
+    /// What most exchanges have nothing of.
+    pub rare: Option<Box<Rare>>,
+}
+
+/// What is known only where the configuration asks, apart so that other exchanges keep no room for it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rare {
+    /// First 8 bytes of the hash over the texts of all messages, one after the other.
+    pub prompt_hash: Option<[u8; 8]>,
+    /// The same over what the system says before the first message of a user.
+    pub system_hash: Option<[u8; 8]>,
+    /// The same over the tools offered, as they are written.
+    pub tools_hash: Option<[u8; 8]>,
+    /// The last message's text, redacted and cut.
+    pub prompt: Option<Text>,
+    /// The answer's text, redacted and cut.
+    pub answer: Option<Text>,
     /// What somebody thinks of an earlier answer, 0 to 1,000.
     pub feedback: Option<u64>,
 }
@@ -128,15 +145,7 @@ pub struct Request {
     pub hash: Option<[u8; 8]>,
     /// Unicode code points of the last message's text; None where there was no text.
     pub characters: Option<u64>,
-    /// The last message's text, redacted and cut, where the configuration asks.
-    pub words: Option<Text>,
-    /// First 8 bytes of the hash over the texts of all messages, one after the other.
-    pub prompt_hash: Option<[u8; 8]>,
-    /// The same over what the system says before the first message of a user.
-    pub system_hash: Option<[u8; 8]>,
-    /// The same over the tools offered, as they are written.
-    pub tools_hash: Option<[u8; 8]>,
-    /// The same over what system and user say first: one for all calls of a conversation.
+    /// First 8 bytes of the hash over what system and user say first: one for all calls of a conversation.
     pub conversation_hash: Option<[u8; 8]>,
 }
 
@@ -211,8 +220,6 @@ pub struct Output {
     pub hash: Option<[u8; 8]>,
     /// Unicode code points of the answer's text; None where there was no text.
     pub characters: Option<u64>,
-    /// The answer's text, redacted and cut, where the configuration asks.
-    pub words: Option<Text>,
     /// Where JSON was asked for: what the answer is.
     pub parsed: Option<Parsed>,
     /// The model refused, in its own words or by its finish reason.

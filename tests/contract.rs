@@ -21,11 +21,12 @@ mod fixtures;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::rc::Rc;
 
-use crate::core::{Wire, observer, pass};
+use crate::core::{Wire, pass};
 use fixtures::Fixture;
 use gaugeway::config::Config;
-use gaugeway::exchange::End;
+use gaugeway::exchange::{End, Observer};
 use gaugeway::observation::Observation;
 use gaugeway::provider;
 use gaugeway::sink::attributes::{FIELDS, Value as Attribute};
@@ -319,7 +320,11 @@ impl Registry for Series {
 
 /// What every fixture that is LLM traffic comes to, on a route that has a name.
 fn observations() -> Vec<Observation> {
-    let observer = observer();
+    let asked = r#"{
+        "privacy": {"capture": "truncated", "hash": ["conversation", "last_message", "prompt", "response", "system", "tools"]},
+        "compat": {"cache_attribute": "both"}
+    }"#;
+    let observer = Rc::new(Observer::new(Config::parse(asked).unwrap()));
     let observe = |fixture: &Fixture| {
         let wire = Wire {
             method: &fixture.request.method,
@@ -332,7 +337,11 @@ fn observations() -> Vec<Observation> {
             response: fixture.response.events.iter().map(|event| &event[..]).collect(),
         };
         let exchange = pass(&observer, &wire, End::Whole)?;
-        Some(Observation { route: "llm".into(), ..exchange.observation().clone() })
+        let mut seen = Observation { route: "llm".into(), ..exchange.observation().clone() };
+        // What one call alone does not show: when a tool was asked for, and what somebody thinks of an answer.
+        seen.agent.results.iter_mut().for_each(|result| result.asked = Some(0));
+        seen.rare.get_or_insert_default().feedback = Some(700);
+        Some(seen)
     };
     Fixture::all().iter().filter_map(observe).collect()
 }

@@ -6,7 +6,7 @@
 use super::host::{self, Buffer};
 use super::{Envoy, Shared};
 use crate::exchange::Head;
-use crate::observation::{Observation, Who};
+use crate::observation::{Observation, Rare, Who};
 use crate::signal::feedback::{self, BODY, Feedback};
 
 /// A request that brings feedback, until it is answered.
@@ -97,7 +97,8 @@ impl Shared {
         if !host::set_shared(&slot, &[0], cas) {
             return false;
         }
-        let seen = Observation { feedback: Some(feedback.permille), ..who.observation() };
+        let rare = Some(Box::new(Rare { feedback: Some(feedback.permille), ..Rare::default() }));
+        let seen = Observation { rare, ..who.observation() };
         if let Ok(mut stats) = self.stats.try_borrow_mut() {
             stats.record(&seen, &self.observer.config, &mut Envoy);
         }

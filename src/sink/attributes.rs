@@ -131,13 +131,13 @@ pub const FIELDS: &[Field] = &[
         |o| o.request.conversation_hash.map(Value::Hash),
     ),
     field("gaugeway.prompt.full_hash", Phase::Request, "hash of all messages' texts, where `privacy.hash` asks", |o| {
-        o.request.prompt_hash.map(Value::Hash)
+        o.rare.as_ref()?.prompt_hash.map(Value::Hash)
     }),
     field("gaugeway.system.hash", Phase::Request, "hash of what the system says, where `privacy.hash` asks", |o| {
-        o.request.system_hash.map(Value::Hash)
+        o.rare.as_ref()?.system_hash.map(Value::Hash)
     }),
     field("gaugeway.tools.hash", Phase::Request, "hash of the tools offered, where `privacy.hash` asks", |o| {
-        o.request.tools_hash.map(Value::Hash)
+        o.rare.as_ref()?.tools_hash.map(Value::Hash)
     }),
     field("gaugeway.agent.iteration", Phase::Request, "place of the call in an agent's run, from 1", |o| {
         o.agent.iteration.map(Value::Count)
@@ -196,10 +196,10 @@ pub const FIELDS: &[Field] = &[
         "gaugeway.prompt.text",
         Phase::End,
         "the last message, redacted and cut, where `privacy.capture` asks",
-        |o| text(&o.request.words),
+        |o| text(&o.rare.as_ref()?.prompt),
     ),
     field("gaugeway.response.text", Phase::End, "the answer, redacted and cut, where `privacy.capture` asks", |o| {
-        text(&o.output.words)
+        text(&o.rare.as_ref()?.answer)
     }),
     field("gaugeway.cost.usd", Phase::End, "cost in USD", |o| o.cost.nanousd.map(Value::Billionths)),
     field(

@@ -199,7 +199,7 @@ pub const METRICS: &[Metric] = &[
         },
     ),
     histogram("gaugeway_feedback_permille", "scores that answers were given, in thousandths", |o, out| {
-        one(out, o.feedback);
+        one(out, o.rare.as_ref().and_then(|rare| rare.feedback));
     }),
     gauge("gaugeway_ratelimit_remaining", "what the provider's rate limits leave, by kind", |o, out| {
         let limits = &o.limits;
