@@ -239,6 +239,9 @@ impl Word {
         if let Some(room) = self.bytes.get_mut(from..from + piece.len()) {
             room.copy_from_slice(piece);
             self.length += piece.len() as u8;
+        } else {
+            // However it was cut, it stays too long.
+            self.length = u8::MAX;
         }
     }
 
