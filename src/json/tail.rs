@@ -10,7 +10,7 @@ use super::{LIMIT, Scanner, State, behind, is_word, short_string, whole_string, 
 /// Longest tail kept, in bytes.
 const LONGEST: usize = 128;
 /// Most calls of rules it makes.
-const ACTS: usize = 12;
+const ACTS: usize = 8;
 
 /// The end of a document, from behind a string's last quote.
 pub struct Tail<T> {
