@@ -145,7 +145,9 @@ fn the_readme_tells_every_key_of_the_configuration_its_default_and_its_error() {
         for key in names(&row[0]) {
             let default = keys.remove(&key).unwrap_or_else(|| panic!("the parser does not know {key} of README.md"));
             assert!(default.is_null() || row[1] == format!("`{default}`"), "the default of {key} is {default}");
-            let error = Config::parse(&with(&key, true.into())).err().map(|error| error.to_string());
+            // Where `true` is right, a word is not.
+            let wrong = [true.into(), "?".into()].map(|value| Config::parse(&with(&key, value)).err());
+            let error = wrong.into_iter().flatten().next().map(|error| error.to_string());
             assert_eq!(error, Some(format!("{}: {}", key.replace("[]", "[0]"), row[3])));
         }
     }
@@ -230,7 +232,8 @@ fn spans_give_every_attribute_the_type_of_its_value() {
             wanted.insert(field.name, kind);
         }
     }
-    assert_eq!(wanted.len(), FIELDS.len(), "nothing fills one of the attributes; there are {:?}", wanted.keys());
+    let unfilled: Vec<_> = FIELDS.iter().map(|field| field.name).filter(|name| !wanted.contains_key(name)).collect();
+    assert!(unfilled.is_empty(), "nothing fills {unfilled:?}");
     let yaml = read("envoy/envoy.yaml");
     let line = |(name, kind)| format!("- {{tag: {name}, value: \"%FILTER_STATE(wasm.{name}:PLAIN)%\"{kind}");
     let missing: Vec<_> = wanted.into_iter().map(line).filter(|line| !yaml.contains(line)).collect();
@@ -339,7 +342,7 @@ fn observations() -> Vec<Observation> {
         let exchange = pass(&observer, &wire, End::Whole)?;
         let mut seen = Observation { route: "llm".into(), ..exchange.observation().clone() };
         // What one call alone does not show: when a tool was asked for, and what somebody thinks of an answer.
-        seen.agent.results.iter_mut().for_each(|result| result.asked = Some(0));
+        seen.agent.results.iter_mut().for_each(|result| result.asked = Some(1));
         seen.rare.get_or_insert_default().feedback = Some(700);
         Some(seen)
     };

@@ -124,7 +124,7 @@ pub struct Program<T> {
 
 impl<T> Program<T> {
     /// Compiles groups of rules, each group below its own prefix (`""` for the document itself). A later rule for the
-    /// same path replaces an earlier one. `begin` is called when a document starts, `end` when it is over.
+    /// same path replaces an earlier one, and [`On::Raw`] all those below it. `begin` is called when a document starts, `end` when it is over.
     pub fn new(groups: &[Group<T>], begin: fn(&mut T), end: fn(&mut T, Ended)) -> Self {
         let mut program = Program { nodes: vec![Node::new()], begin, end };
         for (prefix, rules) in groups {
@@ -140,6 +140,10 @@ impl<T> Program<T> {
                     On::Close(apply) => node.close = Some(apply),
                 }
             }
+        }
+        // What is taken as it is written is not looked into as well.
+        for node in program.nodes.iter_mut().filter(|node| node.raw.is_some()) {
+            *node = Node { scalar: node.scalar, text: node.text, raw: node.raw, ..Node::new() };
         }
         program
     }

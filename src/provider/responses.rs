@@ -109,7 +109,8 @@ pub const RESPONSE: &[Rule<Draft>] = &[
     }),
     scalar("output[].type", |d, v| d.open.part.kind.set(v)),
     // A compaction repeats what the user said.
-    scalar("output[].role", |d, v| d.open.part.thought = v == Scalar::Text("user")),
+    scalar("output[].role", |d, v| d.open.part.thought |= v == Scalar::Text("user")),
+    scalar("output[].content[].type", |d, v| d.open.part.thought |= v == Scalar::Text("input_text")),
     scalar("output[].name", |d, v| d.open.part.name = v.text()),
     scalar("output[].call_id", |d, v| d.open.part.id = identity(v)),
     text("output[].content[].text", Draft::answer),
@@ -117,7 +118,9 @@ pub const RESPONSE: &[Rule<Draft>] = &[
 ];
 
 fn call(d: &mut Draft, place: u64) {
-    if matches!(d.open.part.kind.as_str(), "function_call" | "custom_tool_call") {
+    // Each is said up to three times, not always with its place.
+    let again = d.asked().any(|(id, _)| id != 0 && id == d.open.part.id);
+    if matches!(d.open.part.kind.as_str(), "function_call" | "custom_tool_call") && !again {
         d.call(place);
     }
 }
