@@ -1,6 +1,8 @@
 //! The package for JavaScript in a real runtime: a proxy before the upstream that tells each observation in a line of JSON.
 //! It stops when the value is dropped.
 
+#![allow(clippy::print_stderr, reason = "what a runtime says is for whoever reads the test's output")]
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
