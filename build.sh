@@ -8,6 +8,8 @@ TOOLS=$ROOT/.tools
 PLUGIN=$ROOT/dist/gaugeway.wasm
 TARGET=wasm32-unknown-unknown
 PRICES=src/signal/prices.json
+# What the small plugin may have, in bytes.
+SMALL=409600
 ENVOY_VERSION=1.40.0
 # What an older Envoy reports is tested too; tests/envoy_versions.rs has the same list.
 OLDER_ENVOYS="1.36.4 1.37.0 1.39.3"
@@ -22,7 +24,7 @@ usage() {
                           UPSTREAM=https://api.openai.com goes to a provider, UPSTREAM=local to a small model on this machine
 ./build.sh test [ARGS]    every test, a real Envoy included; ARGS go to cargo test
 ./build.sh check          format, lints, what the plugin imports, what is under version control
-./build.sh wasm           dist/gaugeway.wasm
+./build.sh wasm [small]   dist/gaugeway.wasm; or half of it, which reads no compressed bodies and reports no words
 ./build.sh image          dist/image, an OCI image with the plugin, for Istio and Envoy Gateway
 ./build.sh release        dist/release: plugin, image, checksums, bill of materials, notes; built twice, to the same bytes
 ./build.sh edge           dist/edge, the npm package for edge runtimes, Node.js, Deno and browsers
@@ -90,14 +92,21 @@ command_check() {
     command_wasm
 }
 
-command_wasm() {
-    say "building ${PLUGIN#"$ROOT/"}"
-    wasm_cargo build --release --lib
-    local built=${CARGO_TARGET_DIR:-target}/$TARGET/release/gaugeway.wasm
+command_wasm() { # [small]
+    local profile=release plugin=$PLUGIN features=()
+    case ${1:-} in
+        "") ;;
+        small) profile=small plugin=${PLUGIN%.wasm}-small.wasm features=(--no-default-features --features envoy) ;;
+        *) die "there is no plugin '$1': leave it out, or say small" ;;
+    esac
+    say "building ${plugin#"$ROOT/"}"
+    wasm_cargo build --profile $profile --lib "${features[@]}"
+    local built=${CARGO_TARGET_DIR:-target}/$TARGET/$profile/gaugeway.wasm
     need python3 "install Python 3"
     python3 tests/imports.py "$built" "$ROOT/" "$CARGO_HOME/" || die "$built is not fit for a proxy: see above"
-    install -D -m 644 "$built" "$PLUGIN"
-    export GAUGEWAY_WASM=$PLUGIN
+    [[ $profile != small || $(wc -c <"$built") -lt $SMALL ]] || die "$built is larger than $SMALL bytes"
+    install -D -m 644 "$built" "$plugin"
+    [[ $profile == small ]] || export GAUGEWAY_WASM=$PLUGIN
 }
 
 command_edge() {

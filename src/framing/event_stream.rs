@@ -2,9 +2,9 @@
 //!
 //! Bound: one header's name and value of at most 64 bytes each. Spec: the frame layout of AWS's SDKs ("vnd.amazon.eventstream").
 
-#[cfg(not(feature = "envoy"))]
+#[cfg(not(feature = "encodings"))]
 use super::crc32::Hasher;
-#[cfg(feature = "envoy")]
+#[cfg(feature = "encodings")]
 use crc32fast::Hasher;
 
 /// Largest frame believed: 24 MiB of payload and 128 KiB of headers, botocore's limits.

@@ -4,7 +4,7 @@
 //! and some servers send events under another name. Bound: one or two JSON scanners and a few bytes.
 
 mod base64;
-#[cfg(any(test, not(feature = "envoy")))]
+#[cfg(any(test, not(feature = "encodings")))]
 mod crc32;
 #[cfg(feature = "encodings")]
 mod encoding;

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::attributes::written_out;
 use crate::config::Config;
 use crate::mix::{BuildNumbers, Mix};
 use crate::observation::{CostStatus, Observation, Outcome, Text, finish_class};
@@ -229,15 +230,15 @@ pub const SPANS: &str = "gaugeway_spans_total";
 pub const PRICE_TABLE: &str = "gaugeway_price_table_timestamp_seconds";
 
 const fn counter(name: &'static str, doc: &'static str, collect: Collect) -> Metric {
-    Metric { name, kind: Kind::Counter, doc, collect }
+    Metric { name, kind: Kind::Counter, doc: written_out(doc), collect }
 }
 
 const fn gauge(name: &'static str, doc: &'static str, collect: Collect) -> Metric {
-    Metric { name, kind: Kind::Gauge, doc, collect }
+    Metric { name, kind: Kind::Gauge, doc: written_out(doc), collect }
 }
 
 const fn histogram(name: &'static str, doc: &'static str, collect: Collect) -> Metric {
-    Metric { name, kind: Kind::Histogram, doc, collect }
+    Metric { name, kind: Kind::Histogram, doc: written_out(doc), collect }
 }
 
 fn one(out: Out<'_>, value: Option<u64>) {
