@@ -188,6 +188,11 @@ impl Strip {
         out
     }
 
+    /// What came and has not gone on.
+    pub fn held(&self) -> &[u8] {
+        &self.held
+    }
+
     fn line(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         if self.state == State::Held {
             self.held.extend_from_slice(piece);

@@ -112,9 +112,14 @@ pub fn log_warning(message: &str) {
     log(3, message);
 }
 
+/// Most characters of a line in the log.
+const LINE: usize = 500;
+
 fn log(level: u32, message: &str) {
-    // SAFETY: the host reads `message.len()` bytes and keeps nothing.
-    unsafe { proxy_log(level, message.as_ptr(), message.len()) };
+    // A key of a configuration may be of any length, and hold what would begin a line of its own.
+    let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LINE).collect();
+    // SAFETY: the host reads `line.len()` bytes and keeps nothing.
+    unsafe { proxy_log(level, line.as_ptr(), line.len()) };
 }
 
 /// Nanoseconds since 1970; 0 where the host has no clock.
@@ -197,7 +202,7 @@ pub fn buffer_from(buffer: Buffer, start: usize, size: usize) -> Option<Vec<u8>>
     returned(|out, out_size| unsafe { proxy_get_buffer_bytes(buffer as u32, start, size, out, out_size) })
 }
 
-/// Puts other bytes in the place of a buffer's, which are `size`; false where the host does not.
+/// Puts other bytes in the place of a buffer's, which are `size`, or before them where that is 0; false where the host does not.
 pub fn set_buffer(buffer: Buffer, size: usize, bytes: &[u8]) -> bool {
     // SAFETY: the host reads the bytes.
     unsafe { proxy_set_buffer_bytes(buffer as u32, 0, size, bytes.as_ptr(), bytes.len()) == 0 }

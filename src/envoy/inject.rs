@@ -169,11 +169,17 @@ impl Injection {
         *self = if events && plain && open() { Injection::Stripping(Box::default()) } else { Injection::None };
     }
 
-    /// Bytes of the answer, as they lie in the host's buffer.
-    pub fn response_body(&mut self, bytes: &[u8], end_of_stream: bool) {
+    /// Bytes of the answer, as they lie in the host's buffer, where there are `size`.
+    pub fn response_body(&mut self, bytes: &[u8], size: usize, end_of_stream: bool) {
         let Injection::Stripping(strip) = self else { return };
-        let kept = strip.feed(bytes, end_of_stream);
-        if kept != bytes && !host::set_buffer(Buffer::Response, bytes.len(), &kept) {
+        let held = strip.held().to_vec();
+        let kept = (bytes.len() == size).then(|| strip.feed(bytes, end_of_stream));
+        let done = kept.is_some_and(|kept| kept == bytes || host::set_buffer(Buffer::Response, size, &kept));
+        if !done {
+            // What was kept back goes before what the host does not show or change.
+            if !held.is_empty() {
+                host::set_buffer(Buffer::Response, 0, &held);
+            }
             *self = Injection::None;
         }
     }
@@ -183,14 +189,15 @@ impl Injection {
 fn rewrite(length: usize) -> bool {
     let body = host::buffer(Buffer::Request, length).unwrap_or_default();
     let Some(asking) = ask(&body).filter(|_| body.len() == length) else { return false };
-    if !host::set_header(Map::Request, "content-length", &asking.len().to_string()) {
+    // What is added to a packed answer could not be taken out of it. And without any length the body goes in chunks: whatever
+    // the host refuses here, no length is told that is not the body's.
+    let ready = host::set_header(Map::Request, "accept-encoding", "identity")
+        && host::remove_header(Map::Request, "content-length");
+    if !ready {
         return false;
     }
-    if !host::set_buffer(Buffer::Request, length, &asking) {
-        host::set_header(Map::Request, "content-length", &length.to_string());
-        return false;
-    }
-    // What is added to a packed answer could not be taken out of it.
-    host::set_header(Map::Request, "accept-encoding", "identity");
-    true
+    let changed = host::set_buffer(Buffer::Request, length, &asking);
+    let length = if changed { asking.len() } else { length };
+    host::set_header(Map::Request, "content-length", &length.to_string());
+    changed
 }

@@ -387,7 +387,7 @@ impl Stream {
         if size > 0 {
             exchange.response_body(&bytes, now);
         }
-        self.injection.response_body(&bytes, end_of_stream);
+        self.injection.response_body(&bytes, size, end_of_stream);
         if end_of_stream {
             exchange.finish(whole(self.from_upstream), now);
         }

@@ -270,6 +270,10 @@ fn change(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 let new = read(guest, at, length);
                 touch(guest, "proxy_set_buffer_bytes");
                 match &mut guest.data_mut().buffer {
+                    Some((which, bytes)) if *which == kind && start == 0 && size == 0 => {
+                        bytes.splice(0..0, new);
+                        Ok(0)
+                    }
                     Some((which, bytes)) if *which == kind && start == 0 && size as usize >= bytes.len() => {
                         *bytes = new;
                         Ok(0)
