@@ -308,6 +308,8 @@ impl Exchange {
             return;
         }
         self.request_end(now);
+        // Of a body that could not be read nobody knows whether it was whole.
+        let read = self.response.as_ref().is_some_and(|body| !body.is_unread());
         let (mut cut, mut empty) = (false, true);
         if let (Some(mut body), Some(programs)) = (self.response.take(), self.observer.programs.get(self.endpoint)) {
             empty = body.is_empty();
@@ -326,7 +328,7 @@ impl Exchange {
         let streams = self.draft.streams;
         let unterminated = streams && self.api.terminated && !self.draft.complete;
         let empty = empty && self.api.usage_expected && self.draft.seen.response.status == Some(200);
-        let truncated = empty || unterminated || cut && !(streams && self.draft.complete);
+        let truncated = read && (empty || unterminated || cut && !(streams && self.draft.complete));
         // A client may leave as soon as it has heard the last word.
         let heard = streams && self.draft.complete && self.draft.seen.usage.is_known();
         let end = if end == End::ClientDisconnect && heard { End::Whole } else { end };

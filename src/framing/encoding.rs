@@ -40,12 +40,18 @@ enum Kind {
     Zstd(Box<Zstd>),
 }
 
+/// Most bytes that come of one slice: br packs any number of them into a few.
+const PIECE: usize = 2 << 20;
+
 /// Takes a decoder's output up to the next time it is emptied.
 #[derive(Default)]
 struct Output(Vec<u8>);
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > PIECE {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())
     }
@@ -287,16 +293,34 @@ mod tests {
         }
     }
 
+    /// 64 MiB of zeros, packed with a window of 4 MiB.
+    const BROTLI_BOMB: &[u8] = &[
+        0xcb, 0xff, 0xff, 0x3f, 0xf8, 0x27, 0x00, 0xe2, 0xb1, 0x40, 0x20, 0xf7, 0xfe, 0x8f, 0xff, 0xff, 0x7f, 0xf0,
+        0x4f, 0x00, 0xc4, 0x61, 0x11, 0x80, 0xee, 0xfd, 0x1f, 0xff, 0xff, 0xff, 0xe0, 0x9f, 0x00, 0x88, 0xc3, 0x02,
+        0x00, 0xdd, 0xfb, 0x3f, 0xfe, 0xff, 0xff, 0xc1, 0x3f, 0x01, 0x10, 0x87, 0x05, 0x00, 0xba, 0xf7, 0x7f, 0xfc,
+        0xff, 0xff, 0x83, 0x7f, 0x02, 0x20, 0x0e, 0x0b, 0x00, 0x74, 0xef, 0xff, 0xf8, 0xff, 0xff, 0x07, 0xff, 0x04,
+        0x40, 0x1c, 0x16, 0x00, 0xe8, 0xde, 0xff, 0xf1, 0xff, 0xff, 0x0f, 0xfe, 0x09, 0x80, 0x38, 0x2c, 0x00, 0xd0,
+        0xbd, 0xff, 0xcb, 0xff, 0xff, 0x3f, 0xfc, 0x13, 0x00, 0x71, 0x58, 0x00, 0xa0, 0x7b, 0xff, 0x07,
+    ];
+
     #[test]
     fn a_bomb_is_given_up_and_not_held() {
         let zeros = vec![0; 16 << 20];
-        for (encoding, bomb) in [("gzip", gzip(&zeros)), ("zstd", zstd(&zeros))] {
+        for (encoding, bomb, most) in [
+            ("gzip", gzip(&zeros), PIECE),
+            ("deflate", zlib(&zeros), PIECE),
+            ("zstd", zstd(&zeros), ZSTD_WINDOW as usize),
+            ("br", BROTLI_BOMB.to_vec(), PIECE),
+        ] {
             let mut decoder = Decoder::new(encoding).unwrap();
             let mut largest = 0;
             let result =
                 bomb.chunks(4096).try_for_each(|piece| decoder.feed(piece, |out| largest = largest.max(out.len())));
             assert_eq!(result, Err(Unreadable), "{encoding}");
-            assert!(largest <= ZSTD_WINDOW as usize, "{encoding}: a piece of {largest} bytes");
+            assert!(largest <= most, "{encoding}: a piece of {largest} bytes");
+            if let Kind::Brotli(Some(decoder)) = &mut decoder.kind {
+                assert!(decoder.get_mut().0.capacity() <= 2 * PIECE);
+            }
         }
     }
 

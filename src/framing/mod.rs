@@ -66,6 +66,8 @@ pub struct Body {
     expects_json: bool,
     streams: bool,
     is_empty: bool,
+    /// Its encoding could not be undone to the end.
+    unread: bool,
     decoder: Option<Decoder>,
 }
 
@@ -124,6 +126,7 @@ impl Body {
             bare: false,
             expects_json: name.ends_with("json"),
             is_empty: true,
+            unread: false,
             decoder,
         })
     }
@@ -131,6 +134,11 @@ impl Body {
     /// Whether nothing but blanks has come.
     pub fn is_empty(&self) -> bool {
         self.is_empty
+    }
+
+    /// Whether it was given up, so that nobody knows how it ended.
+    pub fn is_unread(&self) -> bool {
+        self.unread
     }
 
     /// Whether what is read comes later than it was sent: no time can be told of it.
@@ -149,6 +157,7 @@ impl Body {
         if decoder.feed(bytes, |piece| self.read(rules, draft, piece)).is_err() {
             draft.seen.trouble.add(Trouble::Encoding);
             self.kind = Kind::Opaque;
+            self.unread = true;
         }
         self.decoder = Some(decoder);
     }
