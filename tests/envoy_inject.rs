@@ -14,7 +14,7 @@ use hyper::Request;
 use hyper::body::Frame;
 use serde_json::{Value, json};
 use support::client::{self, Http, Made, Raw};
-use support::envoy::{Envoy, Options};
+use support::envoy::{self, Envoy, Options};
 use support::fixtures::Fixture;
 use support::prometheus::total;
 use support::upstream::Upstream;
@@ -187,9 +187,7 @@ async fn where_headers_cannot_be_held_calls_go_through_as_they_are() {
 fn injecting(upstream: &Upstream, able: bool) -> Options {
     let mut options = Options { config: json!({"stream_usage": {"inject": true}}), ..Options::to(upstream.addr) };
     if able {
-        let line = "                root_id: gaugeway\n";
-        let flag = "                allow_on_headers_stop_iteration: true\n";
-        options.replace.push((line.to_owned(), format!("{line}{flag}")));
+        options.replace.push(envoy::holding_requests());
     }
     options
 }

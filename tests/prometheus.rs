@@ -20,11 +20,15 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use http_body_util::Full;
+use hyper::Request;
 use panels::{FILTERS, dashboard, is_known, metrics, path, queries, read, recorded};
 use serde_json::{Value, json};
+use support::agent::{Api, Conversation, Line};
 use support::client::{self, Http};
-use support::envoy::{Envoy, Options};
+use support::envoy::{self, Envoy, Options};
 use support::fixtures::Fixture;
+use support::otlp::Receiver;
 use support::prometheus::total;
 use support::upstream::Upstream;
 use tokio::process::{Child, Command};
@@ -64,12 +68,22 @@ async fn every_alert_fires_when_it_should_and_only_then() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_panel_every_rule_and_the_five_queries_have_data_under_traffic() {
     let upstream = Upstream::start(Fixture::all()).await;
+    let spans = Receiver::start().await;
     let envoy = Envoy::start(&Options {
-        config: json!({"labels": {"headers": {"x-team": "team"}, "max_series": 1500}}),
-        replace: vec![(
-            "  - {tag_name: route,".to_owned(),
-            "  - {tag_name: team, regex: '^wasmcustom\\..*?(team=\\.=(.*?);\\.;)'}\n  - {tag_name: route,".to_owned(),
-        )],
+        config: json!({
+            "labels": {"headers": {"x-team": "team"}, "max_series": 1500},
+            "feedback": {"path": FEEDBACK},
+            "otlp": {"cluster": "otlp"},
+        }),
+        otlp: Some(spans.addr),
+        replace: vec![
+            (
+                "  - {tag_name: route,".to_owned(),
+                "  - {tag_name: team, regex: '^wasmcustom\\..*?(team=\\.=(.*?);\\.;)'}\n  - {tag_name: route,"
+                    .to_owned(),
+            ),
+            envoy::holding_requests(),
+        ],
         ..Options::to(upstream.addr)
     })
     .await;
@@ -129,7 +143,9 @@ async fn every_panel_every_rule_and_the_five_queries_have_data_under_traffic() {
     }
 }
 
-/// All fixtures, again and again, some of them streamed slowly, cut off by the provider or left by the client.
+const FEEDBACK: &str = "/feedback";
+
+/// All fixtures, again and again, some of them streamed slowly, cut off by the provider or left by the client; agents; feedback.
 fn traffic(envoy: SocketAddr) -> JoinSet<()> {
     let mut workers = JoinSet::new();
     for worker in 0..3 {
@@ -146,13 +162,27 @@ fn traffic(envoy: SocketAddr) -> JoinSet<()> {
                 let request = client::request(fixture, &[("x-team", team), ("x-upstream", how)]);
                 if at % 16 == 2 {
                     drop(client::open(envoy, request, Http::One).await);
-                } else {
-                    drop(client::send(envoy, request, Http::One).await);
+                } else if let Ok(reply) = client::send(envoy, request, Http::One).await {
+                    let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+                    if let Some(id) = answer["id"].as_str() {
+                        let score = json!({"response_id": id, "score": (at % 5) as f64 / 4.0}).to_string();
+                        let feedback = Request::post(FEEDBACK).header("host", "llm").body(Full::from(score)).unwrap();
+                        drop(client::send(envoy, feedback, Http::One).await);
+                    }
                 }
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         });
     }
+    workers.spawn(async move {
+        let mut lines = [Line::open(envoy).await.unwrap(), Line::open(envoy).await.unwrap()];
+        loop {
+            let mut agent = Conversation::new(Api::Completions, false);
+            agent.headers.push(("x-team", "chat".to_owned()));
+            agent.run(&mut lines, "agent=2").await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
     workers
 }
 

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gaugeway::sink::stats::{Kind, METRICS, OVERFLOW, PRICE_TABLE};
+use gaugeway::sink::stats::{Kind, METRICS, OVERFLOW, PRICE_TABLE, SPANS};
 use serde_json::Value;
 
 /// Filters of the dashboard; each is a label of the metrics.
@@ -76,10 +76,11 @@ pub fn recorded(file: &str) -> BTreeSet<String> {
 
 /// Whether the plugin, a rule or Envoy itself makes series of this name.
 pub fn is_known(name: &str, recorded: &BTreeSet<String>) -> bool {
-    let mut emitted = METRICS
-        .iter()
-        .map(|metric| (metric.name, metric.kind))
-        .chain([(OVERFLOW, Kind::Counter), (PRICE_TABLE, Kind::Gauge)]);
+    let mut emitted = METRICS.iter().map(|metric| (metric.name, metric.kind)).chain([
+        (OVERFLOW, Kind::Counter),
+        (SPANS, Kind::Counter),
+        (PRICE_TABLE, Kind::Gauge),
+    ]);
     let histogram = ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end));
     emitted.any(|(known, kind)| match kind {
         Kind::Histogram => histogram == Some(known),

@@ -83,6 +83,12 @@ pub fn spans() -> Spans {
     })
 }
 
+/// Lets the plugin hold requests: for `stream_usage.inject` and `feedback.path`.
+pub fn holding_requests() -> (String, String) {
+    let role = "                vm_config:\n";
+    (role.to_owned(), format!("                allow_on_headers_stop_iteration: true\n{role}"))
+}
+
 /// envoy.yaml for an older Envoy, as its first lines say: without types, or without any of the plugin's attributes.
 fn for_spans(yaml: &str, spans: Spans) -> String {
     let (mut kept, mut skipping) = (String::new(), false);
