@@ -37,6 +37,7 @@ impl Taking {
 
     /// A part of the body came; the host shows all that has come so far.
     pub fn body(self, shared: &Shared, size: usize, end_of_stream: bool) -> Self {
+        shared.shows_held.set(true);
         match self {
             Taking::Done => return Taking::Done,
             _ if size > BODY => host::answer(413, "feedback has at most 4096 bytes\n"),
@@ -61,15 +62,17 @@ impl Taking {
         Taking::Done
     }
 
-    /// A tick passed. A request of which nothing is shown for a whole one is answered.
-    pub fn tick(self, context: u32) -> Self {
+    /// A tick passed. A request of which nothing is shown for a whole one is answered, unless others were shown: then its
+    /// client is slow, and Envoy's own limits apply.
+    pub fn tick(self, shared: &Shared, context: u32) -> Self {
         match self {
+            Taking::Waits | Taking::Stuck if shared.shows_held.get() => Taking::Waits,
             Taking::Waits => Taking::Stuck,
             Taking::Stuck => {
                 if host::act_for(context) {
                     host::answer(
                         500,
-                        "feedback needs allow_on_headers_stop_iteration: true in the plugin's configuration\n",
+                        "no body came: feedback needs allow_on_headers_stop_iteration: true in the plugin's configuration\n",
                     );
                 }
                 Taking::Done

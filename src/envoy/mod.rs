@@ -44,6 +44,8 @@ struct Shared {
     waiting: Rc<RefCell<Queue>>,
     spans: Option<RefCell<Spans>>,
     holding: Holding,
+    /// This host shows the bodies of requests that are held for their feedback.
+    shows_held: Cell<bool>,
     /// The last request was LLM traffic, so the next is likely to be: all of its headers are read at once.
     expected: Cell<bool>,
 }
@@ -90,6 +92,7 @@ impl Plugin {
                     stats: STATS.with(Rc::clone),
                     waiting: WAITING.with(Rc::clone),
                     holding: Holding::default(),
+                    shows_held: Cell::new(false),
                     expected: Cell::new(false),
                 }));
                 lacks::at_start(gauge.is_some(), host::set_tick(TICK));
@@ -352,7 +355,8 @@ impl Stream {
     }
 
     fn on_tick(&mut self) {
-        self.taking = self.taking.map(|taking| taking.tick(self.id));
+        let (Some(shared), Some(taking)) = (&self.shared, self.taking) else { return };
+        self.taking = Some(taking.tick(shared, self.id));
     }
 
     fn request_over(&mut self) {

@@ -67,6 +67,13 @@ impl Line {
         let (sender, connection) = handshake.map_err(io::Error::other)?;
         Ok(Self { sender, task: tokio::spawn(async move { drop(connection.await) }) })
     }
+
+    /// Sends a request and reads the answer: its status and body.
+    pub async fn send(&mut self, request: Request<Full<Bytes>>) -> (u16, Bytes) {
+        self.sender.ready().await.expect("the connection is open");
+        let response = self.sender.send_request(request).await.expect("an answer");
+        (response.status().as_u16(), response.into_body().collect().await.expect("a whole answer").to_bytes())
+    }
 }
 
 /// A connection to each of Envoy's two workers, in no particular order.

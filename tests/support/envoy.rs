@@ -17,6 +17,9 @@ use tokio::process::{Child, Command};
 use super::client;
 use super::prometheus::{self, Sample};
 
+/// Most lines kept of Envoy's log.
+pub const LINES: usize = 100_000;
+
 /// How Envoy is started. `Options::to(upstream)` is the usual case; set what differs.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -30,6 +33,8 @@ pub struct Options {
     pub concurrency: u32,
     /// Speaks HTTP/2 to the upstream.
     pub http2_upstream: bool,
+    /// What Envoy writes to its log: `warning`, or more.
+    pub log_level: &'static str,
     /// `false` takes the filter out, to see what traffic does without it.
     pub plugin: bool,
     /// `false` takes Envoy's own spans out.
@@ -118,6 +123,7 @@ impl Options {
             config: serde_json::json!({}),
             concurrency: 1,
             http2_upstream: false,
+            log_level: "warning",
             plugin: true,
             tracing: true,
             dynamic: false,
@@ -222,7 +228,7 @@ impl Envoy {
             .arg(&admin_address)
             .args(["--concurrency", &options.concurrency.to_string()])
             .args(["--drain-time-s", &options.drain.as_secs().to_string()])
-            .args(["--disable-hot-restart", "--log-level", "warning", "--file-flush-interval-msec", "20"])
+            .args(["--disable-hot-restart", "--log-level", options.log_level, "--file-flush-interval-msec", "20"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -239,7 +245,7 @@ impl Envoy {
         }));
         tokio::spawn(each_line(stderr, move |line| {
             let mut lines = lines.lock().unwrap();
-            if lines.len() == 10_000 {
+            if lines.len() == LINES {
                 lines.pop_front();
             }
             lines.push_back(line);
@@ -300,7 +306,7 @@ impl Envoy {
         self.entries_when(|entries| entries.len() >= count, timeout).await
     }
 
-    /// What Envoy and the plugin wrote to stderr, the last 10,000 lines.
+    /// What Envoy and the plugin wrote to stderr, the last [`LINES`] lines.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().iter().map(|line| format!("{line}\n")).collect()
     }

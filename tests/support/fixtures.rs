@@ -76,6 +76,29 @@ impl Fixture {
         }
     }
 
+    /// An exchange that nobody recorded: a POST of JSON to `at`, host and path, and a successful answer.
+    pub fn made(id: &str, at: (&str, &str), request: &Value, kind: &str, answer: impl Into<Bytes>) -> Self {
+        let json = ("content-type".to_owned(), "application/json".to_owned());
+        let body = answer.into();
+        Self {
+            id: id.to_owned(),
+            request: Request {
+                method: "POST".to_owned(),
+                path: at.1.to_owned(),
+                headers: vec![("host".to_owned(), at.0.to_owned()), json],
+                body: request.to_string().into(),
+            },
+            response: Response {
+                status: 200,
+                headers: vec![("content-type".to_owned(), kind.to_owned())],
+                events: vec![body.clone()],
+                body,
+                gap: Duration::ZERO,
+            },
+            observation: Map::new(),
+        }
+    }
+
     pub fn api(&self) -> &str {
         self.id.split('/').next().unwrap_or_default()
     }
