@@ -119,9 +119,20 @@ command_edge() {
     mkdir -p "$package.partial"
     "$folder/bindgen/release/gaugeway-bindgen" "$folder/$TARGET/edge/gaugeway.wasm" "$package.partial"
     cp edge/package/* edge/README.md LICENSE NOTICE "$package.partial"
+    cp -r edge/playground "$package.partial"
+    playground_examples "$package.partial/playground"
     rm -rf "$package"
     mv "$package.partial" "$package"
     export GAUGEWAY_EDGE=$package
+}
+
+# The exchanges that the page names, from the fixtures.
+playground_examples() { # FOLDER
+    local name
+    for name in $(sed -n 's/.*data-example="\([^"]*\)".*/\1/p' "$1/index.html"); do
+        mkdir -p "$1/examples/$name"
+        cp "tests/fixtures/$name"/{request,response}.http "$1/examples/$name"
+    done
 }
 
 command_bench() {

@@ -158,7 +158,7 @@ pub fn project() -> PathBuf {
     let folder = std::env::temp_dir().join(unique("project"));
     let installed = folder.join("node_modules/gaugeway");
     fs::create_dir_all(&installed).unwrap();
-    for file in fs::read_dir(package()).unwrap().map(|entry| entry.unwrap().path()) {
+    for file in fs::read_dir(package()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
         fs::copy(&file, installed.join(file.file_name().unwrap())).unwrap();
     }
     fs::write(folder.join("package.json"), r#"{"type": "module"}"#).unwrap();

@@ -1,0 +1,91 @@
+// What people paste or drop: a request, a response, a stream or a HAR file.
+
+/** Headers nobody should see in a screenshot. The core does not read them. */
+const SECRET = /^(proxy-)?authorization$|^(set-)?cookie$|api-key$|token$/i;
+
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+
+/** Method, URL, headers and body. Throws what is wrong with it. */
+export function parseRequest(bytes) {
+  const {first, headers, body} = split(bytes);
+  const [, method, target] = /^([A-Z]+) (\S+)/.exec(first) ?? [];
+  if (!method) throw new Error('The request has no first line. It begins like POST https://api.openai.com/v1/chat/completions');
+  const host = headers.get('host');
+  if (!/^https?:/.test(target) && !host) throw new Error(`Whose is ${target}? Add a line host: api.openai.com, or write the whole URL.`);
+  const url = new URL(target, host ? `https://${host}` : undefined);
+  return {method, url: url.href, headers, body};
+}
+
+/** Status, headers and body; a note where the head had to be guessed. */
+export function parseResponse(bytes) {
+  const {first, headers, body} = split(bytes);
+  const [, status] = /^(?:HTTP\/[\d.]+ )?([1-5]\d\d)(?: |$)/.exec(first) ?? [];
+  if (status) return {status: Number(status), headers, body};
+  const type = /^\s*[[{]/.test(decoder.decode(bytes.subarray(0, 64))) ? 'application/json' : 'text/event-stream';
+  const note = bytes.length ? `No head: taken for 200 and ${type}.` : 'No response yet.';
+  return {status: 200, headers: new Headers({'content-type': type}), body: bytes, note};
+}
+
+/** The calls of a HAR file, each with its request and response written out; undefined where it is no HAR file. */
+export function parseHar(text) {
+  let har;
+  try {
+    har = JSON.parse(text);
+  } catch {
+    return;
+  }
+  const entries = har?.log?.entries;
+  return Array.isArray(entries) ? entries.filter(entry => entry?.request?.url).map(call) : undefined;
+}
+
+function call({request, response = {}}) {
+  const content = response.content ?? {};
+  const answer = content.encoding === 'base64' ? unbase64(content.text) : encoder.encode(content.text ?? '');
+  const url = new URL(request.url);
+  for (const name of url.searchParams.keys()) if (/^(key|.*token)$/i.test(name)) url.searchParams.set(name, 'hidden');
+  return {
+    title: `${request.method} ${url.host}${url.pathname} ${response.status ?? ''}`.trim(),
+    request: written(`${request.method} ${url.href}`, request.headers, encoder.encode(request.postData?.text ?? '')),
+    // A browser writes down what it decoded, and the header stays.
+    response: written(String(response.status || 200), response.headers, answer, ['content-encoding', 'transfer-encoding']),
+  };
+}
+
+function written(first, headers = [], body, without = []) {
+  const lines = headers
+    .filter(({name}) => !name.startsWith(':') && !without.includes(name.toLowerCase()))
+    .map(({name, value}) => `${name.toLowerCase()}: ${SECRET.test(name) ? 'hidden' : value.replaceAll('\n', ', ')}`);
+  const head = encoder.encode([first, ...lines].join('\n') + '\n\n');
+  const bytes = new Uint8Array(head.length + body.length);
+  bytes.set(head);
+  bytes.set(body, head.length);
+  return bytes;
+}
+
+function unbase64(text = '') {
+  return Uint8Array.from(atob(text), character => character.charCodeAt(0));
+}
+
+/** The head ends with the first empty line, in either kind of line ends. */
+function split(bytes) {
+  let end = bytes.length;
+  let start = bytes.length;
+  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) {
+    const next = bytes[at + 1] === 13 ? at + 2 : at + 1;
+    if (bytes[next] !== 10) continue;
+    [end, start] = [at, next + 1];
+    break;
+  }
+  const [first = '', ...lines] = decoder.decode(bytes.subarray(0, end)).split(/\r?\n/);
+  const headers = new Headers();
+  // Of a body without a head, no line is a header.
+  if (/^[A-Z]+ \S|^(HTTP\/[\d.]+ )?[1-5]\d\d( |$)/.test(first)) {
+    for (const line of lines.filter(Boolean)) {
+      const colon = line.indexOf(':', 1);
+      if (colon < 0) throw new Error(`This is no header: ${line.slice(0, 80)}`);
+      headers.append(line.slice(0, colon).trim(), line.slice(colon + 1).trim());
+    }
+  }
+  return {first, headers, body: bytes.subarray(start)};
+}

@@ -1,0 +1,343 @@
+// The page: reads what stands in it again after each edit. After it has loaded, it asks nobody for anything.
+import {span} from '../otlp.js';
+import {parseHar, parseRequest, parseResponse} from './input.js';
+import {faultOf, keyOf} from './place.js';
+import {courses, knownAt, read} from './reading.js';
+
+/** Options of the package's that no configuration has. */
+const OWN = ['onError', 'onObservation', 'route', 'waitUntil'];
+
+/** Measured while this page reads, so they tell nothing about the call. */
+const TIMES = /time_to_first|duration|per_output_token/;
+
+/** A larger text is not put into a textarea, nor a larger body shown whole. */
+const SHOWN = 200_000;
+const AROUND = 200;
+
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+const [id, make] = [name => document.getElementById(name), element];
+
+/** Bytes that a textarea cannot hold: other line ends, no text, too much of it. An edit replaces them. */
+const whole = {request: undefined, response: undefined};
+let har = [];
+let waiting;
+let turn = 0;
+let shown;
+
+for (const name of ['request', 'response']) {
+  id(name).addEventListener('input', () => {
+    whole[name] = undefined;
+    press();
+    if (/^\s*\{\s*"log"/.test(id(name).value)) take(id(name).value, name);
+    later();
+  });
+}
+id('config').addEventListener('input', later);
+for (const name of ['cut', 'ending']) id(name).addEventListener('change', now);
+id('entries').addEventListener('change', () => choose(har[id('entries').value]));
+id('step').addEventListener('input', () => scrub(Number(id('step').value)));
+id('file').addEventListener('change', async ({target}) => {
+  if (target.files[0]) await open(target.files[0]);
+  target.value = '';
+});
+addEventListener('dragover', event => {
+  event.preventDefault();
+  document.body.classList.add('over');
+});
+addEventListener('dragleave', ({relatedTarget}) => relatedTarget ?? document.body.classList.remove('over'));
+addEventListener('drop', event => {
+  event.preventDefault();
+  document.body.classList.remove('over');
+  const [file] = event.dataTransfer.files;
+  const onto = event.target.id === 'request' || event.target.htmlFor === 'request' ? 'request' : undefined;
+  if (file) open(file, onto);
+  else take(event.dataTransfer.getData('text'), onto);
+});
+
+// Asked for now, so that nothing is asked for later.
+const buttons = [...document.querySelectorAll('[data-example]')];
+try {
+  await Promise.all(buttons.map(async button => {
+    const [request, response] = await Promise.all(['request', 'response'].map(async part => {
+      const answer = await fetch(`examples/${button.dataset.example}/${part}.http`);
+      if (!answer.ok) throw new Error(`${answer.url} answers ${answer.status}`);
+      return new Uint8Array(await answer.arrayBuffer());
+    }));
+    button.addEventListener('click', () => choose({request, response}, button));
+  }));
+  buttons[0].click();
+} catch (error) {
+  complain(error);
+  now();
+}
+
+async function open(file, onto) {
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  if (/\.har$/i.test(file.name) || /^\s*\{\s*"log"/.test(decoder.decode(bytes.subarray(0, 256)))) take(decoder.decode(bytes), onto);
+  else put(bytes, onto);
+}
+
+/** A HAR file's calls, or text for one side. */
+async function take(text, onto) {
+  const calls = parseHar(text);
+  if (!calls) return put(encoder.encode(text), onto);
+  complain();
+  har = [];
+  for (const call of calls) {
+    try {
+      // The core has the word on what an LLM call is.
+      if (await read({}, parseRequest(call.request), parseResponse(call.response), {cut: 'whole', ending: 'whole'})) har.push(call);
+    } catch {
+      // What cannot be read is no LLM call.
+    }
+  }
+  id('calls').hidden = !har.length;
+  id('entries').replaceChildren(...har.map(({title}, at) => new Option(`${at + 1}. ${title}`, at)));
+  if (har.length) choose(har[0]);
+  else complain(new Error(`None of the ${calls.length} calls in the HAR file is an LLM call that Gaugeway knows.`));
+}
+
+function put(bytes, onto) {
+  const isRequest = /^[A-Z]+ \S+/.test(decoder.decode(bytes.subarray(0, 64)));
+  press();
+  fill(onto ?? (isRequest ? 'request' : 'response'), bytes);
+  now();
+}
+
+function choose({request, response}, button) {
+  complain();
+  press(button);
+  fill('request', request);
+  fill('response', response);
+  now();
+}
+
+function press(button) {
+  for (const one of buttons) one.setAttribute('aria-pressed', one === button);
+}
+
+function fill(name, bytes) {
+  whole[name] = bytes;
+  const more = bytes.length - SHOWN;
+  const text = decoder.decode(bytes.subarray(0, SHOWN));
+  id(name).value = more > 0 ? `${text}\n… and ${more.toLocaleString('en')} bytes, read all the same until you edit this` : text;
+}
+
+function later() {
+  clearTimeout(waiting);
+  id('results').setAttribute('aria-busy', 'true');
+  waiting = setTimeout(now, 300);
+}
+
+async function now() {
+  clearTimeout(waiting);
+  const own = ++turn;
+  id('results').setAttribute('aria-busy', 'true');
+  const [configuration, request, response] = [settings(), side('request', parseRequest), side('response', parseResponse)];
+  const [cut, ending] = [Number(id('cut').value) || id('cut').value, id('ending').value];
+  let seen;
+  let said = 'Nothing is read until what is marked is set right.';
+  if (configuration && request && response) {
+    try {
+      seen = await read(configuration, request, response, {cut, ending});
+      said = seen ? '' : 'No LLM traffic: no API that Gaugeway knows has this method, host and path, or the body says otherwise.';
+    } catch (error) {
+      if (!(error instanceof TypeError) || !misfit(error.message.replace(/^gaugeway: /, ''))) said = String(error.message ?? error);
+    }
+  }
+  // An edit may have come in between.
+  if (own !== turn) return;
+  shown = seen && {...seen, request, response, courses: courses(seen.changes)};
+  id('status').hidden = !said;
+  id('status').textContent = said;
+  id('seen').hidden = !seen;
+  if (seen) draw();
+  id('results').setAttribute('aria-busy', 'false');
+}
+
+function side(name, parse) {
+  const area = id(name);
+  let parsed;
+  let note;
+  try {
+    parsed = parse(whole[name] ?? encoder.encode(area.value));
+    note = parsed.note;
+  } catch (error) {
+    note = error.message;
+  }
+  area.toggleAttribute('aria-invalid', !parsed);
+  if (!parsed) area.setAttribute('aria-invalid', 'true');
+  id(`${name}-note`).textContent = note ?? '';
+  id(`${name}-note`).classList.toggle('bad', !parsed);
+  return parsed;
+}
+
+/** The configuration, or undefined once its fault is shown. */
+function settings() {
+  const text = id('config').value.trim() || '{}';
+  const fault = faultOf(id('config').value.trim() ? id('config').value : '{}');
+  refuse();
+  if (fault) return refuse(`This is not JSON: ${fault.why}`, fault);
+  const value = JSON.parse(text);
+  if (typeof value !== 'object' || Array.isArray(value) || !value) return refuse('The configuration is a JSON object, as {}');
+  const own = OWN.find(name => name in value);
+  return own ? void misfit(`${own}: not a key of the plugin’s configuration`) : value;
+}
+
+function misfit(message) {
+  refuse(message, keyOf(id('config').value, message));
+  return true;
+}
+
+/** Shows the fault beneath, with the line it is in and a button that goes there. */
+function refuse(message, place) {
+  const area = id('config');
+  if (message) area.setAttribute('aria-invalid', 'true');
+  else area.removeAttribute('aria-invalid');
+  id('config-problem').replaceChildren(...(message ? [make('p', {}, message)] : []));
+  if (!place) return;
+  const text = area.value;
+  const start = text.lastIndexOf('\n', place.start - 1) + 1;
+  const end = (text.indexOf('\n', place.start) + 1 || text.length + 1) - 1;
+  const line = text.slice(0, place.start).split('\n').length;
+  const excerpt = make('pre', {}, text.slice(Math.max(start, place.start - 60), place.start), make('mark', {}, text.slice(place.start, place.end)));
+  excerpt.append(text.slice(place.end, Math.max(place.end, Math.min(end, place.end + 60))));
+  const go = make('button', {type: 'button'}, `Go to line ${line}`);
+  go.addEventListener('click', () => {
+    area.focus();
+    area.setSelectionRange(place.start, place.end);
+  });
+  id('config-problem').append(excerpt, go);
+}
+
+function draw() {
+  const {observation: seen, details, steps, grain} = shown;
+  const cost = seen['gaugeway.cost.usd'];
+  const sum = {
+    Outcome: seen['gaugeway.outcome'],
+    Call: `${seen['gen_ai.operation.name']}, ${seen['gen_ai.provider.name']}`,
+    Model: seen['gen_ai.response.model'] ?? seen['gen_ai.request.model'],
+    'Input tokens': seen['gen_ai.usage.input_tokens']?.toLocaleString('en'),
+    'Output tokens': seen['gen_ai.usage.output_tokens']?.toLocaleString('en'),
+    Cost: cost === undefined ? seen['gaugeway.cost.status']?.replace('_', ' ') : `$${cost.toFixed(9).replace(/0{1,6}$/, '')}`,
+    Error: seen['error.type'],
+    Trouble: seen['gaugeway.trouble'],
+  };
+  const entries = Object.entries(sum).filter(([, value]) => value !== undefined);
+  const isBad = (name, value) => ['Error', 'Trouble'].includes(name) || (name === 'Outcome' && value !== 'completed');
+  id('sum').replaceChildren(...entries.map(([name, value]) =>
+    make('div', {}, make('dt', {}, name), make('dd', isBad(name, value) ? {class: 'bad'} : {}, value)),
+  ));
+
+  id('grain').textContent = typeof grain === 'number'
+    ? `Looked at after every ${grain === 1 ? 'byte' : `${grain.toLocaleString('en')} bytes`}. A mark ends where an attribute was first known, or changed last.`
+    : 'A mark is the piece after which an attribute was first known, or changed last.';
+  const places = marks();
+  for (const part of ['request', 'response']) body(part, places.filter(place => place.part === part));
+  table(places);
+  id('step').max = steps.length - 1;
+  id('step').value = steps.length - 1;
+  scrub(steps.length - 1);
+
+  const samples = details.samples.filter(({name}) => !TIMES.test(name));
+  id('metrics').replaceChildren(...samples.map(({name, kind, value, labels}) => {
+    const all = Object.entries(labels).map(([key, label]) => `${key}=${JSON.stringify(label)}`);
+    return make('li', {}, make('code', {}, name, ' ', make('b', {}, String(value))), ' ', make('span', {}, `${kind} {${all.join(', ')}}`));
+  }));
+  id('observation').textContent = JSON.stringify(seen, null, 2);
+  id('span').textContent = JSON.stringify(span(seen, {...details, headers: shown.request.headers}), null, 2);
+}
+
+/** The places to mark: where attributes were first known and where they changed last, in order. */
+function marks() {
+  const at = new Map();
+  for (const {key, first, last} of shown.courses.values()) {
+    for (const step of new Set([first, last])) at.set(step, [...(at.get(step) ?? []), key]);
+  }
+  const inBodies = [...at].filter(([step]) => shown.steps[step].end).sort(([one], [other]) => one - other);
+  return inBodies.map(([step, keys], number) => ({step, keys, number: number + 1, ...shown.steps[step]}));
+}
+
+/** A body with its marks; of a large one only what is around them. */
+function body(part, places) {
+  const bytes = shown[part].body;
+  const isLarge = bytes.length > SHOWN;
+  const out = [];
+  let at = 0;
+  const text = (from, to) => decoder.decode(bytes.subarray(from, to));
+  const plain = to => {
+    if (isLarge && to - at > 3 * AROUND) {
+      const [from, until] = [after(bytes, at + AROUND), after(bytes, to - AROUND)];
+      const gap = make('span', {class: 'gap'}, ` … ${(until - from).toLocaleString('en')} bytes … `);
+      out.push(text(at, from), gap, text(until, to));
+    } else if (to > at) {
+      out.push(text(at, to));
+    }
+    at = Math.max(at, to);
+  };
+  for (const {step, start, end, number, keys} of places) {
+    const to = after(bytes, end);
+    plain(Math.max(at, end - start > 1 ? Math.max(start, to - AROUND) : wordBefore(bytes, end)));
+    out.push(make('mark', {id: `mark-${number}`, 'data-step': step, title: keys.join('\n')}, text(at, to)));
+    out.push(make('span', {class: 'pin'}, String(number)));
+    at = to;
+  }
+  plain(bytes.length);
+  id(`${part}-body`).replaceChildren(...(out.length ? out : [make('span', {class: 'gap'}, 'empty')]));
+}
+
+/** The end of the character that the byte before belongs to. */
+function after(bytes, end) {
+  while (end < bytes.length && (bytes[end] & 0xc0) === 0x80) end++;
+  return end;
+}
+
+/** The start of the member or line that ends there. */
+function wordBefore(bytes, end) {
+  let at = end - 1;
+  while (at > 0 && '\r\n,]} '.includes(String.fromCharCode(bytes[at]))) at--;
+  while (at > 0 && end - at < 120 && !'\n,{['.includes(String.fromCharCode(bytes[at - 1]))) at--;
+  return after(bytes, at);
+}
+
+function table(places) {
+  const numbers = new Map(places.map(({step, number}) => [step, number]));
+  const link = step => {
+    const {name} = shown.steps[step];
+    const brief = name.replace(/^(after|with|at) (the )?/, '').replace(/byte (\S+) of the (\w+)/, '$2 byte $1').replace('’s', '');
+    return numbers.has(step) ? make('a', {href: `#mark-${numbers.get(step)}`}, `${brief} (${numbers.get(step)})`) : brief;
+  };
+  const rows = [...shown.courses.values()].map(({key, first, last, count}) => {
+    const changed = count > 1 ? [`${count - 1} ×, last `, link(last)] : [];
+    return make('tr', {'data-key': key}, make('th', {scope: 'row'}, key), make('td'), make('td', {}, link(first)), make('td', {}, ...changed));
+  });
+  id('attributes').replaceChildren(...rows);
+}
+
+/** Shows what was known after a step. */
+function scrub(step) {
+  const known = knownAt(shown.changes, step);
+  for (const row of id('attributes').children) {
+    const {key} = row.dataset;
+    const value = known.get(key);
+    row.classList.toggle('later', value === undefined);
+    const words = value === undefined ? 'not yet' : Array.isArray(value) ? value.join(', ') : String(value);
+    row.children[1].textContent = TIMES.test(key) && value !== undefined ? `${words} (this page’s own time)` : words;
+  }
+  for (const mark of document.querySelectorAll('mark[data-step]')) mark.classList.toggle('later', Number(mark.dataset.step) > step);
+  id('step-name').textContent = shown.steps[step].name;
+  id('step').setAttribute('aria-valuetext', shown.steps[step].name);
+}
+
+function complain(error) {
+  id('problem').hidden = !error;
+  id('problem').textContent = error ? String(error.message ?? error) : '';
+}
+
+function element(name, attributes = {}, ...content) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...content);
+  return made;
+}
