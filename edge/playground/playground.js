@@ -241,9 +241,12 @@ function draw() {
   scrub(steps.length - 1);
 
   const samples = details.samples.filter(({name}) => !TIMES.test(name));
-  id('metrics').replaceChildren(...samples.map(({name, kind, value, labels}) => {
-    const all = Object.entries(labels).map(([key, label]) => `${key}=${JSON.stringify(label)}`);
-    return make('li', {}, make('code', {}, name, ' ', make('b', {}, String(value))), ' ', make('span', {}, `${kind} {${all.join(', ')}}`));
+  const written = samples.map(({labels}) => Object.entries(labels).map(([key, label]) => `${key}=${JSON.stringify(label)}`));
+  const common = (written[0] ?? []).filter(label => written.every(labels => labels.includes(label)));
+  id('labels').textContent = common.length ? `All with ${common.join(', ')}` : '';
+  id('metrics').replaceChildren(...samples.map(({name, kind, value}, at) => {
+    const own = [kind, ...written[at].filter(label => !common.includes(label))].join(', ');
+    return make('li', {}, make('code', {}, ...broken(name), ' ', make('b', {}, String(value))), ' ', make('span', {}, own));
   }));
   id('observation').textContent = JSON.stringify(seen, null, 2);
   id('span').textContent = JSON.stringify(span(seen, {...details, headers: shown.request.headers}), null, 2);
@@ -309,10 +312,16 @@ function table(places) {
     return numbers.has(step) ? make('a', {href: `#mark-${numbers.get(step)}`}, `${brief} (${numbers.get(step)})`) : brief;
   };
   const rows = [...shown.courses.values()].map(({key, first, last, count}) => {
-    const changed = count > 1 ? [`${count - 1} ×, last `, link(last)] : [];
-    return make('tr', {'data-key': key}, make('th', {scope: 'row'}, key), make('td'), make('td', {}, link(first)), make('td', {}, ...changed));
+    const where = make('td', {}, link(first));
+    if (count > 1) where.append(make('br'), `changed ${count - 1} ×, last `, link(last));
+    return make('tr', {'data-key': key}, make('th', {scope: 'row'}, ...broken(key)), make('td'), where);
   });
   id('attributes').replaceChildren(...rows);
+}
+
+/** A name that may be broken where its words end. */
+function broken(name) {
+  return name.split(/(?<=[._])/).flatMap(word => [word, make('wbr')]);
 }
 
 /** Shows what was known after a step. */

@@ -1,0 +1,353 @@
+// The playground in Chromium: node --test page.mjs, with GAUGEWAY_EDGE, GAUGEWAY_CHROMIUM and GAUGEWAY_FIXTURES set.
+import assert from 'node:assert/strict';
+import {mkdir, readFile, readdir, writeFile} from 'node:fs/promises';
+import http from 'node:http';
+import {join} from 'node:path';
+import {after, afterEach, before, test} from 'node:test';
+import {Browser, serve} from './browser.mjs';
+
+const {GAUGEWAY_EDGE: PACKAGE, GAUGEWAY_CHROMIUM: CHROMIUM, GAUGEWAY_FIXTURES: FIXTURES, GAUGEWAY_SCREENSHOTS: SCREENSHOTS} = process.env;
+const TIMING = ['gen_ai.response.time_to_first_chunk', 'gaugeway.time_to_first_token'];
+
+let browser;
+let server;
+let page;
+
+before(async () => {
+  server = await serve(PACKAGE);
+  browser = await Browser.start(CHROMIUM);
+});
+
+after(async () => {
+  await browser?.close();
+  server?.close();
+});
+
+afterEach(() => {
+  const complaints = page?.complaints ?? [];
+  page = undefined;
+  assert.deepEqual(complaints, []);
+});
+
+const open = async options => (page = await browser.open(`${server.url}/playground/index.html`, options));
+const observation = async () => {
+  const seen = JSON.parse(await page.text('#observation'));
+  for (const key of TIMING) delete seen[key];
+  return seen;
+};
+const expected = async name => JSON.parse(await readFile(join(FIXTURES, name, 'observation.json'), 'utf8'));
+const written = (name, part) => readFile(join(FIXTURES, name, `${part}.http`), 'utf8');
+const examples = () => page.value(`[...document.querySelectorAll('[data-example]')].map(one => one.dataset.example)`);
+const choose = async (id, value) => {
+  await page.value(`{const one = document.getElementById('${id}'); one.value = '${value}'; one.dispatchEvent(new Event('change'))}`);
+  await page.settled();
+};
+const drop = (name, text, onto = 'body') =>
+  page.value(`{
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([${JSON.stringify(text)}], '${name}'));
+    document.querySelector('${onto}').dispatchEvent(new DragEvent('drop', {dataTransfer, bubbles: true, cancelable: true}));
+  }`);
+
+test('every example comes to its observation, however it is cut', async () => {
+  await open();
+  const names = await examples();
+  assert.ok(names.length >= 4);
+  for (const name of names) {
+    await page.value(`document.querySelector('[data-example="${name}"]').click()`);
+    await page.settled();
+    for (const cut of ['1', '7', '64', '1024', 'events', 'whole']) {
+      await choose('cut', cut);
+      assert.deepEqual(await observation(), await expected(name), `${name}, cut ${cut}`);
+    }
+  }
+});
+
+test('what was recognised is shown at its byte, and step by step', async () => {
+  await open();
+  const body = (await written('openai-chat/stream-include-usage', 'response')).split('\n\n').slice(1).join('\n\n');
+  const count = body.indexOf('"completion_tokens":8');
+  const byte = Buffer.byteLength(body.slice(0, count)) + '"completion_tokens":8,'.length;
+  const row = '[data-key="gen_ai.usage.output_tokens"]';
+  const link = await page.text(`${row} a`);
+  assert.match(link, new RegExp(`^response byte ${byte.toLocaleString('en')} \\(\\d+\\)$`));
+  const mark = await page.value(`document.querySelector('${row} a').getAttribute('href')`);
+  assert.equal(await page.text(mark), '"completion_tokens":8,');
+  const whole = `{const copy = document.getElementById('response-body').cloneNode(true); copy.querySelectorAll('.pin').forEach(pin => pin.remove()); copy.textContent}`;
+  assert.equal(await page.value(whole), body);
+
+  const step = at => page.value(`{const step = document.getElementById('step'); step.value = ${at}; step.dispatchEvent(new Event('input'))}`);
+  const known = async () => Number(await page.value(`document.querySelectorAll('#attributes tr:not(.later)').length`));
+  const all = await known();
+  const request = (await written('openai-chat/stream-include-usage', 'request')).split('\n\n').slice(1).join('\n\n');
+  // The heads and the request's end are steps too.
+  await step(request.length + 2 + byte - 1);
+  assert.equal(await page.text(`${row} td`), 'not yet');
+  await step(request.length + 2 + byte);
+  assert.equal(await page.text(`${row} td`), '8');
+  await step(0);
+  assert.ok((await known()) < all / 3 && (await known()) > 0);
+
+  const metrics = await page.value(`[...document.querySelectorAll('#metrics code')].map(one => one.textContent)`);
+  assert.ok(metrics.includes('gaugeway_output_tokens_total 8') && metrics.includes('gaugeway_cost_nanousd_total 7650'), metrics.join());
+  const span = JSON.parse(await page.text('#span'));
+  assert.equal(span.name, 'chat gpt-4o-mini');
+  assert.ok(span.attributes.some(({key, value}) => key === 'gen_ai.usage.output_tokens' && value.intValue === '8'));
+  assert.match(await page.text('#sum'), /\$0\.00000765/);
+});
+
+test('a configuration changes what is seen, and its faults are shown at their keys', async () => {
+  await open();
+  await page.type('config', '{\n "prices": {"gpt-4o-mini": {"input": 1000000, "output": 0}}\n}');
+  assert.equal((await observation())['gaugeway.cost.usd'], 19);
+  for (const [text, key, words] of [
+    ['{\n "agent": {},\n "label": 1\n}', '"label"', /^label: unknown key; known here: agent/],
+    ['{"prices": {"gpt-4.1": {"output": 1, "input": "x"}}}', '"input"', /^prices\.gpt-4\.1\.input: must be/],
+    ['{"apis": [{"host": "a", "api": "openai-chat"},\n {"api": "none", "host": "b"}]}', '"api"', /^apis\[1\]\.api: there is no API/],
+    ['{"agent": {"max_iterations": }}', '}', /^This is not JSON/],
+    ['{"route": "x"}', '"route"', /^route: not a key/],
+  ]) {
+    await page.type('config', text);
+    assert.match(await page.text('#config-problem p'), words);
+    assert.equal(await page.text('#config-problem mark'), key);
+    assert.equal(await page.value(`document.getElementById('config').getAttribute('aria-invalid')`), 'true');
+    assert.equal(await page.value(`document.getElementById('seen').hidden`), true);
+    await page.value(`document.querySelector('#config-problem button').click()`);
+    const selected = `{const {value, selectionStart, selectionEnd} = document.activeElement; value.slice(selectionStart, selectionEnd)}`;
+    assert.equal(await page.value(selected), key);
+  }
+  await page.type('config', '{"apis": [{"host": "a", "api": "openai-chat"},\n {"api": "none", "host": "b"}]}');
+  assert.equal(await page.text('#config-problem button'), 'Go to line 2');
+  await page.type('config', '{}');
+  assert.equal(await page.text('#config-problem'), '');
+  assert.deepEqual(await observation(), await expected('openai-chat/stream-include-usage'));
+});
+
+test('requests and responses are pasted and dropped, with what is wrong said beside them', async () => {
+  await open();
+  const name = 'anthropic-messages/stream-cache-write-for-an-hour';
+  await page.type('request', await written(name, 'request'));
+  await page.type('response', await written(name, 'response'));
+  assert.deepEqual(await observation(), await expected(name));
+
+  await page.type('response', (await written(name, 'response')).split('\n\n').slice(1).join('\n\n'));
+  assert.match(await page.text('#response-note'), /^No head: taken for 200 and text\/event-stream/);
+  assert.deepEqual(await observation(), await expected(name));
+  await page.type('request', '{"model": "gpt-4o"}');
+  assert.match(await page.text('#request-note'), /^The request has no first line/);
+  await page.type('request', 'POST /v1/messages\n\n{}');
+  assert.match(await page.text('#request-note'), /^Whose is \/v1\/messages\?/);
+  await page.type('request', 'GET https://example.com/index.html\n\n');
+  assert.match(await page.text('#status'), /^No LLM traffic/);
+  await page.type('request', '');
+  await page.type('response', '');
+
+  for (const part of ['request', 'response']) {
+    const other = `${await written('openai-chat/stream-include-usage', part)}`;
+    await drop(`${part}.http`, other);
+    await page.until(`document.getElementById('${part}').value.length === ${other.length}`);
+  }
+  await page.settled();
+  assert.deepEqual(await observation(), await expected('openai-chat/stream-include-usage'));
+});
+
+test('of a HAR file the LLM calls are offered, without their secrets', async () => {
+  await open();
+  const names = ['openai-chat/unary', 'openai-responses/stream-text'];
+  const entries = [{request: {method: 'GET', url: 'https://example.com/', headers: []}, response: {status: 200, headers: [], content: {text: '<p>'}}}];
+  for (const [at, name] of names.entries()) {
+    const [request, response] = await Promise.all(['request', 'response'].map(part => written(name, part)));
+    const [head, ...body] = request.split('\n\n');
+    const [first, ...lines] = head.split('\n');
+    const headers = lines.map(line => ({name: line.split(': ')[0], value: line.split(': ')[1]}));
+    const host = headers.find(one => one.name === 'host').value;
+    headers.push({name: 'Authorization', value: 'Bearer sk-secret'}, {name: ':authority', value: host});
+    const [answerHead, ...answer] = response.split('\n\n');
+    const [status, ...answerLines] = answerHead.split('\n');
+    const answerHeaders = answerLines.map(line => ({name: line.split(': ')[0], value: line.split(': ')[1]}));
+    answerHeaders.push({name: 'content-encoding', value: 'br'});
+    const text = answer.join('\n\n');
+    const content = at ? {text: Buffer.from(text).toString('base64'), encoding: 'base64'} : {text};
+    entries.push({
+      request: {method: 'POST', url: `https://${host}${first.split(' ')[1]}?key=secret`, headers, postData: {text: body.join('\n\n')}},
+      response: {status: Number(status), headers: answerHeaders, content},
+    });
+  }
+  await drop('calls.har', JSON.stringify({log: {entries}}));
+  await page.until(`document.getElementById('entries').length === 2`);
+  for (const [at, name] of names.entries()) {
+    await choose('entries', at);
+    assert.deepEqual(await observation(), await expected(name), name);
+    assert.ok(!(await page.value(`document.getElementById('request').value`)).includes('secret'));
+  }
+  await drop('calls.har', JSON.stringify({log: {entries: entries.slice(0, 1)}}));
+  await page.until(`!document.getElementById('problem').hidden`);
+  assert.match(await page.text('#problem'), /^None of the 1 calls/);
+});
+
+test('a body of megabytes is looked at in larger pieces, and its usage found', async () => {
+  await open();
+  const text = 'x'.repeat(5 << 20);
+  const answer = JSON.stringify({id: 'c', model: 'gpt-4o-mini', choices: [{message: {content: text}, finish_reason: 'stop'}], usage: {prompt_tokens: 3, completion_tokens: 1}});
+  await drop('response.http', `200\ncontent-type: application/json\n\n${answer}`);
+  await page.until(`document.getElementById('attributes').textContent.includes('${text.length}')`);
+  await page.settled();
+  assert.match(await page.text('#grain'), /^Looked at after every 26\d bytes/);
+  assert.equal((await observation())['gen_ai.usage.output_tokens'], 1);
+  assert.ok((await page.text('#response-body')).length < 5000);
+  assert.match(await page.text('#response-body'), / … [\d,]+ bytes … /);
+});
+
+test('it works from the keyboard alone', async () => {
+  await open();
+  const focused = () => page.value(`document.activeElement.id || document.activeElement.dataset?.example || document.activeElement.textContent`);
+  const until = async wanted => {
+    for (let left = 60; left; left--) {
+      await page.press('Tab');
+      if ((await focused()) === wanted) return;
+    }
+    assert.fail(`Tab never came to ${wanted}`);
+  };
+  await until('openai-chat/malformed-json');
+  await page.press('Enter', '\r');
+  await page.settled();
+  assert.deepEqual(await observation(), await expected('openai-chat/malformed-json'));
+  await until('file');
+  await until('request');
+  await until('cut');
+  await page.press('End');
+  await page.settled();
+  assert.equal(await page.value(`document.getElementById('cut').value`), 'whole');
+  await until('config');
+  await page.send('Input.insertText', {text: ' '});
+  await page.settled();
+  await until('step');
+  await page.press('Home');
+  assert.equal(await page.text('#step-name'), 'with the request’s head');
+  await until('request-body');
+  await until('Span, as OTLP has it');
+  await page.press('Enter', '\r');
+  assert.equal(await page.value(`document.querySelector('details').open`), true);
+  const outline = `{const {outlineStyle, outlineWidth} = getComputedStyle(document.activeElement); outlineStyle !== 'none' && parseFloat(outlineWidth) > 1}`;
+  assert.ok(await page.value(outline), 'what has the focus does not show it');
+});
+
+test('every control has a name', async () => {
+  await open();
+  await page.type('config', '{"label": 1}');
+  const named = [];
+  for (const _ of [1, 2]) {
+    const {nodes} = await page.send('Accessibility.getFullAXTree');
+    const controls = nodes.filter(({ignored, role}) => !ignored && /^(button|combobox|textbox|slider|link|region|table|disclosureTriangle)$/i.test(role?.value));
+    for (const {role, name} of controls) {
+      assert.ok(name?.value?.trim(), `a ${role.value} without a name`);
+      named.push(role.value);
+    }
+    await page.type('config', '{}');
+  }
+  for (const role of ['button', 'combobox', 'textbox', 'slider', 'link', 'region', 'table']) assert.ok(named.includes(role), `no ${role} among ${new Set(named)}`);
+});
+
+for (const [look, options] of Object.entries({light: {}, dark: {scheme: 'dark'}, phone: {width: 360, height: 740}, 'phone-dark': {width: 360, height: 740, scheme: 'dark'}})) {
+  test(`${look}: nothing is wider than the page, and all of it can be read`, async () => {
+    await open(options);
+    for (const name of await examples()) {
+      await page.value(`document.querySelector('[data-example="${name}"]').click()`);
+      await page.settled();
+      await fits();
+      assert.deepEqual(await page.value(`(${faint})()`), [], name);
+    }
+    await page.value(`document.querySelectorAll('details').forEach(one => (one.open = true))`);
+    await page.value(`location.hash = document.querySelector('#attributes a').getAttribute('href')`);
+    await page.value(`{const step = document.getElementById('step'); step.value = 40; step.dispatchEvent(new Event('input'))}`);
+    await fits();
+    assert.deepEqual(await page.value(`(${faint})()`), [], 'halfway');
+    await page.type('config', '{"label": {"averyveryveryverylongkeythatdoesnotfitintoanylineofaphone": 1}}');
+    await fits();
+    assert.deepEqual(await page.value(`(${faint})()`), [], 'with a fault');
+    if (SCREENSHOTS) {
+      await page.type('config', '{}');
+      await mkdir(SCREENSHOTS, {recursive: true});
+      await writeFile(join(SCREENSHOTS, `${look}.png`), await page.screenshot());
+    }
+  });
+}
+
+async function fits() {
+  const [wide, room] = await page.value(`[document.documentElement.scrollWidth, document.documentElement.clientWidth]`);
+  assert.ok(wide <= room, `${wide} pixels in ${room}`);
+}
+
+/** In the page: texts whose contrast with what is behind them is below 4.5. */
+function faint() {
+  const canvas = Object.assign(document.createElement('canvas'), {width: 1, height: 1}).getContext('2d', {willReadFrequently: true});
+  const colour = text => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = text;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const light = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map(part => (part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const found = new Set();
+  for (const one of document.body.querySelectorAll('*')) {
+    const text = one.matches('textarea, select') ? one.value : [...one.childNodes].filter(node => node.nodeType === 3).map(node => node.data).join('');
+    if (!text.trim() || !one.checkVisibility() || one.matches('option, script, noscript, [type=range]')) continue;
+    let behind = one;
+    while (behind && colour(getComputedStyle(behind).backgroundColor)[3] < 255) behind = behind.parentElement;
+    const [above, below] = [light(colour(getComputedStyle(one).color)), light(colour(getComputedStyle(behind).backgroundColor))].sort((a, b) => b - a);
+    const contrast = (above + 0.05) / (below + 0.05);
+    if (contrast < 4.5) found.add(`${one.tagName} ${contrast.toFixed(2)} ${text.trim().slice(0, 30)}`);
+  }
+  return [...found];
+}
+
+test('once loaded it asks nobody for anything, and could not', async () => {
+  let reached = 0;
+  const elsewhere = http.createServer((_, response) => response.end(String(++reached)));
+  await new Promise(settle => elsewhere.listen(0, '127.0.0.1', settle));
+  try {
+    await open();
+    const {length} = page.requests;
+    assert.ok(length > 10 && page.requests.every(url => url.startsWith(server.url) || url.startsWith('data:')), page.requests.join('\n'));
+    const asked = server.asked.length;
+    for (const name of await examples()) {
+      await page.value(`document.querySelector('[data-example="${name}"]').click()`);
+      await page.settled();
+    }
+    await page.type('request', `POST http://127.0.0.1:${elsewhere.address().port}/v1/chat/completions\n\n{"model":"gpt-4o"}`);
+    await page.type('response', '{"model":"<img src=/stolen>","usage":{}}');
+    await page.value(`document.querySelector('#attributes a').click()`);
+    await new Promise(settle => setTimeout(settle, 300));
+    assert.equal(server.asked.length, asked, server.asked.slice(asked).join());
+    assert.deepEqual(page.requests.slice(length), []);
+    assert.equal(await page.value(`document.querySelectorAll('img').length`), 0);
+
+    const there = `http://127.0.0.1:${elsewhere.address().port}`;
+    const policy = `new Promise(settle => addEventListener('securitypolicyviolation', ({effectiveDirective}) => settle(effectiveDirective), {once: true}))`;
+    for (const [directive, attempt] of [
+      ['connect-src', `fetch('${there}/fetch').catch(() => {})`],
+      ['connect-src', `navigator.sendBeacon('${there}/beacon', 'x')`],
+      ['connect-src', `new WebSocket('${there.replace('http', 'ws')}')`],
+      ['img-src', `new Image().src = '${there}/image'`],
+      ['form-action', `Object.assign(document.body.appendChild(document.createElement('form')), {action: '${there}/form', method: 'post'}).submit()`],
+    ]) {
+      assert.equal(await page.value(`{const refused = ${policy}; try { ${attempt} } catch {} refused}`), directive, attempt);
+    }
+    assert.equal(reached, 0);
+    // The browser says so of each attempt.
+    page.complaints.splice(0);
+  } finally {
+    elsewhere.close();
+  }
+});
+
+test('the files name nobody else', async () => {
+  for (const file of await readdir(join(PACKAGE, 'playground'))) {
+    if (!/\.(html|css|js)$/.test(file)) continue;
+    const text = await readFile(join(PACKAGE, 'playground', file), 'utf8');
+    assert.ok(!/(?:src|href)="(?:https?:)?\/\/|@import|url\(/.test(text), file);
+  }
+});
