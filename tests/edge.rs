@@ -222,3 +222,22 @@ async fn the_example_worker_says_the_cost_of_an_answer_in_one_piece_and_passes_s
     assert_eq!(told["points"][1]["doubles"][5], stream["gaugeway.cost.usd"]);
     assert_eq!(told["points"][0]["blobs"][0], "chat");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_worker_is_what_wrangler_uploads_and_runs_in_workerd() {
+    let upstream = Upstream::start(Fixture::all()).await;
+    let worker = Edge::deployed(upstream.addr).await;
+    for (name, is_stream) in [("openai-chat/unary", false), ("openai-chat/stream-include-usage", true)] {
+        let mut fixture = Fixture::load(name);
+        fixture.request.path = format!("/openai{}", fixture.request.path);
+        let reply = client::replay(worker.addr, &fixture, &[]).await;
+        assert_eq!((reply.status, &reply.body, reply.broken), (200, &fixture.response.body, None), "{name}");
+        let cost = &fixture.observation["gaugeway.cost.usd"];
+        let said = reply.headers.get("x-llm-cost-usd").map(|value| value.to_str().unwrap().parse::<f64>().unwrap());
+        assert_eq!(said, if is_stream { None } else { cost.as_f64() }, "{name}");
+        let id = &fixture.observation["gen_ai.response.id"];
+        let fits = |line: &Value| (&line["gen_ai.response.id"] == id).then(|| line.clone());
+        let told = worker.wait_for(PATIENCE, fits).await.unwrap_or_else(|| panic!("nothing is logged of {name}"));
+        assert_eq!((&told["route"], &told["gaugeway.cost.usd"]), (&json!("openai"), cost), "{name}");
+    }
+}

@@ -93,19 +93,43 @@ fn what_the_readme_shows_keeps_to_the_types_and_runs() {
         shown += 1;
     }
     assert!(shown > 2, "the README shows {shown} pieces of code");
-    let config = r#"{"compilerOptions": {"allowJs": true, "checkJs": true, "noEmit": true, "strict": true, "target": "es2024",
-        "module": "nodenext", "moduleResolution": "nodenext", "lib": ["es2024", "dom", "dom.iterable"], "types": [],
-        "noImplicitAny": true}, "include": ["readme-*.js"]}"#;
-    fs::write(folder.join("tsconfig.json"), config).unwrap();
-    let mut tsc = Command::new(binary("@typescript/typescript-*/lib/tsc"));
-    let output = tsc.arg("--project").arg(&folder).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(type_errors(&folder), "");
 
     // The first piece, run where its imports resolve by the package's own exports.
     let node = std::env::var("GAUGEWAY_NODE").unwrap();
     let output = Command::new(node).arg(folder.join("readme-0.js")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     drop(fs::remove_dir_all(folder));
+}
+
+#[test]
+fn the_types_take_every_key_of_the_configuration_and_no_other() {
+    let folder = project();
+    let config = fs::read_to_string(root().join("envoy/config.json")).unwrap();
+    let typed = |config: &str| {
+        format!(
+            "import type {{Configuration}} from 'gaugeway';\nexport const whole: Required<Configuration> = {config};\n"
+        )
+    };
+    fs::write(folder.join("config.ts"), typed(&config)).unwrap();
+    assert_eq!(type_errors(&folder), "");
+    fs::write(folder.join("config.ts"), typed(&config.replacen("slots", "slot", 1))).unwrap();
+    let said = type_errors(&folder);
+    assert!(said.contains("slot\"' does not exist"), "any key is taken: {said}");
+    drop(fs::remove_dir_all(folder));
+}
+
+/// What TypeScript has to say about the scripts in a folder.
+fn type_errors(folder: &Path) -> String {
+    let config = r#"{"compilerOptions": {"allowJs": true, "checkJs": true, "noEmit": true, "strict": true, "target": "es2024",
+        "module": "nodenext", "moduleResolution": "nodenext", "lib": ["es2024", "dom", "dom.iterable"], "types": [],
+        "noImplicitAny": true}, "include": ["readme-*.js", "config.ts"]}"#;
+    fs::write(folder.join("tsconfig.json"), config).unwrap();
+    let mut tsc = Command::new(binary("@typescript/typescript-*/lib/tsc"));
+    let output = tsc.arg("--project").arg(folder).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.success(), said.is_empty(), "{said}");
+    said
 }
 
 fn root() -> &'static Path {

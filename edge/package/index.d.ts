@@ -143,14 +143,26 @@ export type Hash = 'conversation' | 'last_message' | 'prompt' | 'response' | 'sy
 
 /** The plugin's configuration; what does not fit is thrown at once, with its place. */
 export interface Configuration {
-  agent?: {max_iterations?: number};
+  /** `abandoned_after` and `slots` have no effect here: nothing outlives a call. */
+  agent?: {max_iterations?: number; abandoned_after?: number; slots?: number};
   apis?: {api: string; host?: string; path?: string; provider?: string}[];
   compat?: {cache_attribute?: 'cache_creation' | 'cache_write' | 'both'};
   conversation?: {header?: string};
   labels?: {headers?: Record<string, string>; max_series?: number; models?: string[]};
   prices?: Record<string, Price>;
   /** `capture`, `redact` and `sample` as in the plugin's README. */
-  privacy?: {hash?: Hash[]; key?: string; capture?: string; redact?: unknown; sample?: number};
+  privacy?: {hash?: Hash[]; key?: string; capture?: 'off' | 'truncated' | 'sampled'; redact?: string[]; sample?: number};
+
+  // The rest is checked, so that one configuration serves here and in Envoy, and has no effect here.
+
+  /** Of no effect here: it takes a listener's requests. */
+  feedback?: {path?: string; slots?: number};
+  /** Of no effect here: `gaugeway/otlp` sends spans. */
+  otlp?: {cluster?: string; path?: string; service?: string};
+  /** Of no effect here: a place in Envoy. */
+  role?: 'listener' | 'upstream';
+  /** Of no effect here: no byte is changed. Set `stream_options` yourself. */
+  stream_usage?: {inject?: boolean; max_request_bytes?: number};
 }
 
 export interface Options extends Configuration {

@@ -332,7 +332,7 @@ function scrub(step) {
     const value = known.get(key);
     row.classList.toggle('later', value === undefined);
     const words = value === undefined ? 'not yet' : Array.isArray(value) ? value.join(', ') : String(value);
-    row.children[1].textContent = TIMES.test(key) && value !== undefined ? `${words} (this page’s own time)` : words;
+    row.children[1].textContent = TIMES.test(key) && value !== undefined ? `${value.toPrecision(2)} s (this page’s own)` : words;
   }
   for (const mark of document.querySelectorAll('mark[data-step]')) mark.classList.toggle('later', Number(mark.dataset.step) > step);
   id('step-name').textContent = shown.steps[step].name;

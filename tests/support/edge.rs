@@ -49,11 +49,8 @@ impl Runtime {
                 deno
             }
             Runtime::Workerd => {
-                fs::write(folder.join("config.capnp"), capnp(folder, &settings)).unwrap();
-                let mut workerd = Command::new(binary("@cloudflare/workerd-*/bin/workerd"));
-                workerd.args(["serve", "--socket-addr=http=127.0.0.1:0", "--control-fd=1"]);
-                workerd.arg(folder.join("config.capnp"));
-                workerd
+                fs::write(folder.join("config.capnp"), capnp(&modules(folder), &settings)).unwrap();
+                workerd(folder)
             }
         }
     }
@@ -64,27 +61,64 @@ impl Edge {
         let folder = laid_out();
         let mut settings = json!({"upstream": format!("http://{upstream}"), "options": {}});
         settings.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
-        let mut child = runtime
-            .command(&folder, &settings)
+        let command = runtime.command(&folder, &settings);
+        Self::spawn(&format!("{runtime:?}"), command, folder).await
+    }
+
+    /// The example Worker in workerd, as wrangler would upload it, but that its routes go to the upstream.
+    pub async fn deployed(upstream: SocketAddr) -> Self {
+        let folder = project();
+        let worker = Path::new(env!("CARGO_MANIFEST_DIR")).join("edge/worker");
+        fs::create_dir(folder.join("src")).unwrap();
+        for file in ["wrangler.jsonc", "package.json", "src/index.js"] {
+            fs::copy(worker.join(file), folder.join(file)).unwrap();
+        }
+        let routes = format!("export const routes = {{openai: {{upstream: 'http://{upstream}'}}}};");
+        fs::write(folder.join("src/routes.js"), routes).unwrap();
+        let mut wrangler = Command::new(from_environment("GAUGEWAY_NODE"));
+        wrangler
+            .arg(Path::new(&from_environment("GAUGEWAY_RUNTIMES")).join("node_modules/wrangler/wrangler-dist/cli.js"));
+        wrangler.args(["deploy", "--dry-run", "--outdir=out"]).current_dir(&folder);
+        wrangler.env("CI", "1").env("WRANGLER_SEND_METRICS", "false").env("XDG_CONFIG_HOME", folder.join("config"));
+        let output = wrangler.output().await.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !said.contains("WARNING"), "{said}");
+
+        let modules = fs::read_dir(folder.join("out")).unwrap().filter_map(|entry| {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let kind = if name == "index.js" { "esModule" } else { "wasm" };
+            let wanted = name == "index.js" || name.ends_with(".wasm");
+            wanted.then(|| format!("(name = \"./{name}\", {kind} = embed \"out/{name}\")"))
+        });
+        let mut modules: Vec<_> = modules.collect();
+        // The first module is the Worker.
+        modules.sort_by_key(|module| !module.contains("esModule"));
+        fs::write(folder.join("config.capnp"), capnp(&modules, "")).unwrap();
+        let command = workerd(&folder);
+        Self::spawn("the Worker", command, folder).await
+    }
+
+    async fn spawn(name: &str, mut command: Command, folder: PathBuf) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .unwrap_or_else(|error| panic!("{runtime:?} does not start: {error}"));
+            .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let lines = Arc::new(Mutex::new(Vec::new()));
         let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-        let kept = Arc::clone(&lines);
+        let (kept, whose) = (Arc::clone(&lines), name.to_owned());
         tokio::spawn(async move {
             while let Ok(Some(line)) = output.next_line().await {
                 match serde_json::from_str(&line) {
                     Ok(line) => kept.lock().unwrap().push(line),
-                    Err(_) => eprintln!("{runtime:?}: {line}"),
+                    Err(_) => eprintln!("{whose}: {line}"),
                 }
             }
         });
         let mut edge = Self { addr: SocketAddr::from(([127, 0, 0, 1], 0)), lines, child, folder };
         let port = edge.wait_for(Duration::from_secs(60), |line| line["port"].as_u64()).await;
-        let port = port.unwrap_or_else(|| panic!("{runtime:?} says no port"));
+        let port = port.unwrap_or_else(|| panic!("{name} says no port"));
         edge.addr.set_port(u16::try_from(port).unwrap());
         edge
     }
@@ -110,7 +144,8 @@ impl Edge {
         line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
-    async fn wait_for<T>(&self, patience: Duration, fits: impl Fn(&Value) -> Option<T>) -> Option<T> {
+    /// What of the lines first fits.
+    pub async fn wait_for<T>(&self, patience: Duration, fits: impl Fn(&Value) -> Option<T>) -> Option<T> {
         let end = Instant::now() + patience;
         loop {
             let found = self.lines.lock().unwrap().iter().find_map(&fits);
@@ -180,8 +215,14 @@ pub fn binary(place: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("npm has no {place} for this platform")).join(&after[1..])
 }
 
-/// workerd's configuration: each module by the name others import it by.
-fn capnp(folder: &Path, settings: &str) -> String {
+fn workerd(folder: &Path) -> Command {
+    let mut workerd = Command::new(binary("@cloudflare/workerd-*/bin/workerd"));
+    workerd.args(["serve", "--socket-addr=http=127.0.0.1:0", "--control-fd=1"]).arg(folder.join("config.capnp"));
+    workerd
+}
+
+/// The tests' Worker, each module by the name others import it by.
+fn modules(folder: &Path) -> Vec<String> {
     let mut modules = Vec::new();
     for part in ["", "gaugeway"] {
         for entry in fs::read_dir(folder.join(part)).unwrap() {
@@ -200,6 +241,10 @@ fn capnp(folder: &Path, settings: &str) -> String {
             }
         }
     }
+    modules
+}
+
+fn capnp(modules: &[String], settings: &str) -> String {
     format!(
         "using Workerd = import \"/workerd/workerd.capnp\";
 const config :Workerd.Config = (
