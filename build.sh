@@ -32,6 +32,7 @@ usage() {
                           feeds the parsers, or one of them, with made-up bytes, for ten minutes each
 ./build.sh bench [ARGS]   what the plugin costs in Envoy, in CPU time; ARGS go to tests/support/bench.rs, which tells them
                           --core: how fast the core reads, natively; ARGS go to criterion
+                          --edge: what the npm package adds to a chunk of a stream, in Node.js and workerd
 ./build.sh prices         src/signal/prices.json, the models' prices, from the newest genai-prices on PyPI
 
 ENVOY=path takes that Envoy. GAUGEWAY_STD=build compiles Rust's standard library for wasm, as where none can be downloaded.
@@ -141,6 +142,11 @@ command_bench() {
     if [[ ${1:-} == --core ]]; then
         need_rust
         exec cargo bench --bench core -- "${@:2}"
+    fi
+    if [[ ${1:-} == --edge ]]; then
+        command_edge
+        find_runtimes
+        exec "$GAUGEWAY_NODE" tests/edge/bench/bench.mjs "$GAUGEWAY_EDGE" "$GAUGEWAY_RUNTIMES"
     fi
     command_wasm
     find_envoy

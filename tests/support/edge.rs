@@ -227,9 +227,8 @@ fn modules(folder: &Path) -> Vec<String> {
     for part in ["", "gaugeway"] {
         for entry in fs::read_dir(folder.join(part)).unwrap() {
             let name = Path::new(part).join(entry.unwrap().file_name()).to_string_lossy().into_owned();
-            let wanted =
-                !["gaugeway/node.js", "gaugeway/browser.js", "node.mjs", "deno.mjs", "bodies.mjs", "bench.mjs"]
-                    .contains(&name.as_str());
+            let wanted = !["gaugeway/node.js", "gaugeway/browser.js", "node.mjs", "deno.mjs", "bodies.mjs"]
+                .contains(&name.as_str());
             match name.rsplit_once('.') {
                 Some((_, "wasm")) => modules.push(format!("(name = {name:?}, wasm = embed {name:?})")),
                 Some((_, "js" | "mjs")) if wanted => {
