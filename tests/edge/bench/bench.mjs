@@ -1,6 +1,7 @@
 // What the observer adds to a chunk, in Node and in workerd: node bench.mjs PACKAGE RUNTIMES. Both ways in turns, the best counts.
 import {spawn} from 'node:child_process';
 import {cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync} from 'node:fs';
+import http from 'node:http';
 import {tmpdir} from 'node:os';
 import {dirname, join, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -8,15 +9,19 @@ import {fileURLToPath} from 'node:url';
 const [, , library, runtimes] = process.argv;
 const CHUNKS = 20_000;
 const ROUNDS = 9;
+const TRIPS = 2_000;
 
 const folder = mkdtempSync(join(tmpdir(), 'gaugeway-bench-'));
 try {
   cpSync(dirname(fileURLToPath(import.meta.url)), folder, {recursive: true});
   cpSync(resolve(library), join(folder, 'gaugeway'), {recursive: true});
-  const {work} = await import(join(folder, 'work.mjs'));
+  const {chunk, work} = await import(join(folder, 'work.mjs'));
   const run = work(await import(join(folder, 'gaugeway/node.js')));
   await measure(`Node ${process.version}`, run);
-  await inWorkerd(run => measure('workerd', run));
+  await inWorkerd(async (run, url) => {
+    await measure('workerd', run);
+    await through(url, chunk);
+  });
 } finally {
   rmSync(folder, {recursive: true});
 }
@@ -35,6 +40,39 @@ async function measure(name, run) {
   console.log(`${name}: ${figures[0]} us added to a chunk (${figures[1]} observed, ${figures[2]} through a plain stream)`);
 }
 
+/** Chunks one by one through workerd as a proxy: the next is sent when the one before has arrived. */
+async function through(url, chunk) {
+  let next;
+  const upstream = http.createServer((_, response) => {
+    response.writeHead(200, {'content-type': 'text/event-stream'}).flushHeaders();
+    next = last => (last ? response.end() : response.write(chunk));
+    next();
+  });
+  await new Promise(settle => upstream.listen(0, '127.0.0.1', settle));
+  const target = `http://127.0.0.1:${upstream.address().port}/v1/chat/completions`;
+  const times = {pass: [], script: [], watch: []};
+  for (let round = 0; round < 3 * ROUNDS; round++) {
+    const way = Object.keys(times)[round % 3];
+    await new Promise((settle, fail) => {
+      http.get(`${url}/${way}/0?upstream=${encodeURIComponent(target)}`, response => {
+        let left = TRIPS;
+        let start;
+        response.on('data', () => {
+          if (start) times[way].push(performance.now() - start);
+          start = performance.now();
+          next(!left--);
+        });
+        response.on('end', settle);
+      }).on('error', fail);
+    });
+  }
+  upstream.closeAllConnections();
+  upstream.close();
+  const median = way => times[way].sort((one, other) => one - other)[times[way].length >> 1] * 1000;
+  const [pass, script, watch] = Object.keys(times).map(way => median(way).toFixed(0));
+  console.log(`workerd as a proxy: a chunk's way takes ${watch} us observed, ${script} through a script's stream, ${pass} through no script`);
+}
+
 async function inWorkerd(use) {
   const platforms = join(resolve(runtimes), 'node_modules/@cloudflare');
   const platform = readdirSync(platforms).find(name => name.startsWith('workerd-'));
@@ -43,7 +81,7 @@ async function inWorkerd(use) {
   const modules = ['worker.mjs', 'work.mjs', ...parts.map(name => `gaugeway/${name}`)].map(module);
   const config = `using Workerd = import "/workerd/workerd.capnp";
     const config :Workerd.Config = (
-      services = [(name = "main", worker = (compatibilityDate = "2025-05-01", modules = [${modules}]))],
+      services = [(name = "internet", network = (allow = ["private"])), (name = "main", worker = (compatibilityDate = "2025-05-01", modules = [${modules}]))],
       sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
     );`;
   writeFileSync(join(folder, 'config.capnp'), config);
@@ -57,10 +95,11 @@ async function inWorkerd(use) {
         for (const line of String(data).split('\n')) if (line.includes('"port"')) settle(JSON.parse(line).port);
       });
     });
+    const url = `http://127.0.0.1:${port}`;
     await use(async (way, chunks) => {
-      const response = await fetch(`http://127.0.0.1:${port}/${way}/${chunks}`);
+      const response = await fetch(`${url}/${way}/${chunks}`);
       if ((await response.text()) !== 'done') throw new Error(`workerd answers ${response.status}`);
-    });
+    }, url);
   } finally {
     workerd.kill();
   }

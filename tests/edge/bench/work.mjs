@@ -1,5 +1,5 @@
 // A stream of an answer's chunks to its end: through a plain stream, or through the observer.
-const chunk = new TextEncoder().encode(
+export const chunk = new TextEncoder().encode(
   'data: {"id":"c","model":"gpt-4o","choices":[{"index":0,"delta":{"content":" word"},"finish_reason":null}]}\n\n',
 );
 

@@ -1,13 +1,28 @@
-// The work in a Worker. Its own clock stands still while it works, so whoever asks takes the time.
+// The work in a Worker, and a proxy. Its own clock stands still while it works, so whoever asks takes the time.
 import * as gaugeway from './gaugeway/workerd.js';
 import {work} from './work.mjs';
 
 const run = work(gaugeway);
+const proxies = {pass: fetch, script, watch: gaugeway.observe(fetch)};
 
 export default {
   async fetch(request) {
-    const [way, chunks] = new URL(request.url).pathname.slice(1).split('/');
+    const {pathname, searchParams} = new URL(request.url);
+    const [way, chunks] = pathname.slice(1).split('/');
+    const proxy = proxies[way];
+    if (proxy) return proxy(searchParams.get('upstream'), {method: 'POST', body: '{"model":"gpt-4o"}'});
     await run(way, Number(chunks));
     return new Response('done');
   },
 };
+
+/** What any script costs that touches a body's chunks. */
+async function script(url, init) {
+  const response = await fetch(url, init);
+  const reader = response.body.getReader();
+  const pull = async controller => {
+    const {done, value} = await reader.read();
+    done ? controller.close() : controller.enqueue(value);
+  };
+  return new Response(new ReadableStream({pull}, {highWaterMark: 0}), response);
+}
