@@ -115,7 +115,7 @@ fn is_phone(text: &str) -> bool {
     (8..=15).contains(&count) && grouped
 }
 
-#[cfg(all(test, feature = "capture"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

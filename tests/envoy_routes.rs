@@ -1,7 +1,7 @@
 //! Where in Envoy the plugin may stand: on some routes only, with other settings on each (`envoy/per-route.yaml`), and among
 //! a cluster's filters, once for each attempt.
 
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod support;
 

@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 #[path = "oracle/dice.rs"]
+#[allow(dead_code, reason = "the differential test uses all of it")]
 mod dice;
 mod support;
 

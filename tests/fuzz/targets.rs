@@ -19,8 +19,11 @@ use gaugeway::sink::attributes::FIELDS;
 use gaugeway::sink::stats::{Kind, Registry, Stats};
 use serde_json::Value;
 
-/// Every target by name.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// A function that is fuzzed, by name.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every one.
+pub const TARGETS: &[Target] = &[
     ("json", json),
     ("canonical", canonical),
     ("sse", sse),

@@ -10,6 +10,8 @@
 
 #![allow(
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stderr,
     clippy::print_stdout,
     reason = "clock, environment and printing are forbidden to the plugin, not to what drives it"

@@ -2,6 +2,8 @@
 
 #![allow(
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::panic,
     missing_docs,
     reason = "a measurement reads the clock, and criterion's macros have no words"
 )]
