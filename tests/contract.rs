@@ -33,8 +33,6 @@ use gaugeway::sink::attributes::{FIELDS, Value as Attribute};
 use gaugeway::sink::stats::{Kind, LABELS, METRICS, OVERFLOW, PRICE_TABLE, Registry, SPANS, Stats};
 use serde_json::{Value, json};
 
-/// Histograms of the contract that envoy.yaml has buckets for already and nothing fills yet.
-
 /// A whole number in OpenTelemetry's convention. Some wires give 40.0, which is written as 40.
 const WHOLE: &str = "gen_ai.request.top_k";
 

@@ -10,7 +10,6 @@
 
 #![allow(
     clippy::disallowed_methods,
-    clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stderr,
     clippy::print_stdout,
