@@ -123,8 +123,8 @@ async fn a_run_whose_call_failed_is_an_error_unless_it_is_tried_again() {
             let mut conversation = Conversation::new(api, true);
             let turn = conversation.turn(&mut lines[0], "agent=2").await;
             conversation.bring(&turn.calls);
-            for at in 0..tries {
-                assert_eq!(conversation.turn(&mut lines[at], "first=429 agent=2").await.status, 429);
+            for line in lines.iter_mut().take(tries) {
+                assert_eq!(conversation.turn(line, "first=429 agent=2").await.status, 429);
             }
             if tries == 2 {
                 conversation.run(&mut lines, "agent=2").await;
