@@ -43,7 +43,8 @@ fn exponent(text: &str) -> Option<i32> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     let mut value = 0i32;
     for byte in digits.bytes() {
-        value = value.saturating_mul(10).saturating_add(i32::from(byte.is_ascii_digit().then_some(byte - b'0')?));
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        value = value.saturating_mul(10).saturating_add(i32::from(digit));
     }
     let value = value.min(100_000);
     (!digits.is_empty()).then_some(if text.starts_with('-') { -value } else { value })
