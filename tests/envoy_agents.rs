@@ -15,7 +15,8 @@ use support::envoy::{Envoy, Options};
 use support::prometheus::{Sample, total};
 use support::upstream::Upstream;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than any run is waited for here.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the tools of these tests take, at least.
 const TOOL: Duration = Duration::from_millis(50);
 const APIS: [Api; 3] = [Api::Completions, Api::Messages, Api::Responses];
