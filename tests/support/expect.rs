@@ -134,6 +134,8 @@ const COUNTERS: &[&str] = &[
     "gaugeway_agent_runs_total",
     "gaugeway_agent_loops_total",
     "gaugeway_structured_output_total",
+    "gaugeway_refusals_total",
+    "gaugeway_empty_answers_total",
     "gaugeway_series_overflow_total",
 ];
 
@@ -154,6 +156,8 @@ const BY_THE_CORE: &[&str] = &[
     "gaugeway_agent_runs_total",
     "gaugeway_agent_loops_total",
     "gaugeway_structured_output_total",
+    "gaugeway_refusals_total",
+    "gaugeway_empty_answers_total",
     "gaugeway_agent_iterations",
 ];
 
