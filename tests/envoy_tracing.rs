@@ -60,7 +60,7 @@ async fn with_envoys_zipkin_tracer_b3_is_continued_to_the_provider() {
                 \"@type\": type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig
                 service_name: llm-gateway
                 http_service:
-                  http_uri: {uri: \"http://127.0.0.1:4318/v1/traces\", cluster: otlp, timeout: 1s}
+                  http_uri: {uri: \"http://127.0.0.1:4318/v1/traces\", cluster: otlp, timeout: 10s}
 ";
     let zipkin = "              name: envoy.tracers.zipkin
               typed_config:

@@ -22,6 +22,10 @@ const TESTS: &[&str] = &[
     "a_client_that_goes_away_leaves_what_was_seen_and_is_counted_once",
     "over_http_2_in_crumbs_and_many_at_once_every_fixture_comes_to_its_observation",
     "each_route_has_the_plugin_it_is_given_with_its_own_settings",
+];
+
+/// Before 1.39 the plugin is not told of the end of what a cluster's filters see, so it counts nothing there.
+const SINCE_1_39: &[&str] = &[
     "among_a_clusters_filters_each_attempt_is_counted_and_the_last_one_is_shown",
     "where_the_listener_has_a_plugin_too_only_that_one_reports",
 ];
@@ -37,10 +41,11 @@ fn every_version_passes_the_tests_of_the_newest() {
         for file in FILES {
             cargo.args(["--test", file]);
         }
-        let ran = cargo.args(["--no-fail-fast", "--", "--exact"]).args(TESTS).output().expect("cargo runs");
+        let tests = if *version < "1.39" { TESTS.to_vec() } else { [TESTS, SINCE_1_39].concat() };
+        let ran = cargo.args(["--no-fail-fast", "--", "--exact"]).args(&tests).output().expect("cargo runs");
         let said = String::from_utf8_lossy(&ran.stdout);
-        let passed = TESTS.iter().filter(|test| said.contains(&format!("test {test} ... ok"))).count();
-        if !ran.status.success() || passed < TESTS.len() {
+        let passed = tests.iter().filter(|test| said.contains(&format!("test {test} ... ok"))).count();
+        if !ran.status.success() || passed < tests.len() {
             faults.push(format!("Envoy {version}:\n{said}\n{}", String::from_utf8_lossy(&ran.stderr)));
         }
     }
