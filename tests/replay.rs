@@ -16,13 +16,23 @@ mod event_stream;
 #[path = "support/fixtures.rs"]
 mod fixtures;
 
-use crate::core::{Wire, observer, pass, timeless};
+use crate::core::{Wire, observer, pass_at, timeless};
 use fixtures::Fixture;
 use gaugeway::exchange::{End, Observer};
 use serde_json::{Map, Value};
 use std::rc::Rc;
 
 fn observe(
+    observer: &Rc<Observer>,
+    fixture: &Fixture,
+    request: Vec<&[u8]>,
+    response: Vec<&[u8]>,
+) -> Map<String, Value> {
+    observe_at(1_000, observer, fixture, request, response)
+}
+
+fn observe_at(
+    now: u64,
     observer: &Rc<Observer>,
     fixture: &Fixture,
     request: Vec<&[u8]>,
@@ -38,7 +48,7 @@ fn observe(
         response_headers: &fixture.response.headers,
         response,
     };
-    pass(observer, &wire, End::Whole).map(|exchange| timeless(exchange.observation())).unwrap_or_default()
+    pass_at(observer, &wire, End::Whole, now).map(|exchange| timeless(exchange.observation())).unwrap_or_default()
 }
 
 /// The keys in which two observations differ, one a line.
@@ -68,6 +78,47 @@ fn every_fixture_whole_comes_to_its_observation() {
             .extend(differences(&fixture.observation, &seen).into_iter().map(|line| format!("{}: {line}", fixture.id)));
     }
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+const HOUR: u64 = 3_600_000_000_000;
+const YEAR: u64 = 365 * 24 * HOUR;
+
+/// Some prices depend on the day and the hour. A fixture must not have one, or the tests in a host with a clock of its
+/// own would pass in the evening and fail at night.
+#[test]
+fn no_fixture_comes_to_something_else_at_another_hour_or_in_another_year() {
+    let observer = observer();
+    let mut wrong = Vec::new();
+    for fixture in Fixture::all() {
+        for now in (0..24).map(|hour| 56 * YEAR + hour * HOUR + HOUR / 2).chain([100 * YEAR]) {
+            let seen = observe_at(now, &observer, &fixture, vec![&fixture.request.body], vec![&fixture.response.body]);
+            let hour = now / HOUR;
+            let differ = differences(&fixture.observation, &seen);
+            wrong.extend(differ.into_iter().map(|line| format!("{} {hour} h after the epoch: {line}", fixture.id)));
+        }
+    }
+    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_hour_of_the_call_and_a_tier_that_a_header_tells_decide_what_it_cost() {
+    let observer = observer();
+    let cost = |id: &str, model: &str, tier: Option<&str>, now: u64| {
+        let mut fixture = Fixture::load(id);
+        let priced = fixture.observation["gen_ai.response.model"].as_str().unwrap().to_owned();
+        fixture.request.path = fixture.request.path.replace(&priced, model);
+        let answer = String::from_utf8(fixture.response.body.to_vec()).unwrap().replace(&priced, model);
+        let tier = tier.map(|tier| ("x-gemini-service-tier".to_owned(), tier.to_owned()));
+        fixture.response.headers.extend(tier);
+        let seen = observe_at(now, &observer, &fixture, vec![&fixture.request.body], vec![answer.as_bytes()]);
+        seen["gaugeway.cost.usd"].as_f64().unwrap()
+    };
+    let deepseek = |hour| {
+        cost("openai-chat/deepseek-unary-blank-line-keep-alive", "deepseek-v4-flash", None, 56 * YEAR + hour * HOUR)
+    };
+    assert_eq!([0, 1, 4, 6, 10].map(deepseek), [0.0000024, 0.0000048, 0.0000024, 0.0000048, 0.0000024]);
+    let speech = |tier| cost("gemini-generate/speech", "gemini-3.8-flash-tts", tier, 56 * YEAR);
+    assert_eq!([None, Some("flex"), Some("priority")].map(speech), [0.0005185, 0.00025925, 0.0009333]);
 }
 
 #[test]

@@ -29,10 +29,14 @@ pub fn observer() -> Rc<Observer> {
 
 /// Passes the exchange, one nanosecond between pieces; None where it is not LLM traffic.
 pub fn pass(observer: &Rc<Observer>, wire: &Wire<'_>, end: End) -> Option<Exchange> {
+    pass_at(observer, wire, end, 1_000)
+}
+
+/// [`pass`] that starts `now` nanoseconds after the epoch.
+pub fn pass_at(observer: &Rc<Observer>, wire: &Wire<'_>, end: End, mut now: u64) -> Option<Exchange> {
     let status = wire.status.to_string();
     let mut head = vec![(":method", wire.method), (":authority", wire.host), (":path", wire.path)];
     head.extend(wire.request_headers.iter().map(|(n, v)| (n.as_str(), v.as_str())));
-    let mut now = 1_000;
     let mut exchange = Exchange::start(observer, Head(&bytes(&head)), now)?;
     for piece in &wire.request {
         exchange.request_body(piece);
