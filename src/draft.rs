@@ -3,17 +3,22 @@
 //! A member's meaning often hangs on a sibling that may come before or after it (`type`, `index`, `thought`). So rules only
 //! note what they saw; the end of the object or document decides. No order of keys changes the result.
 
+mod counts;
+mod scalar;
+mod word;
+
 use crate::capture::Words;
 use crate::fingerprint::{Begins, Fingerprint, Mark};
 use crate::framing::Base64;
-use crate::json::{Scalar, number};
-use crate::observation::{LIST, Observation, Text, Trouble, Usage};
+use crate::json::Scalar;
+use crate::observation::{LIST, Observation, Text, Trouble};
 use crate::privacy::Opening;
 use crate::signal::agent::History;
 use crate::signal::cost::Quantities;
 
-/// Largest count accepted: what a JSON number carries exactly.
-const COUNT_LIMIT: u64 = (1 << 53) - 1;
+pub use counts::Counts;
+pub use scalar::identity;
+pub use word::Word;
 
 /// What the wire tells beside the counts.
 pub type Used = Quantities<'static>;
@@ -71,71 +76,6 @@ pub struct Draft {
     pub conversation_named: bool,
     /// The answer's text came in pieces before a document that repeats it.
     pub streamed_text: bool,
-}
-
-/// Token counts before they are normalised; which are parts of which depends on the API.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Counts {
-    /// Input.
-    pub input: Option<u64>,
-    /// Output.
-    pub output: Option<u64>,
-    /// Read from a cache.
-    pub cache_read: Option<u64>,
-    /// Written to a cache.
-    pub cache_write: Option<u64>,
-    /// Reasoning.
-    pub reasoning: Option<u64>,
-    /// Input of provider-run tools that the input count leaves out.
-    pub tool_input: Option<u64>,
-    /// The provider's own total.
-    pub total: Option<u64>,
-    /// Input and output once more, in other words (headers, a second object): used where the first are missing.
-    pub spare_input: Option<u64>,
-    /// See `spare_input`.
-    pub spare_output: Option<u64>,
-    /// See `spare_input`, which leaves them out: used with it only.
-    pub spare_cache_read: Option<u64>,
-    /// See `spare_cache_read`.
-    pub spare_cache_write: Option<u64>,
-    /// The cost as the provider itself says it, in nano-dollars.
-    pub cost: Option<u64>,
-    /// Cached input stands beside the input, not in it (Anthropic, Bedrock).
-    pub cache_beside: bool,
-    /// Reasoning stands beside the output, not in it (Gemini).
-    pub thoughts_beside: bool,
-}
-
-impl Counts {
-    /// Normalises: input with what was cached, output with reasoning. A part larger than its whole (Azure-hosted Grok says
-    /// 161 cached of 7; Cohere bills 11 of 506, of which 448 were cached) is told as it came.
-    pub fn settle(&self) -> Usage {
-        let sum = |a: Option<u64>, b: Option<u64>| a.map(|a| a.saturating_add(b.unwrap_or(0)));
-        let spare = self.input.is_none();
-        let mut usage = Usage {
-            input: self.input.or(self.spare_input),
-            output: self.output.or(self.spare_output),
-            cache_read: self.cache_read.or(self.spare_cache_read.filter(|_| spare)),
-            cache_creation: self.cache_write.or(self.spare_cache_write.filter(|_| spare)),
-            reasoning: self.reasoning,
-        };
-        let spare_cache = self.spare_cache_read.is_some() || self.spare_cache_write.is_some();
-        if self.cache_beside || spare && spare_cache {
-            usage.input = sum(sum(usage.input, usage.cache_read), usage.cache_creation);
-        }
-        usage.input = sum(usage.input, self.tool_input);
-        let without = sum(usage.input, usage.output);
-        if self.thoughts_beside {
-            // The total tells where the output already holds the thoughts.
-            if self.reasoning.is_some() && (without.is_none() || without != self.total) {
-                usage.output = sum(usage.output.or(Some(0)), self.reasoning);
-            }
-        } else if self.total.is_some() && self.total == sum(without, self.reasoning) {
-            // xAI's reasoning is beside the output, which only its total shows.
-            usage.output = sum(usage.output, self.reasoning);
-        }
-        usage
-    }
 }
 
 /// An error as the wire names it.
@@ -204,97 +144,6 @@ pub struct Part {
     pub thought: bool,
     /// The answer's text before it.
     pub before: Option<Mark>,
-}
-
-/// A short word of the wire, kept in place: what is longer than any word the rules compare with is kept as empty.
-#[derive(Clone, Copy)]
-pub struct Word {
-    bytes: [u8; 48],
-    length: u8,
-}
-
-impl Default for Word {
-    fn default() -> Self {
-        Word { bytes: [0; 48], length: 0 }
-    }
-}
-
-impl Word {
-    /// Takes the word over; anything but a string is empty.
-    #[inline(never)]
-    pub fn set(&mut self, value: Scalar<'_>) {
-        let word = match value {
-            Scalar::Text(word) if word.len() <= self.bytes.len() => word,
-            _ => "",
-        };
-        if let Some(room) = self.bytes.get_mut(..word.len()) {
-            room.copy_from_slice(word.as_bytes());
-            self.length = word.len() as u8;
-        }
-    }
-
-    /// Adds a piece of the word.
-    pub fn push(&mut self, piece: &[u8]) {
-        let from = usize::from(self.length);
-        if let Some(room) = self.bytes.get_mut(from..from + piece.len()) {
-            room.copy_from_slice(piece);
-            self.length += piece.len() as u8;
-        } else {
-            // However it was cut, it stays too long.
-            self.length = u8::MAX;
-        }
-    }
-
-    /// The word.
-    pub fn as_str(&self) -> &str {
-        self.bytes.get(..usize::from(self.length)).and_then(|b| core::str::from_utf8(b).ok()).unwrap_or_default()
-    }
-}
-
-// Rules are many and short: what they share is called, not copied into each.
-impl Scalar<'_> {
-    /// A string that is not empty.
-    #[inline(never)]
-    pub fn text(self) -> Option<Text> {
-        match self {
-            Scalar::Text(text) if !text.is_empty() => Some(text.into()),
-            _ => None,
-        }
-    }
-
-    /// A number that is finite.
-    #[inline(never)]
-    pub fn float(self) -> Option<f64> {
-        match self {
-            Scalar::Number(number) => number::parse(number).filter(|n| n.is_finite()),
-            _ => None,
-        }
-    }
-
-    /// A whole number from 0 to 2^53 - 1, also where it is written as 12.0.
-    #[inline(never)]
-    pub fn count(self) -> Option<u64> {
-        let Scalar::Number(number) = self else { return None };
-        if let Ok(count) = number.parse::<u64>() {
-            return Some(count).filter(|n| *n <= COUNT_LIMIT);
-        }
-        let float = number::parse(number)?;
-        (float >= 0.0 && float <= COUNT_LIMIT as f64 && float.trunc() == float).then_some(float as u64)
-    }
-
-    /// A whole number of either sign.
-    #[inline(never)]
-    pub fn integer(self) -> Option<i64> {
-        match self {
-            Scalar::Number(number) => number.parse().ok(),
-            _ => None,
-        }
-    }
-
-    /// Whether this is `true`.
-    pub fn is_true(self) -> bool {
-        self == Scalar::Bool(true)
-    }
 }
 
 impl Draft {
@@ -632,15 +481,4 @@ impl Draft {
             other => self.error.code = other.text(),
         }
     }
-}
-
-/// A small hash that tells identifiers apart (FNV-1a); never 0.
-#[inline(never)]
-pub fn identity(value: Scalar<'_>) -> u64 {
-    let Scalar::Text(id) = value else { return 0 };
-    if id.is_empty() {
-        return 0;
-    }
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-    hash.max(1)
 }

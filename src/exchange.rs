@@ -3,6 +3,10 @@
 //! Bound: two scanners, two fingerprints and the observation's strings. Nothing here blocks, fails or panics; time is an
 //! argument, in nanoseconds of any clock that does not jump.
 
+mod calls;
+mod end;
+mod head;
+
 use std::rc::Rc;
 
 use crate::capture::{self, Capture};
@@ -11,12 +15,15 @@ use crate::draft::{Counts, Draft};
 use crate::fingerprint::Fingerprint;
 use crate::framing::{Body, Rules};
 use crate::json::Scalar;
-use crate::observation::{Cost, CostStatus, Limits, Observation, Outcome, RunEnd, Text, Trouble, Usage, finish_class};
+use crate::observation::{Cost, CostStatus, Observation, Outcome, RunEnd, Text, Trouble, Usage, finish_class};
 use crate::privacy::{Opening, Privacy};
 use crate::provider::{self, Api, Programs};
 use crate::signal::agent;
-use crate::signal::memory::{Pending, Waiting};
+use crate::signal::memory::Pending;
 use crate::sink::trace::{Place, Run};
+
+pub use end::End;
+pub use head::Head;
 
 /// What every exchange shares: the configuration and the compiled rules.
 pub struct Observer {
@@ -37,59 +44,6 @@ impl Observer {
     /// As [`Config::on_route`].
     pub fn on_route(&self, text: &str) -> Result<Self, ConfigError> {
         Ok(Observer { config: self.config.on_route(text)?, programs: Rc::clone(&self.programs) })
-    }
-}
-
-/// A message's head: `:method`, `:authority`, `:path` and `:status` are headers as in HTTP/2.
-#[derive(Clone, Copy, Default)]
-pub struct Head<'a>(pub &'a [(&'a [u8], &'a [u8])]);
-
-impl<'a> Head<'a> {
-    /// The first value of a header, as bytes; names are lower case.
-    pub fn bytes(self, name: &str) -> Option<&'a [u8]> {
-        self.0.iter().find(|(n, _)| *n == name.as_bytes()).map(|(_, value)| *value)
-    }
-
-    /// The first value of a header; empty where it is missing or not UTF-8.
-    pub fn text(self, name: &str) -> &'a str {
-        self.bytes(name).and_then(|value| core::str::from_utf8(value).ok()).unwrap_or_default()
-    }
-}
-
-/// How the host says an exchange ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum End {
-    /// The response's last byte came.
-    Whole,
-    /// The client went away.
-    ClientDisconnect,
-    /// The upstream broke off or could not be reached.
-    UpstreamReset,
-    /// A time limit of the gateway passed.
-    Timeout,
-    /// The gateway answered by itself.
-    LocalReply,
-    /// Nobody knows: the host shows no bodies of responses.
-    Unheard,
-}
-
-impl End {
-    /// Reads Envoy's `response.code_details`: who answered, or who broke off.
-    pub fn from_details(details: &str) -> Self {
-        // What a filter or an upstream adds stands behind the name, in brackets.
-        let name = details.split(['{', '[', '(']).next().unwrap_or_default();
-        let begins = |words: &[&str]| words.iter().any(|word| name.starts_with(word));
-        if name.is_empty() || name == "via_upstream" {
-            End::Whole
-        } else if name.ends_with("timeout") || name.ends_with("timed_out") {
-            End::Timeout
-        } else if begins(&["upstream_reset", "upstream_per_try", "no_healthy_upstream", "cluster_not_found"]) {
-            End::UpstreamReset
-        } else if begins(&["downstream", "http1.", "http2.", "http3."]) {
-            End::ClientDisconnect
-        } else {
-            End::LocalReply
-        }
     }
 }
 
@@ -144,9 +98,6 @@ pub struct Exchange {
     run_over: bool,
     run: Option<Box<Run>>,
 }
-
-/// Most calls of one answer that are remembered.
-const CALLS: usize = 16;
 
 impl Exchange {
     /// Begins with the request's head; None where it is not LLM traffic.
@@ -414,125 +365,10 @@ impl Exchange {
         core::mem::take(&mut self.news)
     }
 
-    /// What the calls whose results the request brings are remembered under.
-    pub fn answers(&self) -> Vec<u64> {
-        let known = self.draft.seen.agent.results.iter().filter(|result| result.call != 0);
-        known.map(|result| self.remembered(result.call)).collect()
-    }
-
-    /// What is remembered of a call whose result the request brings.
-    pub fn recall(&mut self, pending: Pending) {
-        let mix = self.mix();
-        let agent = &mut self.draft.seen.agent;
-        if let Some(result) = agent.results.iter_mut().find(|result| result.call ^ mix == pending.call) {
-            result.asked = Some(pending.asked).filter(|_| !pending.brought);
-            result.name.get_or_insert_with(|| pending.name.clone());
-        }
-        if self.hidden && pending.iteration > 0 {
-            agent.iteration = agent.iteration.max(Some(pending.iteration + 1));
-        }
-        self.run_over |= pending.over;
-        self.run = self.run.take().or(pending.run.map(Box::new));
-        self.recalled.get_or_insert_default().push(pending);
-    }
-
-    /// The answer is whole, whatever becomes of the connection: a client may leave at a stream's last event.
-    fn answered(&self) -> bool {
-        let whole = self.draft.streams && self.draft.complete && !self.draft.error.present;
-        whole || self.draft.seen.outcome == Some(Outcome::Completed)
-    }
-
-    /// What is to be remembered, once: the tools an answer asks for, or, where there is no answer, what was remembered
-    /// before, for the request that is sent again.
-    pub fn asks(&mut self) -> Vec<Pending> {
-        if core::mem::replace(&mut self.asked, true) {
-            return Vec::new();
-        }
-        let seen = &self.draft.seen;
-        if !self.answered() {
-            let mut again = self.recalled.as_deref().cloned().unwrap_or_default();
-            let lead = again.first().map_or(0, |first| first.call);
-            let failed = seen.timing.end.unwrap_or_default();
-            for pending in &mut again {
-                (pending.lead, pending.asked, pending.left, pending.brought) = (lead, failed, false, true);
-                pending.over |= self.run_over;
-            }
-            return again;
-        }
-        let limit = self.observer.config.agent.max_iterations;
-        let over = self.run_over || agent::ended(&seen.agent, Outcome::Completed, true, limit).is_some();
-        let mut lead = 0;
-        let pending = |(id, name): (u64, &Text)| {
-            let call = self.remembered(id);
-            lead = if lead == 0 { call } else { lead };
-            Pending {
-                call,
-                lead,
-                asked: seen.timing.end.unwrap_or(self.draft.now),
-                iteration: seen.agent.iteration.unwrap_or_default(),
-                over,
-                name: name.clone(),
-                run: self.run(),
-                ..Pending::default()
-            }
-        };
-        self.calls().map(pending).collect()
-    }
-
-    fn calls(&self) -> impl Iterator<Item = (u64, &Text)> {
-        self.draft.asked().filter(|(id, _)| *id != 0).take(CALLS)
-    }
-
-    /// The run to wait for, where these calls keep one going.
-    pub fn waits(&self, asks: &[Pending]) -> Option<Waiting> {
-        asks.first().filter(|first| !first.over && first.iteration > 0)?;
-        let patience = self.observer.config.agent.abandoned_after.saturating_mul(1_000_000_000);
-        let end = if self.answered() { RunEnd::Abandoned } else { RunEnd::Error };
-        Waiting::new(&self.draft.seen, asks, end, patience)
-    }
-
-    /// The exchange's place in a trace: where an agent's run begins with it, so does the run's span.
-    pub fn place(&mut self, place: Place) {
-        if self.run.is_none() && self.draft.seen.agent.iteration == Some(1) {
-            self.run = Some(Box::new(place.run(self.draft.seen.timing.start)));
-        }
-    }
-
-    /// The run's span, learned late.
-    pub fn join(&mut self, run: Run) {
-        self.run = Some(Box::new(run));
-    }
-
-    /// What the first call is remembered under of the answer that this request brings results to.
-    pub fn before(&self) -> Option<u64> {
-        self.recalled.as_ref()?.first().map(|pending| pending.lead)
-    }
-
-    /// What the calls that the answer asks for are remembered under.
-    pub fn after(&self) -> Vec<u64> {
-        self.calls().map(|(id, _)| self.remembered(id)).collect()
-    }
-
-    /// The span of the agent's run this belongs to.
-    pub fn run(&self) -> Option<Run> {
-        self.run.as_deref().copied()
-    }
-
-    fn remembered(&self, call: u64) -> u64 {
-        call ^ self.mix()
-    }
-
-    /// Identifiers are unique with most providers only. Where each request repeats the conversation, its beginning tells
-    /// equal ones apart.
-    fn mix(&self) -> u64 {
-        let beginning = self.draft.seen.request.conversation_hash.filter(|_| !self.api.remembers);
-        beginning.map_or(0, u64::from_le_bytes)
-    }
-
     /// What headers say: Gemini its tier, Bedrock counts, for families whose body has none, and the error's name.
     fn headers(&mut self, head: Head<'_>) {
         let count = |name: &str| head.text(name).parse().ok();
-        self.draft.seen.limits = limits(head);
+        self.draft.seen.limits = head.limits();
         self.draft.tier(Scalar::Text(head.text("x-gemini-service-tier")));
         let counts = &mut self.draft.counts;
         counts.spare_input = count("x-amzn-bedrock-input-token-count");
@@ -589,23 +425,6 @@ fn begin_hashes(draft: &mut Draft, privacy: &Privacy) {
     if SPEAKS.contains(&draft.seen.operation) {
         draft.opening = Opening::new(privacy);
     }
-}
-
-/// What OpenAI's and Anthropic's header families, and those who imitate them, say of rate limits.
-fn limits(head: Head<'_>) -> Limits {
-    let mut limits = Limits::default();
-    for (name, value) in head.0 {
-        let slot = match *name {
-            b"x-ratelimit-remaining-requests" | b"anthropic-ratelimit-requests-remaining" => &mut limits.requests,
-            b"x-ratelimit-remaining-tokens" | b"anthropic-ratelimit-tokens-remaining" => &mut limits.tokens,
-            b"anthropic-ratelimit-input-tokens-remaining" => &mut limits.input_tokens,
-            b"anthropic-ratelimit-output-tokens-remaining" => &mut limits.output_tokens,
-            b"retry-after" => &mut limits.retry_after,
-            _ => continue,
-        };
-        *slot = core::str::from_utf8(value).ok().and_then(|v| v.trim().parse().ok());
-    }
-    limits
 }
 
 /// A reader for a body, or None where its encoding cannot be read.
@@ -733,29 +552,5 @@ mod tests {
         // beginning of an event.
         let state = size_of::<Exchange>() + size_of::<Body>() + Repeat::BOUND.max(1024);
         assert!(state < 4096, "{state} bytes");
-    }
-
-    #[test]
-    fn envoys_details_tell_who_broke_off() {
-        for (details, end) in [
-            ("", End::Whole),
-            ("via_upstream", End::Whole),
-            ("response_timeout", End::Timeout),
-            ("stream_idle_timeout", End::Timeout),
-            ("max_duration_timeout", End::Timeout),
-            (
-                "upstream_reset_before_response_started{connection_failure|delayed_connect_error:_111}",
-                End::UpstreamReset,
-            ),
-            ("upstream_reset_after_response_started{remote_reset}", End::UpstreamReset),
-            ("no_healthy_upstream", End::UpstreamReset),
-            ("downstream_remote_disconnect", End::ClientDisconnect),
-            ("http2.remote_reset", End::ClientDisconnect),
-            ("direct_response", End::LocalReply),
-            ("rbac_access_denied_matched_policy[client_x]", End::LocalReply),
-            ("request_payload_too_large", End::LocalReply),
-        ] {
-            assert_eq!(End::from_details(details), end, "{details}");
-        }
     }
 }

@@ -3,8 +3,9 @@
 //! The only request the plugin holds: its own. Envoy shows the body of a request that is held only where the plugin's
 //! configuration has `allow_on_headers_stop_iteration`; without it the next tick answers that it is missing.
 
+use super::Envoy;
 use super::host::{self, Buffer};
-use super::{Envoy, Shared};
+use super::shared::Shared;
 use crate::exchange::Head;
 use crate::observation::{Observation, Rare, Who};
 use crate::signal::feedback::{self, BODY, Feedback};

@@ -1,0 +1,263 @@
+//! Every metric: its name, what it counts, and how an exchange that is over gives its samples.
+
+use crate::observation::{CostStatus, Observation, Outcome, finish_class};
+use crate::sink::attributes::written_out;
+
+/// What a metric is to the host.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Only grows; exact.
+    Counter,
+    /// A distribution of whole numbers.
+    Histogram,
+    /// The last value.
+    Gauge,
+}
+
+/// One number of an exchange with the labels only its metric has.
+pub struct Sample<'a> {
+    /// Labels besides the common ones; the same keys in every sample of a metric.
+    pub labels: &'a [(&'static str, &'a str)],
+    /// What is added or recorded.
+    pub value: u64,
+}
+
+/// A metric.
+pub struct Metric {
+    /// Its name as Prometheus shows it.
+    pub name: &'static str,
+    /// Counter or histogram.
+    pub kind: Kind,
+    /// What it counts, with its unit.
+    pub doc: &'static str,
+    /// Passes on its samples for an exchange that is over.
+    pub collect: Collect,
+}
+
+/// Passes on a metric's samples.
+pub type Collect = fn(&Observation, Out<'_>);
+/// Takes samples.
+type Out<'a> = &'a mut dyn FnMut(Sample<'_>);
+
+/// Every metric of an exchange. [`OVERFLOW`] is the plugin's own.
+pub const METRICS: &[Metric] = &[
+    counter("gaugeway_requests_total", "exchanges that are over", |o, out| {
+        if let Some(outcome) = o.outcome {
+            let error = o.error.as_deref().unwrap_or_default();
+            out(Sample { labels: &[("outcome", outcome.as_str()), ("error_type", error)], value: 1 });
+        }
+    }),
+    counter("gaugeway_input_tokens_total", "input tokens, cached ones included", |o, out| one(out, o.usage.input)),
+    counter("gaugeway_output_tokens_total", "output tokens, reasoning included", |o, out| one(out, o.usage.output)),
+    counter("gaugeway_cache_read_tokens_total", "input tokens read from a cache", |o, out| {
+        one(out, o.usage.cache_read)
+    }),
+    counter("gaugeway_cache_creation_tokens_total", "input tokens written to a cache", |o, out| {
+        one(out, o.usage.cache_creation)
+    }),
+    counter("gaugeway_reasoning_tokens_total", "output tokens spent on reasoning", |o, out| {
+        one(out, o.usage.reasoning)
+    }),
+    counter("gaugeway_cost_nanousd_total", "cost, in billionths of a US dollar", |o, out| one(out, o.cost.nanousd)),
+    counter("gaugeway_unpriced_requests_total", "exchanges with usage whose model has no price", |o, out| {
+        one(out, (o.cost.status == Some(CostStatus::Unpriced)).then_some(1));
+    }),
+    counter("gaugeway_usage_missing_total", "complete answers that said no usage", |o, out| {
+        one(out, (o.cost.status == Some(CostStatus::NoUsage)).then_some(1));
+    }),
+    counter(
+        "gaugeway_finish_reasons_total",
+        "choices by why they ended: stop, length, tool_call, content_filter, error, other",
+        |o, out| {
+            for reason in o.response.finish_reasons.iter().flatten() {
+                out(Sample { labels: &[("finish_reason", finish_class(reason))], value: 1 });
+            }
+        },
+    ),
+    counter("gaugeway_trouble_total", "exchanges of which something could not be read", |o, out| {
+        for trouble in o.trouble.iter() {
+            out(Sample { labels: &[("trouble", trouble.as_str())], value: 1 });
+        }
+    }),
+    histogram("gen_ai_client_token_usage", "tokens per exchange", |o, out| {
+        if o.outcome == Some(Outcome::Completed) {
+            for (kind, tokens) in [("input", o.usage.input), ("output", o.usage.output)] {
+                if let Some(value) = tokens {
+                    out(Sample { labels: &[("gen_ai_token_type", kind)], value });
+                }
+            }
+        }
+    }),
+    histogram("gen_ai_client_operation_duration_microseconds", "request's head to response's end", |o, out| {
+        if let Some(value) = micros(o, o.timing.end) {
+            out(Sample { labels: &[("error_type", o.error.as_deref().unwrap_or_default())], value });
+        }
+    }),
+    histogram(
+        "gen_ai_client_operation_time_to_first_chunk_microseconds",
+        "request's head to a stream's first bytes",
+        |o, out| {
+            one(out, micros(o, o.timing.first_chunk));
+        },
+    ),
+    histogram(
+        "gen_ai_server_time_to_first_token_microseconds",
+        "request's head to a stream's first generated token",
+        |o, out| {
+            if o.outcome == Some(Outcome::Completed) {
+                one(out, micros(o, o.timing.first_token));
+            }
+        },
+    ),
+    histogram(
+        "gen_ai_server_time_per_output_token_microseconds",
+        "time after the first token, per further token",
+        |o, out| {
+            let end = micros(o, o.timing.end).zip(micros(o, o.timing.first_token));
+            if o.outcome == Some(Outcome::Completed)
+                && let (Some((end, first)), Some(tokens @ 2..)) = (end, o.usage.output)
+            {
+                one(out, Some(end.saturating_sub(first) / (tokens - 1)));
+            }
+        },
+    ),
+    counter("gaugeway_tool_calls_total", "client's tools the answers call", |o, out| {
+        for tool in &o.output.tools {
+            out(Sample { labels: &[("gen_ai_tool_name", tool)], value: 1 });
+        }
+    }),
+    counter("gaugeway_tool_errors_total", "failed tool results that requests bring", |o, out| {
+        for result in o.agent.results.iter().filter(|result| result.failed) {
+            let name = result.name.as_deref().unwrap_or_default();
+            out(Sample { labels: &[("gen_ai_tool_name", name)], value: 1 });
+        }
+    }),
+    histogram(
+        "gaugeway_tool_duration_microseconds",
+        "answer that asks for a tool to request with its result",
+        |o, out| {
+            for result in &o.agent.results {
+                // Where there is no clock, both are 0.
+                if let Some(asked) = result.asked.filter(|asked| *asked > 0) {
+                    let name = result.name.as_deref().unwrap_or_default();
+                    let value = o.timing.start.saturating_sub(asked) / 1000;
+                    out(Sample { labels: &[("gen_ai_tool_name", name)], value });
+                }
+            }
+        },
+    ),
+    counter(
+        "gaugeway_agent_runs_total",
+        "agents' runs that ended: completed, max_iterations, loop, error, abandoned",
+        |o, out| {
+            if let Some(end) = o.agent.ended {
+                out(Sample { labels: &[("status", end.as_str())], value: 1 });
+            }
+        },
+    ),
+    counter("gaugeway_agent_loops_total", "runs that began to go in circles: retry, oscillation, drift", |o, out| {
+        if let Some(kind) = o.agent.looping.filter(|_| o.agent.loop_began) {
+            out(Sample { labels: &[("kind", kind.as_str())], value: 1 });
+        }
+    }),
+    histogram("gaugeway_agent_iterations", "iterations of a run that ended", |o, out| {
+        one(out, o.agent.iteration.filter(|_| o.agent.ended.is_some()));
+    }),
+    counter(
+        "gaugeway_structured_output_total",
+        "complete answers where JSON was asked for: ok, failed, incomplete (a required key is missing)",
+        |o, out| {
+            if let Some(parsed) = o.output.parsed.filter(|_| o.outcome == Some(Outcome::Completed)) {
+                out(Sample { labels: &[("result", parsed.as_str())], value: 1 });
+            }
+        },
+    ),
+    counter("gaugeway_refusals_total", "answers in which the model refused, or a filter did", |o, out| {
+        one(out, o.output.refused.then_some(1));
+    }),
+    counter("gaugeway_empty_answers_total", "complete answers with nothing in them", |o, out| {
+        one(out, o.output.empty.then_some(1));
+    }),
+    histogram("gaugeway_response_characters", "Unicode code points of a complete answer's text", |o, out| {
+        one(out, o.output.characters.filter(|_| o.outcome == Some(Outcome::Completed)));
+    }),
+    histogram(
+        "gaugeway_tokens_per_kilocharacter",
+        "output tokens per 1,000 characters of a complete answer",
+        |o, out| {
+            if let (Some(tokens), Some(characters @ 1..)) = (o.usage.output, o.output.characters)
+                && o.outcome == Some(Outcome::Completed)
+            {
+                one(out, Some(tokens.saturating_mul(1000) / characters));
+            }
+        },
+    ),
+    histogram("gaugeway_feedback_permille", "scores that answers were given, in thousandths", |o, out| {
+        one(out, o.rare.as_ref().and_then(|rare| rare.feedback));
+    }),
+    gauge("gaugeway_ratelimit_remaining", "what the provider's rate limits leave, by kind", |o, out| {
+        let limits = &o.limits;
+        for (kind, left) in [
+            ("requests", limits.requests),
+            ("tokens", limits.tokens),
+            ("input_tokens", limits.input_tokens),
+            ("output_tokens", limits.output_tokens),
+        ] {
+            if let Some(value) = left {
+                out(Sample { labels: &[("kind", kind)], value });
+            }
+        }
+    }),
+    gauge("gaugeway_retry_after_seconds", "what the provider last asked to wait", |o, out| {
+        one(out, o.limits.retry_after)
+    }),
+];
+
+/// Counts the samples whose model was called `other` because the limit of series was reached.
+pub const OVERFLOW: &str = "gaugeway_series_overflow_total";
+
+/// What became of spans made here, by `result`: sent, failed, dropped. A counter of the plugin's own, where spans are made.
+pub const SPANS: &str = "gaugeway_spans_total";
+
+/// When the price table's prices were valid, in seconds since 1970: a gauge of the plugin's own, set at start.
+pub const PRICE_TABLE: &str = "gaugeway_price_table_timestamp_seconds";
+
+const fn counter(name: &'static str, doc: &'static str, collect: Collect) -> Metric {
+    Metric { name, kind: Kind::Counter, doc: written_out(doc), collect }
+}
+
+const fn gauge(name: &'static str, doc: &'static str, collect: Collect) -> Metric {
+    Metric { name, kind: Kind::Gauge, doc: written_out(doc), collect }
+}
+
+const fn histogram(name: &'static str, doc: &'static str, collect: Collect) -> Metric {
+    Metric { name, kind: Kind::Histogram, doc: written_out(doc), collect }
+}
+
+fn one(out: Out<'_>, value: Option<u64>) {
+    if let Some(value) = value {
+        out(Sample { labels: &[], value });
+    }
+}
+
+fn micros(o: &Observation, reading: Option<u64>) -> Option<u64> {
+    o.timing.since_start(reading).map(|nanos| nanos / 1000)
+}
+
+/// Every label, as Envoy's tag regexes find them: none ends in another.
+pub const LABELS: &[&str] = &[
+    "gen_ai_operation_name",
+    "gen_ai_provider_name",
+    "gen_ai_request_model",
+    "gen_ai_response_model",
+    "route",
+    "gen_ai_token_type",
+    "outcome",
+    "error_type",
+    "finish_reason",
+    "trouble",
+    "gen_ai_tool_name",
+    "kind",
+    "result",
+    "status",
+];
