@@ -41,8 +41,18 @@ impl Word {
         }
     }
 
+    /// Forgets the word.
+    pub fn clear(&mut self) {
+        self.length = 0;
+    }
+
     /// The word.
+    #[inline]
     pub fn as_str(&self) -> &str {
+        // Most events have no name, and to ask whether nothing is UTF-8 takes its time.
+        if self.length == 0 {
+            return "";
+        }
         self.bytes.get(..usize::from(self.length)).and_then(|b| core::str::from_utf8(b).ok()).unwrap_or_default()
     }
 }

@@ -17,7 +17,7 @@ pub use base64::Base64;
 #[cfg(feature = "encodings")]
 use encoding::Decoder;
 
-use crate::draft::{Draft, Word};
+use crate::draft::Draft;
 use crate::json::{Documents, Ended, Program, Scalar, Scanner};
 use crate::observation::Trouble;
 use event_stream::EventStream;
@@ -223,7 +223,7 @@ impl Body {
                 Some(sse::Part::Data(data)) => self.data(program, draft, data),
                 Some(sse::Part::End) => {
                     self.scanner.finish(program, draft, Ended::Malformed);
-                    draft.event = Word::default();
+                    draft.event.clear();
                     self.in_data = false;
                     self.done = 0;
                 }

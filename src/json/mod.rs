@@ -170,10 +170,9 @@ impl Scanner {
         self.string(program, target, bytes)
     }
 
-    /// Begins a document in the place where one with the same first bytes stood; `restore` puts back what rules had
-    /// made of those bytes.
+    /// Begins a document in the place where one with the same first bytes stood; `restore` takes the place of the program's
+    /// beginning, and of what rules had made of those bytes.
     pub fn begin_at<T>(&mut self, program: &Program<T>, target: &mut T, place: &Place, restore: impl FnOnce(&mut T)) {
-        (program.begin)(target);
         restore(target);
         self.node = place.node;
         self.depth = place.depth;
@@ -530,7 +529,12 @@ pub fn behind<'b>(beginning: &[u8], bytes: &'b [u8]) -> Option<&'b [u8]> {
         left = left_rest;
         right = right_rest;
     }
-    (left == right).then_some(rest)
+    // What is left is compared again with the bytes before it, if there are any.
+    let same = match (beginning.last_chunk::<16>(), bytes.last_chunk::<16>()) {
+        (Some(a), Some(b)) => u128::from_ne_bytes(*a) == u128::from_ne_bytes(*b),
+        _ => left == right,
+    };
+    same.then_some(rest)
 }
 
 /// A short string without an escape, and what follows its quote: keys are too short for a vector search to pay.
@@ -553,13 +557,14 @@ const fn is_word(byte: u8) -> bool {
 }
 
 fn word_value(word: &[u8]) -> Scalar<'_> {
-    match (word, core::str::from_utf8(word)) {
-        (b"null", _) => Scalar::Null,
-        (b"true", _) => Scalar::Bool(true),
-        (b"false", _) => Scalar::Bool(false),
-        ([b'0'..=b'9', ..] | [b'-', b'0'..=b'9', ..], Ok(text)) if number::parse(text).is_some() => {
-            Scalar::Number(text)
-        }
+    match word {
+        [b'n', b'u', b'l', b'l'] => Scalar::Null,
+        [b't', b'r', b'u', b'e'] => Scalar::Bool(true),
+        [b'f', b'a', b'l', b's', b'e'] => Scalar::Bool(false),
+        [b'0'..=b'9', ..] | [b'-', b'0'..=b'9', ..] => match core::str::from_utf8(word) {
+            Ok(text) if number::parse(text).is_some() => Scalar::Number(text),
+            _ => Scalar::Other,
+        },
         _ => Scalar::Other,
     }
 }

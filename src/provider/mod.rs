@@ -308,7 +308,7 @@ fn end(d: &mut Draft, ended: Ended) {
             if d.event.as_str() == "error" {
                 d.failed();
             }
-            if d.open.kind.as_str().is_empty() {
+            if !d.event.as_str().is_empty() && d.open.kind.as_str().is_empty() {
                 d.open.kind = d.event;
             }
             if let Some(document) = d.document {
