@@ -70,8 +70,10 @@ pub struct Draft {
     pub complete: bool,
     /// Nothing more of the response will be read.
     pub done: bool,
-    /// A document was read to its end.
+    /// Documents that were read to their end.
     pub documents: u32,
+    /// Documents that began, whatever became of them; goes round.
+    pub begun: u32,
     /// A header names the conversation, whatever the bodies say.
     pub conversation_named: bool,
     /// The answer's text came in pieces before a document that repeats it.
@@ -245,6 +247,7 @@ impl Draft {
 
     /// A document begins with the same bytes as the one `open` was copied from.
     pub fn reopen(&mut self, open: &Open) {
+        self.begun = self.begun.wrapping_add(1);
         self.open = open.clone();
         for (mark, begins) in
             [(&mut self.open.choice.before, Begins::Choice), (&mut self.open.part.before, Begins::Part)]

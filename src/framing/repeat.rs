@@ -1,5 +1,6 @@
 //! The events of a stream repeat themselves: from one to the next only the text and a few counters change. What stands before
-//! and behind the text is compared with the event before, and where it is the same, not read again.
+//! and behind the text is compared with the event before, and where it is the same, not read again. What another document said
+//! in between would be lost with it, so there must have been none.
 //!
 //! Bound: [`LONGEST`] bytes of one event's beginning, and a [`Tail`]. Measured natively: the compare is a tenth of the reading it saves.
 
@@ -16,6 +17,8 @@ const PATIENCE: u8 = 16;
 pub struct Repeat {
     begin: Vec<u8>,
     known: Option<Box<(Place, Open)>>,
+    /// How many documents had begun with it.
+    begun: u32,
     misses: u8,
     tail: Option<Tail<Draft>>,
     tail_misses: u8,
@@ -34,11 +37,13 @@ impl Repeat {
         data: &'b [u8],
     ) -> &'b [u8] {
         if let Some(known) = &self.known
+            && self.begun == draft.begun
             && let Some(rest) = behind(&self.begin, data)
         {
             let (place, open) = &**known;
             self.misses = 0;
             scanner.begin_at(program, draft, place, |draft| draft.reopen(open));
+            self.begun = draft.begun;
             let rest = scanner.feed_text(program, draft, rest);
             return self.end(scanner, program, draft, rest);
         }
@@ -48,9 +53,12 @@ impl Repeat {
         self.misses += 1;
         self.known = None;
         self.tail = None;
+        let before = draft.begun;
         let Some(rest) = scanner.feed_to_text(program, draft, data) else { return &[] };
         let begin = data.get(..data.len() - rest.len()).unwrap_or_default();
+        self.begun = draft.begun;
         if begin.len() <= LONGEST
+            && self.begun == before.wrapping_add(1)
             && let Some(open) = draft.open.repeatable()
         {
             self.begin.clear();
@@ -82,5 +90,59 @@ impl Repeat {
             self.tail = scanner.tail(program, rest).or(self.tail.take());
         }
         rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use crate::config::Config;
+    use crate::exchange::{End, Exchange, Head, Observer};
+
+    /// The model that a stream of chat completions says last.
+    fn model(stream: &str) -> String {
+        let observer = Rc::new(Observer::new(Config::parse("").unwrap()));
+        let head = [(&b":method"[..], &b"POST"[..]), (b":authority", b"llm"), (b":path", b"/v1/chat/completions")];
+        let mut exchange = Exchange::start(&observer, Head(&head), 0).unwrap();
+        exchange.request_end(0);
+        exchange.response(Head(&[(b":status", b"200"), (b"content-type", b"text/event-stream")]), 0);
+        exchange.response_body(stream.as_bytes(), 0);
+        exchange.finish(End::Whole, 0);
+        exchange.observation().response.model.as_deref().unwrap_or_default().to_owned()
+    }
+
+    /// An event's data.
+    fn chunk(model: &str) -> String {
+        format!(r#"{{"model":"{model}","choices":[{{"delta":{{"content":"x"}}}}]}}"#)
+    }
+
+    #[test]
+    fn an_event_like_one_of_some_time_ago_is_read_again() {
+        for others in 0..40 {
+            let mut stream: String = (0..others).map(|n| format!("data: {}\n\n", chunk(&n.to_string()))).collect();
+            for name in ["first", "second", "first"] {
+                stream += &format!("data: {}\n\n", chunk(name));
+            }
+            assert_eq!(model(&stream), "first", "after {others} others");
+        }
+    }
+
+    #[test]
+    fn what_stands_between_two_equal_events_is_not_lost() {
+        let (first, second) = (chunk("first"), chunk("second"));
+        for between in [
+            format!("data: {second}\n\n"),
+            format!("data: {first}{second}\n\n"),
+            format!("data: {first}\ndata: {second}\n\n"),
+            format!("data: {first}\ndata: {{\"model\":\"second\"\n\n"),
+            format!("data: {{\"model\":\"second\",}}\n\n"),
+            format!("{second}\n"),
+        ] {
+            let stream = format!("data: {first}\n\ndata: {first}\n\n{between}");
+            let last = model(&stream);
+            assert!(["first", "second"].contains(&last.as_str()), "{stream}");
+            assert_eq!(model(&format!("{stream}data: {first}\n\n")), "first", "{stream}");
+        }
     }
 }
