@@ -125,7 +125,13 @@ impl Kind {
                     return Err(Unreadable);
                 }
                 let decoder = decoder.get_or_insert_with(|| Box::new(DecompressorWriter::new(Output::default(), 4096)));
-                pass(&mut **decoder, slice, |d| &mut d.get_mut().0, out)
+                pass(&mut **decoder, slice, |d| &mut d.get_mut().0, out)?;
+                // Out of input, the library gives one buffer of what it has decoded, and the rest when it is called again.
+                while decoder.write(&[]).is_ok() && !decoder.get_mut().0.is_empty() {
+                    out(&decoder.get_mut().0)?;
+                    decoder.get_mut().0.clear();
+                }
+                Ok(())
             }
             Kind::Zstd(decoder) => decoder.write(slice, out),
             Kind::Deflate(_) => Ok(()),
@@ -290,6 +296,21 @@ mod tests {
             for size in [1, 2, 3, 100, 1000, usize::MAX] {
                 assert!(decoded(encoding, &bytes, size).as_ref() == Ok(&text), "{encoding} in pieces of {size}");
             }
+        }
+    }
+
+    /// "ab" fifty thousand times, then "end".
+    const BROTLI_PACKED: &[u8] = &[
+        0x5b, 0xa2, 0x86, 0x81, 0xdf, 0x48, 0x55, 0xfb, 0xcb, 0x30, 0x31, 0xb7, 0x22, 0x2b, 0x2b, 0x4d, 0x2e, 0x0b,
+        0x03, 0x62, 0xf9, 0x05, 0xc8, 0x01,
+    ];
+
+    #[test]
+    fn of_a_stream_that_breaks_off_all_that_came_is_read() {
+        // The last byte holds no more than the last two letters.
+        let begun = &BROTLI_PACKED[..BROTLI_PACKED.len() - 1];
+        for size in [1, 7, usize::MAX] {
+            assert_eq!(decoded("br", begun, size).map(|text| text.len()), Ok(100_001), "in pieces of {size}");
         }
     }
 
