@@ -1,7 +1,8 @@
-//! What requests to many APIs say in the same words: instructions beside the messages, tools, the schema of an answer.
+//! What many APIs say in the same words: instructions beside the messages, items of the input, tools, the schema of an answer,
+//! counts by modality.
 
 use crate::draft::Draft;
-use crate::json::{Rule, raw, scalar, text};
+use crate::json::{Rule, open, raw, scalar, text};
 
 /// What the system says where it is no message, in the order of the APIs: Anthropic and Bedrock, Responses, Gemini, Cohere.
 pub const SYSTEM: &[Rule<Draft>] = &[
@@ -31,3 +32,30 @@ pub const REQUIRED: &[Rule<Draft>] = &[
     scalar("generation_config.response_json_schema.required[]", Draft::required),
     scalar("format.required[]", Draft::required),
 ];
+
+/// An item of the input, where messages, calls and results stand in one list: Responses, Interactions, Mistral's conversations.
+pub const ITEM: &[Rule<Draft>] = &[
+    open("", |d, _| {
+        d.message();
+        d.open.part = Default::default();
+    }),
+    scalar("type", |d, v| d.open.part.kind.set(v)),
+    scalar("role", |d, v| d.history.role(v)),
+    scalar("name", |d, v| d.open.part.name = v.text()),
+    text("arguments", |d, piece| d.history.call_arguments(piece)),
+    text("content", Draft::said),
+    text("content[].text", Draft::said),
+];
+
+/// Rules for lists of counts by modality: what the API calls a number, and where each list counts.
+macro_rules! by_modality {
+    ($tokens:literal: $($list:literal => $slots:ident),+ $(,)?) => {
+        &[$(
+            open(concat!($list, "[]"), Draft::part_opened),
+            close(concat!($list, "[]"), |d| d.modality($slots)),
+            scalar(concat!($list, "[].modality"), |d, v| d.open.part.kind.set(v)),
+            scalar(concat!($list, "[].", $tokens), |d, v| d.open.part.tokens = v.count().unwrap_or(0)),
+        )+]
+    };
+}
+pub(super) use by_modality;

@@ -2,6 +2,7 @@
 //!
 //! The model and the verb are in the path. Spec: google-genai's types; proto3 JSON accepts snake_case in requests.
 
+use super::common::by_modality;
 use super::{Api, Endpoint};
 use crate::draft::{Draft, Used, identity};
 use crate::json::{Rule, Scalar, close, open, raw, scalar, text};
@@ -11,7 +12,13 @@ pub const GENERATE: Api = Api {
     name: "gemini-generate",
     operation: "generate_content",
     request: &[("", REQUEST), ("request", REQUEST), ("generationConfig", CONFIG), ("generation_config", CONFIG)],
-    response: &[("", ANSWER), ("response", ANSWER), ("", ERROR)],
+    response: &[
+        ("", ANSWER),
+        ("usageMetadata", MODALITIES),
+        ("response", ANSWER),
+        ("response.usageMetadata", MODALITIES),
+        ("", ERROR),
+    ],
     terminated: true,
     ..Api::DEFAULT
 };
@@ -21,7 +28,7 @@ pub const EMBED: Api = Api {
     name: "gemini-embed",
     operation: "embeddings",
     request: &[("", EMBED_REQUEST)],
-    response: &[("", ANSWER), ("", ERROR)],
+    response: &[("", ANSWER), ("usageMetadata", MODALITIES), ("", ERROR)],
     ..Api::DEFAULT
 };
 
@@ -131,23 +138,15 @@ pub const ANSWER: &[Rule<Draft>] = &[
     scalar("usageMetadata.totalTokenCount", |d, v| d.count(v, |c| &mut c.total)),
     scalar("usageMetadata.serviceTier", Draft::tier),
     scalar("usageMetadata.trafficType", Draft::tier),
-    open("usageMetadata.promptTokensDetails[]", Draft::part_opened),
-    close("usageMetadata.promptTokensDetails[]", |d| d.modality(input_modes)),
-    scalar("usageMetadata.promptTokensDetails[].modality", |d, v| d.open.part.kind.set(v)),
-    scalar("usageMetadata.promptTokensDetails[].tokenCount", |d, v| d.open.part.tokens = v.count().unwrap_or(0)),
-    open("usageMetadata.promptTokenDetails[]", Draft::part_opened),
-    close("usageMetadata.promptTokenDetails[]", |d| d.modality(input_modes)),
-    scalar("usageMetadata.promptTokenDetails[].modality", |d, v| d.open.part.kind.set(v)),
-    scalar("usageMetadata.promptTokenDetails[].tokenCount", |d, v| d.open.part.tokens = v.count().unwrap_or(0)),
-    open("usageMetadata.cacheTokensDetails[]", Draft::part_opened),
-    close("usageMetadata.cacheTokensDetails[]", |d| d.modality(cached_modes)),
-    scalar("usageMetadata.cacheTokensDetails[].modality", |d, v| d.open.part.kind.set(v)),
-    scalar("usageMetadata.cacheTokensDetails[].tokenCount", |d, v| d.open.part.tokens = v.count().unwrap_or(0)),
-    open("usageMetadata.candidatesTokensDetails[]", Draft::part_opened),
-    close("usageMetadata.candidatesTokensDetails[]", |d| d.modality(output_modes)),
-    scalar("usageMetadata.candidatesTokensDetails[].modality", |d, v| d.open.part.kind.set(v)),
-    scalar("usageMetadata.candidatesTokensDetails[].tokenCount", |d, v| d.open.part.tokens = v.count().unwrap_or(0)),
 ];
+
+/// The parts of `usageMetadata`.
+pub const MODALITIES: &[Rule<Draft>] = by_modality!("tokenCount":
+    "promptTokensDetails" => input_modes,
+    "promptTokenDetails" => input_modes,
+    "cacheTokensDetails" => cached_modes,
+    "candidatesTokensDetails" => output_modes,
+);
 
 /// Google's error object.
 pub const ERROR: &[Rule<Draft>] = &[

@@ -2,6 +2,7 @@
 //!
 //! Spec: google-genai's interactions types. Its output count leaves out thoughts, as generateContent's does.
 
+use super::common::{ITEM, by_modality};
 use super::gemini::{ERROR, cached_modes, input_modes, output_modes};
 use super::openai::{prompt, stop};
 use super::{Api, Endpoint};
@@ -12,12 +13,14 @@ use crate::json::{Rule, close, open, raw, scalar, text};
 pub const INTERACTIONS: Api = Api {
     name: "gemini-interactions",
     operation: "chat",
-    request: &[("", REQUEST), ("generation_config", CONFIG)],
+    request: &[("input[]", ITEM), ("", REQUEST), ("generation_config", CONFIG)],
     response: &[
         ("", EVENT),
         ("", ERROR),
         ("", INTERACTION),
+        ("usage", MODALITIES),
         ("interaction", INTERACTION),
+        ("interaction.usage", MODALITIES),
         ("metadata.total_usage", TOKENS),
     ],
     document,
@@ -43,21 +46,12 @@ const REQUEST: &[Rule<Draft>] = &[
     }),
     text("input", prompt),
     open("tools[]", |d, _| d.history.tool_offered()),
-    open("input[]", |d, _| {
-        d.message();
-        d.open.part = Default::default();
-    }),
     close("input[]", input),
-    scalar("input[].type", |d, v| d.open.part.kind.set(v)),
-    scalar("input[].role", |d, v| d.history.role(v)),
-    scalar("input[].name", |d, v| d.open.part.name = v.text()),
     scalar("input[].id", |d, v| d.history.call_id(v)),
     scalar("input[].call_id", |d, v| d.history.result_id(v)),
     scalar("input[].is_error", |d, v| d.history.result_failed(v)),
     raw("input[].arguments", |d, piece| d.history.call_arguments(piece)),
     text("input[].text", Draft::said),
-    text("input[].content", Draft::said),
-    text("input[].content[].text", Draft::said),
     text("input[].result", Draft::result),
     raw("input[].result", |d, piece| d.history.result_text(piece)),
 ];
@@ -117,19 +111,13 @@ const INTERACTION: &[Rule<Draft>] = &[
     scalar("usage.total_tool_use_tokens", |d, v| d.count(v, |c| &mut c.tool_input)),
     scalar("usage.total_tokens", |d, v| d.count(v, |c| &mut c.total)),
     scalar("service_tier", Draft::tier),
-    open("usage.input_tokens_by_modality[]", Draft::part_opened),
-    close("usage.input_tokens_by_modality[]", |d| d.modality(input_modes)),
-    scalar("usage.input_tokens_by_modality[].modality", |d, v| d.open.part.kind.set(v)),
-    scalar("usage.input_tokens_by_modality[].tokens", |d, v| d.open.part.tokens = v.count().unwrap_or(0)),
-    open("usage.cached_tokens_by_modality[]", Draft::part_opened),
-    close("usage.cached_tokens_by_modality[]", |d| d.modality(cached_modes)),
-    scalar("usage.cached_tokens_by_modality[].modality", |d, v| d.open.part.kind.set(v)),
-    scalar("usage.cached_tokens_by_modality[].tokens", |d, v| d.open.part.tokens = v.count().unwrap_or(0)),
-    open("usage.output_tokens_by_modality[]", Draft::part_opened),
-    close("usage.output_tokens_by_modality[]", |d| d.modality(output_modes)),
-    scalar("usage.output_tokens_by_modality[].modality", |d, v| d.open.part.kind.set(v)),
-    scalar("usage.output_tokens_by_modality[].tokens", |d, v| d.open.part.tokens = v.count().unwrap_or(0)),
 ];
+
+const MODALITIES: &[Rule<Draft>] = by_modality!("tokens":
+    "input_tokens_by_modality" => input_modes,
+    "cached_tokens_by_modality" => cached_modes,
+    "output_tokens_by_modality" => output_modes,
+);
 
 const TOKENS: &[Rule<Draft>] = &[
     scalar("total_input_tokens", |d, v| d.count(v, |c| &mut c.input)),

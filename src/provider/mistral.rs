@@ -2,6 +2,7 @@
 //!
 //! Spec: mistralai's SDK types.
 
+use super::common::ITEM;
 use super::openai::{self, CHAT, ERROR, SAMPLING, TOKENS};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
@@ -30,7 +31,7 @@ pub const AGENTS: Api = Api {
 pub const CONVERSATIONS: Api = Api {
     name: "mistral-conversations",
     operation: "chat",
-    request: &[("", SAMPLING), ("completion_args", SAMPLING), ("", INPUTS)],
+    request: &[("", SAMPLING), ("completion_args", SAMPLING), ("inputs[]", ITEM), ("", INPUTS)],
     response: &[("", ANSWER), ("", ERROR), ("usage", TOKENS)],
     document,
     terminated: true,
@@ -62,23 +63,13 @@ const INPUTS: &[Rule<Draft>] = &[
     scalar("agent_id", |d, v| d.seen.request.model = v.text()),
     open("tools[]", |d, _| d.history.tool_offered()),
     text("inputs", openai::prompt),
-    open("inputs[]", |d, _| {
-        d.message();
-        d.open.part = Default::default();
-    }),
     close("inputs[]", input),
-    scalar("inputs[].type", |d, v| d.open.part.kind.set(v)),
-    scalar("inputs[].role", |d, v| d.history.role(v)),
-    scalar("inputs[].name", |d, v| d.open.part.name = v.text()),
     scalar("inputs[].tool_call_id", |d, v| {
         d.history.call_id(v);
         d.history.result_id(v);
     }),
-    text("inputs[].arguments", |d, piece| d.history.call_arguments(piece)),
     raw("inputs[].arguments", |d, piece| d.history.call_arguments(piece)),
     text("inputs[].result", Draft::result),
-    text("inputs[].content", Draft::said),
-    text("inputs[].content[].text", Draft::said),
 ];
 
 /// What an entry of the input was.

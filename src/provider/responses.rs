@@ -2,6 +2,7 @@
 //!
 //! A call, a text and the usage are said up to three times; each is taken once. Spec: OpenAI's SDK types.
 
+use super::common::ITEM;
 use super::openai::{ERROR, SAMPLING, TOKENS, output_type};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
@@ -12,7 +13,7 @@ use crate::json::{Rule, Scalar, close, open, scalar, text};
 pub const RESPONSES: Api = Api {
     name: "openai-responses",
     operation: "chat",
-    request: &[("", SAMPLING), ("", INPUT)],
+    request: &[("", SAMPLING), ("input[]", ITEM), ("", INPUT)],
     response: &[
         ("", EVENT),
         ("", ERROR),
@@ -43,22 +44,12 @@ pub const INPUT: &[Rule<Draft>] = &[
     scalar("conversation.id", Draft::conversation),
     text("input", super::openai::prompt),
     open("tools[]", |d, _| d.history.tool_offered()),
-    open("input[]", |d, _| {
-        d.message();
-        d.open.part = Default::default();
-    }),
     close("input[]", item),
-    scalar("input[].type", |d, v| d.open.part.kind.set(v)),
-    scalar("input[].role", |d, v| d.history.role(v)),
-    scalar("input[].name", |d, v| d.open.part.name = v.text()),
     scalar("input[].call_id", |d, v| {
         d.history.call_id(v);
         d.history.result_id(v);
     }),
-    text("input[].arguments", |d, piece| d.history.call_arguments(piece)),
     text("input[].input", |d, piece| d.history.call_arguments(piece)),
-    text("input[].content", Draft::said),
-    text("input[].content[].text", Draft::said),
     text("input[].output", Draft::result),
     text("input[].output[].text", Draft::result),
 ];

@@ -3,6 +3,7 @@
 //! No shape decides for the rest of the exchange, so `{"type":"message"}` or `{"candidates":[]}` mislead nothing; only what
 //! is read in the end shows whether it was LLM traffic at all.
 
+use super::common::ITEM;
 use super::{Api, Endpoint, anthropic, gemini, openai, responses};
 use crate::draft::Draft;
 
@@ -12,6 +13,7 @@ pub const SHAPE: Api = Api {
     operation: "chat",
     request: &[
         ("", openai::SAMPLING),
+        ("input[]", ITEM),
         ("", responses::INPUT),
         ("", anthropic::REQUEST),
         ("", gemini::REQUEST),
@@ -19,6 +21,7 @@ pub const SHAPE: Api = Api {
     ],
     response: &[
         ("", gemini::ANSWER),
+        ("usageMetadata", gemini::MODALITIES),
         ("", gemini::ERROR),
         ("", openai::ERROR),
         ("", responses::EVENT),
