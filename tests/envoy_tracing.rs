@@ -50,42 +50,39 @@ async fn a_traceparent_is_continued_to_the_span_and_to_the_provider() {
     assert!(spans.spans().iter().all(|span| span.text("guid:x-request-id") != Some(&id)), "{:?}", spans.spans());
 }
 
-/// Envoy's tracer for OpenTelemetry reads only `traceparent`; the one for Zipkin reads and writes B3.
+/// As the manual says it: Envoy's OpenTelemetry tracer does not know B3, its Zipkin tracer knows both.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_envoys_zipkin_tracer_b3_is_continued_to_the_provider() {
+async fn with_the_tracer_that_the_manual_names_b3_is_continued_and_traceparent_too() {
+    let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/envoy/README.md")).unwrap();
+    let (_, zipkin) = manual.split_once("```yaml\nprovider:\n").expect("the manual shows a provider");
+    let zipkin: String =
+        zipkin.lines().take_while(|line| *line != "```").map(|line| format!("            {line}\n")).collect();
+    let yaml = Options::to("127.0.0.1:9".parse().unwrap()).yaml().unwrap();
+    let start = yaml.find("            provider:\n").unwrap() + "            provider:\n".len();
+    let end = yaml.find("            custom_tags:\n").unwrap();
     let fixture = Fixture::load("openai-chat/unary");
     let upstream = Upstream::start(vec![fixture.clone()]).await;
-    let otel = "              name: envoy.tracers.opentelemetry
-              typed_config:
-                \"@type\": type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig
-                service_name: llm-gateway
-                http_service:
-                  http_uri: {uri: \"http://127.0.0.1:4318/v1/traces\", cluster: otlp, timeout: 10s}
-";
-    let zipkin = "              name: envoy.tracers.zipkin
-              typed_config:
-                \"@type\": type.googleapis.com/envoy.config.trace.v3.ZipkinConfig
-                collector_cluster: otlp
-                collector_endpoint: /api/v2/spans
-                collector_endpoint_version: HTTP_JSON
-                trace_id_128bit: true
-";
-    let replace = vec![(otel.to_owned(), zipkin.to_owned())];
-    let envoy = Envoy::start(&Options { replace, ..Options::to(upstream.addr) }).await;
+    let options = Options { replace: vec![(yaml[start..end].to_owned(), zipkin)], ..Options::to(upstream.addr) };
+    let envoy = Envoy::start(&options).await;
+
     let single = format!("{TRACE}-{SPAN}-1");
+    let parent = format!("00-{TRACE}-{SPAN}-01");
     let several = [("x-b3-traceid", TRACE), ("x-b3-spanid", SPAN), ("x-b3-sampled", "1")];
-    for headers in [&[("b3", single.as_str())][..], &several] {
+    for headers in [&[("b3", single.as_str())][..], &several, &[("traceparent", &parent)]] {
         let id = client::request_id();
         let headers = [&[("x-request-id", id.as_str())], headers].concat();
         client::replay(envoy.addr, &fixture, &headers).await;
         let received = upstream.take_request(&id, PATIENCE).await.expect("the request reaches the upstream");
-        // It goes on in the form it came in, under the span that Envoy made.
+        // It goes on in the form it came in, or in B3, under the span that Envoy made.
         let b3 = header(&received, "b3");
-        let (trace, sampled) = match b3.split('-').collect::<Vec<_>>()[..] {
-            [trace, _, sampled, parent] if parent == SPAN => (trace, sampled),
-            _ => (header(&received, "x-b3-traceid"), header(&received, "x-b3-sampled")),
+        let (trace, sampled, under) = match b3.split('-').collect::<Vec<_>>()[..] {
+            [trace, _, sampled, under] => (trace, sampled, under),
+            _ => {
+                let of = |name| header(&received, name);
+                (of("x-b3-traceid"), of("x-b3-sampled"), of("x-b3-parentspanid"))
+            }
         };
-        assert_eq!((trace, sampled), (TRACE, "1"), "{received:?}");
+        assert_eq!((trace, sampled, under), (TRACE, "1", SPAN), "{headers:?}: {received:?}");
         let entry = envoy.entry(&id, PATIENCE).await.expect("a line in the access log");
         assert_eq!((&entry["trace_id"], &entry["gaugeway.outcome"]), (&TRACE.into(), &"completed".into()), "{entry}");
     }
