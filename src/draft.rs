@@ -72,8 +72,9 @@ pub struct Draft {
     pub done: bool,
     /// Documents that were read to their end.
     pub documents: u32,
-    /// Documents that began, whatever became of them; goes round.
-    pub begun: u32,
+    /// Counts the documents that began, whatever became of them, and the words that another replaced: as long as it stands
+    /// still, an event that begins like the one before says nothing new there. Goes round.
+    pub turns: u32,
     /// A header names the conversation, whatever the bodies say.
     pub conversation_named: bool,
     /// The answer's text came in pieces before a document that repeats it.
@@ -108,12 +109,15 @@ pub struct Open {
     pub choice: Choice,
     /// The part, block or call being read.
     pub part: Part,
+    /// It has said a count, which stays only until the next one.
+    pub counted: bool,
 }
 
 impl Open {
     /// A copy, to begin an equal document with: None where a copy would say a second time what may be said only once.
     pub fn repeatable(&self) -> Option<Open> {
-        let plain = self.choice.finish.is_none() && self.part.name.is_none() && self.generated.is_none();
+        let plain =
+            self.choice.finish.is_none() && self.part.name.is_none() && self.generated.is_none() && !self.counted;
         plain.then(|| self.clone())
     }
 }
@@ -149,9 +153,15 @@ pub struct Part {
 }
 
 impl Draft {
+    /// See [`Draft::turns`].
+    pub fn turn(&mut self) {
+        self.turns = self.turns.wrapping_add(1);
+    }
+
     /// Overlays a count: the last one given stays; null says nothing; what is no count is trouble and changes nothing.
     #[inline(never)]
     pub fn count(&mut self, value: Scalar<'_>, slot: fn(&mut Counts) -> &mut Option<u64>) {
+        self.open.counted = true;
         match value.count() {
             Some(count) => *slot(&mut self.counts) = Some(count),
             None if value == Scalar::Null => {}
@@ -170,6 +180,7 @@ impl Draft {
     /// A finer count: the last one that is not 0 stays, and what is no count says nothing.
     #[inline(never)]
     pub fn detail(&mut self, value: Scalar<'_>, slot: fn(&mut Used) -> &mut u64) {
+        self.open.counted = true;
         if let Some(count) = value.count().filter(|count| *count > 0) {
             *slot(&mut self.used) = count;
         }
@@ -180,6 +191,7 @@ impl Draft {
     #[inline(never)]
     pub fn modality(&mut self, slots: fn(&mut Used) -> [Option<&mut u64>; 3]) {
         let part = core::mem::take(&mut self.open.part);
+        self.open.counted = true;
         let kinds: [&[&str]; 3] = [&["AUDIO"], &["IMAGE", "DOCUMENT"], &["VIDEO"]];
         for (slot, kinds) in slots(&mut self.used).into_iter().zip(kinds) {
             let Some(slot) = slot else { continue };
@@ -198,7 +210,11 @@ impl Draft {
         if let Scalar::Text(word) = value {
             let word = word.rsplit('_').next().unwrap_or_default();
             let priced = ["batch", "flex", "priority", "fast"];
-            self.used.tier = priced.into_iter().find(|tier| word.eq_ignore_ascii_case(tier)).unwrap_or_default();
+            let tier = priced.into_iter().find(|tier| word.eq_ignore_ascii_case(tier)).unwrap_or_default();
+            if self.used.tier != tier {
+                self.used.tier = tier;
+                self.turn();
+            }
         }
     }
 
@@ -242,12 +258,13 @@ impl Draft {
             && self.seen.response.model.as_deref() != Some(model)
         {
             self.seen.response.model = Some(model.into());
+            self.turn();
         }
     }
 
     /// A document begins with the same bytes as the one `open` was copied from.
     pub fn reopen(&mut self, open: &Open) {
-        self.begun = self.begun.wrapping_add(1);
+        self.turn();
         self.open = open.clone();
         for (mark, begins) in
             [(&mut self.open.choice.before, Begins::Choice), (&mut self.open.part.before, Begins::Part)]

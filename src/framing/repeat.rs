@@ -1,6 +1,6 @@
 //! The events of a stream repeat themselves: from one to the next only the text and a few counters change. What stands before
-//! and behind the text is compared with the event before, and where it is the same, not read again. What another document said
-//! in between would be lost with it, so there must have been none.
+//! and behind the text is compared with the event before, and where it is the same, not read again. So it must say nothing new:
+//! no other document may have begun in between, and no word of it be replaced since.
 //!
 //! Bound: [`LONGEST`] bytes of one event's beginning, and a [`Tail`]. Measured natively: the compare is a tenth of the reading it saves.
 
@@ -17,8 +17,8 @@ const PATIENCE: u8 = 16;
 pub struct Repeat {
     begin: Vec<u8>,
     known: Option<Box<(Place, Open)>>,
-    /// How many documents had begun with it.
-    begun: u32,
+    /// [`Draft::turns`] since then.
+    turns: u32,
     misses: u8,
     tail: Option<Tail<Draft>>,
     tail_misses: u8,
@@ -37,13 +37,13 @@ impl Repeat {
         data: &'b [u8],
     ) -> &'b [u8] {
         if let Some(known) = &self.known
-            && self.begun == draft.begun
+            && self.turns == draft.turns
             && let Some(rest) = behind(&self.begin, data)
         {
             let (place, open) = &**known;
             self.misses = 0;
             scanner.begin_at(program, draft, place, |draft| draft.reopen(open));
-            self.begun = draft.begun;
+            self.turns = draft.turns;
             let rest = scanner.feed_text(program, draft, rest);
             return self.end(scanner, program, draft, rest);
         }
@@ -53,12 +53,12 @@ impl Repeat {
         self.misses += 1;
         self.known = None;
         self.tail = None;
-        let before = draft.begun;
+        let before = draft.turns;
         let Some(rest) = scanner.feed_to_text(program, draft, data) else { return &[] };
         let begin = data.get(..data.len() - rest.len()).unwrap_or_default();
-        self.begun = draft.begun;
+        self.turns = draft.turns;
         if begin.len() <= LONGEST
-            && self.begun == before.wrapping_add(1)
+            && self.turns == before.wrapping_add(1)
             && let Some(open) = draft.open.repeatable()
         {
             self.begin.clear();
@@ -138,6 +138,7 @@ mod tests {
             format!("data: {first}\ndata: {{\"model\":\"second\"\n\n"),
             format!("data: {{\"model\":\"second\",}}\n\n"),
             format!("{second}\n"),
+            r#"data: {"model":"first","choices":[{"delta":{"content":"x"}}],"model":"second"}"#.to_owned() + "\n\n",
         ] {
             let stream = format!("data: {first}\n\ndata: {first}\n\n{between}");
             let last = model(&stream);

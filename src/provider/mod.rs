@@ -299,7 +299,7 @@ pub fn compile(hashes: Hashes) -> Vec<Programs> {
 }
 
 fn begin(d: &mut Draft) {
-    d.begun = d.begun.wrapping_add(1);
+    d.turn();
     d.open = Default::default();
 }
 
