@@ -53,8 +53,8 @@ async fn a_traceparent_is_continued_to_the_span_and_to_the_provider() {
 /// As the manual says it: Envoy's OpenTelemetry tracer does not know B3, its Zipkin tracer knows both.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_the_tracer_that_the_manual_names_b3_is_continued_and_traceparent_too() {
-    let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/envoy/README.md")).unwrap();
-    let (_, zipkin) = manual.split_once("```yaml\nprovider:\n").expect("the manual shows a provider");
+    let (_, zipkin) =
+        include_str!("../envoy/README.md").split_once("```yaml\nprovider:\n").expect("the manual shows a provider");
     let zipkin: String =
         zipkin.lines().take_while(|line| *line != "```").map(|line| format!("            {line}\n")).collect();
     let yaml = Options::to("127.0.0.1:9".parse().unwrap()).yaml().unwrap();
