@@ -136,7 +136,7 @@ mod tests {
             format!("data: {first}{second}\n\n"),
             format!("data: {first}\ndata: {second}\n\n"),
             format!("data: {first}\ndata: {{\"model\":\"second\"\n\n"),
-            format!("data: {{\"model\":\"second\",}}\n\n"),
+            "data: {\"model\":\"second\",}\n\n".to_owned(),
             format!("{second}\n"),
             r#"data: {"model":"first","choices":[{"delta":{"content":"x"}}],"model":"second"}"#.to_owned() + "\n\n",
         ] {
