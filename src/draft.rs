@@ -325,6 +325,11 @@ impl Draft {
         }
     }
 
+    /// Whether what a message says is wanted even if it is not the last.
+    pub fn listens(&self) -> bool {
+        self.whole_prompt.is_some() || self.opening.as_ref().is_some_and(|opening| opening.listens())
+    }
+
     /// A piece of the text of the request's last message so far.
     #[inline(never)]
     pub fn said(&mut self, piece: &[u8]) {

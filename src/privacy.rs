@@ -208,9 +208,14 @@ impl Opening {
         }
     }
 
+    /// Whether the messages' texts are wanted: up to the user's first one.
+    pub fn listens(&self) -> bool {
+        self.user.is_none()
+    }
+
     /// A piece of its text.
     pub fn push(&mut self, piece: &[u8]) {
-        if self.user.is_none() {
+        if self.listens() {
             // After the user's first message nothing is read, so what the system says later is not either.
             self.message.push(piece, self.limit);
         }

@@ -10,13 +10,13 @@ mod string;
 mod tail;
 
 pub use canonical::{Canonical, key};
-pub use program::{Ended, Group, On, Program, Rule, Scalar, close, open, raw, scalar, text};
+pub use program::{Ended, Group, On, Program, Rule, Scalar, anew, close, due, late, open, raw, scalar, text};
 pub use string::LIMIT;
 pub use tail::Tail;
 
 use memchr::memchr;
 use program::{DEPTH, NONE, Node};
-use string::{Escape, Held, special};
+use string::{Escape, Held, closing, special};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
@@ -34,6 +34,9 @@ enum State {
     /// After a value inside an object or array.
     After,
     Text,
+    /// A text that may come late; and one that must come after those that did not come yet.
+    Late,
+    Due,
     Word,
     /// A string or word that no rule asks for.
     BlindText,
@@ -50,6 +53,24 @@ struct Frame {
     node: u16,
     array: bool,
     index: u32,
+}
+
+/// Places of texts that did not come yet, in a piece of input of `size` bytes; of none there can be any.
+#[derive(Clone, Copy)]
+struct Late {
+    size: u32,
+    count: u8,
+    /// Node, first byte, byte behind the last quote.
+    texts: [(u16, u32, u32); 3],
+}
+
+impl Late {
+    const NONE: Late = Late { size: 0, count: 0, texts: [(NONE, 0, 0); 3] };
+
+    /// Whether there is no room for another.
+    const fn is_full(&self) -> bool {
+        self.count as usize == self.texts.len()
+    }
 }
 
 /// How documents follow each other.
@@ -82,6 +103,8 @@ pub struct Scanner {
     /// That value's bytes go to a rule.
     raw: bool,
     escape: Escape,
+    /// Texts of the piece being read that did not come yet.
+    late: Late,
     stack: [Frame; DEPTH],
     held: Held,
 }
@@ -97,6 +120,7 @@ impl Scanner {
             skip: 0,
             raw: false,
             escape: Escape::new(),
+            late: Late::NONE,
             stack: [Frame { node: NONE, array: false, index: 0 }; DEPTH],
             held: Held::new(),
         }
@@ -129,8 +153,37 @@ impl Scanner {
     /// Reads `bytes`, which may begin and end anywhere.
     pub fn feed<T>(&mut self, program: &Program<T>, target: &mut T, bytes: &[u8]) {
         let mut rest = bytes;
+        self.late.size = u32::try_from(bytes.len()).unwrap_or(0);
         while !rest.is_empty() {
             rest = self.step(program, target, rest);
+            if self.state == State::Due {
+                self.catch_up(program, target, bytes);
+                self.begin_text(program, target);
+            }
+        }
+        if self.late.count > 0 {
+            self.catch_up(program, target, bytes);
+        }
+        self.late.size = 0;
+    }
+
+    /// Passes on the texts of a piece that did not come yet.
+    fn catch_up<T>(&mut self, program: &Program<T>, target: &mut T, piece: &[u8]) {
+        let count = core::mem::take(&mut self.late.count);
+        for (node, start, end) in self.late.texts.iter().take(count.into()) {
+            let text = piece.get(*start as usize..*end as usize).unwrap_or_default();
+            if let Some(apply) = program.node(*node).and_then(|n| n.text) {
+                apply(target, b"");
+                Escape::new().decode(text, |piece| apply(target, piece));
+            }
+        }
+    }
+
+    fn begin_text<T>(&mut self, program: &Program<T>, target: &mut T) {
+        self.state = State::Text;
+        self.held.clear();
+        if let Some(apply) = program.node(self.node).and_then(|n| n.text) {
+            apply(target, b"");
         }
     }
 
@@ -179,11 +232,7 @@ impl Scanner {
         for (slot, frame) in self.stack.iter_mut().zip(&place.stack).take(usize::from(place.depth)) {
             *slot = *frame;
         }
-        self.state = State::Text;
-        self.held.clear();
-        if let Some(apply) = program.node(self.node).and_then(|n| n.text) {
-            apply(target, b"");
-        }
+        self.begin_text(program, target);
     }
 
     fn reset(&mut self) {
@@ -198,7 +247,8 @@ impl Scanner {
         let blank = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         match self.state {
             State::KeyText => return self.key(program, bytes),
-            State::Text => return self.string(program, target, bytes),
+            State::Text | State::Due => return self.string(program, target, bytes),
+            State::Late => return self.late(program, target, bytes),
             State::Word | State::BlindWord => return self.word(program, target, bytes),
             State::BlindText | State::SkipText => {
                 let (rest, done) = self.escape.pass(bytes);
@@ -261,7 +311,10 @@ impl Scanner {
                 if let Some(node) = node.filter(|n| n.wants_string()) {
                     self.held.clear();
                     self.state = State::Text;
-                    if let Some(apply) = node.text {
+                    if let Some(waits) = node.waits.filter(|_| self.late.size > 0) {
+                        let at_once = waits(target) || self.late.is_full();
+                        self.state = if at_once { State::Due } else { State::Late };
+                    } else if let Some(apply) = node.text {
                         apply(target, b"");
                     }
                 }
@@ -271,6 +324,9 @@ impl Scanner {
                     let index = self.top().filter(|f| f.array).map_or(0, |f| f.index);
                     if let Some(apply) = node.open {
                         apply(target, index);
+                    }
+                    if node.anew {
+                        self.late.count = 0;
                     }
                     self.push(false);
                 }
@@ -447,6 +503,21 @@ impl Scanner {
         };
         if let Some(apply) = node.scalar {
             apply_text(apply, target, value);
+        }
+        self.value_ended(program, target);
+        rest
+    }
+
+    /// Passes over a text that may come late, where it is whole in this piece.
+    fn late<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> &'b [u8] {
+        let Some((text, rest)) = closing(bytes).and_then(|end| bytes.split_at_checked(end + 1)) else {
+            self.state = State::Due;
+            return bytes;
+        };
+        let start = self.late.size.saturating_sub(bytes.len() as u32);
+        if let Some(slot) = self.late.texts.get_mut(usize::from(self.late.count)) {
+            *slot = (self.node, start, start.saturating_add(text.len() as u32));
+            self.late.count += 1;
         }
         self.value_ended(program, target);
         rest

@@ -26,10 +26,15 @@ pub enum On<T> {
     Scalar(fn(&mut T, Scalar<'_>)),
     /// A string in unescaped pieces; the first call of each string has an empty piece.
     Text(fn(&mut T, &[u8])),
+    /// The same, which may come late where the second function says that nobody waits for it: behind what follows it in the
+    /// input, and not at all once an [`On::Anew`] came. Most of what a conversation repeats is passed over so.
+    Late(fn(&mut T, &[u8]), fn(&T) -> bool),
     /// An object or array as it is written, in pieces; the first call of each has an empty piece.
     Raw(fn(&mut T, &[u8])),
     /// An object begins; the number is its position where it is an array's element, else 0.
     Open(fn(&mut T, u32)),
+    /// The same, and of the texts before it none is wanted any more that did not come yet.
+    Anew(fn(&mut T, u32)),
     /// That object ended.
     Close(fn(&mut T)),
 }
@@ -64,6 +69,14 @@ pub const fn scalar<T>(path: &'static str, apply: fn(&mut T, Scalar<'_>)) -> Rul
 pub const fn text<T>(path: &'static str, apply: fn(&mut T, &[u8])) -> Rule<T> {
     Rule { path, on: On::Text(apply) }
 }
+/// A rule for a string in pieces that may come late.
+pub const fn late<T>(path: &'static str, apply: fn(&mut T, &[u8]), waits: fn(&T) -> bool) -> Rule<T> {
+    Rule { path, on: On::Late(apply, waits) }
+}
+/// A rule for a string in pieces that comes behind those that come late.
+pub const fn due<T>(path: &'static str, apply: fn(&mut T, &[u8])) -> Rule<T> {
+    late(path, apply, |_| true)
+}
 /// A rule for an object or array as it is written.
 pub const fn raw<T>(path: &'static str, apply: fn(&mut T, &[u8])) -> Rule<T> {
     Rule { path, on: On::Raw(apply) }
@@ -71,6 +84,10 @@ pub const fn raw<T>(path: &'static str, apply: fn(&mut T, &[u8])) -> Rule<T> {
 /// A rule for the beginning of an object.
 pub const fn open<T>(path: &'static str, apply: fn(&mut T, u32)) -> Rule<T> {
     Rule { path, on: On::Open(apply) }
+}
+/// A rule for the beginning of an object that ends the wait for late texts before it.
+pub const fn anew<T>(path: &'static str, apply: fn(&mut T, u32)) -> Rule<T> {
+    Rule { path, on: On::Anew(apply) }
 }
 /// A rule for the end of an object.
 pub const fn close<T>(path: &'static str, apply: fn(&mut T)) -> Rule<T> {
@@ -83,8 +100,10 @@ pub(super) struct Node<T> {
     pub element: u16,
     pub scalar: Option<fn(&mut T, Scalar<'_>)>,
     pub text: Option<fn(&mut T, &[u8])>,
+    pub waits: Option<fn(&T) -> bool>,
     pub raw: Option<fn(&mut T, &[u8])>,
     pub open: Option<fn(&mut T, u32)>,
+    pub anew: bool,
     pub close: Option<fn(&mut T)>,
 }
 
@@ -96,8 +115,10 @@ impl<T> Node<T> {
             element: NONE,
             scalar: None,
             text: None,
+            waits: None,
             raw: None,
             open: None,
+            anew: false,
             close: None,
         }
     }
@@ -134,16 +155,18 @@ impl<T> Program<T> {
                 let Some(node) = program.nodes.get_mut(usize::from(at)) else { continue };
                 match rule.on {
                     On::Scalar(apply) => node.scalar = Some(apply),
-                    On::Text(apply) => node.text = Some(apply),
+                    On::Text(apply) => (node.text, node.waits) = (Some(apply), None),
+                    On::Late(apply, waits) => (node.text, node.waits) = (Some(apply), Some(waits)),
                     On::Raw(apply) => node.raw = Some(apply),
-                    On::Open(apply) => node.open = Some(apply),
+                    On::Open(apply) => (node.open, node.anew) = (Some(apply), false),
+                    On::Anew(apply) => (node.open, node.anew) = (Some(apply), true),
                     On::Close(apply) => node.close = Some(apply),
                 }
             }
         }
         // What is taken as it is written is not looked into as well.
         for node in program.nodes.iter_mut().filter(|node| node.raw.is_some()) {
-            *node = Node { scalar: node.scalar, text: node.text, raw: node.raw, ..Node::new() };
+            *node = Node { scalar: node.scalar, text: node.text, waits: node.waits, raw: node.raw, ..Node::new() };
         }
         program
     }

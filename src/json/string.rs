@@ -1,6 +1,6 @@
 //! The inside of a JSON string: escapes resolved while the bytes pass, and a small store for what must be held whole.
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 use super::whole_string;
 
@@ -71,6 +71,23 @@ pub(super) fn special(bytes: &[u8]) -> Option<usize> {
         at += word.to_le_bytes().len();
     }
     memchr2(b'"', b'\\', bytes.get(at..)?).map(|found| at + found)
+}
+
+/// Where the quote is that ends the string. Backslashes are not looked for: whether one stands for itself tells their number before it.
+pub(super) fn closing(bytes: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + memchr(b'"', bytes.get(from..)?)?;
+        if slashes(bytes.get(..at)?).is_multiple_of(2) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+}
+
+/// Backslashes at the end.
+fn slashes(bytes: &[u8]) -> usize {
+    bytes.iter().rev().take_while(|byte| **byte == b'\\').count()
 }
 
 /// Bytes searched a word at a time.
@@ -218,21 +235,16 @@ impl Escape {
     }
 
     /// Finds the closing quote of a string nobody reads; returns what follows and whether it was there.
-    pub fn pass<'b>(&mut self, mut bytes: &'b [u8]) -> (&'b [u8], bool) {
-        loop {
-            if self.step > 0 {
-                let Some((_, rest)) = bytes.split_first() else { return (bytes, false) };
-                self.step = 0;
-                bytes = rest;
+    pub fn pass<'b>(&mut self, bytes: &'b [u8]) -> (&'b [u8], bool) {
+        let escaped = usize::from(self.step > 0);
+        let Some(bytes) = bytes.get(escaped..) else { return (bytes, false) };
+        self.step = 0;
+        match closing(bytes) {
+            Some(end) => (bytes.get(end + 1..).unwrap_or_default(), true),
+            None => {
+                self.step = (slashes(bytes) % 2) as u8;
+                (&[], false)
             }
-            let Some(at) = special(bytes) else { return (&[], false) };
-            let rest = bytes.get(at..).unwrap_or_default();
-            let (quote, rest) = rest.split_first().unwrap_or((&b'"', &[]));
-            if *quote == b'"' {
-                return (rest, true);
-            }
-            self.step = 1;
-            bytes = rest;
         }
     }
 }

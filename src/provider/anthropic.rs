@@ -5,7 +5,7 @@
 use super::openai::{CHAT, output_type};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
-use crate::json::{Rule, Scalar, close, open, raw, scalar, text};
+use crate::json::{Rule, Scalar, anew, close, due, late, open, raw, scalar, text};
 
 /// `POST .../v1/messages`
 pub const MESSAGES: Api = Api {
@@ -38,11 +38,11 @@ pub const REQUEST: &[Rule<Draft>] = &[
     scalar("stop_sequences[]", super::openai::stop),
     scalar("output_config.format.type", output_type),
     scalar("output_format.type", output_type),
-    open("messages[]", |d, _| d.message()),
+    anew("messages[]", |d, _| d.message()),
     close("messages[]", Draft::message_closed),
     scalar("messages[].role", |d, v| d.history.role(v)),
-    text("messages[].content", Draft::said),
-    text("messages[].content[].text", Draft::said),
+    late("messages[].content", Draft::said, Draft::listens),
+    late("messages[].content[].text", Draft::said, Draft::listens),
     open("messages[].content[]", Draft::part_opened),
     close("messages[].content[]", |d| match d.open.part.kind.as_str() {
         "tool_use" => d.history.call_block(d.open.part.name.take()),
@@ -55,8 +55,8 @@ pub const REQUEST: &[Rule<Draft>] = &[
     raw("messages[].content[].input", |d, piece| d.history.call_arguments(piece)),
     scalar("messages[].content[].tool_use_id", |d, v| d.history.result_id(v)),
     scalar("messages[].content[].is_error", |d, v| d.history.result_failed(v)),
-    text("messages[].content[].content", Draft::result),
-    text("messages[].content[].content[].text", Draft::result),
+    due("messages[].content[].content", Draft::result),
+    due("messages[].content[].content[].text", Draft::result),
     open("tools[]", |d, _| d.history.tool_offered()),
 ];
 

@@ -6,7 +6,7 @@
 use super::openai::{self, stop};
 use super::{Api, Endpoint, anthropic};
 use crate::draft::{Draft, identity};
-use crate::json::{Group, Rule, Scalar, close, open, raw, scalar, text};
+use crate::json::{Group, Rule, Scalar, anew, close, due, late, open, raw, scalar, text};
 
 /// `POST /model/{id}/converse` and `/converse-stream`
 pub const CONVERSE: Api = Api {
@@ -49,10 +49,10 @@ pub const ENDPOINTS: &[Endpoint] = &[
 pub const ENVELOPE: &[Group<Draft>] = &[("", &[text("bytes", |d, piece| d.nested.decode(piece))])];
 
 const CONVERSATION: &[Rule<Draft>] = &[
-    open("messages[]", |d, _| d.message()),
+    anew("messages[]", |d, _| d.message()),
     close("messages[]", Draft::message_closed),
     scalar("messages[].role", |d, v| d.history.role(v)),
-    text("messages[].content[].text", Draft::said),
+    late("messages[].content[].text", Draft::said, Draft::listens),
     open("messages[].content[].toolUse", Draft::part_opened),
     close("messages[].content[].toolUse", |d| d.history.call_block(d.open.part.name.take())),
     scalar("messages[].content[].toolUse.name", |d, v| d.open.part.name = v.text()),
@@ -62,7 +62,7 @@ const CONVERSATION: &[Rule<Draft>] = &[
     close("messages[].content[].toolResult", |d| d.history.result_block()),
     scalar("messages[].content[].toolResult.toolUseId", |d, v| d.history.result_id(v)),
     scalar("messages[].content[].toolResult.status", |d, v| d.history.result_failed(v)),
-    text("messages[].content[].toolResult.content[].text", Draft::result),
+    due("messages[].content[].toolResult.content[].text", Draft::result),
     open("toolConfig.tools[]", |d, _| d.history.tool_offered()),
 ];
 
@@ -152,10 +152,10 @@ const INVOKE_REQUEST: &[Group<Draft>] = &[
             scalar("max_gen_len", |d, v| d.seen.request.max_tokens = v.count()),
             scalar("p", |d, v| d.seen.request.top_p = v.float()),
             scalar("k", |d, v| d.seen.request.top_k = v.float()),
-            text("prompt", openai::prompt),
-            text("inputText", openai::prompt),
-            text("message", openai::prompt),
-            text("texts[]", openai::prompt),
+            due("prompt", openai::prompt),
+            due("inputText", openai::prompt),
+            due("message", openai::prompt),
+            due("texts[]", openai::prompt),
         ],
     ),
 ];

@@ -5,7 +5,7 @@
 use super::openai::{self, output_type, prompt, stop};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
-use crate::json::{Rule, close, open, scalar, text};
+use crate::json::{Rule, close, due, open, scalar, text};
 
 /// `POST /v2/chat`, `/v1/chat`, `/v1/generate`
 pub const CHAT: Api = Api {
@@ -79,13 +79,13 @@ const REQUEST: &[Rule<Draft>] = &[
     scalar("response_format.type", output_type),
     // Version 1 names the last message apart from those before it, in either order.
     open("chat_history[]", |d, _| d.counted_message()),
-    text("message", |d, piece| match piece {
+    due("message", |d, piece| match piece {
         [] => d.counted_message(),
         _ => d.said(piece),
     }),
-    text("prompt", prompt),
-    text("texts[]", prompt),
-    text("query", prompt),
+    due("prompt", prompt),
+    due("texts[]", prompt),
+    due("query", prompt),
 ];
 
 const ANSWER: &[Rule<Draft>] = &[

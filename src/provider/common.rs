@@ -2,7 +2,7 @@
 //! counts by modality.
 
 use crate::draft::Draft;
-use crate::json::{Rule, open, raw, scalar, text};
+use crate::json::{Rule, anew, late, raw, scalar, text};
 
 /// What the system says where it is no message, in the order of the APIs: Anthropic and Bedrock, Responses, Gemini, Cohere.
 pub const SYSTEM: &[Rule<Draft>] = &[
@@ -35,7 +35,7 @@ pub const REQUIRED: &[Rule<Draft>] = &[
 
 /// An item of the input, where messages, calls and results stand in one list: Responses, Interactions, Mistral's conversations.
 pub const ITEM: &[Rule<Draft>] = &[
-    open("", |d, _| {
+    anew("", |d, _| {
         d.message();
         d.open.part = Default::default();
     }),
@@ -43,8 +43,8 @@ pub const ITEM: &[Rule<Draft>] = &[
     scalar("role", |d, v| d.history.role(v)),
     scalar("name", |d, v| d.open.part.name = v.text()),
     text("arguments", |d, piece| d.history.call_arguments(piece)),
-    text("content", Draft::said),
-    text("content[].text", Draft::said),
+    late("content", Draft::said, Draft::listens),
+    late("content[].text", Draft::said, Draft::listens),
 ];
 
 /// Rules for lists of counts by modality: what the API calls a number, and where each list counts.

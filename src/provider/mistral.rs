@@ -6,7 +6,7 @@ use super::common::ITEM;
 use super::openai::{self, CHAT, ERROR, SAMPLING, TOKENS};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
-use crate::json::{Rule, close, open, raw, scalar, text};
+use crate::json::{Rule, close, due, open, raw, scalar, text};
 
 /// `POST /v1/fim/completions`
 pub const FIM: Api = Api {
@@ -62,14 +62,14 @@ pub const ENDPOINTS: &[Endpoint] = &[
 const INPUTS: &[Rule<Draft>] = &[
     scalar("agent_id", |d, v| d.seen.request.model = v.text()),
     open("tools[]", |d, _| d.history.tool_offered()),
-    text("inputs", openai::prompt),
+    due("inputs", openai::prompt),
     close("inputs[]", input),
     scalar("inputs[].tool_call_id", |d, v| {
         d.history.call_id(v);
         d.history.result_id(v);
     }),
     raw("inputs[].arguments", |d, piece| d.history.call_arguments(piece)),
-    text("inputs[].result", Draft::result),
+    due("inputs[].result", Draft::result),
 ];
 
 /// What an entry of the input was.

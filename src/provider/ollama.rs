@@ -5,7 +5,7 @@
 use super::openai::{self, prompt, stop};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
-use crate::json::{Group, Rule, Scalar, close, open, scalar, text};
+use crate::json::{Group, Rule, Scalar, close, due, open, scalar, text};
 
 /// `POST /api/chat`
 pub const CHAT: Api = Api {
@@ -44,9 +44,9 @@ const REQUEST: &[Group<Draft>] = &[
                 }
             }),
             open("format", |d, _| d.seen.request.output_type = Some("json")),
-            text("prompt", prompt),
-            text("input", prompt),
-            text("input[]", prompt),
+            due("prompt", prompt),
+            due("input", prompt),
+            due("input[]", prompt),
         ],
     ),
     (

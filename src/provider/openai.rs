@@ -4,7 +4,7 @@
 
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
-use crate::json::{Rule, Scalar, close, open, raw, scalar, text};
+use crate::json::{Rule, Scalar, anew, close, late, open, raw, scalar, text};
 use crate::observation::LIST;
 
 /// `POST .../chat/completions`
@@ -79,11 +79,11 @@ pub const SAMPLING: &[Rule<Draft>] = &[
 
 /// The conversation so far.
 pub const MESSAGES: &[Rule<Draft>] = &[
-    open("messages[]", |d, _| d.message()),
+    anew("messages[]", |d, _| d.message()),
     close("messages[]", Draft::message_closed),
     scalar("messages[].role", |d, v| d.history.role(v)),
-    text("messages[].content", said_or_result),
-    text("messages[].content[].text", said_or_result),
+    late("messages[].content", said_or_result, |d| d.listens() || d.history.may_be_result()),
+    late("messages[].content[].text", said_or_result, |d| d.listens() || d.history.may_be_result()),
     scalar("messages[].tool_call_id", |d, v| d.history.result_id(v)),
     scalar("messages[].name", |d, v| d.history.result_name(v)),
     open("messages[].tool_calls[]", |d, _| d.history.call_opened()),

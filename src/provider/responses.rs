@@ -7,7 +7,7 @@ use super::openai::{ERROR, SAMPLING, TOKENS, output_type};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
 use crate::fingerprint::Begins;
-use crate::json::{Rule, Scalar, close, open, scalar, text};
+use crate::json::{Rule, Scalar, close, due, open, scalar, text};
 
 /// `POST .../responses`
 pub const RESPONSES: Api = Api {
@@ -42,7 +42,7 @@ pub const INPUT: &[Rule<Draft>] = &[
     scalar("text.format.type", output_type),
     scalar("conversation", Draft::conversation),
     scalar("conversation.id", Draft::conversation),
-    text("input", super::openai::prompt),
+    due("input", super::openai::prompt),
     open("tools[]", |d, _| d.history.tool_offered()),
     close("input[]", item),
     scalar("input[].call_id", |d, v| {
@@ -50,8 +50,8 @@ pub const INPUT: &[Rule<Draft>] = &[
         d.history.result_id(v);
     }),
     text("input[].input", |d, piece| d.history.call_arguments(piece)),
-    text("input[].output", Draft::result),
-    text("input[].output[].text", Draft::result),
+    due("input[].output", Draft::result),
+    due("input[].output[].text", Draft::result),
 ];
 
 /// What an item of the input was. Calls of one turn follow each other as items of their own.

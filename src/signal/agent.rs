@@ -90,6 +90,11 @@ impl History {
         };
     }
 
+    /// Whether the message's text may be a tool's result, as far as its role is known.
+    pub fn may_be_result(&self) -> bool {
+        matches!(self.message.role, Role::Unknown | Role::Tool)
+    }
+
     /// The message is over: true if it was a user's, false if the system's.
     pub fn message_closed(&mut self) -> Option<bool> {
         if self.message.role == Role::Tool {
