@@ -120,7 +120,7 @@ impl Fingerprint {
                 return;
             }
         }
-        self.held.extend_from_slice(piece);
+        append(&mut self.held, piece);
     }
 
     /// Reads what is held, up to each place remembered in it, and then all.
@@ -198,6 +198,16 @@ impl Fingerprint {
         let characters = self.read.characters + characters(&self.held);
         (characters > 0).then_some(characters)
     }
+}
+
+/// Appends a piece, which is short most of the time. In wasm a call of the engine's own copy costs more.
+fn append(held: &mut Vec<u8>, piece: &[u8]) {
+    if piece.len() > 64 {
+        return held.extend_from_slice(piece);
+    }
+    let (words, few) = piece.as_chunks::<8>();
+    words.iter().for_each(|word| held.extend_from_slice(word));
+    few.iter().for_each(|byte| held.push(*byte));
 }
 
 /// Characters that begin in `piece`: bytes that continue one belong to its first byte, so cuts do not matter. Eight bytes at a

@@ -217,6 +217,12 @@ impl Body {
                 continue;
             }
             let Kind::Events(sse) = &mut self.kind else { return };
+            if sse.is_between()
+                && let Some(rest) = self.repeat.event(&mut self.scanner, program, draft, bytes)
+            {
+                bytes = rest;
+                continue;
+            }
             let (part, rest) = sse.next(bytes);
             bytes = rest;
             match part {

@@ -2,10 +2,11 @@
 //! and behind the text is compared with the event before, and where it is the same, not read again. So it must say nothing new:
 //! no other document may have begun in between, and no word of it be replaced since.
 //!
-//! Bound: [`LONGEST`] bytes of one event's beginning, and a [`Tail`]. Measured natively: the compare is a tenth of the reading it saves.
+//! Bound: [`LONGEST`] bytes of one event's beginning with its name, and a [`Tail`]. Measured natively: the compare is a tenth of
+//! the reading it saves.
 
-use crate::draft::{Draft, Open};
-use crate::json::{Place, Program, Scanner, Tail, behind};
+use crate::draft::{Draft, Open, Word};
+use crate::json::{Place, Program, Scanner, Tail, behind, line};
 
 /// Longest beginning kept, in bytes.
 const LONGEST: usize = 384;
@@ -15,8 +16,11 @@ const PATIENCE: u8 = 16;
 /// The beginning of an event and what it came to.
 #[derive(Default)]
 pub struct Repeat {
-    begin: Vec<u8>,
-    known: Option<Box<(Place, Open)>>,
+    /// The event's fields up to the text of its data, as nearly everybody writes them.
+    head: Vec<u8>,
+    /// Where in that the data begins.
+    data: usize,
+    known: Option<Box<Known>>,
     /// [`Draft::turns`] since then.
     turns: u32,
     misses: u8,
@@ -24,9 +28,44 @@ pub struct Repeat {
     tail_misses: u8,
 }
 
+/// What a beginning came to.
+struct Known {
+    event: Word,
+    place: Place,
+    open: Open,
+}
+
 impl Repeat {
     /// Most bytes it holds beside itself.
-    pub const BOUND: usize = LONGEST + size_of::<(Place, Open)>() + Tail::<Draft>::BOUND;
+    pub const BOUND: usize = LONGEST + size_of::<Word>() + 16 + size_of::<Known>() + Tail::<Draft>::BOUND;
+
+    /// Reads an event that differs from the last one in its text only, where all of it came; returns what follows it.
+    /// Begins where an event does.
+    pub fn event<'b>(
+        &mut self,
+        scanner: &mut Scanner,
+        program: &Program<Draft>,
+        draft: &mut Draft,
+        bytes: &'b [u8],
+    ) -> Option<&'b [u8]> {
+        let (known, tail) = self.known.as_deref().zip(self.tail.as_ref())?;
+        if self.turns != draft.turns || !scanner.is_idle() {
+            return None;
+        }
+        let (text, end) = line(behind(&self.head, bytes)?)?;
+        let rest = tail.behind(end)?.strip_prefix(b"\n\n")?;
+        if !known.event.as_str().is_empty() {
+            draft.event = known.event;
+        }
+        scanner.begin_at(program, draft, &known.place, |draft| draft.reopen(&known.open));
+        self.turns = draft.turns;
+        scanner.feed_text(program, draft, text);
+        scanner.end_with(program, draft, tail, end);
+        draft.event.clear();
+        self.misses = 0;
+        self.tail_misses = 0;
+        Some(rest)
+    }
 
     /// Reads the start of an event's data; returns what is left to read.
     pub fn start<'b>(
@@ -38,11 +77,10 @@ impl Repeat {
     ) -> &'b [u8] {
         if let Some(known) = &self.known
             && self.turns == draft.turns
-            && let Some(rest) = behind(&self.begin, data)
+            && let Some(rest) = behind(self.head.get(self.data..).unwrap_or_default(), data)
         {
-            let (place, open) = &**known;
             self.misses = 0;
-            scanner.begin_at(program, draft, place, |draft| draft.reopen(open));
+            scanner.begin_at(program, draft, &known.place, |draft| draft.reopen(&known.open));
             self.turns = draft.turns;
             let rest = scanner.feed_text(program, draft, rest);
             return self.end(scanner, program, draft, rest);
@@ -61,9 +99,14 @@ impl Repeat {
             && self.turns == before.wrapping_add(1)
             && let Some(open) = draft.open.repeatable()
         {
-            self.begin.clear();
-            self.begin.extend_from_slice(begin);
-            self.known = Some(Box::new((scanner.place(), open)));
+            self.head.clear();
+            if !draft.event.as_str().is_empty() {
+                self.head.extend([b"event: ", draft.event.as_str().as_bytes(), b"\n"].concat());
+            }
+            self.head.extend_from_slice(b"data: ");
+            self.data = self.head.len();
+            self.head.extend_from_slice(begin);
+            self.known = Some(Box::new(Known { event: draft.event, place: scanner.place(), open }));
         }
         rest
     }
@@ -79,9 +122,8 @@ impl Repeat {
         if !scanner.is_behind_value() {
             return rest;
         }
-        if let Some(tail) = &self.tail
-            && scanner.end_with(program, draft, tail, rest)
-        {
+        if let Some(tail) = self.tail.as_ref().filter(|tail| tail.behind(rest).is_some_and(<[u8]>::is_empty)) {
+            scanner.end_with(program, draft, tail, rest);
             self.tail_misses = 0;
             return &[];
         }

@@ -11,7 +11,7 @@ mod tail;
 
 pub use canonical::{Canonical, key};
 pub use program::{Ended, Group, On, Program, Rule, Scalar, anew, close, due, late, open, raw, scalar, text};
-pub use string::LIMIT;
+pub use string::{LIMIT, line};
 pub use tail::Tail;
 
 use memchr::memchr;
@@ -590,22 +590,30 @@ fn whole_string(at_start: bool, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 #[inline]
 pub fn behind<'b>(beginning: &[u8], bytes: &'b [u8]) -> Option<&'b [u8]> {
     let (bytes, rest) = bytes.split_at_checked(beginning.len())?;
-    let (mut left, mut right) = (beginning, bytes);
-    while let (Some((a, left_rest)), Some((b, right_rest))) =
-        (left.split_first_chunk::<16>(), right.split_first_chunk::<16>())
-    {
-        if u128::from_ne_bytes(*a) != u128::from_ne_bytes(*b) {
-            return None;
-        }
-        left = left_rest;
-        right = right_rest;
-    }
-    // What is left is compared again with the bytes before it, if there are any.
-    let same = match (beginning.last_chunk::<16>(), bytes.last_chunk::<16>()) {
-        (Some(a), Some(b)) => u128::from_ne_bytes(*a) == u128::from_ne_bytes(*b),
-        _ => left == right,
+    let (left, few) = beginning.as_chunks::<BLOCK>();
+    let (right, as_few) = bytes.as_chunks::<BLOCK>();
+    let (few, as_few) = (few.as_chunks().0, as_few.as_chunks().0);
+    // What is less than a word is compared again with the bytes before it, if there are any.
+    let ends = match (beginning.last_chunk(), bytes.last_chunk()) {
+        (Some(a), Some(b)) => differ(a, b) == 0,
+        _ => beginning == bytes,
     };
+    let same = ends
+        && left.iter().zip(right).all(|(a, b)| words(a.as_chunks().0, b.as_chunks().0) == 0)
+        && words(few, as_few) == 0;
     same.then_some(rest)
+}
+
+/// Bytes compared between two branches.
+const BLOCK: usize = 32;
+
+#[inline(always)]
+fn words(left: &[[u8; 8]], right: &[[u8; 8]]) -> u64 {
+    left.iter().zip(right).fold(0, |all, (a, b)| all | differ(a, b))
+}
+
+fn differ(a: &[u8; 8], b: &[u8; 8]) -> u64 {
+    u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b)
 }
 
 /// A short string without an escape, and what follows its quote: keys are too short for a vector search to pay.

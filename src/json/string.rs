@@ -56,8 +56,6 @@ fn copy(room: &mut [u8], mut piece: &[u8]) {
 /// Where the next quote or backslash is. Most are near, and for those a search of vectors takes longer to begin than to end.
 #[inline]
 pub(super) fn special(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
     let mut at = 0;
     while at < NEAR {
         let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) else { break };
@@ -71,6 +69,20 @@ pub(super) fn special(bytes: &[u8]) -> Option<usize> {
         at += word.to_le_bytes().len();
     }
     memchr2(b'"', b'\\', bytes.get(at..)?).map(|found| at + found)
+}
+
+/// The string that begins here, with its quote, where it is whole and has no control character, and what follows.
+pub fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let near = special(bytes)?;
+    let end = if bytes.get(near) == Some(&b'"') { near } else { closing(bytes)? };
+    let (text, rest) = bytes.split_at_checked(end + 1)?;
+    let (words, few) = text.as_chunks::<8>();
+    let controls = |word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word);
+        word.wrapping_sub(ONES * b' ' as u64) & !word & HIGHS != 0
+    };
+    let clean = !words.iter().any(controls) && few.iter().all(|byte| *byte >= b' ');
+    clean.then_some((text, rest))
 }
 
 /// Where the quote is that ends the string. Backslashes are not looked for: whether one stands for itself tells their number before it.
@@ -92,6 +104,8 @@ fn slashes(bytes: &[u8]) -> usize {
 
 /// Bytes searched a word at a time.
 const NEAR: usize = 32;
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
 
 /// Where an unfinished escape stands between two pieces of input.
 #[derive(Clone, Copy)]

@@ -28,6 +28,11 @@ enum Act<T> {
 impl<T> Tail<T> {
     /// Most bytes it holds.
     pub const BOUND: usize = LONGEST + ACTS * size_of::<Act<T>>();
+
+    /// What follows this end, if `bytes` begin with it.
+    pub fn behind<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        behind(&self.bytes, bytes)
+    }
 }
 
 impl Scanner {
@@ -83,11 +88,8 @@ impl Scanner {
         (depth == 0 && rest.is_empty() && acts.len() <= ACTS).then(|| Tail { bytes: bytes.into(), acts: acts.into() })
     }
 
-    /// Ends the document with this tail, if that is what `bytes` are.
-    pub fn end_with<T>(&mut self, program: &Program<T>, target: &mut T, tail: &Tail<T>, bytes: &[u8]) -> bool {
-        if !behind(&tail.bytes, bytes).is_some_and(<[u8]>::is_empty) {
-            return false;
-        }
+    /// Ends the document with this tail, with which `bytes` begin.
+    pub fn end_with<T>(&mut self, program: &Program<T>, target: &mut T, tail: &Tail<T>, bytes: &[u8]) {
         for act in &tail.acts {
             let part = |place: &Range<u8>| bytes.get(place.start.into()..place.end.into()).unwrap_or_default();
             match act {
@@ -98,6 +100,5 @@ impl Scanner {
         }
         self.reset();
         (program.end)(target, Ended::Whole);
-        true
     }
 }
