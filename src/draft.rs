@@ -81,8 +81,19 @@ pub struct Draft {
     pub streamed_text: bool,
 }
 
+/// All that a document of the response may change, but for the answer's text and the document's own state.
+#[derive(PartialEq)]
+pub struct Heard {
+    seen: Observation,
+    counts: Counts,
+    used: Used,
+    error: WireError,
+    calls: Vec<(u64, u64)>,
+    flags: [bool; 5],
+}
+
 /// An error as the wire names it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct WireError {
     /// There was one.
     pub present: bool,
@@ -153,6 +164,48 @@ pub struct Part {
 }
 
 impl Draft {
+    /// What the response's documents have said so far, to see whether another says anything new.
+    pub fn heard(&self) -> Heard {
+        // Named one by one, so that whoever adds a field decides whether it belongs here.
+        let Draft {
+            seen,
+            counts,
+            used,
+            error,
+            calls,
+            streams,
+            complete,
+            done,
+            other_content,
+            streamed_text,
+            // Of the answer only its length is told apart; the rest is the request's, the document's own, or counts documents.
+            answer: _,
+            prompt: _,
+            prompt_words: _,
+            whole_prompt: _,
+            tools: _,
+            opening: _,
+            history: _,
+            required: _,
+            open: _,
+            event: _,
+            document: _,
+            nested: _,
+            now: _,
+            documents: _,
+            turns: _,
+            conversation_named: _,
+        } = self;
+        Heard {
+            seen: seen.clone(),
+            counts: *counts,
+            used: *used,
+            error: error.clone(),
+            calls: calls.clone(),
+            flags: [*streams, *complete, *done, *other_content, *streamed_text],
+        }
+    }
+
     /// See [`Draft::turns`].
     pub fn turn(&mut self) {
         self.turns = self.turns.wrapping_add(1);

@@ -154,9 +154,14 @@ impl Fingerprint {
         }
     }
 
+    /// Bytes of the text so far.
+    pub fn length(&self) -> u64 {
+        self.done + self.held.len() as u64
+    }
+
     /// Remembers this place, and the one of its kind before it no longer.
     pub fn mark(&mut self, begins: Begins) -> Mark {
-        let at = self.done + self.held.len() as u64;
+        let at = self.length();
         if let Some(slot) = self.marks.get_mut(begins as usize) {
             *slot = Some(Kept { at, read: None });
         }

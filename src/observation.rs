@@ -11,7 +11,7 @@ pub type Text = Box<str>;
 pub type Name = std::borrow::Cow<'static, str>;
 
 /// One request and its response, as far as they have been read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observation {
     /// `gen_ai.operation.name`: an OpenTelemetry value where one fits, else a name of our own (`image_generation`).
     pub operation: &'static str,
@@ -111,7 +111,7 @@ impl Who {
 }
 
 /// The request's parameters.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Request {
     /// Model asked for.
     pub model: Option<Text>,
@@ -150,7 +150,7 @@ pub struct Request {
 }
 
 /// The response's description of itself.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Response {
     /// HTTP status.
     pub status: Option<u16>,
@@ -212,7 +212,7 @@ pub struct Limits {
 }
 
 /// The answer's shape; none of its words.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Output {
     /// Names of the client's tools called, one per call, in order.
     pub tools: Vec<Text>,
@@ -331,7 +331,7 @@ impl Loop {
 }
 
 /// Clock readings, in nanoseconds of one clock.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Timing {
     /// The request's head arrived.
     pub start: u64,

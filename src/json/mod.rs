@@ -11,7 +11,7 @@ mod tail;
 
 pub use canonical::{Canonical, key};
 pub use program::{Ended, Group, On, Program, Rule, Scalar, anew, close, due, late, open, raw, scalar, text};
-pub use string::{LIMIT, line};
+pub use string::{LIMIT, line, unescaped};
 pub use tail::Tail;
 
 use memchr::memchr;
@@ -174,7 +174,7 @@ impl Scanner {
             let text = piece.get(*start as usize..*end as usize).unwrap_or_default();
             if let Some(apply) = program.node(*node).and_then(|n| n.text) {
                 apply(target, b"");
-                Escape::new().decode(text, |piece| apply(target, piece));
+                unescaped(text, |piece| apply(target, piece));
             }
         }
     }

@@ -85,6 +85,11 @@ pub fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     clean.then_some((text, rest))
 }
 
+/// Passes what a string says to `out`, in pieces; `text` is all behind its first quote.
+pub fn unescaped(text: &[u8], out: impl FnMut(&[u8])) {
+    Escape::new().decode(text, out);
+}
+
 /// Where the quote is that ends the string. Backslashes are not looked for: whether one stands for itself tells their number before it.
 pub(super) fn closing(bytes: &[u8]) -> Option<usize> {
     let mut from = 0;

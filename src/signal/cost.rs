@@ -17,7 +17,7 @@ use crate::mix::Mix;
 use crate::observation::Usage;
 
 /// What an exchange used, as finely as prices tell it apart. Every part is also in its whole; unknown is 0.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Quantities<'a> {
     /// All input tokens.
     pub input: u64,
