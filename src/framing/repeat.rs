@@ -173,8 +173,10 @@ impl Repeat {
         }
         if self.tail_misses < PATIENCE {
             self.tail_misses += 1;
-            self.effect = Effect::default();
-            self.tail = scanner.tail(program, rest).or(self.tail.take());
+            if let Some(tail) = scanner.tail(program, rest) {
+                self.tail = Some(tail);
+                self.effect = Effect::default();
+            }
         }
         rest
     }
