@@ -12,10 +12,11 @@ impl Mix {
         Mix(seed ^ 0x2d35_8dcc_aa6c_78a5)
     }
 
-    /// Adds a number.
+    /// Adds a number. Wasm multiplies 64 bits to no more than 64: the halves take turns.
     pub const fn number(self, number: u64) -> Self {
-        let product = (self.0 ^ number) as u128 * 0x9e37_79b9_7f4a_7c15_u128;
-        Mix((product as u64 ^ (product >> 64) as u64).wrapping_add(0x8bb8_4b93_962e_acc9))
+        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        Mix((mixed ^ mixed >> 32).wrapping_add(0x8bb8_4b93_962e_acc9))
     }
 
     /// Adds a text and where it ends.

@@ -67,9 +67,8 @@ struct Late {
 impl Late {
     const NONE: Late = Late { size: 0, count: 0, texts: [(NONE, 0, 0); 3] };
 
-    /// Whether there is no room for another.
-    const fn is_full(&self) -> bool {
-        self.count as usize == self.texts.len()
+    const fn has_room(&self) -> bool {
+        self.size > 0 && (self.count as usize) < self.texts.len()
     }
 }
 
@@ -312,8 +311,8 @@ impl Scanner {
                     self.held.clear();
                     self.state = State::Text;
                     if let Some(waits) = node.waits.filter(|_| self.late.size > 0) {
-                        let at_once = waits(target) || self.late.is_full();
-                        self.state = if at_once { State::Due } else { State::Late };
+                        let late = self.late.has_room() && !waits(target);
+                        self.state = if late { State::Late } else { State::Due };
                     } else if let Some(apply) = node.text {
                         apply(target, b"");
                     }
@@ -429,7 +428,12 @@ impl Scanner {
             self.node = parent.map_or(NONE, |n| n.child(key));
             self.state = State::Value;
             let wanted = program.node(self.node);
+            let late = |target: &T| wanted.and_then(|n| n.waits).is_some_and(|waits| !waits(target));
             let after = match value {
+                [b'"', inside @ ..] if self.late.has_room() && late(target) => {
+                    let Some(after) = self.put_off(inside) else { return value };
+                    after
+                }
                 [b'"', inside @ ..] if wanted.is_none_or(|n| n.text.is_none()) => {
                     let Some((string, after)) = whole_string(true, inside) else { return value };
                     if let Some(apply) = wanted.and_then(|n| n.scalar) {
@@ -510,17 +514,23 @@ impl Scanner {
 
     /// Passes over a text that may come late, where it is whole in this piece.
     fn late<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> &'b [u8] {
-        let Some((text, rest)) = closing(bytes).and_then(|end| bytes.split_at_checked(end + 1)) else {
+        let Some(rest) = self.put_off(bytes) else {
             self.state = State::Due;
             return bytes;
         };
+        self.value_ended(program, target);
+        rest
+    }
+
+    /// Notes where a text is; returns what follows its quote, or None where that is not in this piece.
+    fn put_off<'b>(&mut self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let (text, rest) = bytes.split_at_checked(closing(bytes)? + 1)?;
         let start = self.late.size.saturating_sub(bytes.len() as u32);
         if let Some(slot) = self.late.texts.get_mut(usize::from(self.late.count)) {
             *slot = (self.node, start, start.saturating_add(text.len() as u32));
             self.late.count += 1;
         }
-        self.value_ended(program, target);
-        rest
+        Some(rest)
     }
 
     fn word<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> &'b [u8] {

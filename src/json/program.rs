@@ -95,7 +95,7 @@ pub const fn close<T>(path: &'static str, apply: fn(&mut T)) -> Rule<T> {
 }
 
 pub(super) struct Node<T> {
-    edges: Vec<(&'static [u8], u16)>,
+    edges: Vec<(Tag, &'static [u8], u16)>,
     pub any: u16,
     pub element: u16,
     pub scalar: Option<fn(&mut T, Scalar<'_>)>,
@@ -124,7 +124,9 @@ impl<T> Node<T> {
     }
 
     pub fn child(&self, key: &[u8]) -> u16 {
-        self.edges.iter().find(|(name, _)| *name == key).map_or(self.any, |(_, node)| *node)
+        let tag = tag(key);
+        let same = |name: &[u8]| key.len() < size_of::<Tag>() || name == key;
+        self.edges.iter().find(|(known, name, _)| *known == tag && same(name)).map_or(self.any, |(_, _, node)| *node)
     }
 
     pub const fn wants_string(&self) -> bool {
@@ -134,6 +136,14 @@ impl<T> Node<T> {
     pub const fn wants_object(&self) -> bool {
         !self.edges.is_empty() || self.any != NONE || self.open.is_some() || self.close.is_some()
     }
+}
+
+/// What tells most keys apart: how they begin, and their length. All of a key that is shorter.
+type Tag = u64;
+
+fn tag(key: &[u8]) -> Tag {
+    let begin = key.iter().take(size_of::<Tag>() - 1).fold(0, |tag, byte| tag << 8 | Tag::from(*byte));
+    begin << 8 | Tag::from(key.len() as u8)
 }
 
 /// Rules compiled once and shared by every scanner that reads such documents.
@@ -191,10 +201,10 @@ impl<T> Program<T> {
             "[]" => &mut node.element,
             "*" => &mut node.any,
             _ => {
-                if let Some((_, known)) = node.edges.iter().find(|(name, _)| *name == key.as_bytes()) {
+                if let Some((_, _, known)) = node.edges.iter().find(|(_, name, _)| *name == key.as_bytes()) {
                     return *known;
                 }
-                node.edges.push((key.as_bytes(), fresh));
+                node.edges.push((tag(key.as_bytes()), key.as_bytes(), fresh));
                 self.nodes.push(Node::new());
                 return fresh;
             }

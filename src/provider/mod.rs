@@ -119,7 +119,11 @@ impl Endpoint {
     }
 
     fn serves(&self, path: &str) -> bool {
-        path.ends_with(self.suffix) && path.contains(self.within) && (!self.exact || path.len() == self.suffix.len())
+        // Most suffixes end otherwise, and one byte tells that.
+        path.as_bytes().last() == self.suffix.as_bytes().last()
+            && path.ends_with(self.suffix)
+            && (self.within.is_empty() || path.contains(self.within))
+            && (!self.exact || path.len() == self.suffix.len())
     }
 }
 
