@@ -137,13 +137,8 @@ extern "C" fn proxy_on_log(id: u32) {
     stream(id, Stream::report);
 }
 
-/// An upstream filter gets no `on_log`. The host may take the context away at once.
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_done(id: u32) -> u32 {
-    stream(id, Stream::report);
-    1
-}
-
+/// What a stream came to that was not logged, as an upstream filter's is not, is reported here: `proxy_on_done` comes right
+/// before, and each callback costs half a microsecond.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_delete(id: u32) {
     // Dropped when nothing is borrowed any more.

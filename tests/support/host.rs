@@ -68,7 +68,6 @@ impl Host {
         let dropped = if taken { old } else { std::mem::replace(&mut self.root, old) };
         if dropped != 0 {
             self.enter(dropped, &[], None);
-            self.call("proxy_on_done", &[dropped])?;
             self.call("proxy_on_delete", &[dropped])?;
         }
         if taken { Ok(()) } else { Err(wasmtime::Error::msg(self.state().log.join("\n"))) }
@@ -138,11 +137,6 @@ impl Host {
         self.call("proxy_on_log", &[id]).map(drop)
     }
 
-    pub fn done(&mut self, id: u32) -> wasmtime::Result<()> {
-        self.enter(id, &[], None);
-        self.call("proxy_on_done", &[id]).map(drop)
-    }
-
     pub fn delete(&mut self, id: u32) -> wasmtime::Result<Stream> {
         self.enter(id, &[], None);
         self.call("proxy_on_delete", &[id])?;
@@ -168,7 +162,6 @@ impl Host {
         }
         actions.push(self.response_body(id, b"", true)?);
         self.log(id)?;
-        self.done(id)?;
         assert!(actions.iter().all(|action| *action == CONTINUE), "{}: a callback held the stream", fixture.id);
         Ok(self.delete(id)?.written)
     }
