@@ -22,7 +22,7 @@ mod tree;
 
 use dice::Dice;
 use documents::{Shape, document};
-use gaugeway::json::{Documents, Ended, Scanner};
+use gaugeway::json::{Documents, Ended, Program, Scanner, anew, due, late};
 use paths::{Log, Told, Wanted, scan};
 use tree::Tree;
 
@@ -249,6 +249,66 @@ fn nothing_meant_to_hurt_does() {
     z(&[&b"{\"\xff\xc3\":\"\x80\",\"a\":{\"b\":\"\xf0\x9f\"},\"z\":1}"[..]].concat());
     let told = scan(&wanted.program, Documents::Plain, &[b"{\"a\":{\"b\":\"x\xffy\xf0\x9f\"}}"]);
     assert!(told.contains(&Told::Text(1, "x\u{fffd}y\u{fffd}".into())), "{told:?}");
+}
+
+/// What the last message says, and all that came of any.
+#[derive(Default)]
+struct Said {
+    last: Vec<u8>,
+    came: usize,
+}
+
+#[test]
+fn texts_that_may_come_late_come_in_their_order_or_not_at_all() {
+    let say: fn(&mut Said, &[u8]) = |said, piece| {
+        said.last.extend_from_slice(piece);
+        said.came += piece.len();
+    };
+    let rules = [
+        anew("m[]", |said: &mut Said, _| said.last.clear()),
+        late("m[].late", say, |_| false),
+        late("m[].parts[].late", say, |_| false),
+        due("m[].due", say),
+    ];
+    let rules: &'static [_] = Vec::from(rules).leak();
+    let program = Program::new(&[("", rules)], |_| {}, |_, _| {});
+    let texts = ["", "plain", "a \"quoted\" word", "\\", "\\\\\"", "line\nline", "naïve 模", "😀", "x\u{1}\\\"y"];
+    for seed in 0..40 {
+        let mut dice = Dice::new(seed);
+        let (mut messages, mut last) = (Vec::new(), String::new());
+        for _ in 0..=dice.below(4) {
+            last.clear();
+            let mut text = |dice: &mut Dice| {
+                let text = texts[dice.below(texts.len())];
+                last += text;
+                serde_json::to_string(text).unwrap()
+            };
+            let mut members: Vec<_> = (0..dice.below(6))
+                .map(|_| match dice.below(3) {
+                    0 => format!(r#""late":{}"#, text(&mut dice)),
+                    1 => format!(r#""parts": [{{"late":{}}} ]"#, text(&mut dice)),
+                    _ => format!(r#""due":{}"#, text(&mut dice)),
+                })
+                .collect();
+            members.insert(0, r#""role":"user""#.to_owned());
+            messages.push(format!("{{{}}}", members.join(",")));
+        }
+        let wire = format!(r#"{{"m":[{}],"end":true}}"#, messages.join(", "));
+        let read = |pieces: &[&[u8]]| {
+            let (mut scanner, mut said) = (Scanner::new(Documents::Plain), Said::default());
+            pieces.iter().for_each(|piece| scanner.feed(&program, &mut said, piece));
+            assert!(scanner.is_idle(), "{wire}");
+            assert_eq!(String::from_utf8_lossy(&said.last), last, "{wire}");
+            said.came
+        };
+        for cut in 0..=wire.len() {
+            read(&[&wire.as_bytes()[..cut], &wire.as_bytes()[cut..]]);
+        }
+        read(&single(wire.as_bytes()));
+        if !wire.contains("due") && messages.iter().all(|message| message.matches("late").count() <= 3) {
+            assert_eq!(read(&[wire.as_bytes()]), last.len(), "only the last message's texts came: {wire}");
+        }
+    }
 }
 
 fn single(bytes: &[u8]) -> Vec<&[u8]> {

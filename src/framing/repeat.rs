@@ -199,19 +199,81 @@ impl Effect {
 mod tests {
     use std::rc::Rc;
 
+    use super::TRIALS;
     use crate::config::Config;
     use crate::exchange::{End, Exchange, Head, Observer};
+    use crate::observation::Observation;
 
-    /// The model that a stream of chat completions says last.
-    fn model(stream: &str) -> String {
+    /// What a stream comes to, read in pieces of so many bytes.
+    fn read(path: &str, stream: &str, size: usize) -> Observation {
         let observer = Rc::new(Observer::new(Config::parse("").unwrap()));
-        let head = [(&b":method"[..], &b"POST"[..]), (b":authority", b"llm"), (b":path", b"/v1/chat/completions")];
+        let head = [(&b":method"[..], &b"POST"[..]), (b":authority", b"llm"), (b":path", path.as_bytes())];
         let mut exchange = Exchange::start(&observer, Head(&head), 0).unwrap();
         exchange.request_end(0);
         exchange.response(Head(&[(b":status", b"200"), (b"content-type", b"text/event-stream")]), 0);
-        exchange.response_body(stream.as_bytes(), 0);
+        stream.as_bytes().chunks(size).for_each(|piece| exchange.response_body(piece, 0));
         exchange.finish(End::Whole, 0);
-        exchange.observation().response.model.as_deref().unwrap_or_default().to_owned()
+        exchange.observation().clone()
+    }
+
+    /// The model that a stream of chat completions says last.
+    fn model(stream: &str) -> String {
+        read("/v1/chat/completions", stream, stream.len()).response.model.as_deref().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn after_any_number_of_equal_events_another_is_read_as_if_it_were_the_first() {
+        let chat = |inside: &str| format!(r#"data: {{"id":"c","model":"m","choices":[{inside}]}}"#) + "\n\n";
+        let delta = |delta: &str| chat(&format!(r#"{{"index":0,"delta":{{{delta}}},"finish_reason":null}}"#));
+        let text = |text: &str| delta(&format!(r#""content":"{text}""#));
+        let others = [
+            text(""),
+            text(r#"a \"word\" and \ud83d\ude00 \\"#),
+            text("not\nJSON"),
+            text("same").replace("\n\n", "\n"),
+            text("same").replace('\n', "\r\n"),
+            text("same").replace("data: ", "data:"),
+            text("same").replace("data: ", "event: error\ndata: "),
+            text("same").replace("null", r#""stop""#),
+            text("same").replace(r#""index":0"#, r#""index":1"#),
+            text("same").replace(r#""m""#, r#""n""#),
+            delta(r#""reasoning_content":"hm""#),
+            delta(r#""refusal":"no""#),
+            delta(r#""tool_calls":[{"index":0,"id":"t","function":{"name":"f","arguments":"{}"}}]"#),
+            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\n".to_owned(),
+            ": a comment\n\n".to_owned(),
+            "data: {\"error\":{\"code\":\"overloaded\"}}\n\n".to_owned(),
+        ];
+        check("/v1/chat/completions", &[text("same"), text(r"as\nthe"), text("last")], &others);
+
+        let event = |name: &str, inside: &str| {
+            format!("event: {name}\ndata: ") + &format!(r#"{{"type":"{name}"{inside}}}"#) + "\n\n"
+        };
+        let block = |inside: &str| event("content_block_delta", &format!(r#","index":0,"delta":{{{inside}}}"#));
+        let text = |text: &str| block(&format!(r#""type":"text_delta","text":"{text}""#));
+        let tool = r#","index":1,"content_block":{"type":"tool_use","id":"t","name":"f"}"#;
+        let others = [
+            block(r#""type":"thinking_delta","thinking":"hm""#),
+            event("content_block_start", tool),
+            event("message_delta", r#","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7}"#),
+            event("error", r#","error":{"type":"overloaded_error"}"#),
+            event("ping", ""),
+            text("same").replace("event: content_block_delta\n", ""),
+            text("same").replace("event: content_block_delta", "event: error"),
+        ];
+        check("/v1/messages", &[text("same"), text(r"\u00e9\\")], &others);
+    }
+
+    /// Byte by byte no event comes whole, so none is compared with another.
+    fn check(path: &str, equal: &[String], others: &[String]) {
+        for before in 0..=3 * TRIALS {
+            for (at, other) in others.iter().enumerate() {
+                let run = |count: u8| equal.iter().cycle().take(count.into()).map(String::as_str).collect::<String>();
+                let next = others.get(at + 1).map_or("", String::as_str);
+                let stream = [&run(before), other, &run(before / 2), next, &run(2)].concat();
+                assert_eq!(read(path, &stream, stream.len()), read(path, &stream, 1), "{stream}");
+            }
+        }
     }
 
     /// An event's data.
