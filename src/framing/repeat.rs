@@ -245,6 +245,8 @@ mod tests {
             "data: {\"error\":{\"code\":\"overloaded\"}}\n\n".to_owned(),
         ];
         check("/v1/chat/completions", &[text("same"), text(r"as\nthe"), text("last")], &others);
+        check("/v1/chat/completions", &[text("same").replace(r#""index":0"#, r#""index":1"#)], &others);
+        check("/v1/chat/completions", &[delta(r#""reasoning_content":"hm""#)], &others);
 
         let event = |name: &str, inside: &str| {
             format!("event: {name}\ndata: ") + &format!(r#"{{"type":"{name}"{inside}}}"#) + "\n\n"
