@@ -9,7 +9,7 @@ use crate::observation::{Agent, Loop, Outcome, RunEnd, Text, ToolResult};
 
 /// Calls remembered for finding loops.
 const CALLS: usize = 16;
-/// The same call so often is a retry loop; the same tool so often in a row, always with other arguments, drifts.
+/// The same call so often is a retry loop; the same tool so often in a row, with other arguments each turn, drifts.
 const RETRIES: usize = 3;
 const DRIFTS: usize = 6;
 /// Turns of two alternating calls that are an oscillation.
@@ -20,9 +20,11 @@ const OSCILLATION: usize = 6;
 pub struct History {
     /// Assistant's turns with tool calls since the user's last message.
     turns: u64,
-    /// The last calls as (tool, arguments).
-    calls: [(u32, u32); CALLS],
+    /// The last calls.
+    calls: [Made; CALLS],
     count: usize,
+    /// How many there were before the last turn.
+    before: usize,
     /// The last turn's calls, to name their results by.
     names: Vec<(u64, Text)>,
     tools_offered: bool,
@@ -33,6 +35,13 @@ pub struct History {
     saw_message: bool,
     /// The item before was a call.
     in_turn: bool,
+}
+
+/// A call, by hashes of its tool and arguments, and the calls before its turn.
+#[derive(Clone, Copy, Default)]
+struct Made {
+    what: (u32, u32),
+    before: usize,
 }
 
 /// The message being read.
@@ -120,6 +129,7 @@ impl History {
     pub fn run_began(&mut self) {
         self.turns = 0;
         self.count = 0;
+        self.before = 0;
         self.names.clear();
         self.results.clear();
     }
@@ -129,13 +139,17 @@ impl History {
         self.tools_offered = true;
     }
 
+    fn turn_began(&mut self) {
+        self.before = self.count;
+        self.names.clear();
+        self.results.clear();
+    }
+
     /// A tool call begins.
     pub fn call_opened(&mut self) {
-        if !self.message.calls {
-            self.names.clear();
-            self.results.clear();
+        if !core::mem::replace(&mut self.message.calls, true) {
+            self.turn_began();
         }
-        self.message.calls = true;
         self.call = Call::default();
     }
 
@@ -161,7 +175,8 @@ impl History {
         let arguments = call.arguments.as_mut().map_or(0, |arguments| arguments.hash());
         let tool = identity(Scalar::Text(&name));
         if let Some(slot) = self.calls.get_mut(self.count % CALLS) {
-            *slot = ((tool ^ tool >> 32) as u32, (arguments ^ arguments >> 32) as u32);
+            let what = ((tool ^ tool >> 32) as u32, (arguments ^ arguments >> 32) as u32);
+            *slot = Made { what, before: self.before };
         }
         self.count += 1;
         if self.names.len() < CALLS {
@@ -233,8 +248,7 @@ impl History {
     pub fn call_item(&mut self, name: Option<Text>) {
         if !core::mem::replace(&mut self.in_turn, true) {
             self.turns += 1;
-            self.names.clear();
-            self.results.clear();
+            self.turn_began();
         }
         self.call.name = name;
         self.call_closed();
@@ -251,11 +265,13 @@ impl History {
         let acts = self.tools_offered || self.count > 0 || !self.results.is_empty();
         // Results without the calls they answer go on with a run that began elsewhere.
         let shown = self.turns > 0 || self.results.is_empty();
-        let looping = self.looping(0);
+        let last = self.count - self.before;
+        let looping = (0..last).find_map(|without| self.looping(without));
+        let earlier = |kind| (last..self.count.min(CALLS)).any(|without| self.looping(without) == Some(kind));
         Agent {
             iteration: (acts && self.saw_message && shown).then_some(self.turns + 1),
             looping,
-            loop_began: looping.is_some() && self.looping(1).is_none(),
+            loop_began: looping.is_some_and(|kind| !earlier(kind)),
             ended: None,
             results: core::mem::take(&mut self.results),
         }
@@ -265,7 +281,8 @@ impl History {
     fn looping(&self, without: usize) -> Option<Loop> {
         let known = self.count.min(CALLS).saturating_sub(without);
         // The newest first.
-        let call = |back: usize| self.calls.get((self.count - 1 - without - back) % CALLS).copied().unwrap_or_default();
+        let made = |back: usize| self.calls.get((self.count - 1 - without - back) % CALLS).copied().unwrap_or_default();
+        let call = |back: usize| made(back).what;
         let newest = (known > 0).then(|| call(0))?;
         if known >= OSCILLATION && call(1) != newest && (2..OSCILLATION).all(|back| call(back) == call(back % 2)) {
             return Some(Loop::Oscillation);
@@ -273,7 +290,10 @@ impl History {
         if (0..known).filter(|back| call(*back) == newest).count() >= RETRIES {
             return Some(Loop::Retry);
         }
-        (known >= DRIFTS && (0..DRIFTS).all(|back| call(back).0 == newest.0)).then_some(Loop::Drift)
+        // Many at once are one step: a model that reads ten files in a turn knows what it does.
+        let drifts =
+            |back: usize| call(back).0 == newest.0 && (back == 0 || made(back).before != made(back - 1).before);
+        (known >= DRIFTS && (0..DRIFTS).all(drifts)).then_some(Loop::Drift)
     }
 }
 
@@ -351,6 +371,24 @@ mod tests {
     }
 
     #[test]
+    fn a_run_begins_each_kind_of_loop_once() {
+        let began = |calls: &[&str]| {
+            let of = |n: &usize| run(&calls[..*n]);
+            (1..=calls.len()).filter(|n| of(n).loop_began).map(|n| (n, of(&n).looping.unwrap())).collect::<Vec<_>>()
+        };
+        // The fifth is the third equal call, and the sixth is their third taking of turns.
+        let turns = ["a {}", "b {}", "a {}", "b {}", "a {}", "b {}", "a {}", "b {}"];
+        assert_eq!(began(&turns), [(5, Loop::Retry), (6, Loop::Oscillation)]);
+        assert_eq!(began(&["a {}", "a {}", "a {}", "b {}", "a {}", "a {}"]), [(3, Loop::Retry)]);
+    }
+
+    #[test]
+    fn equal_calls_of_one_turn_are_a_retry_too() {
+        let agent = turn(&["a {}", "a {}", "a {}", "a {}", "b {}"]);
+        assert_eq!((agent.looping, agent.loop_began), (Some(Loop::Retry), true));
+    }
+
+    #[test]
     fn two_calls_taking_turns_three_times_are_an_oscillation() {
         assert_eq!(run(&["a {}", "b {}", "a {}", "b {}"]).looping, None);
         assert_eq!(run(&["a {}", "b {}", "a {}", "b {}", "a {}", "b {}"]).looping, Some(Loop::Oscillation));
@@ -362,6 +400,23 @@ mod tests {
         let calls = ["s 1", "s 2", "s 3", "s 4", "s 5", "s 6"];
         assert_eq!(run(&calls).looping, Some(Loop::Drift));
         assert_eq!(run(&calls[1..]).looping, None);
+        assert_eq!(turn(&calls).looping, None, "many at once are one step");
+    }
+
+    /// Calls of one turn.
+    fn turn(calls: &[&str]) -> Agent {
+        let mut history = History::default();
+        history.message_opened();
+        history.role(Scalar::Text("assistant"));
+        for call in calls {
+            let (tool, arguments) = call.split_once(' ').unwrap();
+            history.call_opened();
+            history.call_name(Scalar::Text(tool));
+            history.call_arguments(arguments.as_bytes());
+            history.call_closed();
+        }
+        history.message_closed();
+        history.settle()
     }
 
     #[test]
