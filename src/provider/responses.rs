@@ -131,12 +131,14 @@ pub fn document(d: &mut Draft) {
             call(d, place);
         }
         "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" | "" => {
-            if let Some(status) = d.open.choice.finish.take() {
-                if matches!(&*status, "failed") {
-                    d.failed();
-                }
-                d.seen.response.finish_reasons = vec![Some(status)];
-                d.complete = true;
+            let status = d.open.choice.finish.take();
+            if kind.as_str() == "response.failed" || status.as_deref() == Some("failed") {
+                d.failed();
+            }
+            // The event's name alone ends the stream.
+            d.complete |= status.is_some() || !kind.as_str().is_empty();
+            if status.is_some() {
+                d.seen.response.finish_reasons = vec![status];
             }
         }
         "error" => {

@@ -15,7 +15,7 @@ pub fn note(event: &Event, reading: &mut Reading) {
     }
     let kind = event.kind();
     let carrier = match kind {
-        "response.failed" => Some(&data["response"]).filter(|response| response.is_object()),
+        "response.failed" => Some(&data["response"]),
         "interaction.failed" => Some(&data["interaction"]),
         "message-end" if is_said(&data["delta"]["error"]) => Some(&data["delta"]),
         _ if is_said(&data["error"])

@@ -15,9 +15,9 @@ pub fn read(body: &Body, reading: &mut Reading) {
         match event.kind() {
             "response.output_text.delta" => deltas.push_str(fragment(&data["delta"])),
             "response.output_item.done" => done.extend(call(&data["item"])),
-            "response.completed" | "response.incomplete" | "response.failed" if data["response"].is_object() => {
+            "response.completed" | "response.incomplete" | "response.failed" => {
                 reading.finished = true;
-                whole = Some(&data["response"]);
+                whole = Some(&data["response"]).filter(|response| response.is_object()).or(whole);
             }
             _ if !body.streamed || text(&data["object"]).is_some() => whole = Some(data),
             _ => {}
