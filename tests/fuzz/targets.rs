@@ -26,6 +26,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("json", json),
     ("canonical", canonical),
+    ("request", request),
     ("sse", sse),
     ("event_stream", event_stream),
     ("encoding", encoding),
@@ -124,9 +125,32 @@ pub fn base64(data: &[u8]) {
     assert!(whole.len() <= body.len() * 3 / 4 + 1);
 }
 
+/// Texts of a conversation may come late or not at all: which do hangs on the cuts, and nothing else may.
+pub fn request(data: &[u8]) {
+    let Some((pieces, body)) = pieces(data) else { return };
+    for path in [
+        "/v1/chat/completions",
+        "/v1/messages",
+        "/v1/responses",
+        "/v1beta/models/gemini-2.5-pro:generateContent",
+        "/model/amazon.nova-lite-v1:0/converse",
+        "/v2/chat",
+        "/gateway/any",
+    ] {
+        let ask = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+            let mut exchange = begin(path, &[]);
+            pieces.for_each(|piece| exchange.request_body(piece));
+            exchange.finish(End::Whole, 1);
+            said(&exchange)
+        };
+        assert_eq!(ask(&mut pieces.clone()), ask(&mut [body].into_iter()), "{path}");
+    }
+}
+
 pub fn sse(data: &[u8]) {
-    same_however_cut(data, "/v1/chat/completions", &[("content-type", "text/event-stream")]);
-    same_however_cut(data, "/v1/responses", &[("content-type", "text/event-stream")]);
+    for path in ["/v1/chat/completions", "/v1/responses", "/v1/messages"] {
+        same_however_cut(data, path, &[("content-type", "text/event-stream")]);
+    }
 }
 
 /// As bytes, and as text of which sound frames are made: no chance finds two checksums.
