@@ -3,20 +3,25 @@
 //! Bound: a scanner is under 1 KiB whatever the document's size or depth; strings longer than [`LIMIT`] are never held.
 //! Spec: RFC 8259, read leniently: a value no rule asks for is only checked as far as finding its end needs.
 
+mod again;
 mod canonical;
+mod late;
 pub(crate) mod number;
 mod program;
+mod search;
 mod string;
-mod tail;
 
+pub use again::{Place, Tail};
 pub use canonical::{Canonical, key};
 pub use program::{Ended, Group, On, Program, Rule, Scalar, anew, close, due, late, open, raw, scalar, text};
-pub use string::{LIMIT, line, unescaped};
-pub use tail::Tail;
+pub use search::{behind, line};
+pub use string::{LIMIT, unescaped};
 
+use late::Late;
 use memchr::memchr;
 use program::{DEPTH, NONE, Node};
-use string::{Escape, Held, closing, special};
+use search::{is_word, short_string, whole_string};
+use string::{Escape, Held};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
@@ -55,23 +60,6 @@ struct Frame {
     index: u32,
 }
 
-/// Places of texts that did not come yet, in a piece of input of `size` bytes; of none there can be any.
-#[derive(Clone, Copy)]
-struct Late {
-    size: u32,
-    count: u8,
-    /// Node, first byte, byte behind the last quote.
-    texts: [(u16, u32, u32); 3],
-}
-
-impl Late {
-    const NONE: Late = Late { size: 0, count: 0, texts: [(NONE, 0, 0); 3] };
-
-    const fn has_room(&self) -> bool {
-        self.size > 0 && (self.count as usize) < self.texts.len()
-    }
-}
-
 /// How documents follow each other.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Documents {
@@ -81,13 +69,6 @@ pub enum Documents {
     Lines,
     /// The elements of one top-level array, or plain documents.
     Elements,
-}
-
-/// A place inside a document, behind the first quote of a string.
-pub struct Place {
-    node: u16,
-    depth: u8,
-    stack: [Frame; DEPTH],
 }
 
 /// The state of one stream of documents.
@@ -166,18 +147,6 @@ impl Scanner {
         self.late.size = 0;
     }
 
-    /// Passes on the texts of a piece that did not come yet.
-    fn catch_up<T>(&mut self, program: &Program<T>, target: &mut T, piece: &[u8]) {
-        let count = core::mem::take(&mut self.late.count);
-        for (node, start, end) in self.late.texts.iter().take(count.into()) {
-            let text = piece.get(*start as usize..*end as usize).unwrap_or_default();
-            if let Some(apply) = program.node(*node).and_then(|n| n.text) {
-                apply(target, b"");
-                unescaped(text, |piece| apply(target, piece));
-            }
-        }
-    }
-
     fn begin_text<T>(&mut self, program: &Program<T>, target: &mut T) {
         self.state = State::Text;
         self.held.clear();
@@ -197,41 +166,6 @@ impl Scanner {
             }
         }
         None
-    }
-
-    /// Reads up to the first string of a document that a rule takes in pieces; returns what follows its quote, or None
-    /// where there is none in `bytes`, all of which is read then.
-    pub fn feed_to_text<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> Option<&'b [u8]> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            rest = self.step(program, target, rest);
-            if self.state == State::Text && program.node(self.node).is_some_and(|n| n.text.is_some()) {
-                return Some(rest);
-            }
-        }
-        None
-    }
-
-    /// Where the scanner stands behind [`Scanner::feed_to_text`].
-    pub fn place(&self) -> Place {
-        Place { node: self.node, depth: self.depth, stack: self.stack }
-    }
-
-    /// Reads what is left of the string the scanner stands in; returns what follows it.
-    pub fn feed_text<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> &'b [u8] {
-        self.string(program, target, bytes)
-    }
-
-    /// Begins a document in the place where one with the same first bytes stood; `restore` takes the place of the program's
-    /// beginning, and of what rules had made of those bytes.
-    pub fn begin_at<T>(&mut self, program: &Program<T>, target: &mut T, place: &Place, restore: impl FnOnce(&mut T)) {
-        restore(target);
-        self.node = place.node;
-        self.depth = place.depth;
-        for (slot, frame) in self.stack.iter_mut().zip(&place.stack).take(usize::from(place.depth)) {
-            *slot = *frame;
-        }
-        self.begin_text(program, target);
     }
 
     fn reset(&mut self) {
@@ -512,27 +446,6 @@ impl Scanner {
         rest
     }
 
-    /// Passes over a text that may come late, where it is whole in this piece.
-    fn late<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> &'b [u8] {
-        let Some(rest) = self.put_off(bytes) else {
-            self.state = State::Due;
-            return bytes;
-        };
-        self.value_ended(program, target);
-        rest
-    }
-
-    /// Notes where a text is; returns what follows its quote, or None where that is not in this piece.
-    fn put_off<'b>(&mut self, bytes: &'b [u8]) -> Option<&'b [u8]> {
-        let (text, rest) = bytes.split_at_checked(closing(bytes)? + 1)?;
-        let start = self.late.size.saturating_sub(bytes.len() as u32);
-        if let Some(slot) = self.late.texts.get_mut(usize::from(self.late.count)) {
-            *slot = (self.node, start, start.saturating_add(text.len() as u32));
-            self.late.count += 1;
-        }
-        Some(rest)
-    }
-
     fn word<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> &'b [u8] {
         let end = bytes.iter().position(|b| !is_word(*b)).unwrap_or(bytes.len());
         let (word, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
@@ -587,62 +500,12 @@ impl Scanner {
     }
 }
 
-/// The string that begins here, where it is whole in this piece and without an escape, and what follows its quote.
-fn whole_string(at_start: bool, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    if !at_start {
-        return None;
-    }
-    let (string, rest) = bytes.split_at_checked(special(bytes)?)?;
-    Some((string, rest.strip_prefix(b"\"")?))
-}
-
-/// What follows `beginning`, if `bytes` begin so. In wasm the compiler's own comparison goes byte by byte.
-#[inline]
-pub fn behind<'b>(beginning: &[u8], bytes: &'b [u8]) -> Option<&'b [u8]> {
-    let (bytes, rest) = bytes.split_at_checked(beginning.len())?;
-    let (left, few) = beginning.as_chunks::<BLOCK>();
-    let (right, as_few) = bytes.as_chunks::<BLOCK>();
-    let (few, as_few) = (few.as_chunks().0, as_few.as_chunks().0);
-    // What is less than a word is compared again with the bytes before it, if there are any.
-    let ends = match (beginning.last_chunk(), bytes.last_chunk()) {
-        (Some(a), Some(b)) => differ(a, b) == 0,
-        _ => beginning == bytes,
-    };
-    let same = ends
-        && left.iter().zip(right).all(|(a, b)| words(a.as_chunks().0, b.as_chunks().0) == 0)
-        && words(few, as_few) == 0;
-    same.then_some(rest)
-}
-
-/// Bytes compared between two branches.
-const BLOCK: usize = 32;
-
-#[inline(always)]
-fn words(left: &[[u8; 8]], right: &[[u8; 8]]) -> u64 {
-    left.iter().zip(right).fold(0, |all, (a, b)| all | differ(a, b))
-}
-
-fn differ(a: &[u8; 8], b: &[u8; 8]) -> u64 {
-    u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b)
-}
-
-/// A short string without an escape, and what follows its quote: keys are too short for a vector search to pay.
-fn short_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = bytes.iter().take(32).position(|b| matches!(b, b'"' | b'\\'))?;
-    let (string, rest) = bytes.split_at_checked(end)?;
-    Some((string, rest.strip_prefix(b"\"")?))
-}
-
 fn apply_text<T>(apply: fn(&mut T, Scalar<'_>), target: &mut T, value: Option<&[u8]>) {
     match value.map(|v| (v, core::str::from_utf8(v))) {
         Some((_, Ok(text))) => apply(target, Scalar::Text(text)),
         Some((bytes, Err(_))) => apply(target, Scalar::Text(&String::from_utf8_lossy(bytes))),
         None => apply(target, Scalar::Other),
     }
-}
-
-const fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
 
 fn word_value(word: &[u8]) -> Scalar<'_> {

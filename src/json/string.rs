@@ -1,8 +1,6 @@
 //! The inside of a JSON string: escapes resolved while the bytes pass, and a small store for what must be held whole.
 
-use memchr::{memchr, memchr2};
-
-use super::whole_string;
+use super::search::{closing, slashes, special, whole_string};
 
 /// Longest decoded string, number or key that is handed over whole, in bytes.
 pub const LIMIT: usize = 256;
@@ -53,64 +51,10 @@ fn copy(room: &mut [u8], mut piece: &[u8]) {
     }
 }
 
-/// Where the next quote or backslash is. Most are near, and for those a search of vectors takes longer to begin than to end.
-#[inline]
-pub(super) fn special(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    while at < NEAR {
-        let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) else { break };
-        let word = u64::from_le_bytes(*word);
-        // A byte that is equal is 0 here, and the lowest that borrows from its high bit is such a one.
-        let (quote, slash) = (word ^ (ONES * b'"' as u64), word ^ (ONES * b'\\' as u64));
-        let equal = (quote.wrapping_sub(ONES) & !quote | slash.wrapping_sub(ONES) & !slash) & HIGHS;
-        if equal != 0 {
-            return Some(at + (equal.trailing_zeros() / 8) as usize);
-        }
-        at += word.to_le_bytes().len();
-    }
-    memchr2(b'"', b'\\', bytes.get(at..)?).map(|found| at + found)
-}
-
-/// The string that begins here, with its quote, where it is whole and has no control character, and what follows.
-pub fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let near = special(bytes)?;
-    let end = if bytes.get(near) == Some(&b'"') { near } else { closing(bytes)? };
-    let (text, rest) = bytes.split_at_checked(end + 1)?;
-    let (words, few) = text.as_chunks::<8>();
-    let controls = |word: &[u8; 8]| {
-        let word = u64::from_le_bytes(*word);
-        word.wrapping_sub(ONES * b' ' as u64) & !word & HIGHS != 0
-    };
-    let clean = !words.iter().any(controls) && few.iter().all(|byte| *byte >= b' ');
-    clean.then_some((text, rest))
-}
-
 /// Passes what a string says to `out`, in pieces; `text` is all behind its first quote.
 pub fn unescaped(text: &[u8], out: impl FnMut(&[u8])) {
     Escape::new().decode(text, out);
 }
-
-/// Where the quote is that ends the string. Backslashes are not looked for: whether one stands for itself tells their number before it.
-pub(super) fn closing(bytes: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    loop {
-        let at = from + memchr(b'"', bytes.get(from..)?)?;
-        if slashes(bytes.get(..at)?).is_multiple_of(2) {
-            return Some(at);
-        }
-        from = at + 1;
-    }
-}
-
-/// Backslashes at the end.
-fn slashes(bytes: &[u8]) -> usize {
-    bytes.iter().rev().take_while(|byte| **byte == b'\\').count()
-}
-
-/// Bytes searched a word at a time.
-const NEAR: usize = 32;
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
 
 /// Where an unfinished escape stands between two pieces of input.
 #[derive(Clone, Copy)]

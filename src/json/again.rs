@@ -1,11 +1,20 @@
-//! What follows the text of a document whose like came before: read once, then only compared and its effects repeated.
+//! Documents whose like came before: what stands before their text and behind it is read once, then only compared, and its
+//! effects repeated.
 //!
-//! Bound: [`LONGEST`] bytes and [`ACTS`] calls of rules.
+//! Bound: a scanner's place, and of an end [`LONGEST`] bytes and [`ACTS`] calls of rules.
 
 use core::ops::Range;
 
-use super::program::{Ended, Program, Scalar};
-use super::{LIMIT, Scanner, State, behind, is_word, short_string, whole_string, word_value};
+use super::program::{DEPTH, Ended, Program, Scalar};
+use super::search::{behind, is_word, short_string, whole_string};
+use super::{Frame, LIMIT, Scanner, State, word_value};
+
+/// A place inside a document, behind the first quote of a string.
+pub struct Place {
+    node: u16,
+    depth: u8,
+    stack: [Frame; DEPTH],
+}
 
 /// Longest tail kept, in bytes.
 const LONGEST: usize = 128;
@@ -36,6 +45,41 @@ impl<T> Tail<T> {
 }
 
 impl Scanner {
+    /// Reads up to the first string of a document that a rule takes in pieces; returns what follows its quote, or None
+    /// where there is none in `bytes`, all of which is read then.
+    pub fn feed_to_text<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            rest = self.step(program, target, rest);
+            if self.state == State::Text && program.node(self.node).is_some_and(|n| n.text.is_some()) {
+                return Some(rest);
+            }
+        }
+        None
+    }
+
+    /// Where the scanner stands behind [`Scanner::feed_to_text`].
+    pub fn place(&self) -> Place {
+        Place { node: self.node, depth: self.depth, stack: self.stack }
+    }
+
+    /// Reads what is left of the string the scanner stands in; returns what follows it.
+    pub fn feed_text<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> &'b [u8] {
+        self.string(program, target, bytes)
+    }
+
+    /// Begins a document in the place where one with the same first bytes stood; `restore` takes the place of the program's
+    /// beginning, and of what rules had made of those bytes.
+    pub fn begin_at<T>(&mut self, program: &Program<T>, target: &mut T, place: &Place, restore: impl FnOnce(&mut T)) {
+        restore(target);
+        self.node = place.node;
+        self.depth = place.depth;
+        for (slot, frame) in self.stack.iter_mut().zip(&place.stack).take(usize::from(place.depth)) {
+            *slot = *frame;
+        }
+        self.begin_text(program, target);
+    }
+
     /// Whether the scanner stands behind a value inside a document.
     pub fn is_behind_value(&self) -> bool {
         self.state == State::After
