@@ -421,7 +421,7 @@ impl Draft {
             tools.push(piece);
         }
         if piece.contains(&b'{') {
-            self.history.tool_offered();
+            self.history.acts();
         }
     }
 

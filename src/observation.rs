@@ -263,6 +263,23 @@ pub struct Agent {
     pub ended: Option<RunEnd>,
     /// Results of tools that this request brings for the first time.
     pub results: Vec<ToolResult>,
+    /// The request's messages, where tools are in play.
+    pub messages: Roles,
+    /// Tools the request offers; 0 also where their number is not known.
+    pub tools_offered: u16,
+}
+
+/// Messages by whose they are, each up to 65,535. One that brings results of tools is a tool's, whatever the API calls its sender.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Roles {
+    /// The system's or developer's, as far as they stand among the messages.
+    pub system: u16,
+    /// A user's.
+    pub user: u16,
+    /// The model's.
+    pub assistant: u16,
+    /// Results of tools.
+    pub tool: u16,
 }
 
 /// What a tool made of a call.

@@ -32,6 +32,16 @@ export interface Observation {
   'gen_ai.conversation.id'?: string;
   /** messages in the request */
   'gaugeway.message_count'?: number;
+  /** those by role, where tools are in play */
+  'gaugeway.messages.system'?: number;
+  /** those by role, where tools are in play */
+  'gaugeway.messages.user'?: number;
+  /** those by role, where tools are in play */
+  'gaugeway.messages.assistant'?: number;
+  /** those by role, where tools are in play */
+  'gaugeway.messages.tool'?: number;
+  /** tools the request offers */
+  'gaugeway.tools.offered'?: number;
   /** SHA-256 of the last message's text, 16 hex digits */
   'gaugeway.prompt.hash'?: string;
   /** Unicode code points of the last message's text */

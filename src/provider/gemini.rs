@@ -66,7 +66,9 @@ pub const REQUEST: &[Rule<Draft>] = &[
     raw("contents[].parts[].functionResponse.response", |d, piece| d.history.result_text(piece)),
     anew("contents", |d, _| d.message()),
     late("contents.parts[].text", Draft::said, Draft::listens),
-    open("tools[]", |d, _| d.history.tool_offered()),
+    open("tools[]", |d, _| d.history.acts()),
+    open("tools[].functionDeclarations[]", |d, _| d.history.tool_offered()),
+    open("tools[].function_declarations[]", |d, _| d.history.tool_offered()),
 ];
 
 const EMBED_REQUEST: &[Rule<Draft>] = &[

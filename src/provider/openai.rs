@@ -201,7 +201,10 @@ pub const TOKENS: &[Rule<Draft>] = &[
 /// A prompt that is a string, or one of several.
 pub fn prompt(d: &mut Draft, piece: &[u8]) {
     match piece {
-        [] => d.message(),
+        [] => {
+            d.message();
+            d.history.asked();
+        }
         _ => d.said(piece),
     }
 }

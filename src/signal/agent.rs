@@ -5,7 +5,7 @@
 
 use crate::draft::identity;
 use crate::json::{Canonical, Scalar};
-use crate::observation::{Agent, Loop, Outcome, RunEnd, Text, ToolResult};
+use crate::observation::{Agent, Loop, Outcome, Roles, RunEnd, Text, ToolResult};
 
 /// Calls remembered for finding loops.
 const CALLS: usize = 16;
@@ -27,7 +27,10 @@ pub struct History {
     before: usize,
     /// The last turn's calls, to name their results by.
     names: Vec<(u64, Text)>,
-    tools_offered: bool,
+    messages: Roles,
+    /// Tools may be called, of which so many are known.
+    acts: bool,
+    offered: u16,
     results: Vec<ToolResult>,
     message: Message,
     call: Call,
@@ -111,8 +114,14 @@ impl History {
         }
         match self.message.role {
             // What a user adds beside a tool's results goes on with the run.
-            Role::User if !self.message.results => self.run_began(),
-            _ => {}
+            Role::User if !self.message.results => {
+                self.run_began();
+                more(&mut self.messages.user);
+            }
+            Role::User | Role::Tool => more(&mut self.messages.tool),
+            Role::Assistant => more(&mut self.messages.assistant),
+            Role::System => more(&mut self.messages.system),
+            Role::Unknown => {}
         }
         if self.message.calls {
             self.turns += 1;
@@ -134,9 +143,20 @@ impl History {
         self.results.clear();
     }
 
+    /// All that the user says is one text, and no message.
+    pub fn asked(&mut self) {
+        more(&mut self.messages.user);
+    }
+
+    /// The request offers the model tools.
+    pub fn acts(&mut self) {
+        self.acts = true;
+    }
+
     /// The request offers the model a tool.
     pub fn tool_offered(&mut self) {
-        self.tools_offered = true;
+        self.acts = true;
+        more(&mut self.offered);
     }
 
     fn turn_began(&mut self) {
@@ -250,6 +270,7 @@ impl History {
             self.turns += 1;
             self.turn_began();
         }
+        more(&mut self.messages.assistant);
         self.call.name = name;
         self.call_closed();
     }
@@ -257,12 +278,13 @@ impl History {
     /// A result that is an item of its own.
     pub fn result_item(&mut self) {
         self.in_turn = false;
+        more(&mut self.messages.tool);
         self.result_closed();
     }
 
     /// What the history comes to.
     pub fn settle(&mut self) -> Agent {
-        let acts = self.tools_offered || self.count > 0 || !self.results.is_empty();
+        let acts = self.acts || self.count > 0 || !self.results.is_empty();
         // Results without the calls they answer go on with a run that began elsewhere.
         let shown = self.turns > 0 || self.results.is_empty();
         let last = self.count - self.before;
@@ -274,6 +296,8 @@ impl History {
             loop_began: looping.is_some_and(|kind| !earlier(kind)),
             ended: None,
             results: core::mem::take(&mut self.results),
+            messages: if acts { self.messages } else { Roles::default() },
+            tools_offered: self.offered,
         }
     }
 
@@ -295,6 +319,10 @@ impl History {
             |back: usize| call(back).0 == newest.0 && (back == 0 || made(back).before != made(back - 1).before);
         (known >= DRIFTS && (0..DRIFTS).all(drifts)).then_some(Loop::Drift)
     }
+}
+
+fn more(count: &mut u16) {
+    *count = count.saturating_add(1);
 }
 
 /// How the run ended with a call that came to `outcome` and asks for tools or not; None while it goes on, and after it was
@@ -417,6 +445,16 @@ mod tests {
         }
         history.message_closed();
         history.settle()
+    }
+
+    #[test]
+    fn messages_are_told_by_role_where_tools_are_in_play() {
+        let roles = run(&["search {}", "read {}"]).messages;
+        assert_eq!((roles.system, roles.user, roles.assistant, roles.tool), (0, 1, 2, 2));
+        assert_eq!(run(&[]).messages, Roles::default());
+        let mut history = History::default();
+        (0..70_000).for_each(|_| history.tool_offered());
+        assert_eq!(history.settle().tools_offered, u16::MAX);
     }
 
     #[test]

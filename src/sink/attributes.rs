@@ -123,6 +123,11 @@ pub const FIELDS: &[Field] = &[
     field("gaugeway.message_count", Phase::Request, "messages in the request", |o| {
         o.request.messages.map(Value::Count)
     }),
+    field("gaugeway.messages.system", Phase::Request, OF_A_ROLE, |o| some(o.agent.messages.system)),
+    field("gaugeway.messages.user", Phase::Request, OF_A_ROLE, |o| some(o.agent.messages.user)),
+    field("gaugeway.messages.assistant", Phase::Request, OF_A_ROLE, |o| some(o.agent.messages.assistant)),
+    field("gaugeway.messages.tool", Phase::Request, OF_A_ROLE, |o| some(o.agent.messages.tool)),
+    field("gaugeway.tools.offered", Phase::Request, "tools the request offers", |o| some(o.agent.tools_offered)),
     field("gaugeway.prompt.hash", Phase::Request, "SHA-256 of the last message's text, 16 hex digits", |o| {
         o.request.hash.map(Value::Hash)
     }),
@@ -219,6 +224,12 @@ pub const FIELDS: &[Field] = &[
         Some(Value::Troubles(o.trouble)).filter(|_| o.trouble.iter().next().is_some())
     }),
 ];
+
+const OF_A_ROLE: &str = "those by role, where tools are in play";
+
+fn some(count: u16) -> Option<Value<'static>> {
+    (count > 0).then(|| Value::Count(count.into()))
+}
 
 fn text(value: &Option<Text>) -> Option<Value<'_>> {
     value.as_deref().map(Value::Text)
