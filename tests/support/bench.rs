@@ -56,7 +56,7 @@ async fn main() -> ExitCode {
 fn arguments() -> Result<Arguments, String> {
     let plugin = environment("GAUGEWAY_WASM")?;
     let mut found = Arguments {
-        works: "abcdef".into(),
+        works: "abcdefg".into(),
         rounds: 9,
         seconds: 0.5,
         variants: vec![("gaugeway".into(), plugin.clone(), "{}".into())],

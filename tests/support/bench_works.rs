@@ -12,7 +12,7 @@ pub struct Work {
     pub streams: bool,
 }
 
-/// (a) to (f).
+/// (a) to (g).
 pub fn all() -> Vec<Work> {
     let chat = "/v1/chat/completions";
     let stream = r#","stream":true,"stream_options":{"include_usage":true}"#;
@@ -41,6 +41,7 @@ pub fn all() -> Vec<Work> {
         events('d', "stream of 1,000 chunks", chat, stream, chunks(1000)),
         events('e', "Anthropic stream of 64 chunks", "/v1/messages", r#","stream":true"#, deltas(64)),
         whole('f', "request of 256 KiB", conversation(256 << 10), 2 << 10),
+        Work { response: call(), ..whole('g', "eighth step of an agent", steps(7), 0) },
     ]
 }
 
@@ -99,6 +100,41 @@ fn conversation(size: usize) -> Vec<u8> {
     }
     body.push_str(r#"],"temperature":0.2,"max_tokens":512}"#);
     body.into_bytes()
+}
+
+/// A run so far: tools offered, and so many turns of a call and its result. The last one answers what [`call`] asks.
+fn steps(turns: usize) -> Vec<u8> {
+    let tool = |at: usize| {
+        format!(
+            r#"{{"type":"function","function":{{"name":"tool_{at}","description":"{}","parameters":{{"type":"object","properties":{{"query":{{"type":"string"}},"limit":{{"type":"integer"}}}},"required":["query"]}}}}}}"#,
+            text(200, at)
+        )
+    };
+    let turn = |at: usize| {
+        let id = if at + 1 == turns { CALL.to_owned() } else { format!("call_{at:024}") };
+        format!(
+            r#",{{"role":"assistant","content":null,"tool_calls":[{{"id":"{id}","type":"function","function":{{"name":"tool_{}","arguments":"{{\"query\":\"{at}\",\"limit\":10}}"}}}}]}},{{"role":"tool","tool_call_id":"{id}","content":"{}"}}"#,
+            at % 5,
+            text(1000, at)
+        )
+    };
+    let (tools, turns): (Vec<_>, String) = ((0..5).map(tool).collect(), (0..turns).map(turn).collect());
+    let asked = text(160, 5);
+    format!(
+        r#"{{"model":"gpt-4o","messages":[{{"role":"system","content":"You use tools."}},{{"role":"user","content":"{asked}"}}{turns}],"tools":[{}]}}"#,
+        tools.join(",")
+    )
+    .into_bytes()
+}
+
+const CALL: &str = "call_Xq3vN8sLw0Tz5cYb7RmKdE2f";
+
+/// An answer that asks for a tool.
+fn call() -> Vec<u8> {
+    format!(
+        r#"{{"id":"chatcmpl-BvC5aTqYk0W3uJ7cP2xRzLd8eHf1","object":"chat.completion","created":1763800000,"model":"gpt-4o-2024-08-06","choices":[{{"index":0,"message":{{"role":"assistant","content":null,"tool_calls":[{{"id":"{CALL}","type":"function","function":{{"name":"tool_1","arguments":"{{\"query\":\"next\",\"limit\":5}}"}}}}],"refusal":null}},"logprobs":null,"finish_reason":"tool_calls"}}],"usage":{USAGE},"service_tier":"default"}}"#
+    )
+    .into_bytes()
 }
 
 const USAGE: &str = r#"{"prompt_tokens":1240,"completion_tokens":380,"total_tokens":1620,"prompt_tokens_details":{"cached_tokens":1024,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":64,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}"#;
