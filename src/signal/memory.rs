@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use crate::observation::{Agent, Observation, RunEnd, Text, Who};
 use crate::sink::trace::Run;
 
-/// Entries of a bucket.
-pub const WAYS: usize = 8;
+/// Entries of a bucket: with so many nearly all have room until the slots are two thirds full.
+pub const WAYS: usize = 32;
 /// Longest entry, in bytes.
 pub const ENTRY: usize = FIXED + RUN + NAME;
 /// Longest tool's name kept, in bytes: OpenAI's and Anthropic's limit is 64.
@@ -88,13 +88,14 @@ impl Bucket {
         out
     }
 
-    /// Adds an entry, in the place of the one with its key or of the oldest.
+    /// Adds an entry, in the place of the one with its key, or where there is no room, of the oldest whose run does not wait,
+    /// else of the oldest.
     pub fn put(&mut self, entry: Pending) {
         self.0.retain(|other| other.call != entry.call);
         if self.0.len() >= WAYS
-            && let Some(oldest) = (0..self.0.len()).min_by_key(|at| self.0.get(*at).map(|e| e.asked))
+            && let Some(least) = (0..self.0.len()).min_by_key(|at| self.0.get(*at).map(|e| (e.waits(), e.asked)))
         {
-            self.0.swap_remove(oldest);
+            self.0.swap_remove(least);
         }
         self.0.push(entry);
     }
@@ -267,6 +268,11 @@ mod tests {
         bucket.put(pending(1));
         assert_eq!(bucket.0.iter().filter(|entry| entry.call == 1).count(), 1);
         assert!(bucket.bytes().len() <= 1 + WAYS * ENTRY);
+        // One that nobody waits for gives way before the oldest does.
+        assert!(bucket.close(WAYS as u64, 10 * WAYS as u64).is_some());
+        bucket.put(pending(500));
+        bucket.put(pending(501));
+        assert!(bucket.take(WAYS as u64).is_none() && bucket.take(1).is_some());
     }
 
     #[test]
