@@ -1,7 +1,7 @@
 //! Finding one's way in bytes: where strings end, and whether two pieces are the same. Eight bytes at a time or by vectors, as
 //! measured in V8; what is compared by the compiler's own means goes byte by byte there.
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr_iter, memchr2};
 
 /// Where the next quote or backslash is. Most are near, and for those a search of vectors takes longer to begin than to end.
 #[inline]
@@ -53,14 +53,7 @@ pub fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Where the quote is that ends the string. Backslashes are not looked for: whether one stands for itself tells their number before it.
 pub fn closing(bytes: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    loop {
-        let at = from + memchr(b'"', bytes.get(from..)?)?;
-        if slashes(bytes.get(..at)?).is_multiple_of(2) {
-            return Some(at);
-        }
-        from = at + 1;
-    }
+    memchr_iter(b'"', bytes).find(|at| bytes.get(..*at).is_some_and(|before| slashes(before).is_multiple_of(2)))
 }
 
 /// Backslashes at the end.
