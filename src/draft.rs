@@ -406,6 +406,11 @@ impl Draft {
         self.history.result_text(piece);
     }
 
+    /// The text of a tool's result as it is written, where the message may not be the last.
+    pub fn glimpse(&mut self, text: &[u8]) {
+        self.history.result_glimpse(text);
+    }
+
     /// A piece of the last message's text that no conversation is told by.
     #[inline(never)]
     pub fn input(&mut self, piece: &[u8]) {

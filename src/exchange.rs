@@ -119,6 +119,7 @@ impl Exchange {
         draft.conversation_named = draft.seen.request.conversation.is_some();
         let privacy = &observer.config.privacy;
         begin_hashes(&mut draft, privacy);
+        draft.history.measures = !observer.config.otlp.cluster.is_empty();
         let sampled = privacy.capture == Capture::Sampled && is_sampled(head, privacy.sample);
         let sse = head.text("x-dashscope-sse").eq_ignore_ascii_case("enable");
         draft.seen.request.stream = (target.expects_stream || sse).then_some(true);

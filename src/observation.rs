@@ -291,8 +291,8 @@ pub struct ToolResult {
     pub name: Option<Text>,
     /// It is a failure.
     pub failed: bool,
-    /// Length of its text, in bytes.
-    pub bytes: u64,
+    /// Length of its text, in bytes; None where nobody asks.
+    pub bytes: Option<u64>,
     /// When the call was asked for, in nanoseconds since 1970; None where nobody remembers.
     pub asked: Option<u64>,
 }

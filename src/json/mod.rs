@@ -13,11 +13,11 @@ mod string;
 
 pub use again::{Place, Tail};
 pub use canonical::{Canonical, key};
-pub use program::{Ended, Group, On, Program, Rule, Scalar, anew, close, due, late, open, raw, scalar, text};
+pub use program::{Ended, Group, Late, On, Program, Rule, Scalar, anew, close, due, late, open, raw, scalar, text};
 pub use search::{behind, line};
-pub use string::{LIMIT, unescaped};
+pub use string::{LIMIT, Unescape, unescaped};
 
-use late::Late;
+use late::Waiting;
 use memchr::memchr;
 use program::{DEPTH, NONE, Node};
 use search::{is_word, short_string, whole_string};
@@ -84,7 +84,7 @@ pub struct Scanner {
     raw: bool,
     escape: Escape,
     /// Texts of the piece being read that did not come yet.
-    late: Late,
+    late: Waiting,
     stack: [Frame; DEPTH],
     held: Held,
 }
@@ -100,7 +100,7 @@ impl Scanner {
             skip: 0,
             raw: false,
             escape: Escape::new(),
-            late: Late::NONE,
+            late: Waiting::NONE,
             stack: [Frame { node: NONE, array: false, index: 0 }; DEPTH],
             held: Held::new(),
         }
@@ -244,9 +244,9 @@ impl Scanner {
                 if let Some(node) = node.filter(|n| n.wants_string()) {
                     self.held.clear();
                     self.state = State::Text;
-                    if let Some(waits) = node.waits.filter(|_| self.late.size > 0) {
-                        let late = self.late.has_room() && !waits(target);
-                        self.state = if late { State::Late } else { State::Due };
+                    if let Some(late) = node.late.as_ref().filter(|_| self.late.size > 0) {
+                        let may = self.late.has_room() && !(late.waits)(target);
+                        self.state = if may { State::Late } else { State::Due };
                     } else if let Some(apply) = node.text {
                         apply(target, b"");
                     }
@@ -362,17 +362,18 @@ impl Scanner {
             self.node = parent.map_or(NONE, |n| n.child(key));
             self.state = State::Value;
             let wanted = program.node(self.node);
-            let late = |target: &T| wanted.and_then(|n| n.waits).is_some_and(|waits| !waits(target));
             let after = match value {
-                [b'"', inside @ ..] if self.late.has_room() && late(target) => {
-                    let Some(after) = self.put_off(inside) else { return value };
-                    after
-                }
                 [b'"', inside @ ..] if wanted.is_none_or(|n| n.text.is_none()) => {
                     let Some((string, after)) = whole_string(true, inside) else { return value };
                     if let Some(apply) = wanted.and_then(|n| n.scalar) {
                         apply_text(apply, target, Some(string).filter(|s| s.len() <= LIMIT));
                     }
+                    after
+                }
+                [b'"', inside @ ..] => {
+                    let late = wanted.and_then(|n| n.late.as_ref());
+                    let late = late.filter(|late| self.late.has_room() && !(late.waits)(target));
+                    let Some(after) = late.and_then(|late| self.put_off(target, late, inside)) else { return value };
                     after
                 }
                 [b'-' | b'0'..=b'9' | b'a'..=b'z', ..] => {

@@ -26,9 +26,9 @@ pub enum On<T> {
     Scalar(fn(&mut T, Scalar<'_>)),
     /// A string in unescaped pieces; the first call of each string has an empty piece.
     Text(fn(&mut T, &[u8])),
-    /// The same, which may come late where the second function says that nobody waits for it: behind what follows it in the
-    /// input, and not at all once an [`On::Anew`] came. Most of what a conversation repeats is passed over so.
-    Late(fn(&mut T, &[u8]), fn(&T) -> bool),
+    /// The same, which may come late: behind what follows it in the input, and not at all once an [`On::Anew`] came. Most of
+    /// what a conversation repeats is passed over so.
+    Late(Late<T>),
     /// An object or array as it is written, in pieces; the first call of each has an empty piece.
     Raw(fn(&mut T, &[u8])),
     /// An object begins; the number is its position where it is an array's element, else 0.
@@ -38,6 +38,26 @@ pub enum On<T> {
     /// That object ended.
     Close(fn(&mut T)),
 }
+
+/// What happens with a string that may come late.
+pub struct Late<T> {
+    /// Whether somebody waits for it.
+    pub waits: fn(&T) -> bool,
+    /// It comes at once, in pieces.
+    pub now: fn(&mut T, &[u8]),
+    /// It will come late, or not at all: all of it, as it is written, up to its last quote.
+    pub glimpse: Option<fn(&mut T, &[u8])>,
+    /// It comes late, in pieces.
+    pub then: fn(&mut T, &[u8]),
+}
+
+impl<T> Clone for Late<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Late<T> {}
 
 /// One path of interest and what to do there.
 pub struct Rule<T> {
@@ -71,7 +91,7 @@ pub const fn text<T>(path: &'static str, apply: fn(&mut T, &[u8])) -> Rule<T> {
 }
 /// A rule for a string in pieces that may come late.
 pub const fn late<T>(path: &'static str, apply: fn(&mut T, &[u8]), waits: fn(&T) -> bool) -> Rule<T> {
-    Rule { path, on: On::Late(apply, waits) }
+    Rule { path, on: On::Late(Late { waits, now: apply, glimpse: None, then: apply }) }
 }
 /// A rule for a string in pieces that comes behind those that come late.
 pub const fn due<T>(path: &'static str, apply: fn(&mut T, &[u8])) -> Rule<T> {
@@ -100,7 +120,7 @@ pub(super) struct Node<T> {
     pub element: u16,
     pub scalar: Option<fn(&mut T, Scalar<'_>)>,
     pub text: Option<fn(&mut T, &[u8])>,
-    pub waits: Option<fn(&T) -> bool>,
+    pub late: Option<Late<T>>,
     pub raw: Option<fn(&mut T, &[u8])>,
     pub open: Option<fn(&mut T, u32)>,
     pub anew: bool,
@@ -115,7 +135,7 @@ impl<T> Node<T> {
             element: NONE,
             scalar: None,
             text: None,
-            waits: None,
+            late: None,
             raw: None,
             open: None,
             anew: false,
@@ -165,8 +185,8 @@ impl<T> Program<T> {
                 let Some(node) = program.nodes.get_mut(usize::from(at)) else { continue };
                 match rule.on {
                     On::Scalar(apply) => node.scalar = Some(apply),
-                    On::Text(apply) => (node.text, node.waits) = (Some(apply), None),
-                    On::Late(apply, waits) => (node.text, node.waits) = (Some(apply), Some(waits)),
+                    On::Text(apply) => (node.text, node.late) = (Some(apply), None),
+                    On::Late(late) => (node.text, node.late) = (Some(late.now), Some(late)),
                     On::Raw(apply) => node.raw = Some(apply),
                     On::Open(apply) => (node.open, node.anew) = (Some(apply), false),
                     On::Anew(apply) => (node.open, node.anew) = (Some(apply), true),
@@ -176,7 +196,7 @@ impl<T> Program<T> {
         }
         // What is taken as it is written is not looked into as well.
         for node in program.nodes.iter_mut().filter(|node| node.raw.is_some()) {
-            *node = Node { scalar: node.scalar, text: node.text, waits: node.waits, raw: node.raw, ..Node::new() };
+            *node = Node { scalar: node.scalar, text: node.text, late: node.late, raw: node.raw, ..Node::new() };
         }
         program
     }

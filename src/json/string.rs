@@ -53,7 +53,23 @@ fn copy(room: &mut [u8], mut piece: &[u8]) {
 
 /// Passes what a string says to `out`, in pieces; `text` is all behind its first quote.
 pub fn unescaped(text: &[u8], out: impl FnMut(&[u8])) {
-    Escape::new().decode(text, out);
+    Unescape::default().feed(text, out);
+}
+
+/// A string being unescaped, from behind its first quote, cut anywhere.
+pub struct Unescape(Escape);
+
+impl Default for Unescape {
+    fn default() -> Self {
+        Unescape(Escape::new())
+    }
+}
+
+impl Unescape {
+    /// Passes on what these bytes of it say.
+    pub fn feed(&mut self, bytes: &[u8], out: impl FnMut(&[u8])) {
+        self.0.decode(bytes, out);
+    }
 }
 
 /// Where an unfinished escape stands between two pieces of input.

@@ -2,10 +2,11 @@
 //!
 //! Spec: Anthropic's SDK types. A stream's counts are cumulative; some backends send 0 for the input in the last event.
 
+use super::common::result;
 use super::openai::{CHAT, output_type};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
-use crate::json::{Rule, Scalar, anew, close, due, late, open, raw, scalar, text};
+use crate::json::{Rule, Scalar, anew, close, late, open, raw, scalar, text};
 
 /// `POST .../v1/messages`
 pub const MESSAGES: Api = Api {
@@ -55,8 +56,8 @@ pub const REQUEST: &[Rule<Draft>] = &[
     raw("messages[].content[].input", |d, piece| d.history.call_arguments(piece)),
     scalar("messages[].content[].tool_use_id", |d, v| d.history.result_id(v)),
     scalar("messages[].content[].is_error", |d, v| d.history.result_failed(v)),
-    due("messages[].content[].content", Draft::result),
-    due("messages[].content[].content[].text", Draft::result),
+    result("messages[].content[].content"),
+    result("messages[].content[].content[].text"),
     open("tools[]", |d, _| d.history.tool_offered()),
 ];
 

@@ -3,6 +3,7 @@
 //! Streams are AWS event-stream frames; InvokeModel's hold the family's own JSON in base64. The model is in the path,
 //! percent-encoded; token counts may stand in headers. Spec: botocore's service model.
 
+use super::common::result;
 use super::openai::{self, stop};
 use super::{Api, Endpoint, anthropic};
 use crate::draft::{Draft, identity};
@@ -62,7 +63,7 @@ const CONVERSATION: &[Rule<Draft>] = &[
     close("messages[].content[].toolResult", |d| d.history.result_block()),
     scalar("messages[].content[].toolResult.toolUseId", |d, v| d.history.result_id(v)),
     scalar("messages[].content[].toolResult.status", |d, v| d.history.result_failed(v)),
-    due("messages[].content[].toolResult.content[].text", Draft::result),
+    result("messages[].content[].toolResult.content[].text"),
     open("toolConfig.tools[]", |d, _| d.history.tool_offered()),
 ];
 

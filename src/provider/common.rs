@@ -2,7 +2,7 @@
 //! counts by modality.
 
 use crate::draft::Draft;
-use crate::json::{Rule, anew, late, raw, scalar, text};
+use crate::json::{Late, On, Rule, anew, late, raw, scalar, text};
 
 /// What the system says where it is no message, in the order of the APIs: Anthropic and Bedrock, Responses, Gemini, Cohere.
 pub const SYSTEM: &[Rule<Draft>] = &[
@@ -46,6 +46,12 @@ pub const ITEM: &[Rule<Draft>] = &[
     late("content", Draft::said, Draft::listens),
     late("content[].text", Draft::said, Draft::listens),
 ];
+
+/// A rule for the text of a tool's result: of one that is not in the last message only the beginning is looked at.
+pub const fn result(path: &'static str) -> Rule<Draft> {
+    let late = Late { waits: Draft::listens, now: Draft::result, glimpse: Some(Draft::glimpse), then: Draft::input };
+    Rule { path, on: On::Late(late) }
+}
 
 /// Rules for lists of counts by modality: what the API calls a number, and where each list counts.
 macro_rules! by_modality {

@@ -2,7 +2,7 @@
 //!
 //! Spec: google-genai's interactions types. Its output count leaves out thoughts, as generateContent's does.
 
-use super::common::{ITEM, by_modality};
+use super::common::{ITEM, by_modality, result};
 use super::gemini::{ERROR, cached_modes, input_modes, output_modes};
 use super::openai::{prompt, stop};
 use super::{Api, Endpoint};
@@ -52,7 +52,7 @@ const REQUEST: &[Rule<Draft>] = &[
     scalar("input[].is_error", |d, v| d.history.result_failed(v)),
     raw("input[].arguments", |d, piece| d.history.call_arguments(piece)),
     late("input[].text", Draft::said, Draft::listens),
-    due("input[].result", Draft::result),
+    result("input[].result"),
     raw("input[].result", |d, piece| d.history.result_text(piece)),
 ];
 

@@ -2,7 +2,7 @@
 //!
 //! Spec: mistralai's SDK types.
 
-use super::common::ITEM;
+use super::common::{ITEM, result};
 use super::openai::{self, CHAT, ERROR, SAMPLING, TOKENS};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
@@ -69,7 +69,7 @@ const INPUTS: &[Rule<Draft>] = &[
         d.history.result_id(v);
     }),
     raw("inputs[].arguments", |d, piece| d.history.call_arguments(piece)),
-    due("inputs[].result", Draft::result),
+    result("inputs[].result"),
 ];
 
 /// What an entry of the input was.

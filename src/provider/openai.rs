@@ -4,7 +4,7 @@
 
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
-use crate::json::{Rule, Scalar, anew, close, late, open, raw, scalar, text};
+use crate::json::{Late, On, Rule, Scalar, anew, close, open, raw, scalar, text};
 use crate::observation::LIST;
 
 /// `POST .../chat/completions`
@@ -82,8 +82,8 @@ pub const MESSAGES: &[Rule<Draft>] = &[
     anew("messages[]", |d, _| d.message()),
     close("messages[]", Draft::message_closed),
     scalar("messages[].role", |d, v| d.history.role(v)),
-    late("messages[].content", said_or_result, |d| d.listens() || d.history.may_be_result()),
-    late("messages[].content[].text", said_or_result, |d| d.listens() || d.history.may_be_result()),
+    said_or_result("messages[].content"),
+    said_or_result("messages[].content[].text"),
     scalar("messages[].tool_call_id", |d, v| d.history.result_id(v)),
     scalar("messages[].name", |d, v| d.history.result_name(v)),
     open("messages[].tool_calls[]", |d, _| d.history.call_opened()),
@@ -102,9 +102,21 @@ pub const MESSAGES: &[Rule<Draft>] = &[
 ];
 
 /// Whether a message's text is a tool's result shows with its role, which may come later: it is looked at as both.
-fn said_or_result(d: &mut Draft, piece: &[u8]) {
-    d.history.result_text(piece);
-    d.said(piece);
+const fn said_or_result(path: &'static str) -> Rule<Draft> {
+    let late = Late {
+        waits: Draft::listens,
+        now: |d, piece| {
+            d.history.result_text(piece);
+            d.said(piece);
+        },
+        glimpse: Some(|d, text| {
+            if d.history.may_be_result() {
+                d.glimpse(text);
+            }
+        }),
+        then: Draft::said,
+    };
+    Rule { path, on: On::Late(late) }
 }
 
 const PROMPT: &[Rule<Draft>] = &[text("prompt", prompt), text("prompt[]", prompt)];

@@ -2,7 +2,7 @@
 //!
 //! A call, a text and the usage are said up to three times; each is taken once. Spec: OpenAI's SDK types.
 
-use super::common::ITEM;
+use super::common::{ITEM, result};
 use super::openai::{ERROR, SAMPLING, TOKENS, output_type};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
@@ -50,8 +50,8 @@ pub const INPUT: &[Rule<Draft>] = &[
         d.history.result_id(v);
     }),
     text("input[].input", |d, piece| d.history.call_arguments(piece)),
-    due("input[].output", Draft::result),
-    due("input[].output[].text", Draft::result),
+    result("input[].output"),
+    result("input[].output[].text"),
 ];
 
 /// What an item of the input was. Calls of one turn follow each other as items of their own.

@@ -4,7 +4,7 @@
 //! of the calls a request brings results for. No argument and no result is kept, only hashes and whether it failed.
 
 use crate::draft::identity;
-use crate::json::{Canonical, Scalar};
+use crate::json::{Canonical, Scalar, Unescape};
 use crate::observation::{Agent, Loop, Outcome, Roles, RunEnd, Text, ToolResult};
 
 /// Calls remembered for finding loops.
@@ -27,6 +27,8 @@ pub struct History {
     before: usize,
     /// The last turn's calls, to name their results by.
     names: Vec<(u64, Text)>,
+    /// The length of results is wanted.
+    pub measures: bool,
     messages: Roles,
     /// Tools may be called, of which so many are known.
     acts: bool,
@@ -227,11 +229,24 @@ impl History {
 
     /// A piece of its text.
     pub fn result_text(&mut self, piece: &[u8]) {
-        self.result.so_far.bytes = self.result.so_far.bytes.saturating_add(piece.len() as u64);
+        if self.measures {
+            *self.result.so_far.bytes.get_or_insert_default() += piece.len() as u64;
+        }
         for byte in piece.iter().filter(|b| !b.is_ascii_whitespace() && **b != b'"') {
             let Some(slot) = self.result.head.get_mut(self.result.length) else { return };
             *slot = byte.to_ascii_lowercase();
             self.result.length += 1;
+        }
+    }
+
+    /// Its text, as it is written up to its last quote, of which no more is wanted than shows what it is.
+    pub fn result_glimpse(&mut self, text: &[u8]) {
+        let mut escape = Unescape::default();
+        for block in text.chunks(64) {
+            escape.feed(block, |piece| self.result_text(piece));
+            if !self.measures && self.result.length == self.result.head.len() {
+                break;
+            }
         }
     }
 
@@ -458,9 +473,31 @@ mod tests {
     }
 
     #[test]
+    fn of_a_result_that_may_be_repeated_the_beginning_shows_whether_it_failed() {
+        let blank = " \\n".repeat(60);
+        for (text, failed) in [
+            (format!("{blank}{{\\\"error\\\": \\\"no\\\"}}\""), true),
+            (format!("{blank}\\u0065rror{blank}\""), true),
+            (format!("{blank}fine\""), false),
+        ] {
+            for measures in [false, true] {
+                let mut history = History { measures, ..History::default() };
+                history.message_opened();
+                history.result_opened();
+                history.result_glimpse(text.as_bytes());
+                history.result_block();
+                let result = history.settle().results.remove(0);
+                assert_eq!(result.failed, failed, "{text}");
+                let said: String = serde_json::from_str(&format!("\"{text}")).unwrap();
+                assert_eq!(result.bytes, measures.then_some(said.len() as u64), "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn results_that_failed_are_named_by_their_call() {
         let failed = |text: &str, says: bool| {
-            let mut history = History::default();
+            let mut history = History { measures: true, ..History::default() };
             history.message_opened();
             history.role(Scalar::Text("assistant"));
             history.call_opened();
@@ -476,7 +513,7 @@ mod tests {
             text.as_bytes().chunks(2).for_each(|piece| history.result_text(piece));
             history.message_closed();
             let results = history.settle().results;
-            assert_eq!(results.iter().map(|result| result.bytes).sum::<u64>(), text.len() as u64);
+            assert_eq!(results.iter().filter_map(|result| result.bytes).sum::<u64>(), text.len() as u64);
             let failed = results.into_iter().filter(|result| result.failed);
             failed.filter_map(|result| result.name).collect::<Vec<_>>()
         };

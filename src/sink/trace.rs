@@ -178,7 +178,9 @@ impl Queue {
         if let Some(name) = &result.name {
             span.attribute("gen_ai.tool.name", Value::Text(name));
         }
-        span.attribute("gaugeway.tool.result.bytes", Value::Count(result.bytes));
+        if let Some(bytes) = result.bytes {
+            span.attribute("gaugeway.tool.result.bytes", Value::Count(bytes));
+        }
         if result.failed {
             span.attribute("error.type", Value::Text("tool_error"));
             span.failed();

@@ -231,6 +231,7 @@ fn said(exchange: &Exchange) -> String {
             all.push('\n');
         }
     }
+    write!(all, "{:?}", exchange.observation().agent).unwrap();
     all
 }
 
