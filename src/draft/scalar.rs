@@ -1,6 +1,7 @@
 //! What rules take a JSON value for. Of another type than expected, it is as if it were not there.
 
 use crate::json::{Scalar, number};
+use crate::mix::Mix;
 use crate::observation::Text;
 
 /// Largest count accepted: what a JSON number carries exactly.
@@ -52,13 +53,11 @@ impl Scalar<'_> {
     }
 }
 
-/// A small hash that tells identifiers apart (FNV-1a); never 0.
+/// A small hash that tells identifiers apart, the same in every worker; never 0.
 #[inline(never)]
 pub fn identity(value: Scalar<'_>) -> u64 {
-    let Scalar::Text(id) = value else { return 0 };
-    if id.is_empty() {
-        return 0;
+    match value {
+        Scalar::Text(id) if !id.is_empty() => Mix::new(0).text(id).finish().max(1),
+        _ => 0,
     }
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-    hash.max(1)
 }

@@ -2,6 +2,7 @@
 
 use super::host;
 use crate::signal::memory::{Bucket, Pending, WAYS};
+use crate::sink::attributes::digits;
 use crate::sink::trace::Run;
 
 /// Attempts before giving up against other workers: each means that one of them got through.
@@ -86,5 +87,8 @@ impl Memory {
 }
 
 fn name(bucket: u64) -> String {
-    format!("gaugeway.calls.{bucket}")
+    let mut name = String::with_capacity(32);
+    name.push_str("gaugeway.calls.");
+    digits(&mut name, bucket, 1);
+    name
 }

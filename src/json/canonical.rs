@@ -81,6 +81,14 @@ impl Canonical {
         Canonical { required: Some(keys), ..Canonical::default() }
     }
 
+    /// Begins anew, with a document that has to have no keys.
+    pub fn reset(&mut self) {
+        // Levels and word are written before they are read.
+        let Canonical { state, levels: _, depth, path, leaf, sum, key, word: _, word_length, done, required } = self;
+        (*state, *depth, *path, *leaf, *sum) = (State::Value, 0, SEED, SEED, 0);
+        (*key, *word_length, *done, *required) = (false, 0, false, Some(Vec::new()));
+    }
+
     /// Whether none of the keys it has to have is missing, as far as can be told: a key with an escape may be any.
     pub fn has_required(&self) -> bool {
         self.required.as_ref().is_none_or(Vec::is_empty)

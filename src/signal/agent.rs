@@ -36,6 +36,7 @@ pub struct History {
     results: Vec<ToolResult>,
     message: Message,
     call: Call,
+    arguments: Option<Box<Canonical>>,
     result: Result,
     saw_message: bool,
     /// The item before was a call.
@@ -72,7 +73,8 @@ enum Role {
 struct Call {
     id: u64,
     name: Option<Text>,
-    arguments: Option<Box<Canonical>>,
+    /// Its arguments were read, or some of them.
+    argues: bool,
 }
 
 /// The result being read.
@@ -187,14 +189,18 @@ impl History {
 
     /// A piece of the call's arguments, as JSON.
     pub fn call_arguments(&mut self, piece: &[u8]) {
-        self.call.arguments.get_or_insert_default().feed(piece);
+        let arguments = self.arguments.get_or_insert_default();
+        if !core::mem::replace(&mut self.call.argues, true) {
+            arguments.reset();
+        }
+        arguments.feed(piece);
     }
 
     /// The call is over.
     pub fn call_closed(&mut self) {
-        let mut call = core::mem::take(&mut self.call);
-        let Some(name) = call.name.take() else { return };
-        let arguments = call.arguments.as_mut().map_or(0, |arguments| arguments.hash());
+        let call = core::mem::take(&mut self.call);
+        let Some(name) = call.name else { return };
+        let arguments = self.arguments.as_mut().filter(|_| call.argues).map_or(0, |arguments| arguments.hash());
         let tool = identity(Scalar::Text(&name));
         if let Some(slot) = self.calls.get_mut(self.count % CALLS) {
             let what = ((tool ^ tool >> 32) as u32, (arguments ^ arguments >> 32) as u32);

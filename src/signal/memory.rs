@@ -67,7 +67,8 @@ impl Bucket {
 
     /// As the host keeps it.
     pub fn bytes(&self) -> Vec<u8> {
-        let mut out = vec![FORM];
+        let mut out = Vec::with_capacity(1 + self.0.len() * (FIXED + RUN + 32));
+        out.push(FORM);
         for entry in &self.0 {
             for number in [entry.call, entry.lead, entry.asked] {
                 out.extend(number.to_le_bytes());

@@ -307,7 +307,7 @@ impl Value<'_> {
 }
 
 /// A number in at least so many digits. Rust's own formatting takes several times as long.
-fn digits(out: &mut String, number: u64, least: usize) {
+pub fn digits(out: &mut String, number: u64, least: usize) {
     let (mut text, mut rest) = ([b'0'; 20], number);
     let mut first = text.len();
     for (at, slot) in text.iter_mut().enumerate().rev() {
