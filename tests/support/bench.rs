@@ -2,7 +2,8 @@
 //!
 //! Every variant is an Envoy of its own, with one worker, and all live at once. In each round each does each work for a moment,
 //! in another order; a ratio is of two that ran in one round, and the table shows the median. `none again` is a second Envoy
-//! without the plugin: how far its ratio is from 1 is the noise.
+//! without the plugin: how far its ratio is from 1 is the noise. Where `taskset` is there, all Envoys keep to the first CPU
+//! and the load to the second: a worker that wanders finds none of its code in the caches.
 //!
 //!   bench [--works a,b,..] [--rounds N] [--seconds S] [--config FILE].. [--plugin FILE]..
 //!
@@ -82,6 +83,7 @@ fn arguments() -> Result<Arguments, String> {
 
 async fn run() -> Result<(), String> {
     let arguments = arguments()?;
+    pin(LOAD, std::process::id()).await;
     let works: Vec<Work> = works::all().into_iter().filter(|work| arguments.works.contains(work.letter)).collect();
     let upstream = load::upstream(&works).await.map_err(|error| format!("upstream: {error}"))?;
     let mut envoys =
@@ -114,6 +116,17 @@ async fn run() -> Result<(), String> {
     }
     report(&works, &envoys, &cells);
     Ok(())
+}
+
+/// The CPUs of Envoys and of the load.
+const ENVOYS: &str = "0";
+const LOAD: &str = "1";
+
+/// Keeps a process to a CPU, threads that it has not yet included; where that cannot be done, it goes where it likes.
+async fn pin(cpu: &str, pid: u32) {
+    let mut taskset = Command::new("taskset");
+    taskset.args(["-a", "-c", "-p", cpu]).arg(pid.to_string());
+    let _ = taskset.stdout(Stdio::null()).stderr(Stdio::null()).status().await;
 }
 
 fn report(works: &[Work], envoys: &[Envoy], cells: &[Vec<Vec<f64>>]) {
@@ -182,6 +195,9 @@ impl Envoy {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| format!("cannot start Envoy: {error}"))?;
+        if let Some(pid) = child.id() {
+            pin(ENVOYS, pid).await;
+        }
         let mut envoy = Envoy { name: name.to_owned(), addr: upstream, child, folder };
         let end = Instant::now() + Duration::from_secs(60);
         while Instant::now() < end {
