@@ -14,7 +14,7 @@ struct Pieces {
 }
 
 impl Pieces {
-    fn push(&mut self, piece: &[u8], out: &mut impl FnMut(&[u8])) {
+    fn push(&mut self, piece: &[u8], out: &mut dyn FnMut(&[u8])) {
         if self.length + piece.len() > PIECES {
             self.flush(out);
             if piece.len() >= PIECES {
@@ -26,7 +26,7 @@ impl Pieces {
         self.length += piece.len();
     }
 
-    fn flush(&mut self, out: &mut impl FnMut(&[u8])) {
+    fn flush(&mut self, out: &mut dyn FnMut(&[u8])) {
         if self.length > 0 {
             out(self.bytes.get(..self.length).unwrap_or_default());
             self.length = 0;
@@ -100,16 +100,16 @@ impl Escape {
             }
             return (rest, true);
         }
-        self.resolve(bytes, out)
+        self.resolve(bytes, &mut out)
     }
 
     /// Escapes cut text into small pieces, and each has its price where it goes: they are put together first.
-    fn resolve<'b>(&mut self, mut bytes: &'b [u8], mut out: impl FnMut(&[u8])) -> (&'b [u8], bool) {
+    fn resolve<'b>(&mut self, mut bytes: &'b [u8], out: &mut dyn FnMut(&[u8])) -> (&'b [u8], bool) {
         let mut pieces = Pieces { bytes: [0; PIECES], length: 0 };
         loop {
             if self.step > 0 {
                 let Some((&byte, rest)) = bytes.split_first() else { break };
-                if self.consumes(byte, &mut |piece| pieces.push(piece, &mut out)) {
+                if self.consumes(byte, &mut |piece| pieces.push(piece, out)) {
                     bytes = rest;
                 }
                 continue;
@@ -117,17 +117,17 @@ impl Escape {
             let end = special(bytes).unwrap_or(bytes.len());
             let (run, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
             if !run.is_empty() {
-                self.lone(&mut |piece| pieces.push(piece, &mut out));
+                self.lone(&mut |piece| pieces.push(piece, out));
                 if pieces.length == 0 && matches!(rest, [b'"', ..] | []) {
                     out(run);
                 } else {
-                    pieces.push(run, &mut out);
+                    pieces.push(run, out);
                 }
             }
             match rest.split_first() {
                 Some((b'"', rest)) => {
-                    self.lone(&mut |piece| pieces.push(piece, &mut out));
-                    pieces.flush(&mut out);
+                    self.lone(&mut |piece| pieces.push(piece, out));
+                    pieces.flush(out);
                     return (rest, true);
                 }
                 Some((_, rest)) => {
@@ -140,12 +140,12 @@ impl Escape {
                 }
             }
         }
-        pieces.flush(&mut out);
+        pieces.flush(out);
         (bytes, false)
     }
 
     /// Takes one byte of an escape; false where it does not belong to it.
-    fn consumes(&mut self, byte: u8, out: &mut impl FnMut(&[u8])) -> bool {
+    fn consumes(&mut self, byte: u8, out: &mut dyn FnMut(&[u8])) -> bool {
         if self.step > 1 {
             let Some(digit) = char::from(byte).to_digit(16) else {
                 self.step = 0;
@@ -179,7 +179,7 @@ impl Escape {
         true
     }
 
-    fn unicode(&mut self, out: &mut impl FnMut(&[u8])) {
+    fn unicode(&mut self, out: &mut dyn FnMut(&[u8])) {
         let unit = u32::from(self.unit);
         let code = match (self.high, self.unit) {
             (0, 0xd800..=0xdbff) => {
@@ -206,7 +206,7 @@ impl Escape {
     }
 
     /// A high surrogate whose other half did not come.
-    fn lone(&mut self, out: &mut impl FnMut(&[u8])) {
+    fn lone(&mut self, out: &mut dyn FnMut(&[u8])) {
         if self.high != 0 {
             self.high = 0;
             out("\u{fffd}".as_bytes());
