@@ -123,7 +123,8 @@ impl Exchange {
         let sampled = privacy.capture == Capture::Sampled && is_sampled(head, privacy.sample);
         let sse = head.text("x-dashscope-sse").eq_ignore_ascii_case("enable");
         draft.seen.request.stream = (target.expects_stream || sse).then_some(true);
-        let request = body(&mut draft, head, false);
+        let request = Body::request(head.text("content-type"), head.text("content-encoding"));
+        let request = readable(&mut draft, request);
         Some(Exchange {
             observer: Rc::clone(observer),
             api: target.api,
@@ -213,7 +214,8 @@ impl Exchange {
         self.headers(head);
         let failed = status.is_some_and(|s| s >= 400);
         self.draft.error.present |= failed;
-        self.response = body(&mut self.draft, head, self.path_streams);
+        let body = Body::response(head.text("content-type"), head.text("content-encoding"), self.path_streams);
+        self.response = readable(&mut self.draft, body);
         self.failed = failed;
     }
 
@@ -428,9 +430,8 @@ fn begin_hashes(draft: &mut Draft, privacy: &Privacy) {
     }
 }
 
-/// A reader for a body, or None where its encoding cannot be read.
-fn body(draft: &mut Draft, head: Head<'_>, elements: bool) -> Option<Box<Body>> {
-    let body = Body::new(head.text("content-type"), head.text("content-encoding"), elements);
+/// A body's reader, if it has one.
+fn readable(draft: &mut Draft, body: Option<Body>) -> Option<Box<Body>> {
     if body.is_none() {
         draft.seen.trouble.add(Trouble::Encoding);
     }
@@ -535,6 +536,14 @@ mod tests {
         assert_eq!(left_after(&[stop, usage]), (None, done));
         assert_eq!(left_after(&[stop]), (None, gone));
         assert_eq!(left_after(&[usage]), (None, gone));
+    }
+
+    #[test]
+    fn a_request_is_no_stream_of_events_whatever_it_begins_with() {
+        let openai = r#"{"apis": [{"host": "internal", "api": "openai-chat"}]}"#;
+        let event = "data: {\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}\n\n";
+        let exchange = start(openai, &event.repeat(9), "{").unwrap();
+        assert_eq!((&exchange.observation().request.model, exchange.observation().request.messages), (&None, None));
     }
 
     #[test]

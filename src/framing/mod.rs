@@ -63,6 +63,8 @@ pub struct Body {
     in_data: bool,
     /// A document without a field is being read.
     bare: bool,
+    /// It is read as JSON or not at all.
+    one_document: bool,
     expects_json: bool,
     streams: bool,
     is_empty: bool,
@@ -91,9 +93,17 @@ impl Decoder {
 }
 
 impl Body {
-    /// A body of this content type and encoding; None where the encoding cannot be read. `elements`: the request asked for
-    /// a stream of a kind that may come as one array.
-    pub fn new(content_type: &str, encoding: &str, elements: bool) -> Option<Self> {
+    /// A request's body of this content type and encoding; None where the encoding cannot be read. It is no stream of events,
+    /// whatever it begins with.
+    pub fn request(content_type: &str, encoding: &str) -> Option<Self> {
+        let body = Body::response(content_type, encoding, false)?;
+        let kind = if let Kind::Form(_) = body.kind { body.kind } else { Kind::Undecided };
+        Some(Body { kind, streams: false, one_document: true, ..body })
+    }
+
+    /// A response's body of this content type and encoding; None where the encoding cannot be read. `elements`: the request
+    /// asked for a stream of a kind that may come as one array.
+    pub fn response(content_type: &str, encoding: &str, elements: bool) -> Option<Self> {
         let encoding = encoding.trim();
         let decoder = Decoder::new(encoding);
         if decoder.is_none() && !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
@@ -124,6 +134,7 @@ impl Body {
             done: 0,
             in_data: false,
             bare: false,
+            one_document: false,
             expects_json: name.ends_with("json"),
             is_empty: true,
             unread: false,
@@ -195,7 +206,7 @@ impl Body {
         self.kind = match first {
             None => return,
             Some(b'{' | b'[') => Kind::Json,
-            Some(b'd' | b'e' | b'i' | b'r' | b':') => {
+            Some(b'd' | b'e' | b'i' | b'r' | b':') if !self.one_document => {
                 self.streams = true;
                 Kind::Events(Sse::new())
             }
