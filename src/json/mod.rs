@@ -174,15 +174,33 @@ impl Scanner {
         self.escape = Escape::new();
     }
 
-    /// Takes at least one byte.
-    fn step<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> &'b [u8] {
-        let Some((&byte, tail)) = bytes.split_first() else { return bytes };
+    /// Takes at least one byte, and those after it that only structure the document.
+    fn step<'b, T>(&mut self, program: &Program<T>, target: &mut T, mut bytes: &'b [u8]) -> &'b [u8] {
+        while let Some((&byte, tail)) = bytes.split_first() {
+            if let Some(rest) = self.take(program, target, byte, bytes, tail) {
+                return rest;
+            }
+            bytes = tail;
+        }
+        bytes
+    }
+
+    /// Takes a byte that structures the document, or all that belongs to a value, and returns what follows that.
+    #[inline(always)]
+    fn take<'b, T>(
+        &mut self,
+        program: &Program<T>,
+        target: &mut T,
+        byte: u8,
+        bytes: &'b [u8],
+        tail: &'b [u8],
+    ) -> Option<&'b [u8]> {
         let blank = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         match self.state {
-            State::KeyText => return self.key(program, bytes),
-            State::Text | State::Due => return self.string(program, target, bytes),
-            State::Late => return self.late(program, target, bytes),
-            State::Word | State::BlindWord => return self.word(program, target, bytes),
+            State::KeyText => return Some(self.key(program, bytes)),
+            State::Text | State::Due => return Some(self.string(program, target, bytes)),
+            State::Late => return Some(self.late(program, target, bytes)),
+            State::Word | State::BlindWord => return Some(self.word(program, target, bytes)),
             State::BlindText | State::SkipText => {
                 let (rest, done) = self.escape.pass(bytes);
                 if self.raw && self.state == State::SkipText {
@@ -193,7 +211,7 @@ impl Scanner {
                     _ if done => self.value_ended(program, target),
                     _ => {}
                 }
-                return rest;
+                return Some(rest);
             }
             State::Skip => {
                 let rest = self.skip(bytes);
@@ -203,14 +221,14 @@ impl Scanner {
                 if self.skip == 0 {
                     self.value_ended(program, target);
                 }
-                return rest;
+                return Some(rest);
             }
             State::Broken => {
                 let line = memchr(b'\n', bytes).filter(|_| self.documents == Documents::Lines);
                 if line.is_some() {
                     self.reset();
                 }
-                return line.and_then(|at| bytes.get(at + 1..)).unwrap_or_default();
+                return Some(line.and_then(|at| bytes.get(at + 1..)).unwrap_or_default());
             }
             _ if blank => {}
             State::Idle => {
@@ -226,13 +244,16 @@ impl Scanner {
             State::ObjectStart | State::Key if byte == b'"' => {
                 self.held.clear();
                 self.state = State::KeyText;
-                return self.member(program, target, tail);
+                return Some(self.member(program, target, tail));
             }
             State::Colon if byte == b':' => self.state = State::Value,
             State::After => self.after(program, target, byte),
             State::ObjectStart | State::Key | State::Colon => self.malformed(program, target),
         }
-        tail
+        // Whoever feeds looks at what begins or ends here.
+        let inside =
+            matches!(self.state, State::Value | State::ArrayStart | State::ObjectStart | State::Key | State::After);
+        if inside { None } else { Some(tail) }
     }
 
     /// A value begins with `byte`.
