@@ -374,7 +374,7 @@ impl Draft {
     pub fn message_closed(&mut self) {
         let speaker = self.history.message_closed();
         if let (Some(opening), Some(of_user)) = (&mut self.opening, speaker) {
-            opening.message_closed(of_user);
+            opening.message_closed(of_user, &mut self.prompt);
         }
     }
 
@@ -387,9 +387,6 @@ impl Draft {
     #[inline(never)]
     pub fn said(&mut self, piece: &[u8]) {
         self.input(piece);
-        if let Some(opening) = &mut self.opening {
-            opening.push(piece);
-        }
     }
 
     /// A piece of what the system says beside the messages.

@@ -16,7 +16,7 @@ use crate::fingerprint::Fingerprint;
 use crate::framing::{Body, Rules};
 use crate::json::Scalar;
 use crate::observation::{Cost, CostStatus, Observation, Outcome, RunEnd, Text, Trouble, Usage, finish_class};
-use crate::privacy::{Opening, Privacy};
+use crate::privacy::{self, Opening, Privacy};
 use crate::provider::{self, Api, Programs};
 use crate::signal::agent;
 use crate::signal::memory::Pending;
@@ -180,24 +180,26 @@ impl Exchange {
     }
 
     fn end_hashes(&mut self) {
-        let draft = &mut self.draft;
+        let (draft, wanted) = (&mut self.draft, self.observer.config.privacy.hash);
+        let mut prompt = core::mem::take(&mut draft.prompt);
+        if let Some(opening) = draft.opening.take() {
+            let known = opening.of_prompt(&prompt).filter(|_| wanted.last_message);
+            draft.seen.request.hash = known.map(privacy::short);
+            let (system, conversation) = opening.settle(&mut prompt);
+            if wanted.system {
+                draft.seen.rare.get_or_insert_default().system_hash = system;
+            }
+            draft.seen.request.conversation_hash = conversation.filter(|_| wanted.conversation);
+        }
         let seen = &mut draft.seen.request;
-        seen.hash = draft.prompt.hash();
-        seen.characters = draft.prompt.characters();
-        draft.prompt_words = draft.prompt.words();
-        draft.prompt = Default::default();
+        seen.hash = seen.hash.or_else(|| prompt.hash());
+        seen.characters = prompt.characters();
+        draft.prompt_words = prompt.words();
         if let Some(whole) = draft.whole_prompt.take() {
             draft.seen.rare.get_or_insert_default().prompt_hash = whole.hash();
         }
         if let Some(tools) = draft.tools.take() {
             draft.seen.rare.get_or_insert_default().tools_hash = tools.hash();
-        }
-        let wanted = self.observer.config.privacy.hash;
-        if let Some((system, conversation)) = draft.opening.take().map(|opening| opening.settle()) {
-            if wanted.system {
-                draft.seen.rare.get_or_insert_default().system_hash = system;
-            }
-            draft.seen.request.conversation_hash = conversation.filter(|_| wanted.conversation);
         }
     }
 
@@ -426,7 +428,7 @@ fn begin_hashes(draft: &mut Draft, privacy: &Privacy) {
     draft.whole_prompt = beside(hash.prompt);
     draft.tools = beside(hash.tools);
     if SPEAKS.contains(&draft.seen.operation) {
-        draft.opening = Opening::new(privacy);
+        draft.opening = Opening::new(privacy, &mut draft.prompt);
     }
 }
 

@@ -21,6 +21,7 @@ pub struct Fingerprint {
     key: Option<Rc<Key>>,
     /// Nobody asks for the hash.
     mute: bool,
+    watch: Option<Box<Watch>>,
     /// What is known of the text's first bytes, and how many they are.
     read: Reading,
     done: u64,
@@ -30,6 +31,13 @@ pub struct Fingerprint {
     marks: [Option<Kept>; 2],
     /// The text itself, where it may be reported.
     words: Option<Box<Words>>,
+}
+
+/// A digest of the text is wanted too, of its first `bytes` where there are more; and that, once known.
+#[derive(Clone)]
+struct Watch {
+    bytes: usize,
+    prefix: Option<[u8; 32]>,
 }
 
 #[derive(Clone, Default)]
@@ -69,6 +77,23 @@ impl Fingerprint {
         Fingerprint { key: key.cloned(), mute: !hashes, ..Fingerprint::default() }
     }
 
+    /// From now on a digest is wanted of the text, or of its first bytes where it is longer than this; 0 for none.
+    pub fn watch(&mut self, bytes: usize) {
+        self.watch = (bytes > 0).then(|| Box::new(Watch { bytes, prefix: None }));
+    }
+
+    /// The digest that is wanted; None where there is no text.
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        let watch = self.watch.as_ref().filter(|_| self.length() > 0)?;
+        let room = watch.bytes.saturating_sub(self.done as usize);
+        let held = self.held.get(..room).unwrap_or(&self.held);
+        watch.prefix.or_else(|| Some(privacy::end(self.key.as_ref(), self.begun().chain_update(held))))
+    }
+
+    fn begun(&self) -> Sha256 {
+        self.read.hasher.clone().unwrap_or_else(|| privacy::begin(self.key.as_ref()))
+    }
+
     /// Holds the beginning of the text too.
     pub fn capture(&mut self) {
         self.words = Some(Box::default());
@@ -85,6 +110,9 @@ impl Fingerprint {
             words.clear();
         }
         self.held.clear();
+        if let Some(watch) = &mut self.watch {
+            watch.prefix = None;
+        }
         self.marks = [None, None];
         self.done = 0;
         self.read.hasher = None;
@@ -149,9 +177,20 @@ impl Fingerprint {
         if let Some(structure) = &mut read.structure {
             structure.feed(piece);
         }
-        if !self.mute {
-            read.hasher.get_or_insert_with(|| privacy::begin(self.key.as_ref())).update(piece);
+        if self.mute && self.watch.is_none() {
+            return;
         }
+        let hasher = read.hasher.get_or_insert_with(|| privacy::begin(self.key.as_ref()));
+        let mut piece = piece;
+        if let Some(Watch { bytes, prefix: prefix @ None }) = self.watch.as_deref_mut()
+            && let Some(over @ 1..) = self.done.checked_sub(*bytes as u64)
+            && let Some((before, behind)) = piece.split_at_checked(piece.len().saturating_sub(over as usize))
+        {
+            hasher.update(before);
+            *prefix = Some(privacy::end(self.key.as_ref(), hasher.clone()));
+            piece = behind;
+        }
+        hasher.update(piece);
     }
 
     /// Bytes of the text so far.
@@ -191,11 +230,10 @@ impl Fingerprint {
 
     /// First 8 bytes of the hash, or None where there was no text, or nobody asks.
     pub fn hash(&self) -> Option<[u8; 8]> {
-        if self.mute || self.done == 0 && self.held.is_empty() {
+        if self.mute || self.length() == 0 {
             return None;
         }
-        let begun = self.read.hasher.clone().unwrap_or_else(|| privacy::begin(self.key.as_ref()));
-        Some(privacy::short(privacy::end(self.key.as_ref(), begun.chain_update(&self.held))))
+        Some(privacy::short(privacy::end(self.key.as_ref(), self.begun().chain_update(&self.held))))
     }
 
     /// Unicode code points, or None where there was no text.
@@ -250,6 +288,24 @@ mod tests {
                 assert_eq!(fingerprint.characters(), Some(size as u64));
             }
         }
+    }
+
+    #[test]
+    fn a_long_text_has_a_digest_of_its_beginning_beside_its_hash() {
+        for size in [1, SHORT, 3000, 3001, 9000] {
+            let text = "x".repeat(size);
+            for (cut, mute) in [(1, false), (7, true), (1000, false), (9000, true)] {
+                let mut fingerprint = Fingerprint::new(None, !mute);
+                fingerprint.watch(3000);
+                text.as_bytes().chunks(cut).for_each(|piece| fingerprint.push(piece));
+                let beginning: [u8; 32] = Sha256::digest(&text[..size.min(3000)]).into();
+                assert_eq!(fingerprint.digest(), Some(beginning), "{size} bytes in pieces of {cut}");
+                assert_eq!(fingerprint.hash(), hash_of(text.as_bytes()).filter(|_| !mute));
+            }
+        }
+        let mut none = Fingerprint::default();
+        none.watch(3000);
+        assert_eq!(none.digest(), None);
     }
 
     #[test]

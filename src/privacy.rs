@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::capture::Capture;
 use crate::config::{ConfigError, object, one_of, text};
+use crate::fingerprint::Fingerprint;
 use crate::redaction::Redaction;
 
 /// What of a message is hashed to recognise a conversation by, in bytes. Where the whole system prompt is to be hashed, all of it.
@@ -153,17 +154,19 @@ fn hashes(value: &Value) -> Result<Hashes, ConfigError> {
     })
 }
 
-/// How a conversation begins: what the system says and the user's first message, wherever the request has them.
+/// How a conversation begins: what the system says and the user's first message, wherever the request has them. Their texts are
+/// hashed where those of all messages are, as the prompt.
 #[derive(Clone)]
 pub struct Opening {
     key: Option<Rc<Key>>,
     limit: usize,
-    /// The message being read, and one beside the messages (Anthropic's `system`).
-    message: Part,
+    /// What the system says beside the messages (Anthropic's `system`).
     beside: Part,
     messages: u32,
     system: Option<[u8; 32]>,
     user: Option<[u8; 32]>,
+    /// The user's message is so many bytes of the so manieth message.
+    user_is: (u64, u32),
 }
 
 #[derive(Clone, Default)]
@@ -183,19 +186,20 @@ impl Part {
 }
 
 impl Opening {
-    /// None where nobody asks for it.
-    pub fn new(privacy: &Privacy) -> Option<Box<Self>> {
+    /// None where nobody asks for it; else `prompt` is told how much of each message is looked at.
+    pub fn new(privacy: &Privacy, prompt: &mut Fingerprint) -> Option<Box<Self>> {
         let Hashes { system, conversation, .. } = privacy.hash;
         (system || conversation).then(|| {
-            let part = || Part { state: begin(privacy.key.as_ref()), length: 0 };
+            let limit = if system { usize::MAX } else { OPENING };
+            prompt.watch(limit);
             Box::new(Opening {
                 key: privacy.key.clone(),
-                limit: if system { usize::MAX } else { OPENING },
-                message: part(),
-                beside: part(),
+                limit,
+                beside: Part { state: begin(privacy.key.as_ref()), length: 0 },
                 messages: 0,
                 system: None,
                 user: None,
+                user_is: (0, 0),
             })
         })
     }
@@ -203,22 +207,11 @@ impl Opening {
     /// A message begins.
     pub fn message_opened(&mut self) {
         self.messages = self.messages.saturating_add(1);
-        if self.message.length > 0 {
-            self.message = Part { state: begin(self.key.as_ref()), length: 0 };
-        }
     }
 
-    /// Whether the messages' texts are wanted: up to the user's first one.
+    /// Whether the messages' texts are wanted: up to the user's first one. What the system says later is not.
     pub fn listens(&self) -> bool {
         self.user.is_none()
-    }
-
-    /// A piece of its text.
-    pub fn push(&mut self, piece: &[u8]) {
-        if self.listens() {
-            // After the user's first message nothing is read, so what the system says later is not either.
-            self.message.push(piece, self.limit);
-        }
     }
 
     /// A piece of what the system says beside the messages.
@@ -226,21 +219,33 @@ impl Opening {
         self.beside.push(piece, self.limit);
     }
 
-    /// The message is over, and was the user's or the system's.
-    pub fn message_closed(&mut self, of_user: bool) {
-        let slot = if of_user { &mut self.user } else { &mut self.system };
-        if slot.is_none() && self.message.length > 0 {
-            let state = core::mem::replace(&mut self.message.state, begin(self.key.as_ref()));
-            self.message.length = 0;
-            *slot = Some(end(self.key.as_ref(), state));
+    /// The message whose text `prompt` is is over, and was the user's or the system's.
+    pub fn message_closed(&mut self, of_user: bool, prompt: &mut Fingerprint) {
+        if !self.listens() {
+            return;
+        }
+        if !of_user {
+            self.system = self.system.or_else(|| prompt.digest());
+            return;
+        }
+        self.user = prompt.digest();
+        self.user_is = (prompt.length(), self.messages);
+        if !self.listens() {
+            prompt.watch(0);
         }
     }
 
+    /// The digest of the prompt, where that is the user's first message.
+    pub fn of_prompt(&self, prompt: &Fingerprint) -> Option<[u8; 32]> {
+        let same = self.user_is == (prompt.length(), self.messages) && prompt.length() <= self.limit as u64;
+        self.user.filter(|_| same)
+    }
+
     /// Hashes of what the system says, and of that with the user's first message; None where the request has no such text.
-    pub fn settle(mut self) -> (Option<[u8; 8]>, Option<[u8; 8]>) {
-        if self.messages == 1 && self.user.is_none() && self.system.is_none() {
-            // The only message, which nothing says the role of.
-            self.message_closed(true);
+    pub fn settle(mut self, prompt: &mut Fingerprint) -> (Option<[u8; 8]>, Option<[u8; 8]>) {
+        if self.messages == 1 && self.system.is_none() {
+            // The only message, which nothing may have said the role of.
+            self.message_closed(true, prompt);
         }
         let key = self.key.as_ref();
         let beside = (self.beside.length > 0).then(|| end(key, self.beside.state));
@@ -276,15 +281,19 @@ mod tests {
     }
 
     fn opening(messages: &[(&str, Option<bool>)]) -> (Option<[u8; 8]>, Option<[u8; 8]>) {
-        let mut opening = Opening::new(&Privacy::default()).unwrap();
+        let mut prompt = Fingerprint::new(None, true);
+        let mut opening = Opening::new(&Privacy::default(), &mut prompt).unwrap();
         for (text, of_user) in messages {
+            prompt.clear();
             opening.message_opened();
-            text.as_bytes().chunks(3).for_each(|piece| opening.push(piece));
+            text.as_bytes().chunks(3).for_each(|piece| prompt.push(piece));
             if let Some(of_user) = of_user {
-                opening.message_closed(*of_user);
+                opening.message_closed(*of_user, &mut prompt);
             }
         }
-        opening.settle()
+        let same = opening.of_prompt(&prompt).is_none_or(|digest| prompt.hash() == Some(short(digest)));
+        assert!(same, "the prompt's hash is known by its digest");
+        opening.settle(&mut prompt)
     }
 
     #[test]
@@ -304,12 +313,13 @@ mod tests {
 
     #[test]
     fn what_the_system_says_beside_the_messages_counts_as_if_it_stood_first() {
-        let mut beside = Opening::new(&Privacy::default()).unwrap();
+        let mut prompt = Fingerprint::new(None, true);
+        let mut beside = Opening::new(&Privacy::default(), &mut prompt).unwrap();
         beside.message_opened();
-        beside.push(b"hello");
-        beside.message_closed(true);
+        prompt.push(b"hello");
+        beside.message_closed(true, &mut prompt);
         beside.push_beside(b"be brief");
-        assert_eq!(beside.settle(), opening(&[("be brief", Some(false)), ("hello", Some(true))]));
+        assert_eq!(beside.settle(&mut prompt), opening(&[("be brief", Some(false)), ("hello", Some(true))]));
     }
 
     #[test]
@@ -319,9 +329,10 @@ mod tests {
         let mut whole = Privacy::default();
         whole.hash.system = true;
         let system = |text: &str| {
-            let mut opening = Opening::new(&whole).unwrap();
+            let mut prompt = Fingerprint::new(None, true);
+            let mut opening = Opening::new(&whole, &mut prompt).unwrap();
             opening.push_beside(text.as_bytes());
-            opening.settle().0
+            opening.settle(&mut prompt).0
         };
         assert_ne!(system(&long("a")), system(&long("b")));
     }

@@ -22,8 +22,8 @@ pub struct Repeat {
     /// The event's fields up to the text of its data, as nearly everybody writes them.
     head: Vec<u8>,
     /// Where in that the name begins and ends, where there is one, and where the data begins.
-    name: (usize, usize),
-    data: usize,
+    name: (u16, u16),
+    data: u16,
     known: Option<Box<(Place, Open)>>,
     /// [`Draft::turns`] since then.
     turns: u32,
@@ -76,7 +76,7 @@ impl Repeat {
         }
         let before = self.effect.is_due(text).then(|| (draft.heard(), draft.answer.length()));
 
-        let name = self.head.get(self.name.0..self.name.1).unwrap_or_default();
+        let name = self.head.get(self.name.0.into()..self.name.1.into()).unwrap_or_default();
         draft.event.push(name);
         let (place, open) = known;
         scanner.begin_at(program, draft, place, |draft| draft.reopen(open));
@@ -111,7 +111,7 @@ impl Repeat {
     ) -> &'b [u8] {
         if let Some(known) = &self.known
             && self.turns == draft.turns
-            && let Some(rest) = behind(self.head.get(self.data..).unwrap_or_default(), data)
+            && let Some(rest) = behind(self.head.get(self.data.into()..).unwrap_or_default(), data)
         {
             let (place, open) = &**known;
             self.misses = 0;
@@ -146,11 +146,11 @@ impl Repeat {
         if !name.is_empty() {
             self.head.extend_from_slice(EVENT);
             self.head.extend_from_slice(name);
-            self.name = (EVENT.len(), self.head.len());
+            self.name = (EVENT.len() as u16, self.head.len() as u16);
             self.head.push(b'\n');
         }
         self.head.extend_from_slice(DATA);
-        self.data = self.head.len();
+        self.data = self.head.len() as u16;
         self.head.extend_from_slice(begin);
         self.effect = Effect::default();
     }
