@@ -204,6 +204,7 @@ fn events_in_odd_forms_are_read_as_the_standard_has_it() {
         ("only a name", "event: ping\n\nevent\n\n".to_owned()),
         ("long comment, field and value", format!(": {long}\n{long}: 1\nid: {long}\nevent: {long}\n\n")),
         ("a web page", "<!doctype html>\n<html><p>data: {\"usage\":{\"prompt_tokens\":9}}</p></html>\n\n".to_owned()),
+        ("documents of no field, with nothing in them", "{}\n[]\n{}data: {}\n\n{ }\n\n".to_owned()),
         ("end of text, no brackets", "data: [D\n\ndata: [DON\n\ndata: [\n\n".to_owned()),
     ] {
         let seen = chat.comes_to([DELTA, &odd, USAGE, DONE].concat().as_bytes());

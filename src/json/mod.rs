@@ -237,6 +237,8 @@ impl Scanner {
                     (program.begin)(target);
                     self.value(program, target, byte);
                 }
+                // However short the document, it begins and ends in two steps.
+                return Some(tail);
             }
             State::ArrayStart if byte == b']' => self.pop(program, target),
             State::Value | State::ArrayStart => self.value(program, target, byte),
