@@ -287,6 +287,16 @@ impl Draft {
         }
     }
 
+    /// The same in xAI's ticks, of which a dollar has 10^10. Azure serves xAI's models, bills them itself and says 0.
+    ///
+    /// Spec: docs.x.ai/developers/cost-tracking.
+    #[inline(never)]
+    pub fn ticks(&mut self, value: Scalar<'_>) {
+        if let Some(ticks) = value.count().filter(|ticks| *ticks > 0) {
+            self.counts.cost = Some(ticks.saturating_add(5) / 10);
+        }
+    }
+
     /// The conversation's identifier: the last one given, unless the request's head has named it.
     #[inline(never)]
     pub fn conversation(&mut self, value: Scalar<'_>) {

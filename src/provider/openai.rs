@@ -16,6 +16,7 @@ pub const CHAT: Api = Api {
         ("", CHAT_ANSWER),
         ("", ERROR),
         ("usage", TOKENS),
+        ("usage", RELAYED),
         ("x_groq.usage", TOKENS),
         ("choices[].usage", TOKENS),
     ],
@@ -189,7 +190,9 @@ pub const TOKENS: &[Rule<Draft>] = &[
     scalar("total_tokens", |d, v| d.count(v, |c| &mut c.total)),
     scalar("prompt_tokens_details.cached_tokens", |d, v| d.count(v, |c| &mut c.cache_read)),
     scalar("input_tokens_details.cached_tokens", |d, v| d.count(v, |c| &mut c.cache_read)),
+    // DeepSeek's word, and Moonshot's.
     scalar("prompt_cache_hit_tokens", |d, v| d.count(v, |c| &mut c.cache_read)),
+    scalar("cached_tokens", |d, v| d.count(v, |c| &mut c.cache_read)),
     scalar("prompt_tokens_details.cache_write_tokens", |d, v| d.count(v, |c| &mut c.cache_write)),
     scalar("input_tokens_details.cache_write_tokens", |d, v| d.count(v, |c| &mut c.cache_write)),
     scalar("completion_tokens_details.reasoning_tokens", |d, v| d.count(v, |c| &mut c.reasoning)),
@@ -205,9 +208,19 @@ pub const TOKENS: &[Rule<Draft>] = &[
     scalar("output_tokens_details.image_tokens", |d, v| d.detail(v, |q| &mut q.output_image)),
     // Mistral's own word.
     scalar("prompt_audio_seconds", Draft::seconds),
-    // OpenRouter's and Perplexity's own words.
+    // OpenRouter's, Perplexity's and xAI's own words.
     scalar("cost", Draft::cost),
     scalar("cost.total_cost", Draft::cost),
+    scalar("cost_in_usd_ticks", Draft::ticks),
+];
+
+/// What relays of Anthropic's models (LiteLLM, Databricks, Doubleword, Venice) keep of its words: in OpenAI's usage, parts of
+/// the prompt's tokens.
+const RELAYED: &[Rule<Draft>] = &[
+    scalar("cache_read_input_tokens", |d, v| d.count_up(v, |c| &mut c.cache_read)),
+    scalar("cache_creation_input_tokens", |d, v| d.count_up(v, |c| &mut c.cache_write)),
+    scalar("cache_creation.ephemeral_1h_input_tokens", |d, v| d.detail(v, |q| &mut q.cache_write_1h)),
+    scalar("prompt_tokens_details.cache_creation_tokens", |d, v| d.count_up(v, |c| &mut c.cache_write)),
 ];
 
 /// A prompt that is a string, or one of several.

@@ -117,9 +117,11 @@ impl Tally {
         reading.overlay(&mut self.input, either(&usage["prompt_tokens"], &usage["input_tokens"]));
         reading.overlay(&mut self.output, either(&usage["completion_tokens"], &usage["output_tokens"]));
         reading.overlay(&mut self.total, &usage["total_tokens"]);
-        let hit = either(&usage["prompt_cache_hit_tokens"], &usage["cache_read_input_tokens"]);
+        let own = either(&usage["prompt_cache_hit_tokens"], &usage["cached_tokens"]);
+        let hit = either(own, &usage["cache_read_input_tokens"]);
         reading.overlay(&mut self.read, either(&details["cached_tokens"], hit));
-        reading.overlay(&mut self.written, &details["cache_write_tokens"]);
+        let made = either(&details["cache_creation_tokens"], &usage["cache_creation_input_tokens"]);
+        reading.overlay(&mut self.written, either(&details["cache_write_tokens"], made));
         reading.overlay(&mut self.reasoning, either(&spent["reasoning_tokens"], &usage["reasoning_tokens"]));
     }
 
