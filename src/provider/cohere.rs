@@ -48,7 +48,7 @@ pub const RERANK: Api = Api {
         ("", ANSWER),
         ("", &[scalar("model", Draft::response_model)]),
         ("usage", openai::TOKENS),
-        ("usage", RERANKED),
+        ("usage", openai::TOTAL),
     ],
     usage_expected: false,
     ..Api::DEFAULT
@@ -133,9 +133,6 @@ const TOKENS: &[Rule<Draft>] = &[
     scalar("tokens.output_tokens", |d, v| d.count(v, |c| &mut c.spare_output)),
     scalar("cached_tokens", |d, v| d.count(v, |c| &mut c.cache_read)),
 ];
-
-/// Rerankers of other vendors say a total only.
-const RERANKED: &[Rule<Draft>] = &[scalar("total_tokens", |d, v| d.count(v, |c| &mut c.spare_input))];
 
 fn document(d: &mut Draft) {
     match d.open.kind.as_str() {

@@ -43,6 +43,7 @@ pub const EMBEDDINGS: Api = Api {
         ("", &[scalar("id", Draft::response_id), scalar("model", Draft::response_model)]),
         ("", ERROR),
         ("usage", TOKENS),
+        ("usage", TOTAL),
     ],
     ..Api::DEFAULT
 };
@@ -213,6 +214,9 @@ pub const TOKENS: &[Rule<Draft>] = &[
     scalar("cost.total_cost", Draft::cost),
     scalar("cost_in_usd_ticks", Draft::ticks),
 ];
+
+/// Where there is no output the total is the input, and some vendors (Voyage, Jina) say nothing else.
+pub const TOTAL: &[Rule<Draft>] = &[scalar("total_tokens", |d, v| d.count(v, |c| &mut c.spare_input))];
 
 /// What relays of Anthropic's models (LiteLLM, Databricks, Doubleword, Venice) keep of its words: in OpenAI's usage, parts of
 /// the prompt's tokens.

@@ -110,9 +110,8 @@ impl route::Api {
     fn read(self, exchange: &Exchange, body: &framing::Body, reading: &mut Reading) {
         use route::Api;
         match self {
-            Api::Chat | Api::Fim | Api::Embeddings | Api::Media | Api::Ranking => {
-                openai::read(body, openai::CHAT, reading)
-            }
+            Api::Chat | Api::Fim | Api::Media | Api::Ranking => openai::read(body, openai::CHAT, reading),
+            Api::Embeddings => openai::read_embeddings(body, reading),
             Api::Completions => openai::read(body, openai::COMPLETIONS, reading),
             Api::Responses => responses::read(body, reading),
             Api::Conversations => openai::read_conversation(body, reading),

@@ -25,6 +25,15 @@ pub fn read_transcription(body: &Body, reading: &mut Reading) {
     }
 }
 
+/// A total with nothing beside it is all input.
+pub fn read_embeddings(body: &Body, reading: &mut Reading) {
+    read(body, CHAT, reading);
+    for event in &body.events {
+        let input = &mut reading.usage.input;
+        *input = input.or(event.data["usage"]["total_tokens"].as_u64());
+    }
+}
+
 pub fn read(body: &Body, answer: Answer, reading: &mut Reading) {
     reading.needs_terminator = true;
     let mut tally = Tally::default();

@@ -205,6 +205,7 @@ fn provider(host: &str, path: &str, api: Api) -> &'static str {
         ("ml.cloud.ibm.com", "ibm.watsonx.ai"),
         ("huggingface.cloud", "hugging_face"),
         ("huggingface.co", "hugging_face"),
+        ("voyageai.com", "voyageai"),
     ];
     if let Some((_, provider)) = hosts.iter().find(|(domain, _)| under(domain)) {
         return provider;
