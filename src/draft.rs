@@ -16,7 +16,7 @@ use crate::privacy::Opening;
 use crate::signal::agent::History;
 use crate::signal::cost::Quantities;
 
-pub use counts::Counts;
+pub use counts::{Counts, Steps};
 pub use scalar::identity;
 pub use word::Word;
 
@@ -58,6 +58,8 @@ pub struct Draft {
     pub event: Word,
     /// Tool calls by the identity the wire gives them.
     calls: Vec<(u64, u64)>,
+    /// Steps of the answer that have counts of their own; few answers tell any.
+    pub steps: Option<Box<Steps>>,
     /// What the API decides at the end of a document.
     pub document: Option<fn(&mut Draft)>,
     /// A document carried inside a string of another.
@@ -89,6 +91,7 @@ pub struct Heard {
     used: Used,
     error: WireError,
     calls: Vec<(u64, u64)>,
+    steps: Option<Box<Steps>>,
     flags: [bool; 5],
 }
 
@@ -173,6 +176,7 @@ impl Draft {
             used,
             error,
             calls,
+            steps,
             streams,
             complete,
             done,
@@ -202,6 +206,7 @@ impl Draft {
             used: *used,
             error: error.clone(),
             calls: calls.clone(),
+            steps: steps.clone(),
             flags: [*streams, *complete, *done, *other_content, *streamed_text],
         }
     }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use crate::capture::{self, Capture};
 use crate::config::{Config, ConfigError};
-use crate::draft::{Counts, Draft};
+use crate::draft::Draft;
 use crate::fingerprint::Fingerprint;
 use crate::framing::{Body, Rules};
 use crate::json::Scalar;
@@ -19,6 +19,7 @@ use crate::observation::{Cost, CostStatus, Observation, Outcome, RunEnd, Text, T
 use crate::privacy::{self, Opening, Privacy};
 use crate::provider::{self, Api, Programs};
 use crate::signal::agent;
+use crate::signal::cost::{Price, Quantities};
 use crate::signal::memory::Pending;
 use crate::sink::trace::{Place, Run};
 
@@ -83,7 +84,6 @@ pub struct Exchange {
     path_model: Option<Text>,
     /// The status says so.
     failed: bool,
-    counted: Counts,
     news: News,
     /// What is remembered of the calls whose results the request brings.
     #[expect(clippy::box_collection, reason = "most exchanges have none, and this takes less room in those")]
@@ -135,7 +135,6 @@ impl Exchange {
             path_streams: target.streams,
             path_model: target.model,
             failed: false,
-            counted: Counts::default(),
             news: News::default(),
             recalled: None,
             hidden: false,
@@ -251,9 +250,12 @@ impl Exchange {
     }
 
     fn count(&mut self) {
-        if self.draft.counts != self.counted {
-            self.counted = self.draft.counts;
-            self.draft.seen.usage = self.counted.settle();
+        let mut usage = self.draft.counts.settle();
+        if let Some(steps) = &self.draft.steps {
+            usage = usage.and(&steps.beside);
+        }
+        if usage != self.draft.seen.usage {
+            self.draft.seen.usage = usage;
             self.news.usage = true;
         }
     }
@@ -399,10 +401,14 @@ impl Exchange {
         let models = [seen.response.model.as_deref(), seen.request.model.as_deref()];
         let prices = &self.observer.config.prices;
         let price = models.into_iter().flatten().find_map(|model| prices.find(&seen.provider, model));
-        let mut used = self.draft.used.with(&seen.usage);
+        let mut used = self.draft.used.with(&self.draft.counts.settle());
         // Where there is no clock, it is the day of the table.
         used.at = Some(seen.timing.start / 1_000_000_000).filter(|at| *at > 0).unwrap_or(prices.date());
-        seen.cost.nanousd = price.map(|p| p.cost(&used));
+        // Priced like a call of its own: from some length on a context costs more.
+        let bare = Quantities { tier: used.tier, at: used.at, ..Quantities::default() };
+        let beside = self.draft.steps.as_ref().map(|steps| bare.with(&steps.beside));
+        let cost = |p: &Price<'_>| p.cost(&used).saturating_add(beside.map_or(0, |beside| p.cost(&beside)));
+        seen.cost.nanousd = price.as_ref().map(cost);
         seen.cost.status = Some(if price.is_some() { CostStatus::Priced } else { CostStatus::Unpriced });
     }
 }

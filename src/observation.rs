@@ -177,6 +177,20 @@ pub struct Usage {
     pub reasoning: Option<u64>,
 }
 
+impl Usage {
+    /// Both together.
+    pub fn and(self, other: &Usage) -> Usage {
+        let sum = |a: Option<u64>, b: Option<u64>| a.map_or(b, |a| Some(a.saturating_add(b.unwrap_or(0))));
+        Usage {
+            input: sum(self.input, other.input),
+            output: sum(self.output, other.output),
+            cache_read: sum(self.cache_read, other.cache_read),
+            cache_creation: sum(self.cache_creation, other.cache_creation),
+            reasoning: sum(self.reasoning, other.reasoning),
+        }
+    }
+}
+
 /// What the input written to a cache is called: OpenTelemetry renamed it, and backends know the one or the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum CacheAttribute {

@@ -35,6 +35,15 @@ pub struct Counts {
     pub thoughts_beside: bool,
 }
 
+/// Steps of an answer that have counts of their own (Anthropic).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Steps {
+    /// Those of the step being read, its input without what was cached.
+    pub open: Usage,
+    /// Those that the message's counts leave out, in the form that is reported.
+    pub beside: Usage,
+}
+
 impl Counts {
     /// Normalises: input with what was cached, output with reasoning. A part larger than its whole (Azure-hosted Grok says
     /// 161 cached of 7; Cohere bills 11 of 506, of which 448 were cached) is told as it came.

@@ -5,8 +5,9 @@
 use super::common::result;
 use super::openai::{CHAT, output_type};
 use super::{Api, Endpoint};
-use crate::draft::{Draft, identity};
+use crate::draft::{Draft, Steps, identity};
 use crate::json::{Rule, Scalar, anew, close, late, open, raw, scalar, text};
+use crate::observation::Usage;
 
 /// `POST .../v1/messages`
 pub const MESSAGES: Api = Api {
@@ -85,6 +86,13 @@ pub const ANSWER: &[Rule<Draft>] = &[
     scalar("usage.output_tokens_details.thinking_tokens", |d, v| d.count(v, |c| &mut c.reasoning)),
     scalar("usage.cache_creation.ephemeral_1h_input_tokens", |d, v| d.detail(v, |q| &mut q.cache_write_1h)),
     scalar("usage.server_tool_use.web_search_requests", |d, v| d.detail(v, |q| &mut q.web_searches)),
+    open("usage.iterations[]", Draft::part_opened),
+    close("usage.iterations[]", step_closed),
+    scalar("usage.iterations[].type", |d, v| d.open.part.kind.set(v)),
+    scalar("usage.iterations[].input_tokens", |d, v| step(d).open.input = v.count()),
+    scalar("usage.iterations[].output_tokens", |d, v| step(d).open.output = v.count()),
+    scalar("usage.iterations[].cache_read_input_tokens", |d, v| step(d).open.cache_read = v.count()),
+    scalar("usage.iterations[].cache_creation_input_tokens", |d, v| step(d).open.cache_creation = v.count()),
     scalar("usage.service_tier", tier),
     scalar("usage.speed", tier),
 ];
@@ -110,6 +118,28 @@ pub const EVENT: &[Rule<Draft>] = &[
 fn tier(d: &mut Draft, value: Scalar<'_>) {
     if matches!(value, Scalar::Text("batch" | "fast")) {
         d.tier(value);
+    }
+}
+
+fn step(d: &mut Draft) -> &mut Steps {
+    d.steps.get_or_insert_default()
+}
+
+/// Of an answer's steps a compaction is paid for like a call, and not in the message's own counts. A list replaces the one
+/// before it.
+///
+/// Spec: platform.claude.com/docs/en/build-with-claude/compaction.
+fn step_closed(d: &mut Draft) {
+    d.open.counted = true;
+    let (first, counts) = (d.open.part.index == 0, d.open.part.kind.as_str() == "compaction");
+    let Steps { open, beside } = step(d);
+    let open = core::mem::take(open);
+    if first {
+        *beside = Usage::default();
+    }
+    if counts {
+        let cached = [open.cache_read, open.cache_creation].map(|input| Usage { input, ..Usage::default() });
+        *beside = cached.iter().fold(beside.and(&open), Usage::and);
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Spent {
     read: Option<u64>,
     written: Option<u64>,
     thinking: Option<u64>,
+    /// Counts of compactions, which the message's own leave out.
+    compactions: Vec<Value>,
 }
 
 impl Spent {
@@ -68,9 +70,25 @@ impl Spent {
         }
         reading.overlay(&mut self.output, &usage["output_tokens"]);
         reading.overlay(&mut self.thinking, &usage["output_tokens_details"]["thinking_tokens"]);
+        if usage["iterations"].is_array() {
+            let compaction = |step: &&Value| step["type"] == "compaction";
+            self.compactions = each(&usage["iterations"]).filter(compaction).cloned().collect();
+        }
     }
 
-    pub fn settle(self, reading: &mut Reading) {
+    pub fn settle(mut self, reading: &mut Reading) {
+        for step in &self.compactions {
+            for (slot, key) in [
+                (&mut self.input, "input_tokens"),
+                (&mut self.read, "cache_read_input_tokens"),
+                (&mut self.written, "cache_creation_input_tokens"),
+                (&mut self.output, "output_tokens"),
+            ] {
+                if let Some(count) = step[key].as_u64() {
+                    *slot = Some(slot.unwrap_or(0) + count);
+                }
+            }
+        }
         let usage = &mut reading.usage;
         usage.input = self.input.map(|input| sum(&[Some(input), self.read, self.written]));
         usage.output = self.output;
