@@ -116,6 +116,11 @@ impl ConfigError {
         ConfigError { path: path.to_owned(), what: what.into() }
     }
 
+    /// A word that is none of those possible.
+    fn choice(path: &str, words: &[&str]) -> Self {
+        ConfigError::new(path, format!("must be `{}`", words.join("` or `")))
+    }
+
     /// A key that does not exist below `path`.
     pub fn unknown(path: &str, key: &str, known: &[&str]) -> Self {
         let at = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
@@ -202,8 +207,7 @@ fn json(text: &str) -> Result<Value, ConfigError> {
 /// One of a few words.
 pub(crate) fn one_of<T: Copy>(path: &str, value: &Value, words: &[(&str, T)]) -> Result<T, ConfigError> {
     let found = words.iter().find(|(word, _)| value.as_str() == Some(word)).map(|(_, meaning)| *meaning);
-    let known = || words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(" or ");
-    found.ok_or_else(|| ConfigError::new(path, format!("must be {}", known())))
+    found.ok_or_else(|| ConfigError::choice(path, &words.iter().map(|(word, _)| *word).collect::<Vec<_>>()))
 }
 
 impl Compat {

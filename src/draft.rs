@@ -91,7 +91,6 @@ pub struct Heard {
     used: Used,
     error: WireError,
     calls: Vec<(u64, u64)>,
-    steps: Option<Box<Steps>>,
     flags: [bool; 5],
 }
 
@@ -176,14 +175,15 @@ impl Draft {
             used,
             error,
             calls,
-            steps,
             streams,
             complete,
             done,
             other_content,
             streamed_text,
-            // Of the answer only its length is told apart; the rest is the request's, the document's own, or counts documents.
+            // Of the answer only its length is told apart; the rest is the request's, the document's own, counts documents, or comes
+            // with a count, which no document is repeated with.
             answer: _,
+            steps: _,
             prompt: _,
             prompt_words: _,
             whole_prompt: _,
@@ -206,7 +206,6 @@ impl Draft {
             used: *used,
             error: error.clone(),
             calls: calls.clone(),
-            steps: steps.clone(),
             flags: [*streams, *complete, *done, *other_content, *streamed_text],
         }
     }

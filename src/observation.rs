@@ -179,6 +179,7 @@ pub struct Usage {
 
 impl Usage {
     /// Both together.
+    #[inline(never)]
     pub fn and(self, other: &Usage) -> Usage {
         let sum = |a: Option<u64>, b: Option<u64>| a.map_or(b, |a| Some(a.saturating_add(b.unwrap_or(0))));
         Usage {

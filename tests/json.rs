@@ -22,7 +22,7 @@ mod tree;
 
 use dice::Dice;
 use documents::{Shape, document};
-use gaugeway::json::{Documents, Ended, Program, Scanner, anew, due, late};
+use gaugeway::json::{Documents, Ended, Late, Program, Scanner, anew, late};
 use paths::{Log, Told, Wanted, scan};
 use tree::Tree;
 
@@ -260,15 +260,17 @@ struct Said {
 
 #[test]
 fn texts_that_may_come_late_come_in_their_order_or_not_at_all() {
-    let say: fn(&mut Said, &[u8]) = |said, piece| {
+    fn say(said: &mut Said, piece: &[u8]) {
         said.last.extend_from_slice(piece);
         said.came += piece.len();
-    };
+    }
+    let may = || Late { waits: |_| false, now: say, glimpse: None, then: say };
+    let must = || Late { waits: |_| true, now: say, glimpse: None, then: say };
     let rules = [
         anew("m[]", |said: &mut Said, _| said.last.clear()),
-        late("m[].late", say, |_| false),
-        late("m[].parts[].late", say, |_| false),
-        due("m[].due", say),
+        late("m[].late", may),
+        late("m[].parts[].late", may),
+        late("m[].due", must),
     ];
     let rules: &'static [_] = Vec::from(rules).leak();
     let program = Program::new(&[("", rules)], |_| {}, |_, _| {});

@@ -47,6 +47,7 @@ pub struct Steps {
 impl Counts {
     /// Normalises: input with what was cached, output with reasoning. A part larger than its whole (Azure-hosted Grok says
     /// 161 cached of 7; Cohere bills 11 of 506, of which 448 were cached) is told as it came.
+    #[inline(never)]
     pub fn settle(&self) -> Usage {
         let sum = |a: Option<u64>, b: Option<u64>| a.map(|a| a.saturating_add(b.unwrap_or(0)));
         let spare = self.input.is_none();

@@ -13,7 +13,7 @@ mod string;
 
 pub use again::{Place, Tail};
 pub use canonical::{Canonical, key};
-pub use program::{Ended, Group, Late, On, Program, Rule, Scalar, anew, close, due, late, open, raw, scalar, text};
+pub use program::{Ended, Group, Late, On, Program, Rule, Scalar, anew, close, late, open, raw, scalar, text};
 pub use search::{behind, line};
 pub use string::{LIMIT, Unescape, unescaped};
 

@@ -28,7 +28,7 @@ pub enum On<T> {
     Text(fn(&mut T, &[u8])),
     /// The same, which may come late: behind what follows it in the input, and not at all once an [`On::Anew`] came. Most of
     /// what a conversation repeats is passed over so.
-    Late(Late<T>),
+    Late(fn() -> Late<T>),
     /// An object or array as it is written, in pieces; the first call of each has an empty piece.
     Raw(fn(&mut T, &[u8])),
     /// An object begins; the number is its position where it is an array's element, else 0.
@@ -90,12 +90,8 @@ pub const fn text<T>(path: &'static str, apply: fn(&mut T, &[u8])) -> Rule<T> {
     Rule { path, on: On::Text(apply) }
 }
 /// A rule for a string in pieces that may come late.
-pub const fn late<T>(path: &'static str, apply: fn(&mut T, &[u8]), waits: fn(&T) -> bool) -> Rule<T> {
-    Rule { path, on: On::Late(Late { waits, now: apply, glimpse: None, then: apply }) }
-}
-/// A rule for a string in pieces that comes behind those that come late.
-pub const fn due<T>(path: &'static str, apply: fn(&mut T, &[u8])) -> Rule<T> {
-    late(path, apply, |_| true)
+pub const fn late<T>(path: &'static str, how: fn() -> Late<T>) -> Rule<T> {
+    Rule { path, on: On::Late(how) }
 }
 /// A rule for an object or array as it is written.
 pub const fn raw<T>(path: &'static str, apply: fn(&mut T, &[u8])) -> Rule<T> {
@@ -186,7 +182,7 @@ impl<T> Program<T> {
                 match rule.on {
                     On::Scalar(apply) => node.scalar = Some(apply),
                     On::Text(apply) => (node.text, node.late) = (Some(apply), None),
-                    On::Late(late) => (node.text, node.late) = (Some(late.now), Some(late)),
+                    On::Late(how) => (node.text, node.late) = (Some(how().now), Some(how())),
                     On::Raw(apply) => node.raw = Some(apply),
                     On::Open(apply) => (node.open, node.anew) = (Some(apply), false),
                     On::Anew(apply) => (node.open, node.anew) = (Some(apply), true),

@@ -2,7 +2,7 @@
 //!
 //! Spec: Anthropic's SDK types. A stream's counts are cumulative; some backends send 0 for the input in the last event.
 
-use super::common::result;
+use super::common::{result, said};
 use super::openai::{CHAT, output_type};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, Steps, identity};
@@ -43,8 +43,8 @@ pub const REQUEST: &[Rule<Draft>] = &[
     anew("messages[]", |d, _| d.message()),
     close("messages[]", Draft::message_closed),
     scalar("messages[].role", |d, v| d.history.role(v)),
-    late("messages[].content", Draft::said, Draft::listens),
-    late("messages[].content[].text", Draft::said, Draft::listens),
+    late("messages[].content", said),
+    late("messages[].content[].text", said),
     open("messages[].content[]", Draft::part_opened),
     close("messages[].content[]", |d| match d.open.part.kind.as_str() {
         "tool_use" => d.history.call_block(d.open.part.name.take()),
@@ -57,8 +57,8 @@ pub const REQUEST: &[Rule<Draft>] = &[
     raw("messages[].content[].input", |d, piece| d.history.call_arguments(piece)),
     scalar("messages[].content[].tool_use_id", |d, v| d.history.result_id(v)),
     scalar("messages[].content[].is_error", |d, v| d.history.result_failed(v)),
-    result("messages[].content[].content"),
-    result("messages[].content[].content[].text"),
+    late("messages[].content[].content", result),
+    late("messages[].content[].content[].text", result),
     open("tools[]", |d, _| d.history.tool_offered()),
 ];
 

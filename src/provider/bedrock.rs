@@ -3,11 +3,11 @@
 //! Streams are AWS event-stream frames; InvokeModel's hold the family's own JSON in base64. The model is in the path,
 //! percent-encoded; token counts may stand in headers. Spec: botocore's service model.
 
-use super::common::result;
-use super::openai::{self, stop};
+use super::common::{result, said};
+use super::openai::{self, prompted, stop};
 use super::{Api, Endpoint, anthropic};
 use crate::draft::{Draft, identity};
-use crate::json::{Group, Rule, Scalar, anew, close, due, late, open, raw, scalar, text};
+use crate::json::{Group, Rule, Scalar, anew, close, late, open, raw, scalar, text};
 
 /// `POST /model/{id}/converse` and `/converse-stream`
 pub const CONVERSE: Api = Api {
@@ -53,7 +53,7 @@ const CONVERSATION: &[Rule<Draft>] = &[
     anew("messages[]", |d, _| d.message()),
     close("messages[]", Draft::message_closed),
     scalar("messages[].role", |d, v| d.history.role(v)),
-    late("messages[].content[].text", Draft::said, Draft::listens),
+    late("messages[].content[].text", said),
     open("messages[].content[].toolUse", Draft::part_opened),
     close("messages[].content[].toolUse", |d| d.history.call_block(d.open.part.name.take())),
     scalar("messages[].content[].toolUse.name", |d, v| d.open.part.name = v.text()),
@@ -63,7 +63,7 @@ const CONVERSATION: &[Rule<Draft>] = &[
     close("messages[].content[].toolResult", |d| d.history.result_block()),
     scalar("messages[].content[].toolResult.toolUseId", |d, v| d.history.result_id(v)),
     scalar("messages[].content[].toolResult.status", |d, v| d.history.result_failed(v)),
-    result("messages[].content[].toolResult.content[].text"),
+    late("messages[].content[].toolResult.content[].text", result),
     open("toolConfig.tools[]", |d, _| d.history.tool_offered()),
 ];
 
@@ -153,10 +153,10 @@ const INVOKE_REQUEST: &[Group<Draft>] = &[
             scalar("max_gen_len", |d, v| d.seen.request.max_tokens = v.count()),
             scalar("p", |d, v| d.seen.request.top_p = v.float()),
             scalar("k", |d, v| d.seen.request.top_k = v.float()),
-            due("prompt", openai::prompt),
-            due("inputText", openai::prompt),
-            due("message", openai::prompt),
-            due("texts[]", openai::prompt),
+            late("prompt", prompted),
+            late("inputText", prompted),
+            late("message", prompted),
+            late("texts[]", prompted),
         ],
     ),
 ];

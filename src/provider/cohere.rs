@@ -2,10 +2,10 @@
 //!
 //! Numbers are floats; what is billed counts, where it is told apart from what was processed. Spec: Cohere's SDK types.
 
-use super::openai::{self, output_type, prompt, stop};
+use super::openai::{self, output_type, prompted, stop};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
-use crate::json::{Rule, close, due, open, scalar, text};
+use crate::json::{Late, Rule, close, late, open, scalar, text};
 
 /// `POST /v2/chat`, `/v1/chat`, `/v1/generate`
 pub const CHAT: Api = Api {
@@ -79,14 +79,19 @@ const REQUEST: &[Rule<Draft>] = &[
     scalar("response_format.type", output_type),
     // Version 1 names the last message apart from those before it, in either order.
     open("chat_history[]", |d, _| d.counted_message()),
-    due("message", |d, piece| match piece {
+    late("message", message),
+    late("prompt", prompted),
+    late("texts[]", prompted),
+    late("query", prompted),
+];
+
+fn message() -> Late<Draft> {
+    let say: fn(&mut Draft, &[u8]) = |d, piece| match piece {
         [] => d.counted_message(),
         _ => d.said(piece),
-    }),
-    due("prompt", prompt),
-    due("texts[]", prompt),
-    due("query", prompt),
-];
+    };
+    Late { waits: |_| true, now: say, glimpse: None, then: say }
+}
 
 const ANSWER: &[Rule<Draft>] = &[
     scalar("id", Draft::response_id),

@@ -2,7 +2,7 @@
 //! counts by modality.
 
 use crate::draft::Draft;
-use crate::json::{Late, On, Rule, anew, late, raw, scalar, text};
+use crate::json::{Late, Rule, anew, late, raw, scalar, text};
 
 /// What the system says where it is no message, in the order of the APIs: Anthropic and Bedrock, Responses, Gemini, Cohere.
 pub const SYSTEM: &[Rule<Draft>] = &[
@@ -43,14 +43,18 @@ pub const ITEM: &[Rule<Draft>] = &[
     scalar("role", |d, v| d.history.role(v)),
     scalar("name", |d, v| d.open.part.name = v.text()),
     text("arguments", |d, piece| d.history.call_arguments(piece)),
-    late("content", Draft::said, Draft::listens),
-    late("content[].text", Draft::said, Draft::listens),
+    late("content", said),
+    late("content[].text", said),
 ];
 
-/// A rule for the text of a tool's result: of one that is not in the last message only the beginning is looked at.
-pub const fn result(path: &'static str) -> Rule<Draft> {
-    let late = Late { waits: Draft::listens, now: Draft::result, glimpse: Some(Draft::glimpse), then: Draft::input };
-    Rule { path, on: On::Late(late) }
+/// What a message says: only the last one's is wanted.
+pub fn said() -> Late<Draft> {
+    Late { waits: Draft::listens, now: Draft::said, glimpse: None, then: Draft::said }
+}
+
+/// The text of a tool's result: of one that is not in the last message only the beginning is looked at.
+pub fn result() -> Late<Draft> {
+    Late { waits: Draft::listens, now: Draft::result, glimpse: Some(Draft::glimpse), then: Draft::input }
 }
 
 /// Rules for lists of counts by modality: what the API calls a number, and where each list counts.

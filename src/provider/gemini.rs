@@ -2,7 +2,7 @@
 //!
 //! The model and the verb are in the path. Spec: google-genai's types; proto3 JSON accepts snake_case in requests.
 
-use super::common::by_modality;
+use super::common::{by_modality, said};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, Used, identity};
 use crate::json::{Rule, Scalar, anew, close, late, open, raw, scalar, text};
@@ -55,7 +55,7 @@ pub const REQUEST: &[Rule<Draft>] = &[
     anew("contents[]", |d, _| d.message()),
     close("contents[]", Draft::message_closed),
     scalar("contents[].role", |d, v| d.history.role(v)),
-    late("contents[].parts[].text", Draft::said, Draft::listens),
+    late("contents[].parts[].text", said),
     open("contents[].parts[].functionCall", Draft::part_opened),
     close("contents[].parts[].functionCall", |d| d.history.call_block(d.open.part.name.take())),
     scalar("contents[].parts[].functionCall.name", |d, v| d.open.part.name = v.text()),
@@ -65,7 +65,7 @@ pub const REQUEST: &[Rule<Draft>] = &[
     scalar("contents[].parts[].functionResponse.name", |d, v| d.history.result_name(v)),
     raw("contents[].parts[].functionResponse.response", |d, piece| d.history.result_text(piece)),
     anew("contents", |d, _| d.message()),
-    late("contents.parts[].text", Draft::said, Draft::listens),
+    late("contents.parts[].text", said),
     open("tools[]", |d, _| d.history.acts()),
     open("tools[].functionDeclarations[]", |d, _| d.history.tool_offered()),
     open("tools[].function_declarations[]", |d, _| d.history.tool_offered()),

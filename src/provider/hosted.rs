@@ -2,10 +2,10 @@
 //!
 //! Spec: the vendors' API references.
 
-use super::openai::{self, CHAT_ANSWER, ERROR, SAMPLING, TOKENS, stop};
+use super::openai::{self, CHAT_ANSWER, ERROR, SAMPLING, TOKENS, prompted, stop};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
-use crate::json::{Rule, Scalar, close, due, open, scalar, text};
+use crate::json::{Rule, Scalar, close, late, open, scalar, text};
 
 /// DashScope, `POST /api/v1/services/aigc/.../generation`
 pub const DASHSCOPE: Api = Api {
@@ -56,7 +56,7 @@ pub const WATSONX_GENERATION: Api = Api {
 pub const TGI: Api = Api {
     name: "tgi",
     operation: "text_completion",
-    request: &[("", &[due("inputs", openai::prompt)]), ("parameters", WATSONX_PARAMETERS)],
+    request: &[("", &[late("inputs", prompted)]), ("parameters", WATSONX_PARAMETERS)],
     response: &[("", TGI_ANSWER), ("[]", TGI_ANSWER)],
     ..Api::DEFAULT
 };
@@ -76,8 +76,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
 const DASHSCOPE_INPUT: &[Rule<Draft>] = &[
     scalar("parameters.incremental_output", |d, v| d.streamed_text = v.is_true()),
     open("parameters.tools[]", |d, _| d.history.tool_offered()),
-    due("input.prompt", openai::prompt),
-    due("input.texts[]", openai::prompt),
+    late("input.prompt", prompted),
+    late("input.texts[]", prompted),
 ];
 
 const DASHSCOPE_OUTPUT: &[Rule<Draft>] = &[
@@ -115,7 +115,7 @@ fn dashscope_text(d: &mut Draft, piece: &[u8]) {
 }
 
 const WATSONX_INPUT: &[Rule<Draft>] =
-    &[scalar("model_id", |d, v| d.seen.request.model = v.text()), due("input", openai::prompt)];
+    &[scalar("model_id", |d, v| d.seen.request.model = v.text()), late("input", prompted)];
 
 const WATSONX_PARAMETERS: &[Rule<Draft>] = &[
     scalar("max_new_tokens", |d, v| d.seen.request.max_tokens = v.count()),

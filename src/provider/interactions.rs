@@ -2,12 +2,12 @@
 //!
 //! Spec: google-genai's interactions types. Its output count leaves out thoughts, as generateContent's does.
 
-use super::common::{ITEM, by_modality, result};
+use super::common::{ITEM, by_modality, result, said};
 use super::gemini::{ERROR, cached_modes, input_modes, output_modes};
-use super::openai::{prompt, stop};
+use super::openai::{prompted, stop};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
-use crate::json::{Rule, close, due, late, open, raw, scalar, text};
+use crate::json::{Rule, close, late, open, raw, scalar, text};
 
 /// `POST .../interactions`
 pub const INTERACTIONS: Api = Api {
@@ -44,15 +44,15 @@ const REQUEST: &[Rule<Draft>] = &[
             d.seen.request.output_type = Some("json");
         }
     }),
-    due("input", prompt),
+    late("input", prompted),
     open("tools[]", |d, _| d.history.tool_offered()),
     close("input[]", input),
     scalar("input[].id", |d, v| d.history.call_id(v)),
     scalar("input[].call_id", |d, v| d.history.result_id(v)),
     scalar("input[].is_error", |d, v| d.history.result_failed(v)),
     raw("input[].arguments", |d, piece| d.history.call_arguments(piece)),
-    late("input[].text", Draft::said, Draft::listens),
-    result("input[].result"),
+    late("input[].text", said),
+    late("input[].result", result),
     raw("input[].result", |d, piece| d.history.result_text(piece)),
 ];
 

@@ -2,10 +2,10 @@
 //!
 //! Spec: ollama's api/types.go. Counts of 0 are left out on the wire.
 
-use super::openai::{self, prompt, stop};
+use super::openai::{self, prompted, stop};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
-use crate::json::{Group, Rule, Scalar, close, due, open, scalar, text};
+use crate::json::{Group, Rule, Scalar, close, late, open, scalar, text};
 
 /// `POST /api/chat`
 pub const CHAT: Api = Api {
@@ -44,9 +44,9 @@ const REQUEST: &[Group<Draft>] = &[
                 }
             }),
             open("format", |d, _| d.seen.request.output_type = Some("json")),
-            due("prompt", prompt),
-            due("input", prompt),
-            due("input[]", prompt),
+            late("prompt", prompted),
+            late("input", prompted),
+            late("input[]", prompted),
         ],
     ),
     (

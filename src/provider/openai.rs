@@ -4,7 +4,7 @@
 
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
-use crate::json::{Late, On, Rule, Scalar, anew, close, open, raw, scalar, text};
+use crate::json::{Late, Rule, Scalar, anew, close, late, open, raw, scalar, text};
 use crate::observation::LIST;
 
 /// `POST .../chat/completions`
@@ -84,8 +84,8 @@ pub const MESSAGES: &[Rule<Draft>] = &[
     anew("messages[]", |d, _| d.message()),
     close("messages[]", Draft::message_closed),
     scalar("messages[].role", |d, v| d.history.role(v)),
-    said_or_result("messages[].content"),
-    said_or_result("messages[].content[].text"),
+    late("messages[].content", said_or_result),
+    late("messages[].content[].text", said_or_result),
     scalar("messages[].tool_call_id", |d, v| d.history.result_id(v)),
     scalar("messages[].name", |d, v| d.history.result_name(v)),
     open("messages[].tool_calls[]", |d, _| d.history.call_opened()),
@@ -104,8 +104,8 @@ pub const MESSAGES: &[Rule<Draft>] = &[
 ];
 
 /// Whether a message's text is a tool's result shows with its role, which may come later: it is looked at as both.
-const fn said_or_result(path: &'static str) -> Rule<Draft> {
-    let late = Late {
+fn said_or_result() -> Late<Draft> {
+    Late {
         waits: Draft::listens,
         now: |d, piece| {
             d.history.result_text(piece);
@@ -117,8 +117,12 @@ const fn said_or_result(path: &'static str) -> Rule<Draft> {
             }
         }),
         then: Draft::said,
-    };
-    Rule { path, on: On::Late(late) }
+    }
+}
+
+/// A prompt beside messages, which comes behind theirs.
+pub fn prompted() -> Late<Draft> {
+    Late { waits: |_| true, now: prompt, glimpse: None, then: prompt }
 }
 
 const PROMPT: &[Rule<Draft>] = &[text("prompt", prompt), text("prompt[]", prompt)];

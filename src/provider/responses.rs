@@ -3,11 +3,11 @@
 //! A call, a text and the usage are said up to three times; each is taken once. Spec: OpenAI's SDK types.
 
 use super::common::{ITEM, result};
-use super::openai::{ERROR, SAMPLING, TOKENS, output_type};
+use super::openai::{ERROR, SAMPLING, TOKENS, output_type, prompted};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
 use crate::fingerprint::Begins;
-use crate::json::{Rule, Scalar, close, due, open, scalar, text};
+use crate::json::{Rule, Scalar, close, late, open, scalar, text};
 
 /// `POST .../responses`
 pub const RESPONSES: Api = Api {
@@ -42,7 +42,7 @@ pub const INPUT: &[Rule<Draft>] = &[
     scalar("text.format.type", output_type),
     scalar("conversation", Draft::conversation),
     scalar("conversation.id", Draft::conversation),
-    due("input", super::openai::prompt),
+    late("input", prompted),
     open("tools[]", |d, _| d.history.tool_offered()),
     close("input[]", item),
     scalar("input[].call_id", |d, v| {
@@ -50,8 +50,8 @@ pub const INPUT: &[Rule<Draft>] = &[
         d.history.result_id(v);
     }),
     text("input[].input", |d, piece| d.history.call_arguments(piece)),
-    result("input[].output"),
-    result("input[].output[].text"),
+    late("input[].output", result),
+    late("input[].output[].text", result),
 ];
 
 /// What an item of the input was. Calls of one turn follow each other as items of their own.
