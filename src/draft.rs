@@ -283,11 +283,11 @@ impl Draft {
         }
     }
 
-    /// The cost in USD as the provider itself says it.
+    /// A cost in USD as the provider itself says it.
     #[inline(never)]
-    pub fn cost(&mut self, value: Scalar<'_>) {
+    pub fn cost(&mut self, value: Scalar<'_>, slot: fn(&mut Counts) -> &mut Option<u64>) {
         if let Some(usd) = value.float().filter(|usd| (0.0..1e6).contains(usd)) {
-            self.counts.cost = Some((usd * 1e9).round() as u64);
+            *slot(&mut self.counts) = Some((usd * 1e9).round() as u64);
         }
     }
 

@@ -387,7 +387,7 @@ impl Exchange {
     }
 
     fn price(&mut self, outcome: Outcome, end: End) {
-        let reported = self.draft.counts.cost;
+        let reported = self.draft.counts.reported_cost();
         let seen = &mut self.draft.seen;
         if let Some(nanousd) = reported {
             seen.cost = Cost { nanousd: Some(nanousd), status: Some(CostStatus::Reported) };

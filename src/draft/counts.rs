@@ -29,6 +29,10 @@ pub struct Counts {
     pub spare_cache_write: Option<u64>,
     /// The cost as the provider itself says it, in nano-dollars.
     pub cost: Option<u64>,
+    /// The cost as who serves it for a relay says it, in nano-dollars.
+    pub upstream_cost: Option<u64>,
+    /// The client's own key was used there, so that the relay's cost leaves it out (OpenRouter).
+    pub own_key: bool,
     /// Cached input stands beside the input, not in it (Anthropic, Bedrock).
     pub cache_beside: bool,
     /// Reasoning stands beside the output, not in it (Gemini).
@@ -45,6 +49,12 @@ pub struct Steps {
 }
 
 impl Counts {
+    /// The cost as the answer itself says it, in nano-dollars.
+    pub fn reported_cost(&self) -> Option<u64> {
+        let upstream = self.upstream_cost.filter(|_| self.own_key);
+        self.cost.map(|cost| cost.saturating_add(upstream.unwrap_or(0))).or(upstream)
+    }
+
     /// Normalises: input with what was cached, output with reasoning. A part larger than its whole (Azure-hosted Grok says
     /// 161 cached of 7; Cohere bills 11 of 506, of which 448 were cached) is told as it came.
     #[inline(never)]

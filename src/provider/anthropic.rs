@@ -3,7 +3,7 @@
 //! Spec: Anthropic's SDK types. A stream's counts are cumulative; some backends send 0 for the input in the last event.
 
 use super::common::{result, said};
-use super::openai::{CHAT, output_type};
+use super::openai::{CHAT, COST, output_type};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, Steps, identity};
 use crate::json::{Rule, Scalar, anew, close, late, open, raw, scalar, text};
@@ -14,7 +14,7 @@ pub const MESSAGES: Api = Api {
     name: "anthropic-messages",
     operation: "chat",
     request: &[("", REQUEST)],
-    response: &[("", EVENT), ("", ANSWER), ("message", ANSWER)],
+    response: &[("", EVENT), ("", ANSWER), ("message", ANSWER), ("usage", COST)],
     document,
     terminated: true,
     ..Api::DEFAULT

@@ -49,6 +49,7 @@ pub const RERANK: Api = Api {
         ("", &[scalar("model", Draft::response_model)]),
         ("usage", openai::TOKENS),
         ("usage", openai::TOTAL),
+        ("usage", openai::COST),
     ],
     usage_expected: false,
     ..Api::DEFAULT

@@ -13,6 +13,7 @@ pub const DASHSCOPE: Api = Api {
     operation: "chat",
     request: &[("", SAMPLING), ("parameters", SAMPLING), ("input", openai::MESSAGES), ("", DASHSCOPE_INPUT)],
     response: &[("", DASHSCOPE_OUTPUT), ("", ERROR), ("usage", TOKENS)],
+    terminated: true,
     ..Api::DEFAULT
 };
 
@@ -49,6 +50,7 @@ pub const WATSONX_GENERATION: Api = Api {
     operation: "text_completion",
     request: &[("", WATSONX_INPUT), ("parameters", WATSONX_PARAMETERS)],
     response: &[("", WATSONX_RESULT)],
+    terminated: true,
     ..Api::DEFAULT
 };
 
@@ -58,6 +60,7 @@ pub const TGI: Api = Api {
     operation: "text_completion",
     request: &[("", &[late("inputs", prompted)]), ("parameters", WATSONX_PARAMETERS)],
     response: &[("", TGI_ANSWER), ("[]", TGI_ANSWER)],
+    terminated: true,
     ..Api::DEFAULT
 };
 
@@ -144,6 +147,7 @@ const WATSONX_RESULT: &[Rule<Draft>] = &[
 
 const TGI_ANSWER: &[Rule<Draft>] = &[
     text("generated_text", |d, piece| {
+        d.complete = true;
         // A stream's last event repeats what its tokens said.
         if d.documents == 0 {
             d.answer(piece);

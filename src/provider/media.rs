@@ -2,7 +2,7 @@
 //!
 //! Usage comes last, after megabytes of base64; requests may be multipart forms. Spec: OpenAI's SDK types.
 
-use super::openai::{self, ERROR, SAMPLING, TOKENS};
+use super::openai::{self, COST, ERROR, SAMPLING, TOKENS};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
 use crate::json::{Group, Rule, scalar, text};
@@ -12,7 +12,7 @@ pub const IMAGES: Api = Api {
     name: "openai-images",
     operation: "image_generation",
     request: REQUEST,
-    response: &[("", ERROR), ("", EVENT), ("usage", TOKENS)],
+    response: &[("", ERROR), ("", EVENT), ("usage", TOKENS), ("usage", COST)],
     document: drawn,
     usage_expected: false,
     ..Api::DEFAULT
@@ -23,7 +23,14 @@ pub const TRANSCRIPTIONS: Api = Api {
     name: "openai-transcriptions",
     operation: "transcription",
     request: REQUEST,
-    response: &[("", ERROR), ("", EVENT), ("", &[text("text", spoken)]), ("usage", TOKENS), ("usage", SOUND)],
+    response: &[
+        ("", ERROR),
+        ("", EVENT),
+        ("", &[text("text", spoken)]),
+        ("usage", TOKENS),
+        ("usage", COST),
+        ("usage", SOUND),
+    ],
     usage_expected: false,
     document,
     ..Api::DEFAULT

@@ -16,6 +16,7 @@ pub const CHAT: Api = Api {
         ("", CHAT_ANSWER),
         ("", ERROR),
         ("usage", TOKENS),
+        ("usage", COST),
         ("usage", RELAYED),
         ("x_groq.usage", TOKENS),
         ("choices[].usage", TOKENS),
@@ -29,7 +30,13 @@ pub const COMPLETIONS: Api = Api {
     name: "openai-completions",
     operation: "text_completion",
     request: &[("", SAMPLING), ("", PROMPT)],
-    response: &[("", CHAT_ANSWER), ("", &[text("choices[].text", Draft::answer)]), ("", ERROR), ("usage", TOKENS)],
+    response: &[
+        ("", CHAT_ANSWER),
+        ("", &[text("choices[].text", Draft::answer)]),
+        ("", ERROR),
+        ("usage", TOKENS),
+        ("usage", COST),
+    ],
     terminated: true,
     ..Api::DEFAULT
 };
@@ -44,6 +51,7 @@ pub const EMBEDDINGS: Api = Api {
         ("", ERROR),
         ("usage", TOKENS),
         ("usage", TOTAL),
+        ("usage", COST),
     ],
     ..Api::DEFAULT
 };
@@ -213,9 +221,14 @@ pub const TOKENS: &[Rule<Draft>] = &[
     scalar("output_tokens_details.image_tokens", |d, v| d.detail(v, |q| &mut q.output_image)),
     // Mistral's own word.
     scalar("prompt_audio_seconds", Draft::seconds),
-    // OpenRouter's, Perplexity's and xAI's own words.
-    scalar("cost", Draft::cost),
-    scalar("cost.total_cost", Draft::cost),
+];
+
+/// The cost in the usage object, as OpenRouter, Perplexity and xAI say it, in whatever API.
+pub const COST: &[Rule<Draft>] = &[
+    scalar("cost", |d, v| d.cost(v, |c| &mut c.cost)),
+    scalar("cost.total_cost", |d, v| d.cost(v, |c| &mut c.cost)),
+    scalar("cost_details.upstream_inference_cost", |d, v| d.cost(v, |c| &mut c.upstream_cost)),
+    scalar("is_byok", |d, v| d.counts.own_key = v.is_true()),
     scalar("cost_in_usd_ticks", Draft::ticks),
 ];
 

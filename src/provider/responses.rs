@@ -3,7 +3,7 @@
 //! A call, a text and the usage are said up to three times; each is taken once. Spec: OpenAI's SDK types.
 
 use super::common::{ITEM, result};
-use super::openai::{ERROR, SAMPLING, TOKENS, output_type, prompted};
+use super::openai::{COST, ERROR, SAMPLING, TOKENS, output_type, prompted};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, identity};
 use crate::fingerprint::Begins;
@@ -19,8 +19,10 @@ pub const RESPONSES: Api = Api {
         ("", ERROR),
         ("", RESPONSE),
         ("usage", TOKENS),
+        ("usage", COST),
         ("response", RESPONSE),
         ("response.usage", TOKENS),
+        ("response.usage", COST),
         ("response", ERROR),
     ],
     document,

@@ -28,7 +28,7 @@ pub fn read_converse(body: &Body, reading: &mut Reading) {
 
 pub fn read_invoke(exchange: &Exchange, body: &Body, reading: &mut Reading) {
     let first = body.events.first().map(|event| &event.data).unwrap_or(&Value::Null);
-    if first["choices"].is_array() {
+    if body.events.iter().any(|event| event.data["choices"].is_array()) {
         openai::read(body, openai::CHAT, reading);
     } else if matches!(first["type"].as_str(), Some("message" | "message_start")) || first["content"].is_array() {
         anthropic::read(body, reading);

@@ -13,6 +13,7 @@ pub fn read_dashscope(exchange: &Exchange, body: &Body, reading: &mut Reading) {
     let increments =
         request.events.first().is_some_and(|request| request.data["parameters"]["incremental_output"] == true);
     let mut tally = Tally::default();
+    reading.needs_terminator = true;
     for event in &body.events {
         let (data, output) = (&event.data, &event.data["output"]);
         reading.name(&data["model"], &data["request_id"]);
@@ -51,6 +52,7 @@ pub fn read_dashscope_embeddings(body: &Body, reading: &mut Reading) {
 fn finish(index: u64, reason: &Value, reading: &mut Reading) {
     if reason != "null" {
         reading.finish(index, reason);
+        reading.finished |= reason.is_string();
     }
 }
 
@@ -91,7 +93,8 @@ pub fn read_tgi(body: &Body, reading: &mut Reading) {
         if data["token"]["special"] != true {
             reading.say(&data["token"]["text"]);
         }
-        if data["token"].is_null() {
+        // The last event of a stream repeats the text.
+        if data["token"].is_null() && reading.text.is_empty() {
             reading.say(&data["generated_text"]);
         }
         reading.finish(0, &details["finish_reason"]);

@@ -76,7 +76,7 @@ pub fn read_conversation(body: &Body, reading: &mut Reading) {
         }
         for entry in each(&data["outputs"]) {
             match entry["type"].as_str() {
-                Some("message.output") => conversation_text(&entry["content"], reading),
+                None | Some("message.output") => conversation_text(&entry["content"], reading),
                 Some("function.call") => reading.tool(&entry["name"]),
                 _ => {}
             }
@@ -166,7 +166,8 @@ impl Calls {
         if name.as_str().is_none_or(str::is_empty) {
             return;
         }
-        let known = self.0.iter().any(|(c, i, known)| (*c, *i) == (choice, index) && (id.is_empty() || id == known));
+        let same = |known: &str| id.is_empty() || known.is_empty() || id == known;
+        let known = self.0.iter().any(|(c, i, known)| (*c, *i) == (choice, index) && same(known));
         if !known {
             self.0.push((choice, index, id.to_owned()));
             reading.tool(name);

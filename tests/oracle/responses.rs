@@ -19,6 +19,10 @@ pub fn read(body: &Body, reading: &mut Reading) {
                 reading.finished = true;
                 whole = Some(&data["response"]).filter(|response| response.is_object()).or(whole);
             }
+            "" if text(&data["response"]["status"]).is_some() => {
+                reading.finished = true;
+                whole = Some(&data["response"]);
+            }
             _ if !body.streamed || text(&data["object"]).is_some() => whole = Some(data),
             _ => {}
         }
@@ -52,7 +56,7 @@ fn call(item: &Value) -> Option<String> {
 
 fn output_text(response: &Value) -> String {
     each(&response["output"])
-        .filter(|item| item["type"] == "message")
+        .filter(|item| item["type"] == "message" && item["role"] != "user")
         .flat_map(|item| each(&item["content"]))
         .filter(|part| matches!(part["type"].as_str(), None | Some("output_text")))
         .map(|part| fragment(&part["text"]))
