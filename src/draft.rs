@@ -11,7 +11,7 @@ use crate::capture::Words;
 use crate::fingerprint::{Begins, Fingerprint, Mark};
 use crate::framing::Base64;
 use crate::json::Scalar;
-use crate::observation::{LIST, Observation, Text, Trouble};
+use crate::observation::{LIST, Observation, Text};
 use crate::privacy::Opening;
 use crate::signal::agent::History;
 use crate::signal::cost::Quantities;
@@ -215,92 +215,6 @@ impl Draft {
         self.turns = self.turns.wrapping_add(1);
     }
 
-    /// Overlays a count: the last one given stays; null says nothing; what is no count is trouble and changes nothing.
-    #[inline(never)]
-    pub fn count(&mut self, value: Scalar<'_>, slot: fn(&mut Counts) -> &mut Option<u64>) {
-        self.open.counted = true;
-        match value.count() {
-            Some(count) => *slot(&mut self.counts) = Some(count),
-            None if value == Scalar::Null => {}
-            None => self.seen.trouble.add(Trouble::Number),
-        }
-    }
-
-    /// As [`Draft::count`], but 0 does not replace a count already seen.
-    #[inline(never)]
-    pub fn count_up(&mut self, value: Scalar<'_>, slot: fn(&mut Counts) -> &mut Option<u64>) {
-        if value.count() != Some(0) || slot(&mut self.counts).is_none() {
-            self.count(value, slot);
-        }
-    }
-
-    /// A finer count: the last one that is not 0 stays, and what is no count says nothing.
-    #[inline(never)]
-    pub fn detail(&mut self, value: Scalar<'_>, slot: fn(&mut Used) -> &mut u64) {
-        self.open.counted = true;
-        if let Some(count) = value.count().filter(|count| *count > 0) {
-            *slot(&mut self.used) = count;
-        }
-    }
-
-    /// An entry of a list of counts is over, which says its kind and its tokens in any order. A list replaces the one
-    /// before it; text is what the others leave.
-    #[inline(never)]
-    pub fn modality(&mut self, slots: fn(&mut Used) -> [Option<&mut u64>; 3]) {
-        let part = core::mem::take(&mut self.open.part);
-        self.open.counted = true;
-        let kinds: [&[&str]; 3] = [&["AUDIO"], &["IMAGE", "DOCUMENT"], &["VIDEO"]];
-        for (slot, kinds) in slots(&mut self.used).into_iter().zip(kinds) {
-            let Some(slot) = slot else { continue };
-            if part.index == 0 {
-                *slot = 0;
-            }
-            if kinds.iter().any(|kind| part.kind.as_str().eq_ignore_ascii_case(kind)) {
-                *slot = slot.saturating_add(part.tokens);
-            }
-        }
-    }
-
-    /// The tier the answer came at, in OpenAI's word or one that ends in it: the last one said.
-    #[inline(never)]
-    pub fn tier(&mut self, value: Scalar<'_>) {
-        if let Scalar::Text(word) = value {
-            let word = word.rsplit('_').next().unwrap_or_default();
-            let priced = ["batch", "flex", "priority", "fast"];
-            let tier = priced.into_iter().find(|tier| word.eq_ignore_ascii_case(tier)).unwrap_or_default();
-            if self.used.tier != tier {
-                self.used.tier = tier;
-                self.turn();
-            }
-        }
-    }
-
-    /// Length of sound, in seconds begun.
-    #[inline(never)]
-    pub fn seconds(&mut self, value: Scalar<'_>) {
-        if let Some(seconds) = value.float().filter(|seconds| (0.0..1e9).contains(seconds)) {
-            self.used.audio_seconds = seconds.ceil() as u64;
-        }
-    }
-
-    /// A cost in USD as the provider itself says it.
-    #[inline(never)]
-    pub fn cost(&mut self, value: Scalar<'_>, slot: fn(&mut Counts) -> &mut Option<u64>) {
-        if let Some(usd) = value.float().filter(|usd| (0.0..1e6).contains(usd)) {
-            *slot(&mut self.counts) = Some((usd * 1e9).round() as u64);
-        }
-    }
-
-    /// The same in xAI's ticks, of which a dollar has 10^10. Azure serves xAI's models, bills them itself and says 0.
-    ///
-    /// Spec: docs.x.ai/developers/cost-tracking.
-    #[inline(never)]
-    pub fn ticks(&mut self, value: Scalar<'_>) {
-        if let Some(ticks) = value.count().filter(|ticks| *ticks > 0) {
-            self.counts.cost = Some(ticks.saturating_add(5) / 10);
-        }
-    }
-
     /// The conversation's identifier: the last one given, unless the request's head has named it.
     #[inline(never)]
     pub fn conversation(&mut self, value: Scalar<'_>) {
@@ -465,16 +379,6 @@ impl Draft {
     /// A message of the request that is not the last, wherever it stands.
     pub fn counted_message(&mut self) {
         self.seen.request.messages = Some(self.seen.request.messages.unwrap_or(0).saturating_add(1));
-    }
-
-    /// Adds to the input, for answers that count each part of it.
-    pub fn add_input(&mut self, value: Scalar<'_>) {
-        let before = self.counts.input.take();
-        self.count(value, |c| &mut c.input);
-        self.counts.input = match (before, self.counts.input) {
-            (Some(a), Some(b)) => Some(a.saturating_add(b)),
-            (a, b) => a.or(b),
-        };
     }
 
     /// A choice, candidate or output item begins.

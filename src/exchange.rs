@@ -4,27 +4,27 @@
 //! argument, in nanoseconds of any clock that does not jump.
 
 mod calls;
+mod cost;
 mod end;
 mod head;
+mod texts;
 
 use std::rc::Rc;
 
-use crate::capture::{self, Capture};
+use crate::capture::Capture;
 use crate::config::{Config, ConfigError};
 use crate::draft::Draft;
-use crate::fingerprint::Fingerprint;
 use crate::framing::{Body, Rules};
 use crate::json::Scalar;
-use crate::observation::{Cost, CostStatus, Observation, Outcome, RunEnd, Text, Trouble, Usage, finish_class};
-use crate::privacy::{self, Opening, Privacy};
+use crate::observation::{Observation, Outcome, RunEnd, Text, Trouble, finish_class};
 use crate::provider::{self, Api, Programs};
 use crate::signal::agent;
-use crate::signal::cost::{Price, Quantities};
 use crate::signal::memory::Pending;
-use crate::sink::trace::{Place, Run};
+use crate::sink::trace::Run;
 
 pub use end::End;
 pub use head::Head;
+use texts::{begin_hashes, is_sampled};
 
 /// What every exchange shares: the configuration and the compiled rules.
 pub struct Observer {
@@ -178,30 +178,6 @@ impl Exchange {
         self.news.request = true;
     }
 
-    fn end_hashes(&mut self) {
-        let (draft, wanted) = (&mut self.draft, self.observer.config.privacy.hash);
-        let mut prompt = core::mem::take(&mut draft.prompt);
-        if let Some(opening) = draft.opening.take() {
-            let known = opening.of_prompt(&prompt).filter(|_| wanted.last_message);
-            draft.seen.request.hash = known.map(privacy::short);
-            let (system, conversation) = opening.settle(&mut prompt);
-            if wanted.system {
-                draft.seen.rare.get_or_insert_default().system_hash = system;
-            }
-            draft.seen.request.conversation_hash = conversation.filter(|_| wanted.conversation);
-        }
-        let seen = &mut draft.seen.request;
-        seen.hash = seen.hash.or_else(|| prompt.hash());
-        seen.characters = prompt.characters();
-        draft.prompt_words = prompt.words();
-        if let Some(whole) = draft.whole_prompt.take() {
-            draft.seen.rare.get_or_insert_default().prompt_hash = whole.hash();
-        }
-        if let Some(tools) = draft.tools.take() {
-            draft.seen.rare.get_or_insert_default().tools_hash = tools.hash();
-        }
-    }
-
     /// The response's head. What was read of the request by now is all that is used of it.
     pub fn response(&mut self, head: Head<'_>, now: u64) {
         if self.draft.seen.outcome.is_some() {
@@ -246,17 +222,6 @@ impl Exchange {
         // OpenAI's SDKs hang up here, and what became known after that is in no span.
         if self.draft.done {
             self.finish(End::Whole, now);
-        }
-    }
-
-    fn count(&mut self) {
-        let mut usage = self.draft.counts.settle();
-        if let Some(steps) = &self.draft.steps {
-            usage = usage.and(&steps.beside);
-        }
-        if usage != self.draft.seen.usage {
-            self.draft.seen.usage = usage;
-            self.news.usage = true;
         }
     }
 
@@ -313,16 +278,6 @@ impl Exchange {
         self.count();
         self.price(outcome, end);
         self.news.end = true;
-    }
-
-    fn report_words(&mut self) {
-        let (prompt, answer) = (self.draft.prompt_words.take(), self.draft.answer.words());
-        let Privacy { capture, redaction: Some(redaction), .. } = &self.observer.config.privacy else { return };
-        if *capture == Capture::Truncated || self.sampled {
-            let rare = self.draft.seen.rare.get_or_insert_default();
-            rare.prompt = prompt.and_then(|words| words.report(redaction));
-            rare.answer = answer.and_then(|words| words.report(redaction));
-        }
     }
 
     /// Whether the answer refuses, or has nothing in it.
@@ -385,58 +340,10 @@ impl Exchange {
         let error = head.text("x-amzn-errortype").split([':', '#']).next().unwrap_or_default();
         self.draft.error.outer = Some(error).filter(|e| !e.is_empty()).map(Text::from);
     }
-
-    fn price(&mut self, outcome: Outcome, end: End) {
-        let reported = self.draft.counts.reported_cost();
-        let seen = &mut self.draft.seen;
-        if let Some(nanousd) = reported {
-            seen.cost = Cost { nanousd: Some(nanousd), status: Some(CostStatus::Reported) };
-            return;
-        }
-        if seen.usage == Usage::default() && self.draft.used.audio_seconds == 0 {
-            let said_nothing = outcome == Outcome::Completed && end == End::Whole && self.api.usage_expected;
-            seen.cost.status = said_nothing.then_some(CostStatus::NoUsage);
-            return;
-        }
-        let models = [seen.response.model.as_deref(), seen.request.model.as_deref()];
-        let prices = &self.observer.config.prices;
-        let price = models.into_iter().flatten().find_map(|model| prices.find(&seen.provider, model));
-        let mut used = self.draft.used.with(&self.draft.counts.settle());
-        // Where there is no clock, it is the day of the table.
-        used.at = Some(seen.timing.start / 1_000_000_000).filter(|at| *at > 0).unwrap_or(prices.date());
-        // Priced like a call of its own: from some length on a context costs more.
-        let bare = Quantities { tier: used.tier, at: used.at, ..Quantities::default() };
-        let beside = self.draft.steps.as_ref().map(|steps| bare.with(&steps.beside));
-        let cost = |p: &Price<'_>| p.cost(&used).saturating_add(beside.map_or(0, |beside| p.cost(&beside)));
-        seen.cost.nanousd = price.as_ref().map(cost);
-        seen.cost.status = Some(if price.is_some() { CostStatus::Priced } else { CostStatus::Unpriced });
-    }
 }
 
 /// Operations whose answers are words, and whose requests are conversations.
 const SPEAKS: [&str; 3] = ["chat", "generate_content", "text_completion"];
-
-/// Whether the trace the client's call belongs to is among those whose words are reported; without one, the call by itself.
-fn is_sampled(head: Head<'_>, share: f64) -> bool {
-    let place = Place::parse(head.text("traceparent")).or_else(|| Place::of_request(head.text("x-request-id")));
-    place.is_some_and(|place| capture::is_sampled(place.trace, share))
-}
-
-fn begin_hashes(draft: &mut Draft, privacy: &Privacy) {
-    let (key, hash) = (privacy.key.as_ref(), privacy.hash);
-    draft.prompt = Fingerprint::new(key, hash.last_message);
-    draft.answer = Fingerprint::new(key, hash.response);
-    if privacy.capture != Capture::Off {
-        draft.prompt.capture();
-        draft.answer.capture();
-    }
-    let beside = |wanted: bool| wanted.then(|| Box::new(Fingerprint::new(key, true)));
-    draft.whole_prompt = beside(hash.prompt);
-    draft.tools = beside(hash.tools);
-    if SPEAKS.contains(&draft.seen.operation) {
-        draft.opening = Opening::new(privacy, &mut draft.prompt);
-    }
-}
 
 /// A body's reader, if it has one.
 fn readable(draft: &mut Draft, body: Option<Body>) -> Option<Box<Body>> {
@@ -544,6 +451,32 @@ mod tests {
         assert_eq!(left_after(&[stop, usage]), (None, done));
         assert_eq!(left_after(&[stop]), (None, gone));
         assert_eq!(left_after(&[usage]), (None, gone));
+    }
+
+    #[test]
+    fn steps_of_an_answer_are_one_request_and_what_is_no_count_is_trouble() {
+        let config = r#"{"apis": [{"host": "internal", "api": "anthropic-messages"}],
+            "prices": {"m": {"input": 1000, "output": 1000, "per_1000_requests": 10}}}"#;
+        let seen = |steps: &str| {
+            let answer = format!(
+                r#"{{"type":"message","model":"m","content":[],"usage":{{"input_tokens":2,"output_tokens":1,"iterations":{steps}}}}}"#
+            );
+            at_unknown_path(config, "{}", &answer).unwrap().observation().clone()
+        };
+        let message = r#"{"type":"message","input_tokens":2,"output_tokens":1}"#;
+        let compaction = r#"{"type":"compaction","input_tokens":4,"output_tokens":3}"#;
+        let cost = |steps: &str| (seen(steps).usage.input, seen(steps).cost.nanousd);
+        assert_eq!(cost(&format!("[{message}]")), (Some(2), Some(13_000_000)));
+        assert_eq!(cost(&format!("[{compaction},{message}]")), (Some(6), Some(20_000_000)));
+        for odd in ["[null]", "{}", "[[]]", "\"7\"", r#"[{"type":7,"input_tokens":null}]"#] {
+            assert_eq!((cost(odd), seen(odd).trouble.iter().count()), ((Some(2), Some(13_000_000)), 0), "{odd}");
+        }
+        let million = "9".repeat(1_000_000);
+        for odd in ["\"4\"", "-1", &million] {
+            let seen = seen(&format!(r#"[{{"type":"compaction","input_tokens":{odd}}}]"#));
+            assert_eq!(seen.trouble.iter().collect::<Vec<_>>(), [Trouble::Number], "{}", &odd[..2]);
+            assert_eq!(seen.usage.input, Some(2));
+        }
     }
 
     #[test]

@@ -178,6 +178,11 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Whether the wire said anything.
+    pub fn is_known(&self) -> bool {
+        *self != Usage::default()
+    }
+
     /// Both together.
     #[inline(never)]
     pub fn and(self, other: &Usage) -> Usage {
@@ -202,13 +207,6 @@ pub enum CacheAttribute {
     Write,
     /// Both.
     Both,
-}
-
-impl Usage {
-    /// Whether the wire said anything.
-    pub fn is_known(&self) -> bool {
-        *self != Usage::default()
-    }
 }
 
 /// What the provider's rate limits leave, as the response's headers say.

@@ -65,6 +65,7 @@ fn difference(table: &PriceTable, call: &Value) -> Option<String> {
         web_searches: count("web_searches"),
         file_searches: count("storage_searches"),
         audio_seconds: count("audio_seconds"),
+        further: false,
         tier: call["tier"].as_str().unwrap(),
         at: call["at"].as_u64().unwrap(),
     };

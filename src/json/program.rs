@@ -182,7 +182,10 @@ impl<T> Program<T> {
                 match rule.on {
                     On::Scalar(apply) => node.scalar = Some(apply),
                     On::Text(apply) => (node.text, node.late) = (Some(apply), None),
-                    On::Late(how) => (node.text, node.late) = (Some(how().now), Some(how())),
+                    On::Late(how) => {
+                        let late = how();
+                        (node.text, node.late) = (Some(late.now), Some(late));
+                    }
                     On::Raw(apply) => node.raw = Some(apply),
                     On::Open(apply) => (node.open, node.anew) = (Some(apply), false),
                     On::Anew(apply) => (node.open, node.anew) = (Some(apply), true),

@@ -89,10 +89,10 @@ pub const ANSWER: &[Rule<Draft>] = &[
     open("usage.iterations[]", Draft::part_opened),
     close("usage.iterations[]", step_closed),
     scalar("usage.iterations[].type", |d, v| d.open.part.kind.set(v)),
-    scalar("usage.iterations[].input_tokens", |d, v| step(d).open.input = v.count()),
-    scalar("usage.iterations[].output_tokens", |d, v| step(d).open.output = v.count()),
-    scalar("usage.iterations[].cache_read_input_tokens", |d, v| step(d).open.cache_read = v.count()),
-    scalar("usage.iterations[].cache_creation_input_tokens", |d, v| step(d).open.cache_creation = v.count()),
+    scalar("usage.iterations[].input_tokens", |d, v| d.step(v, |s| &mut s.input)),
+    scalar("usage.iterations[].output_tokens", |d, v| d.step(v, |s| &mut s.output)),
+    scalar("usage.iterations[].cache_read_input_tokens", |d, v| d.step(v, |s| &mut s.cache_read)),
+    scalar("usage.iterations[].cache_creation_input_tokens", |d, v| d.step(v, |s| &mut s.cache_creation)),
     scalar("usage.service_tier", tier),
     scalar("usage.speed", tier),
 ];
@@ -121,10 +121,6 @@ fn tier(d: &mut Draft, value: Scalar<'_>) {
     }
 }
 
-fn step(d: &mut Draft) -> &mut Steps {
-    d.steps.get_or_insert_default()
-}
-
 /// Of an answer's steps a compaction is paid for like a call, and not in the message's own counts. A list replaces the one
 /// before it.
 ///
@@ -132,7 +128,7 @@ fn step(d: &mut Draft) -> &mut Steps {
 fn step_closed(d: &mut Draft) {
     d.open.counted = true;
     let (first, counts) = (d.open.part.index == 0, d.open.part.kind.as_str() == "compaction");
-    let Steps { open, beside } = step(d);
+    let Steps { open, beside } = &mut **d.steps.get_or_insert_default();
     let open = core::mem::take(open);
     if first {
         *beside = Usage::default();

@@ -236,7 +236,8 @@ impl History {
     /// A piece of its text.
     pub fn result_text(&mut self, piece: &[u8]) {
         if self.measures {
-            *self.result.so_far.bytes.get_or_insert_default() += piece.len() as u64;
+            let bytes = self.result.so_far.bytes.get_or_insert_default();
+            *bytes = bytes.saturating_add(piece.len() as u64);
         }
         for byte in piece.iter().filter(|b| !b.is_ascii_whitespace() && **b != b'"') {
             let Some(slot) = self.result.head.get_mut(self.result.length) else { return };

@@ -55,6 +55,8 @@ pub struct Quantities<'a> {
     pub file_searches: u64,
     /// Length of sound that is paid by its time.
     pub audio_seconds: u64,
+    /// It is a further step of a call, which is one request.
+    pub further: bool,
     /// `batch`, `flex`, `priority` or `fast`, if the answer came so; anything else is the standard.
     pub tier: &'a str,
     /// When, in seconds since 1970.

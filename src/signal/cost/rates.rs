@@ -65,7 +65,7 @@ const UNITS: &[Unit] = &[
     unit("ov", MILLION, OUT | VIDEO, |q| q.output_video),
     unit("i", MILLION, IN, |q| q.input),
     unit("o", MILLION, OUT, |q| q.output),
-    unit("q", THOUSAND, REQUEST, |_| 1),
+    unit("q", THOUSAND, REQUEST, |q| u64::from(!q.further)),
     unit("s", THOUSAND, WEB, |q| q.web_searches),
     unit("f", THOUSAND, FILES, |q| q.file_searches),
     unit("a", 3_600, TIME, |q| q.audio_seconds),
