@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
+use crate::budget;
 use crate::observation::CacheAttribute;
 use crate::privacy::Privacy;
 use crate::provider::{self, Override};
@@ -24,6 +25,8 @@ pub struct Config {
     pub apis: Vec<Override>,
     /// `labels`: what becomes a metric's label.
     pub labels: Labels,
+    /// `limits`: bounds on memory.
+    pub limits: Limits,
     /// `otlp`: where spans of agents' runs are sent.
     pub otlp: Otlp,
     /// `privacy`: what becomes of words.
@@ -67,8 +70,16 @@ pub enum Role {
 }
 
 /// What is the same on all routes: what the VM or the metrics' form depends on.
-const FOR_ALL_ROUTES: &[&str] =
-    &["/agent/slots", "/feedback", "/labels/headers", "/labels/max_series", "/otlp", "/privacy/hash", "/role"];
+const FOR_ALL_ROUTES: &[&str] = &[
+    "/agent/slots",
+    "/feedback",
+    "/labels/headers",
+    "/labels/max_series",
+    "/limits",
+    "/otlp",
+    "/privacy/hash",
+    "/role",
+];
 
 /// Where spans of agents' runs are sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +90,13 @@ pub struct Otlp {
     pub path: String,
     /// `otlp.service`: the spans' `service.name`.
     pub service: String,
+}
+
+/// Bounds on memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// `limits.stream_memory_bytes`: memory that the decoders of one worker share; 1 MiB to 512 MiB.
+    pub stream_memory_bytes: u64,
 }
 
 /// How agents' runs are judged.
@@ -151,6 +169,7 @@ impl Config {
             feedback: feedback::Settings::default(),
             conversation_header: String::new(),
             labels: Labels { max_series: 1000, headers: Vec::new(), models: HashSet::new() },
+            limits: Limits { stream_memory_bytes: budget::DEFAULT as u64 },
             compat: Compat::default(),
             role: Role::default(),
             stream_usage: StreamUsage { inject: false, max_request_bytes: 262_144 },
@@ -187,6 +206,7 @@ impl Config {
                 "prices" => self.prices.add("prices", value)?,
                 "feedback" => self.feedback.read(value)?,
                 "labels" => self.labels.read(value)?,
+                "limits" => self.limits.read(value)?,
                 "otlp" => self.otlp.read(value)?,
                 "privacy" => self.privacy.read(value)?,
                 "role" => {
@@ -237,6 +257,7 @@ const KEYS: &[&str] = &[
     "conversation",
     "feedback",
     "labels",
+    "limits",
     "otlp",
     "prices",
     "privacy",
@@ -316,6 +337,20 @@ impl StreamUsage {
                     self.max_request_bytes = whole("stream_usage.max_request_bytes", value, 1024..=16_777_216)?;
                 }
                 _ => return Err(ConfigError::unknown("stream_usage", key, &["inject", "max_request_bytes"])),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Limits {
+    fn read(&mut self, value: &Value) -> Result<(), ConfigError> {
+        for (key, value) in object("limits", value)? {
+            match key.as_str() {
+                "stream_memory_bytes" => {
+                    self.stream_memory_bytes = whole("limits.stream_memory_bytes", value, 1 << 20..=512 << 20)?;
+                }
+                _ => return Err(ConfigError::unknown("limits", key, &["stream_memory_bytes"])),
             }
         }
         Ok(())
@@ -430,7 +465,7 @@ mod tests {
             ("[]", "must be an object"),
             (
                 r#"{"label": {}}"#,
-                "label: unknown key; known here: agent, apis, compat, conversation, feedback, labels, otlp, prices, privacy, role, stream_usage",
+                "label: unknown key; known here: agent, apis, compat, conversation, feedback, labels, limits, otlp, prices, privacy, role, stream_usage",
             ),
             (r#"{"labels": {"max": 1}}"#, "labels.max: unknown key; known here: headers, max_series, models"),
             (r#"{"labels": {"max_series": 0}}"#, "labels.max_series: must be a whole number from 1 to 100000"),

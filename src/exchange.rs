@@ -11,6 +11,7 @@ mod texts;
 
 use std::rc::Rc;
 
+use crate::budget::{Budget, Share, Side};
 use crate::capture::Capture;
 use crate::config::{Config, ConfigError};
 use crate::draft::Draft;
@@ -26,17 +27,24 @@ pub use end::End;
 pub use head::Head;
 use texts::{begin_hashes, is_sampled};
 
-/// What every exchange shares: the configuration and the compiled rules.
+/// What all exchanges of a configuration share: the configuration, the compiled rules and the VM's memory budget.
 pub struct Observer {
     /// The configuration.
     pub config: Config,
     programs: Rc<[Programs]>,
+    budget: Rc<Budget>,
 }
 
 impl Observer {
-    /// Compiles the rules.
+    /// Compiles the rules. The budget is one of its own.
     pub fn new(config: Config) -> Self {
-        Observer { programs: provider::compile(config.privacy.hash).into(), config }
+        Observer::with_budget(config, Rc::default())
+    }
+
+    /// Compiles the rules. All observers of a VM share one budget; its limit becomes the one of this configuration.
+    pub fn with_budget(config: Config, budget: Rc<Budget>) -> Self {
+        budget.set_limit(config.limits.stream_memory_bytes as usize);
+        Observer { programs: provider::compile(config.privacy.hash).into(), config, budget }
     }
 
     /// The same with what a route says differently.
@@ -44,7 +52,8 @@ impl Observer {
     /// # Errors
     /// As [`Config::on_route`].
     pub fn on_route(&self, text: &str) -> Result<Self, ConfigError> {
-        Ok(Observer { config: self.config.on_route(text)?, programs: Rc::clone(&self.programs) })
+        let (programs, budget) = (Rc::clone(&self.programs), Rc::clone(&self.budget));
+        Ok(Observer { config: self.config.on_route(text)?, programs, budget })
     }
 }
 
@@ -79,6 +88,8 @@ pub struct Exchange {
     /// Boxed, so that the request's room is free again when the response comes.
     request: Option<Box<Body>>,
     response: Option<Box<Body>>,
+    /// Hash of the downstream address, for the memory budget; 0 if it is unknown.
+    address: u64,
     path_streams: bool,
     /// The model the path names counts more than the body's.
     path_model: Option<Text>,
@@ -102,6 +113,11 @@ pub struct Exchange {
 impl Exchange {
     /// Begins with the request's head; None where it is not LLM traffic.
     pub fn start(observer: &Rc<Observer>, head: Head<'_>, now: u64) -> Option<Self> {
+        Exchange::start_from(observer, head, 0, now)
+    }
+
+    /// The same for the downstream address with the hash `address`. Only exchanges with encoded bodies need it.
+    pub fn start_from(observer: &Rc<Observer>, head: Head<'_>, address: u64, now: u64) -> Option<Self> {
         let method = head.bytes(":method").unwrap_or_default();
         let overrides = &observer.config.apis;
         let target = provider::detect(method, head.text(":authority"), head.text(":path"), overrides)?;
@@ -123,7 +139,8 @@ impl Exchange {
         let sampled = privacy.capture == Capture::Sampled && is_sampled(head, privacy.sample);
         let sse = head.text("x-dashscope-sse").eq_ignore_ascii_case("enable");
         draft.seen.request.stream = (target.expects_stream || sse).then_some(true);
-        let request = Body::request(head.text("content-type"), head.text("content-encoding"));
+        let share = Share::new(&observer.budget, Side::Request, address);
+        let request = Body::request(head.text("content-type"), head.text("content-encoding"), share);
         let request = readable(&mut draft, request);
         Some(Exchange {
             observer: Rc::clone(observer),
@@ -132,6 +149,7 @@ impl Exchange {
             draft,
             request,
             response: None,
+            address,
             path_streams: target.streams,
             path_model: target.model,
             failed: false,
@@ -143,6 +161,11 @@ impl Exchange {
             run_over: false,
             run: None,
         })
+    }
+
+    /// Sets the hash of the downstream address, for the memory of the response.
+    pub fn set_address(&mut self, address: u64) {
+        self.address = address;
     }
 
     /// Names the route, where the host tells it.
@@ -191,17 +214,18 @@ impl Exchange {
         self.headers(head);
         let failed = status.is_some_and(|s| s >= 400);
         self.draft.error.present |= failed;
-        let body = Body::response(head.text("content-type"), head.text("content-encoding"), self.path_streams);
+        let share = Share::new(&self.observer.budget, Side::Response, self.address);
+        let body = Body::response(head.text("content-type"), head.text("content-encoding"), self.path_streams, share);
         self.response = readable(&mut self.draft, body);
         self.failed = failed;
     }
 
-    /// Bytes of the response's body.
+    /// Bytes of the response's body. A call without bytes reads what a decoder has kept.
     pub fn response_body(&mut self, bytes: &[u8], now: u64) {
         let (Some(body), Some(programs)) = (&mut self.response, self.observer.programs.get(self.endpoint)) else {
             return;
         };
-        if bytes.is_empty() {
+        if bytes.is_empty() && !body.waits() {
             return;
         }
         self.draft.now = now;

@@ -10,6 +10,7 @@
 //! Left of the waist nothing knows where numbers go; right of it nothing knows any provider. All but the last column is
 //! pure: bytes, a clock reading and a configuration in, plain data out. Only the shell knows a host.
 
+pub mod budget;
 pub mod capture;
 pub mod config;
 pub mod draft;

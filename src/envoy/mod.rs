@@ -17,6 +17,7 @@ mod stream;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::exchange::Observer;
 use crate::signal::memory::Queue;
@@ -37,6 +38,8 @@ struct Plugin {
 thread_local! {
     /// The VM's series. They outlive a configuration, as Envoy's do, so that no reload lifts their limit.
     static STATS: Rc<RefCell<Stats>> = Rc::new(RefCell::new(Stats::new(host::now())));
+    /// The memory that this VM's streams share.
+    static BUDGET: Rc<Budget> = Rc::default();
     /// The runs this worker waits for.
     static WAITING: Rc<RefCell<Queue>> = Rc::default();
 }
@@ -62,7 +65,7 @@ impl Plugin {
                 self.shared = Some(Rc::new(Shared {
                     memory: Memory::new(config.agent.slots),
                     spans: Spans::new(&config.otlp).map(RefCell::new),
-                    observer: Rc::new(Observer::new(config)),
+                    observer: Rc::new(Observer::with_budget(config, BUDGET.with(Rc::clone))),
                     routes: RefCell::default(),
                     stats: STATS.with(Rc::clone),
                     waiting: WAITING.with(Rc::clone),

@@ -10,6 +10,7 @@ use super::shared::Shared;
 use super::{Envoy, SOON};
 use crate::config::Role;
 use crate::exchange::{End, Exchange, Head, News};
+use crate::mix::Mix;
 use crate::provider;
 use crate::sink::attributes::FIELDS;
 
@@ -89,7 +90,8 @@ impl Stream {
             self.taking = Some(Taking::begin(head, end_of_stream));
             return true;
         }
-        self.exchange = Exchange::start(&shared.observer(), head, host::now()).map(Box::new);
+        let address = address_for(head);
+        self.exchange = Exchange::start_from(&shared.observer(), head, address, host::now()).map(Box::new);
         let role = shared.observer.config.role;
         self.stand(role);
         if let Some(exchange) = &mut self.exchange {
@@ -118,9 +120,9 @@ impl Stream {
         }
         let Some(exchange) = &mut self.exchange else { return false };
         let seen = self.injection.seen(self.id, &shared.holding);
-        if size > seen {
-            exchange.request_body(&host::buffer_from(Buffer::Request, seen, size - seen).unwrap_or_default());
-        }
+        let new = size.saturating_sub(seen);
+        let bytes = if new > 0 { host::buffer_from(Buffer::Request, seen, new) } else { None };
+        exchange.request_body(&bytes.unwrap_or_default());
         if end_of_stream {
             self.request_over();
         }
@@ -164,6 +166,7 @@ impl Stream {
         let head = Head(&pairs);
         // Only the router sets this, on what an upstream answers.
         self.from_upstream = head.bytes("x-envoy-upstream-service-time").is_some();
+        exchange.set_address(address_for(head));
         exchange.response(head, host::now());
         self.injection.response_headers(head);
         if end_of_stream {
@@ -178,9 +181,7 @@ impl Stream {
         let Some(exchange) = &mut self.exchange else { return };
         let now = host::now();
         let bytes = if size > 0 { host::buffer(Buffer::Response, size).unwrap_or_default() } else { Vec::new() };
-        if size > 0 {
-            exchange.response_body(&bytes, now);
-        }
+        exchange.response_body(&bytes, now);
         self.injection.response_body(&bytes, size, end_of_stream);
         if end_of_stream {
             exchange.finish(whole(self.from_upstream), now);
@@ -279,6 +280,16 @@ impl Stream {
         }
         shared.trace(exchange);
     }
+}
+
+/// The hash of the downstream address, without its port. Returns 0 if the body is not encoded: only decoders need it.
+fn address_for(head: Head<'_>) -> u64 {
+    if head.bytes("content-encoding").is_none() {
+        return 0;
+    }
+    let address = host::property("source\0address").unwrap_or_default();
+    let address = core::str::from_utf8(&address).unwrap_or_default();
+    Mix::new(0).text(address.rsplit_once(':').map_or(address, |(host, _)| host)).finish()
 }
 
 /// How a response ended whose last byte came: an upstream's is whole.

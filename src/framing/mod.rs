@@ -17,6 +17,7 @@ pub use base64::Base64;
 #[cfg(feature = "encodings")]
 use encoding::Decoder;
 
+use crate::budget::Share;
 use crate::draft::Draft;
 use crate::json::{Documents, Ended, Program, Scalar, Scanner};
 use crate::observation::Trouble;
@@ -73,14 +74,18 @@ pub struct Body {
     decoder: Option<Decoder>,
 }
 
-/// Stands where the build reads no encodings.
+/// Takes the decoder's place in builds without the feature `encodings`.
 #[cfg(not(feature = "encodings"))]
 struct Decoder;
 
 #[cfg(not(feature = "encodings"))]
 impl Decoder {
-    fn new(_: &str) -> Option<Self> {
+    fn new(_: &str, _: Share) -> Option<Self> {
         None
+    }
+
+    fn waits(&self) -> bool {
+        false
     }
 
     fn is_late(&self) -> bool {
@@ -93,19 +98,19 @@ impl Decoder {
 }
 
 impl Body {
-    /// A request's body of this content type and encoding; None where the encoding cannot be read. It is no stream of events,
-    /// whatever it begins with.
-    pub fn request(content_type: &str, encoding: &str) -> Option<Self> {
-        let body = Body::response(content_type, encoding, false)?;
+    /// A request's body of this content type and encoding. Returns None if the encoding is not supported. The body is never
+    /// read as server-sent events. `share` is the decoder's memory.
+    pub fn request(content_type: &str, encoding: &str, share: Share) -> Option<Self> {
+        let body = Body::response(content_type, encoding, false, share)?;
         let kind = if let Kind::Form(_) = body.kind { body.kind } else { Kind::Undecided };
         Some(Body { kind, streams: false, one_document: true, ..body })
     }
 
-    /// A response's body of this content type and encoding; None where the encoding cannot be read. `elements`: the request
-    /// asked for a stream of a kind that may come as one array.
-    pub fn response(content_type: &str, encoding: &str, elements: bool) -> Option<Self> {
+    /// A response's body of this content type and encoding. Returns None if the encoding is not supported. `elements`: the
+    /// request asked for a stream that may come as one JSON array. `share` is the decoder's memory.
+    pub fn response(content_type: &str, encoding: &str, elements: bool, share: Share) -> Option<Self> {
         let encoding = encoding.trim();
-        let decoder = Decoder::new(encoding);
+        let decoder = Decoder::new(encoding, share);
         if decoder.is_none() && !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
             return None;
         }
@@ -157,20 +162,37 @@ impl Body {
         self.decoder.as_ref().is_some_and(Decoder::is_late)
     }
 
+    /// Whether a call of [`Body::feed`] without bytes would read something.
+    pub fn waits(&self) -> bool {
+        self.decoder.as_ref().is_some_and(Decoder::waits)
+    }
+
     /// Whether the body is a stream of documents, each told as it comes.
     pub fn streams(&self) -> bool {
         self.streams
     }
 
-    /// Reads bytes, cut anywhere.
+    /// Reads bytes, which may be cut anywhere. One call is one callback of the host: its work is bounded. A call without bytes
+    /// reads what a decoder has kept.
     pub fn feed(&mut self, rules: Rules<'_>, draft: &mut Draft, bytes: &[u8]) {
-        let Some(mut decoder) = self.decoder.take() else { return self.read(rules, draft, bytes) };
-        if decoder.feed(bytes, |piece| self.read(rules, draft, piece)).is_err() {
-            draft.seen.trouble.add(Trouble::Encoding);
-            self.kind = Kind::Opaque;
-            self.unread = true;
+        let Some(mut decoder) = self.decoder.take() else {
+            if !self.unread {
+                self.read(rules, draft, bytes);
+            }
+            return;
+        };
+        match decoder.feed(bytes, |piece| self.read(rules, draft, piece)) {
+            Ok(()) => self.decoder = Some(decoder),
+            // Dropping the decoder gives its memory back.
+            Err(_) => self.stop(draft),
         }
-        self.decoder = Some(decoder);
+    }
+
+    /// Stops reading a body that cannot be decoded to its end.
+    fn stop(&mut self, draft: &mut Draft) {
+        draft.seen.trouble.add(Trouble::Encoding);
+        self.kind = Kind::Opaque;
+        self.unread = true;
     }
 
     fn read(&mut self, rules: Rules<'_>, draft: &mut Draft, bytes: &[u8]) {
@@ -192,8 +214,11 @@ impl Body {
         }
     }
 
-    /// The body is over. Returns whether it ended between documents.
+    /// Ends the body. Returns true if it ended between documents.
     pub fn finish(&mut self, rules: Rules<'_>, draft: &mut Draft) -> bool {
+        if self.decoder.take().is_some_and(|decoder| decoder.waits()) {
+            self.stop(draft);
+        }
         if let Kind::Form(form) = &mut self.kind {
             form.finish(|name, value| field(draft, name, value));
         }
