@@ -74,24 +74,10 @@ pub struct Draft {
     pub done: bool,
     /// Documents that were read to their end.
     pub documents: u32,
-    /// Counts the documents that began, whatever became of them, and the words that another replaced: as long as it stands
-    /// still, an event that begins like the one before says nothing new there. Goes round.
-    pub turns: u32,
     /// A header names the conversation, whatever the bodies say.
     pub conversation_named: bool,
     /// The answer's text came in pieces before a document that repeats it.
     pub streamed_text: bool,
-}
-
-/// All that a document of the response may change, but for the answer's text and the document's own state.
-#[derive(PartialEq)]
-pub struct Heard {
-    seen: Observation,
-    counts: Counts,
-    used: Used,
-    error: WireError,
-    calls: Vec<(u64, u64)>,
-    flags: [bool; 5],
 }
 
 /// An error as the wire names it.
@@ -122,17 +108,6 @@ pub struct Open {
     pub choice: Choice,
     /// The part, block or call being read.
     pub part: Part,
-    /// It has said a count, which stays only until the next one.
-    pub counted: bool,
-}
-
-impl Open {
-    /// A copy, to begin an equal document with: None where a copy would say a second time what may be said only once.
-    pub fn repeatable(&self) -> Option<Open> {
-        let plain =
-            self.choice.finish.is_none() && self.part.name.is_none() && self.generated.is_none() && !self.counted;
-        plain.then(|| self.clone())
-    }
 }
 
 /// One choice, candidate or output item.
@@ -166,55 +141,6 @@ pub struct Part {
 }
 
 impl Draft {
-    /// What the response's documents have said so far, to see whether another says anything new.
-    pub fn heard(&self) -> Heard {
-        // Named one by one, so that whoever adds a field decides whether it belongs here.
-        let Draft {
-            seen,
-            counts,
-            used,
-            error,
-            calls,
-            streams,
-            complete,
-            done,
-            other_content,
-            streamed_text,
-            // Of the answer only its length is told apart; the rest is the request's, the document's own, counts documents, or comes
-            // with a count, which no document is repeated with.
-            answer: _,
-            steps: _,
-            prompt: _,
-            prompt_words: _,
-            whole_prompt: _,
-            tools: _,
-            opening: _,
-            history: _,
-            required: _,
-            open: _,
-            event: _,
-            document: _,
-            nested: _,
-            now: _,
-            documents: _,
-            turns: _,
-            conversation_named: _,
-        } = self;
-        Heard {
-            seen: seen.clone(),
-            counts: *counts,
-            used: *used,
-            error: error.clone(),
-            calls: calls.clone(),
-            flags: [*streams, *complete, *done, *other_content, *streamed_text],
-        }
-    }
-
-    /// See [`Draft::turns`].
-    pub fn turn(&mut self) {
-        self.turns = self.turns.wrapping_add(1);
-    }
-
     /// The conversation's identifier: the last one given, unless the request's head has named it.
     #[inline(never)]
     pub fn conversation(&mut self, value: Scalar<'_>) {
@@ -239,20 +165,6 @@ impl Draft {
             && self.seen.response.model.as_deref() != Some(model)
         {
             self.seen.response.model = Some(model.into());
-            self.turn();
-        }
-    }
-
-    /// A document begins with the same bytes as the one `open` was copied from.
-    pub fn reopen(&mut self, open: &Open) {
-        self.turn();
-        self.open = open.clone();
-        for (mark, begins) in
-            [(&mut self.open.choice.before, Begins::Choice), (&mut self.open.part.before, Begins::Part)]
-        {
-            if mark.is_some() {
-                *mark = Some(self.answer.mark(begins));
-            }
         }
     }
 

@@ -106,7 +106,6 @@ impl Draft {
     }
 
     fn counted(&mut self, value: Scalar<'_>) -> Option<u64> {
-        self.open.counted = true;
         let count = value.count();
         if count.is_none() && value != Scalar::Null {
             self.seen.trouble.add(Trouble::Number);
@@ -125,7 +124,6 @@ impl Draft {
     /// A finer count: the last one that is not 0 stays, and what is no count says nothing.
     #[inline(never)]
     pub fn detail(&mut self, value: Scalar<'_>, slot: fn(&mut Used) -> &mut u64) {
-        self.open.counted = true;
         if let Some(count) = value.count().filter(|count| *count > 0) {
             *slot(&mut self.used) = count;
         }
@@ -136,7 +134,6 @@ impl Draft {
     #[inline(never)]
     pub fn modality(&mut self, slots: fn(&mut Used) -> [Option<&mut u64>; 3]) {
         let part = core::mem::take(&mut self.open.part);
-        self.open.counted = true;
         let kinds: [&[&str]; 3] = [&["AUDIO"], &["IMAGE", "DOCUMENT"], &["VIDEO"]];
         for (slot, kinds) in slots(&mut self.used).into_iter().zip(kinds) {
             let Some(slot) = slot else { continue };
@@ -156,10 +153,7 @@ impl Draft {
             let word = word.rsplit('_').next().unwrap_or_default();
             let priced = ["batch", "flex", "priority", "fast"];
             let tier = priced.into_iter().find(|tier| word.eq_ignore_ascii_case(tier)).unwrap_or_default();
-            if self.used.tier != tier {
-                self.used.tier = tier;
-                self.turn();
-            }
+            self.used.tier = tier;
         }
     }
 

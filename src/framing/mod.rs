@@ -10,7 +10,6 @@ mod crc32;
 mod encoding;
 mod event_stream;
 mod multipart;
-mod repeat;
 mod sse;
 
 pub use base64::Base64;
@@ -23,7 +22,6 @@ use crate::json::{Documents, Ended, Program, Scalar, Scanner};
 use crate::observation::Trouble;
 use event_stream::EventStream;
 use multipart::Multipart;
-pub use repeat::Repeat;
 use sse::Sse;
 
 /// What ends a stream of OpenAI's kind, in place of a document.
@@ -57,7 +55,6 @@ pub struct Body {
     scanner: Scanner,
     /// Reads what comes in envelopes.
     inner: Option<Box<Scanner>>,
-    repeat: Repeat,
     /// Bytes of [`DONE`] that began this event's data.
     done: usize,
     /// The event's data goes to the scanner.
@@ -135,7 +132,6 @@ impl Body {
                 _ => Documents::Plain,
             }),
             inner: None,
-            repeat: Repeat::default(),
             done: 0,
             in_data: false,
             bare: false,
@@ -253,12 +249,6 @@ impl Body {
                 continue;
             }
             let Kind::Events(sse) = &mut self.kind else { return };
-            if sse.is_between()
-                && let Some(rest) = self.repeat.event(&mut self.scanner, program, draft, bytes)
-            {
-                bytes = rest;
-                continue;
-            }
             let (part, rest) = sse.next(bytes);
             bytes = rest;
             match part {
@@ -292,9 +282,6 @@ impl Body {
             self.in_data = true;
             if self.done > 0 {
                 self.scanner.feed(program, draft, DONE.get(..self.done).unwrap_or_default());
-            } else {
-                let rest = self.repeat.start(&mut self.scanner, program, draft, data);
-                return self.scanner.feed(program, draft, rest);
             }
         }
         self.scanner.feed(program, draft, data);

@@ -58,11 +58,6 @@ impl Sse {
         }
     }
 
-    /// Whether the next byte begins an event.
-    pub fn is_between(&self) -> bool {
-        self.line == Line::Field && self.length == 0 && !self.has_data && !self.has_name && !self.after_cr
-    }
-
     /// Reads the next part of `bytes` and returns it with what follows; None where there is no part in them.
     /// After [`Part::Bare`] the caller takes the JSON document from what follows and comes back with the rest.
     pub fn next<'b>(&mut self, mut bytes: &'b [u8]) -> (Option<Part<'b>>, &'b [u8]) {

@@ -3,7 +3,6 @@
 //! Bound: a scanner is under 1 KiB whatever the document's size or depth; strings longer than [`LIMIT`] are never held.
 //! Spec: RFC 8259, read leniently: a value no rule asks for is only checked as far as finding its end needs.
 
-mod again;
 mod canonical;
 mod late;
 pub(crate) mod number;
@@ -11,16 +10,14 @@ mod program;
 mod search;
 mod string;
 
-pub use again::{Place, Tail};
 pub use canonical::{Canonical, key};
 pub use program::{Ended, Group, Late, On, Program, Rule, Scalar, anew, close, late, open, raw, scalar, text};
-pub use search::{behind, line};
-pub use string::{LIMIT, Unescape, unescaped};
+pub use string::{LIMIT, Unescape};
 
 use late::Waiting;
 use memchr::memchr;
 use program::{DEPTH, NONE, Node};
-use search::{is_word, short_string, whole_string};
+use search::{is_word, whole_string};
 use string::{Escape, Held};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -381,7 +378,7 @@ impl Scanner {
         let parent = self.top().and_then(|f| program.node(f.node));
         let mut rest = bytes;
         loop {
-            let Some((key, [b':', value @ ..])) = short_string(rest) else { return rest };
+            let Some((key, [b':', value @ ..])) = whole_string(true, rest) else { return rest };
             self.node = parent.map_or(NONE, |n| n.child(key));
             self.state = State::Value;
             let wanted = program.node(self.node);

@@ -111,7 +111,10 @@ pub const fn close<T>(path: &'static str, apply: fn(&mut T)) -> Rule<T> {
 }
 
 pub(super) struct Node<T> {
-    edges: Vec<(Tag, &'static [u8], u16)>,
+    /// Tags of the keys with rules below them. They lie apart from `keys` because most searches read nothing else.
+    tags: Vec<Tag>,
+    /// Keys in the order of `tags`, and the node of each.
+    keys: Vec<(&'static [u8], u16)>,
     pub any: u16,
     pub element: u16,
     pub scalar: Option<fn(&mut T, Scalar<'_>)>,
@@ -126,7 +129,8 @@ pub(super) struct Node<T> {
 impl<T> Node<T> {
     const fn new() -> Self {
         Node {
-            edges: Vec::new(),
+            tags: Vec::new(),
+            keys: Vec::new(),
             any: NONE,
             element: NONE,
             scalar: None,
@@ -141,8 +145,15 @@ impl<T> Node<T> {
 
     pub fn child(&self, key: &[u8]) -> u16 {
         let tag = tag(key);
-        let same = |name: &[u8]| key.len() < size_of::<Tag>() || name == key;
-        self.edges.iter().find(|(known, name, _)| *known == tag && same(name)).map_or(self.any, |(_, _, node)| *node)
+        let mut from = 0;
+        while let Some(found) = self.tags.get(from..).and_then(|tags| tags.iter().position(|known| *known == tag)) {
+            from += found;
+            match self.keys.get(from) {
+                Some((name, node)) if key.len() < size_of::<Tag>() || *name == key => return *node,
+                _ => from += 1,
+            }
+        }
+        self.any
     }
 
     pub const fn wants_string(&self) -> bool {
@@ -150,16 +161,25 @@ impl<T> Node<T> {
     }
 
     pub const fn wants_object(&self) -> bool {
-        !self.edges.is_empty() || self.any != NONE || self.open.is_some() || self.close.is_some()
+        !self.tags.is_empty() || self.any != NONE || self.open.is_some() || self.close.is_some()
     }
 }
 
-/// What tells most keys apart: how they begin, and their length. All of a key that is shorter.
+/// The first seven bytes of a key and its length, which is taken modulo 256. Keys of up to seven bytes are equal if their tags
+/// are.
 type Tag = u64;
 
 fn tag(key: &[u8]) -> Tag {
-    let begin = key.iter().take(size_of::<Tag>() - 1).fold(0, |tag, byte| tag << 8 | Tag::from(*byte));
-    begin << 8 | Tag::from(key.len() as u8)
+    let begin = match (key.first_chunk::<8>(), key.first_chunk::<4>(), key.last_chunk::<4>()) {
+        (Some(bytes), _, _) => u64::from_le_bytes(*bytes) & (u64::MAX >> 8),
+        // Four to seven bytes: the two words overlap.
+        (None, Some(first), Some(last)) => {
+            let behind = 8 * (key.len() - last.len());
+            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << behind
+        }
+        _ => key.iter().rev().fold(0, |tag, byte| tag << 8 | Tag::from(*byte)),
+    };
+    begin | Tag::from(key.len() as u8) << 56
 }
 
 /// Rules compiled once and shared by every scanner that reads such documents.
@@ -220,10 +240,11 @@ impl<T> Program<T> {
             "[]" => &mut node.element,
             "*" => &mut node.any,
             _ => {
-                if let Some((_, _, known)) = node.edges.iter().find(|(_, name, _)| *name == key.as_bytes()) {
+                if let Some((_, known)) = node.keys.iter().find(|(name, _)| *name == key.as_bytes()) {
                     return *known;
                 }
-                node.edges.push((tag(key.as_bytes()), key.as_bytes(), fresh));
+                node.tags.push(tag(key.as_bytes()));
+                node.keys.push((key.as_bytes(), fresh));
                 self.nodes.push(Node::new());
                 return fresh;
             }

@@ -1,5 +1,4 @@
-//! Finding one's way in bytes: where strings end, and whether two pieces are the same. Eight bytes at a time or by vectors, as
-//! measured in V8; what is compared by the compiler's own means goes byte by byte there.
+//! Searches in bytes: where strings and words end. They read eight bytes at a time or use vectors, as measured in V8.
 
 use memchr::{memchr_iter, memchr2};
 
@@ -30,27 +29,6 @@ pub fn whole_string(at_start: bool, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((string, rest.strip_prefix(b"\"")?))
 }
 
-/// A short string without an escape, and what follows its quote: keys are too short for a vector search to pay.
-pub fn short_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = bytes.iter().take(32).position(|b| matches!(b, b'"' | b'\\'))?;
-    let (string, rest) = bytes.split_at_checked(end)?;
-    Some((string, rest.strip_prefix(b"\"")?))
-}
-
-/// The string that begins here, with its quote, where it is whole and has no control character, and what follows.
-pub fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let near = special(bytes)?;
-    let end = if bytes.get(near) == Some(&b'"') { near } else { closing(bytes)? };
-    let (text, rest) = bytes.split_at_checked(end + 1)?;
-    let (words, few) = text.as_chunks::<8>();
-    let controls = |word: &[u8; 8]| {
-        let word = u64::from_le_bytes(*word);
-        word.wrapping_sub(ONES * b' ' as u64) & !word & HIGHS != 0
-    };
-    let clean = !words.iter().any(controls) && few.iter().all(|byte| *byte >= b' ');
-    clean.then_some((text, rest))
-}
-
 /// Where the quote is that ends the string. Backslashes are not looked for: whether one stands for itself tells their number before it.
 pub fn closing(bytes: &[u8]) -> Option<usize> {
     memchr_iter(b'"', bytes).find(|at| bytes.get(..*at).is_some_and(|before| slashes(before).is_multiple_of(2)))
@@ -61,40 +39,22 @@ pub fn slashes(bytes: &[u8]) -> usize {
     bytes.iter().rev().take_while(|byte| **byte == b'\\').count()
 }
 
-/// What follows `beginning`, if `bytes` begin so.
+/// Whether the byte can be part of a number, `true`, `false` or `null`.
 #[inline]
-pub fn behind<'b>(beginning: &[u8], bytes: &'b [u8]) -> Option<&'b [u8]> {
-    let (bytes, rest) = bytes.split_at_checked(beginning.len())?;
-    let (left, few) = beginning.as_chunks::<BLOCK>();
-    let (right, as_few) = bytes.as_chunks::<BLOCK>();
-    let (few, as_few) = (few.as_chunks().0, as_few.as_chunks().0);
-    // What is less than a word is compared again with the bytes before it, if there are any.
-    let ends = match (beginning.last_chunk(), bytes.last_chunk()) {
-        (Some(a), Some(b)) => differ(a, b) == 0,
-        _ => beginning == bytes,
-    };
-    let same = ends
-        && left.iter().zip(right).all(|(a, b)| words(a.as_chunks().0, b.as_chunks().0) == 0)
-        && words(few, as_few) == 0;
-    same.then_some(rest)
+pub fn is_word(byte: u8) -> bool {
+    WORD.get(usize::from(byte)) == Some(&true)
 }
 
-/// Bytes compared between two branches.
-const BLOCK: usize = 32;
-
-#[inline(always)]
-fn words(left: &[[u8; 8]], right: &[[u8; 8]]) -> u64 {
-    left.iter().zip(right).fold(0, |all, (a, b)| all | differ(a, b))
-}
-
-fn differ(a: &[u8; 8], b: &[u8; 8]) -> u64 {
-    u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b)
-}
-
-/// Bytes of numbers, `true`, `false` and `null`.
-pub const fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
-}
+/// [`is_word`] of every byte.
+const WORD: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'+' | b'-' | b'.');
+        byte += 1;
+    }
+    table
+};
 
 /// Bytes searched a word at a time.
 const NEAR: usize = 32;

@@ -52,7 +52,7 @@ fn copy(room: &mut [u8], mut piece: &[u8]) {
 }
 
 /// Passes what a string says to `out`, in pieces; `text` is all behind its first quote.
-pub fn unescaped(text: &[u8], out: impl FnMut(&[u8])) {
+pub(super) fn unescaped(text: &[u8], out: impl FnMut(&[u8])) {
     Unescape::default().feed(text, out);
 }
 

@@ -126,7 +126,6 @@ fn tier(d: &mut Draft, value: Scalar<'_>) {
 ///
 /// Spec: platform.claude.com/docs/en/build-with-claude/compaction.
 fn step_closed(d: &mut Draft) {
-    d.open.counted = true;
     let (first, counts) = (d.open.part.index == 0, d.open.part.kind.as_str() == "compaction");
     let Steps { open, beside } = &mut **d.steps.get_or_insert_default();
     let open = core::mem::take(open);

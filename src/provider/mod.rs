@@ -303,7 +303,6 @@ pub fn compile(hashes: Hashes) -> Vec<Programs> {
 }
 
 fn begin(d: &mut Draft) {
-    d.turn();
     d.open = Default::default();
 }
 

@@ -1,0 +1,268 @@
+//! Streams of events that replace each other's members: the observation must not depend on how the bytes are cut.
+//!
+//! The fixtures are recorded exchanges, whose events hardly ever contradict each other. Here they do, in every API that streams
+//! server-sent events.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    dead_code
+)]
+
+#[path = "support/core.rs"]
+mod core;
+#[path = "oracle/dice.rs"]
+mod dice;
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use crate::core::{Wire, observer, pass, timeless};
+use dice::Dice;
+use gaugeway::exchange::{End, Observer};
+use serde_json::{Map, Value};
+
+/// An API that streams events, and members of its events.
+struct Api {
+    host: &'static str,
+    path: &'static str,
+    /// Each list has the values that one member is seen with. An event has some of the members, in any order.
+    members: &'static [&'static [&'static str]],
+}
+
+const RESPONSES: Api = Api {
+    host: "api.openai.com",
+    path: "/v1/responses",
+    members: &[
+        &[r#""type":"response.output_text.delta""#, r#""type":"response.created""#, r#""type":"response.completed""#],
+        &[
+            r#""response":{"id":"a"}"#,
+            r#""response":{"id":"b","model":"m","status":"completed"}"#,
+            r#""response":{"usage":{"input_tokens":3,"output_tokens":4}}"#,
+        ],
+        &[r#""delta":"x""#, r#""delta":"y\n""#, r#""delta":"""#],
+        &[r#""id":"c""#, r#""id":"d""#],
+        &[r#""model":"m""#, r#""model":"n""#],
+        &[r#""output_index":0"#, r#""output_index":1"#],
+        &[r#""item":{"type":"function_call","call_id":"t","name":"f"}"#, r#""item":{"type":"message"}"#],
+        &[r#""usage":{"input_tokens":1}"#, r#""usage":{"output_tokens":2}"#],
+        &[r#""service_tier":"flex""#, r#""service_tier":"priority""#],
+        &[r#""code":"e""#, r#""code":"f""#],
+        &[r#""error":{"code":"g"}"#, r#""error":{"code":429,"type":"h"}"#, r#""error":null"#],
+    ],
+};
+
+const CHAT: Api = Api {
+    host: "api.openai.com",
+    path: "/v1/chat/completions",
+    members: &[
+        &[r#""id":"a""#, r#""id":"b""#],
+        &[r#""object":"chat.completion.chunk""#, r#""object":"error""#],
+        &[r#""model":"m""#, r#""model":"n""#],
+        &[
+            r#""choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}]"#,
+            r#""choices":[{"index":0,"delta":{"content":"y"},"finish_reason":"stop"}]"#,
+            r#""choices":[{"index":1,"delta":{"content":"z"},"finish_reason":"length"}]"#,
+            r#""choices":[{"delta":{"reasoning_content":"r"}}]"#,
+            r#""choices":[{"delta":{"tool_calls":[{"index":0,"id":"t","function":{"name":"f","arguments":"{}"}}]}}]"#,
+            r#""choices":[]"#,
+        ],
+        &[r#""usage":{"prompt_tokens":1,"completion_tokens":2}"#, r#""usage":{"prompt_tokens":3}"#, r#""usage":null"#],
+        &[r#""service_tier":"flex""#, r#""service_tier":"priority""#, r#""service_tier":"default""#],
+        &[r#""code":"c""#, r#""code":"d""#],
+        &[r#""error":{"code":"e","type":"t"}"#, r#""error":{"code":503}"#, r#""error":"text""#],
+    ],
+};
+
+const CONVERSATIONS: Api = Api {
+    host: "api.mistral.ai",
+    path: "/v1/conversations",
+    members: &[
+        &[
+            r#""type":"message.output.delta""#,
+            r#""type":"conversation.response.done""#,
+            r#""type":"function.call.delta""#,
+        ],
+        &[r#""conversation_id":"a""#, r#""conversation_id":"b""#],
+        &[r#""content":"x""#, r#""content":"y""#, r#""content":{"type":"text","text":"z"}"#],
+        &[r#""model":"m""#, r#""model":"n""#],
+        &[r#""name":"f""#, r#""name":"g""#],
+        &[r#""arguments":"{}""#, r#""arguments":"{""#],
+        &[r#""output_index":0"#, r#""output_index":1"#],
+        &[r#""usage":{"prompt_tokens":1,"completion_tokens":2}"#, r#""usage":{"prompt_tokens":3}"#],
+        &[r#""code":"c""#, r#""code":"d""#],
+    ],
+};
+
+const MESSAGES: Api = Api {
+    host: "api.anthropic.com",
+    path: "/v1/messages",
+    members: &[
+        &[r#""type":"content_block_delta""#, r#""type":"message_delta""#, r#""type":"error""#],
+        &[r#""index":0"#, r#""index":1"#],
+        &[
+            r#""delta":{"type":"text_delta","text":"x"}"#,
+            r#""delta":{"type":"thinking_delta","thinking":"x"}"#,
+            r#""delta":{"stop_reason":"end_turn"}"#,
+        ],
+        &[
+            r#""message":{"id":"a","model":"m","usage":{"input_tokens":1,"output_tokens":1}}"#,
+            r#""message":{"id":"b","model":"n"}"#,
+        ],
+        &[
+            r#""content_block":{"type":"tool_use","id":"t","name":"f"}"#,
+            r#""content_block":{"type":"text","text":"x"}"#,
+        ],
+        &[r#""usage":{"output_tokens":7}"#, r#""usage":{"output_tokens":8,"cache_read_input_tokens":2}"#],
+        &[r#""error":{"type":"overloaded_error"}"#, r#""error":{"type":"api_error"}"#],
+    ],
+};
+
+const GEMINI: Api = Api {
+    host: "generativelanguage.googleapis.com",
+    path: "/v1beta/models/gemini-pro:streamGenerateContent",
+    members: &[
+        &[
+            r#""candidates":[{"content":{"parts":[{"text":"x"}]},"finishReason":"STOP"}]"#,
+            r#""candidates":[{"content":{"parts":[{"text":"y","thought":true}]},"index":0}]"#,
+            r#""candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{}}}]},"index":1}]"#,
+        ],
+        &[
+            r#""usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":2}"#,
+            r#""usageMetadata":{"promptTokenCount":3,"thoughtsTokenCount":4}"#,
+        ],
+        &[r#""modelVersion":"m""#, r#""modelVersion":"n""#],
+        &[r#""responseId":"a""#, r#""responseId":"b""#],
+        &[r#""error":{"code":429,"status":"RESOURCE_EXHAUSTED"}"#, r#""error":{"code":500}"#],
+    ],
+};
+
+const COHERE: Api = Api {
+    host: "api.cohere.com",
+    path: "/v2/chat",
+    members: &[
+        &[r#""type":"content-delta""#, r#""type":"message-end""#, r#""type":"message-start""#],
+        &[r#""id":"a""#, r#""id":"b""#],
+        &[r#""index":0"#, r#""index":1"#],
+        &[
+            r#""delta":{"message":{"content":{"text":"x"}}}"#,
+            r#""delta":{"message":{"content":{"thinking":"x"}}}"#,
+            r#""delta":{"finish_reason":"COMPLETE","usage":{"billed_units":{"input_tokens":1,"output_tokens":2}}}"#,
+            r#""delta":{"finish_reason":"MAX_TOKENS","usage":{"tokens":{"input_tokens":3}}}"#,
+        ],
+        &[r#""response_id":"c""#, r#""response_id":"d""#],
+    ],
+};
+
+const APIS: [&Api; 6] = [&RESPONSES, &CHAT, &CONVERSATIONS, &MESSAGES, &GEMINI, &COHERE];
+
+impl Api {
+    /// The observation of a stream that arrives in these pieces.
+    fn read(&self, observer: &Rc<Observer>, pieces: Vec<&[u8]>) -> Map<String, Value> {
+        let wire = Wire {
+            method: "POST",
+            host: self.host,
+            path: self.path,
+            request_headers: &[],
+            request: vec![br#"{"stream":true}"#],
+            status: 200,
+            response_headers: &[("content-type".to_owned(), "text/event-stream".to_owned())],
+            response: pieces,
+        };
+        timeless(pass(observer, &wire, End::Whole).expect("the path is known").observation())
+    }
+
+    /// Asserts that the stream comes to the same whole, byte by byte and event by event; returns its observation.
+    fn assert_same(&self, observer: &Rc<Observer>, events: &[String]) -> Map<String, Value> {
+        let stream = events.concat();
+        let whole = self.read(observer, vec![stream.as_bytes()]);
+        let bytes = self.read(observer, stream.as_bytes().chunks(1).collect());
+        assert_eq!(whole, bytes, "byte by byte, {}:\n{stream}", self.path);
+        let writes = self.read(observer, events.iter().map(String::as_bytes).collect());
+        assert_eq!(whole, writes, "event by event, {}:\n{stream}", self.path);
+        whole
+    }
+
+    /// An event with some of the members, in any order.
+    fn event(&self, dice: &mut Dice) -> Vec<&'static str> {
+        let mut members: Vec<_> = self.members.iter().filter(|_| !dice.rarely(3)).copied().collect();
+        dice.shuffle(&mut members);
+        members.into_iter().map(|values| dice.pick(values)).collect()
+    }
+
+    /// An event like another: of its members some are gone, have another value, or are said again.
+    fn like(&self, event: &[&'static str], dice: &mut Dice) -> Vec<&'static str> {
+        let mut event = event.to_vec();
+        for _ in 0..dice.below(3) {
+            let at = dice.below(event.len());
+            let name = |member: &str| member.split(':').next().unwrap_or_default().to_owned();
+            let values = |member: &str| self.members.iter().find(|values| name(values[0]) == name(member)).unwrap();
+            match dice.below(4) {
+                0 | 1 if event.len() > 1 => {
+                    event.remove(at);
+                }
+                2 => event[at] = dice.pick(values(event[at])),
+                _ => {
+                    let member = event[at];
+                    event.push(dice.pick(values(member)));
+                }
+            }
+        }
+        event
+    }
+}
+
+fn wire(members: &[&str]) -> String {
+    format!("data: {{{}}}\n\n", members.join(","))
+}
+
+/// Two events, of which the second lacks the last member of the first.
+fn pair(members: &[&str]) -> Vec<String> {
+    vec![wire(members), wire(&members[..members.len() - 1])]
+}
+
+#[test]
+fn an_event_that_lacks_a_member_of_the_event_before_it_is_read_the_same_at_any_cut() {
+    let observer = observer();
+    let kind = r#""type":"response.output_text.delta""#;
+    let events = pair(&[kind, r#""response":{"id":"a"}"#, r#""delta":"x""#, r#""id":"b""#]);
+    assert_eq!(RESPONSES.assert_same(&observer, &events)["gen_ai.response.id"], "a");
+
+    let text = r#""choices":[{"index":0,"delta":{"content":"x"}}]"#;
+    let events = pair(&[r#""object":"error""#, r#""code":"a""#, text, r#""code":"b""#]);
+    assert_eq!(CHAT.assert_same(&observer, &events)["error.type"], "a");
+
+    let events = pair(&[r#""conversation_id":"a""#, r#""content":"x""#, r#""conversation_id":"b""#]);
+    assert_eq!(CONVERSATIONS.assert_same(&observer, &events)["gen_ai.conversation.id"], "a");
+}
+
+#[test]
+fn events_that_replace_each_others_members_are_read_the_same_at_any_cut() {
+    let observer = observer();
+    for api in APIS {
+        let mut seen = BTreeSet::new();
+        for seed in 0..600 {
+            let mut dice = Dice::new(seed);
+            let first = api.event(&mut dice);
+            if first.is_empty() {
+                continue;
+            }
+            let mut events = vec![wire(&first)];
+            for _ in 0..1 + dice.below(2) {
+                events.push(wire(&api.like(&first, &mut dice)));
+            }
+            let whole = api.assert_same(&observer, &events);
+            let stream = events.concat();
+            for _ in 0..4 {
+                let (a, rest) = stream.as_bytes().split_at(dice.below(stream.len()));
+                let (b, c) = rest.split_at(dice.below(rest.len()));
+                assert_eq!(whole, api.read(&observer, vec![a, b, c]), "{} and {} of\n{stream}", a.len(), b.len());
+            }
+            seen.insert(Value::Object(whole).to_string());
+        }
+        assert!(seen.len() > 30, "{} has only {} observations", api.path, seen.len());
+    }
+}
