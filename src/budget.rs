@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::mix::BuildNumbers;
+use crate::bytes::mix::BuildNumbers;
 
 /// Default size of a budget, in bytes.
 pub const DEFAULT: usize = 32 << 20;

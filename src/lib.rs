@@ -11,26 +11,20 @@
 //! pure: bytes, a clock reading and a configuration in, plain data out. Only the shell knows a host.
 
 pub mod budget;
-pub mod capture;
+pub mod bytes;
 pub mod config;
 pub mod draft;
 pub mod exchange;
-pub mod fingerprint;
 pub mod framing;
-pub mod inject;
 pub mod json;
-pub mod mix;
+pub mod labels;
 pub mod observation;
-pub mod privacy;
 pub mod provider;
-#[cfg(feature = "capture")]
-pub mod redaction;
-#[cfg(not(feature = "capture"))]
-#[path = "no_redaction.rs"]
-pub mod redaction;
-pub mod route;
 pub mod signal;
 pub mod sink;
+pub mod text;
+pub mod trace_context;
+pub mod usage_injection;
 
 #[cfg(all(feature = "edge", target_arch = "wasm32"))]
 mod edge;

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex};
 
 use dice::Dice;
 use fixtures::Fixture;
-use gaugeway::inject::ask;
+use gaugeway::usage_injection::ask;
 use host::{CONTINUE, Host};
 use host_calls::Headers;
 use serde_json::Value;

@@ -4,7 +4,8 @@
 
 use std::process::Command;
 
-use gaugeway::signal::cost::{PriceTable, Quantities};
+use gaugeway::observation::Quantities;
+use gaugeway::signal::cost::PriceTable;
 use serde_json::Value;
 
 const CALLS: usize = 2000;

@@ -1,18 +1,21 @@
 //! The plugin's configuration: JSON, read once at start. What is wrong is told with its path; traffic never meets it.
 
-use core::fmt;
-use core::ops::RangeInclusive;
+mod privacy;
+pub mod value;
+
 use std::collections::HashSet;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::budget;
+use crate::labels::LABELS;
 use crate::observation::CacheAttribute;
-use crate::privacy::Privacy;
 use crate::provider::{self, Override};
 use crate::signal::cost::PriceTable;
 use crate::signal::feedback;
-use crate::sink::stats;
+pub use privacy::{Capture, Privacy};
+pub use value::ConfigError;
+use value::{object, one_of, text, whole};
 
 /// Everything that can be set; `envoy/config.json` shows every key at its default.
 #[derive(Clone, Debug)]
@@ -121,39 +124,6 @@ pub struct Labels {
     pub models: HashSet<String>,
 }
 
-/// What is wrong with a configuration, and where.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ConfigError {
-    path: String,
-    what: String,
-}
-
-impl ConfigError {
-    /// At `path`, `what` is wrong.
-    pub fn new(path: &str, what: impl Into<String>) -> Self {
-        ConfigError { path: path.to_owned(), what: what.into() }
-    }
-
-    /// A word that is none of those possible.
-    fn choice(path: &str, words: &[&str]) -> Self {
-        ConfigError::new(path, format!("must be `{}`", words.join("` or `")))
-    }
-
-    /// A key that does not exist below `path`.
-    pub fn unknown(path: &str, key: &str, known: &[&str]) -> Self {
-        let at = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-        ConfigError::new(&at, format!("unknown key; known here: {}", known.join(", ")))
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.path.is_empty() { write!(f, "{}", self.what) } else { write!(f, "{}: {}", self.path, self.what) }
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
 impl Config {
     /// Reads a configuration; an empty text is the default.
     ///
@@ -222,12 +192,6 @@ impl Config {
 
 fn json(text: &str) -> Result<Value, ConfigError> {
     serde_json::from_str(text).map_err(|error| ConfigError::new("", format!("configuration is not JSON: {error}")))
-}
-
-/// One of a few words.
-pub(crate) fn one_of<T: Copy>(path: &str, value: &Value, words: &[(&str, T)]) -> Result<T, ConfigError> {
-    let found = words.iter().find(|(word, _)| value.as_str() == Some(word)).map(|(_, meaning)| *meaning);
-    found.ok_or_else(|| ConfigError::choice(path, &words.iter().map(|(word, _)| *word).collect::<Vec<_>>()))
 }
 
 impl Compat {
@@ -375,17 +339,6 @@ impl Otlp {
     }
 }
 
-/// A string, or the error that there is none at `path`.
-pub(crate) fn text<'v>(path: &str, value: &'v Value) -> Result<&'v str, ConfigError> {
-    value.as_str().ok_or_else(|| ConfigError::new(path, "must be a string"))
-}
-
-/// A whole number within a range.
-pub(crate) fn whole(path: &str, value: &Value, range: RangeInclusive<u64>) -> Result<u64, ConfigError> {
-    let wrong = || format!("must be a whole number from {} to {}", range.start(), range.end());
-    value.as_u64().filter(|n| range.contains(n)).ok_or_else(|| ConfigError::new(path, wrong()))
-}
-
 impl Labels {
     fn read(&mut self, value: &Value) -> Result<(), ConfigError> {
         for (key, value) in object("labels", value)? {
@@ -415,7 +368,7 @@ fn headers(value: &Value) -> Result<Vec<(String, String)>, ConfigError> {
     if rows.len() > HEADERS {
         return Err(ConfigError::new("labels.headers", format!("at most {HEADERS} headers may become labels")));
     }
-    let mut taken: Vec<&str> = stats::LABELS.to_vec();
+    let mut taken: Vec<&str> = LABELS.to_vec();
     let mut read = Vec::new();
     for (header, label) in rows {
         let path = format!("labels.headers.{header}");
@@ -443,11 +396,6 @@ fn headers(value: &Value) -> Result<Vec<(String, String)>, ConfigError> {
 
 /// Headers whose values are credentials.
 const SECRET: &[&str] = &["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key"];
-
-/// The members of an object, or the error that there is none at `path`.
-pub(crate) fn object<'v>(path: &str, value: &'v Value) -> Result<&'v Map<String, Value>, ConfigError> {
-    value.as_object().ok_or_else(|| ConfigError::new(path, "must be an object"))
-}
 
 #[cfg(test)]
 mod tests {

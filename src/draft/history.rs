@@ -3,8 +3,7 @@
 //! A run begins with the last message of a user. Bound: the last [`CALLS`] calls of the run as two hashes each, and the names
 //! of the calls a request brings results for. No argument and no result is kept, only hashes and whether it failed.
 
-use crate::draft::identity;
-use crate::json::{Canonical, Scalar, Unescape};
+use crate::json::{Canonical, Scalar, Unescape, identity};
 use crate::observation::{Agent, Loop, Outcome, Roles, RunEnd, Text, ToolResult};
 
 /// Calls remembered for finding loops.

@@ -4,20 +4,19 @@
 //! note what they saw; the end of the object or document decides. No order of keys changes the result.
 
 mod counts;
-mod scalar;
+mod history;
 mod word;
 
-use crate::capture::Words;
-use crate::fingerprint::{Begins, Fingerprint, Mark};
-use crate::framing::Base64;
+use crate::bytes::Base64;
 use crate::json::Scalar;
+use crate::observation::Quantities;
 use crate::observation::{LIST, Observation, Text};
-use crate::privacy::Opening;
-use crate::signal::agent::History;
-use crate::signal::cost::Quantities;
+use crate::text::content::Words;
+use crate::text::fingerprint::{Begins, Fingerprint, Mark};
+use crate::text::opening::Opening;
 
 pub use counts::{Counts, Steps};
-pub use scalar::identity;
+pub use history::{History, ended};
 pub use word::Word;
 
 /// What the wire tells beside the counts.

@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::{Plugin, Stream};
-use crate::mix::BuildNumbers;
+use crate::bytes::mix::BuildNumbers;
 
 /// Headers, bodies and trailers go on at once.
 const CONTINUE: u32 = 0;

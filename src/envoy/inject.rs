@@ -1,4 +1,4 @@
-//! Holds requests back until their bodies can be changed, where the configuration asks for it: see [`crate::inject`].
+//! Holds requests back until their bodies can be changed, where the configuration asks for it: see [`crate::usage_injection`].
 //!
 //! Holding the headers only works where the plugin's own `allow_on_headers_stop_iteration` is set. Elsewhere, as in Istio, the body
 //! waits for the headers and the call would hang: so the tick lets go what had to wait too long, and after [`FAILURES`] such
@@ -10,7 +10,7 @@ use std::cell::{Cell, RefCell};
 use super::host::{self, Buffer, Map};
 use crate::config::{Config, Role};
 use crate::exchange::Head;
-use crate::inject::{Strip, ask};
+use crate::usage_injection::{Strip, ask};
 
 /// Nanoseconds that a request may wait for its body's first bytes.
 const GRACE: u64 = 250_000_000;

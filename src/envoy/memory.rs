@@ -3,7 +3,7 @@
 use super::host;
 use crate::signal::memory::{Bucket, Pending, WAYS};
 use crate::sink::attributes::digits;
-use crate::sink::trace::Run;
+use crate::trace_context::Run;
 
 /// Attempts before giving up against other workers: each means that one of them got through.
 const ATTEMPTS: usize = 32;

@@ -8,11 +8,11 @@ use super::host::{self, Map};
 use super::inject::Holding;
 use super::memory::Memory;
 use super::spans::Spans;
+use crate::exchange::Routes;
 use crate::exchange::{Exchange, Observer};
-use crate::route::Routes;
 use crate::signal::memory::{Pending, Queue, Waiting};
 use crate::sink::stats::Stats;
-use crate::sink::trace::{Place, Run};
+use crate::trace_context::{Place, Run};
 
 /// A route's settings, in its metadata: one string of JSON.
 const ROUTE_SETTINGS: &str = "xds\0route_metadata\0filter_metadata\0gaugeway\0config";

@@ -4,8 +4,8 @@
 
 use super::host::{self, Map};
 use crate::config::Otlp;
+use crate::sink::otlp::Queue;
 use crate::sink::stats::SPANS;
-use crate::sink::trace::Queue;
 
 /// How long a collector may take, in milliseconds.
 const PATIENCE: u32 = 10_000;

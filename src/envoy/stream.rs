@@ -8,9 +8,10 @@ use super::inject::Injection;
 use super::lacks::{self, Lack};
 use super::shared::Shared;
 use super::{Envoy, SOON};
+use crate::bytes::mix::Mix;
 use crate::config::Role;
-use crate::exchange::{End, Exchange, Head, News};
-use crate::mix::Mix;
+use crate::exchange::{End, Exchange, Head};
+use crate::observation::Changes;
 use crate::provider;
 use crate::sink::attributes::FIELDS;
 
@@ -217,7 +218,7 @@ impl Stream {
     /// Writes the attributes that became known or changed.
     fn write(&mut self) {
         let Some(exchange) = &mut self.exchange else { return };
-        let news: News = exchange.news();
+        let news: Changes = exchange.news();
         if !news.any() {
             return;
         }

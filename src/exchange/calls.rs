@@ -1,10 +1,10 @@
 //! What an exchange shares with the others of its agent's run: tool calls asked for and answered, and the run's span.
 
 use super::Exchange;
+use crate::draft;
 use crate::observation::{Outcome, RunEnd, Text};
-use crate::signal::agent;
 use crate::signal::memory::{Pending, Waiting};
-use crate::sink::trace::{Place, Run};
+use crate::trace_context::{Place, Run};
 
 /// Most calls of one answer that are remembered.
 const CALLS: usize = 16;
@@ -56,7 +56,7 @@ impl Exchange {
             return again;
         }
         let limit = self.observer.config.agent.max_iterations;
-        let over = self.run_over || agent::ended(&seen.agent, Outcome::Completed, true, limit).is_some();
+        let over = self.run_over || draft::ended(&seen.agent, Outcome::Completed, true, limit).is_some();
         let mut lead = 0;
         let pending = |(id, name): (u64, &Text)| {
             let call = self.remembered(id);

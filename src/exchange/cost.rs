@@ -1,8 +1,8 @@
 //! What an exchange used, and what that costs.
 
 use super::{End, Exchange};
-use crate::observation::{Cost, CostStatus, Outcome, Usage};
-use crate::signal::cost::{Price, Quantities};
+use crate::observation::{Cost, CostStatus, Outcome, Quantities, Usage};
+use crate::signal::cost::Price;
 
 impl Exchange {
     pub(super) fn count(&mut self) {

@@ -7,24 +7,24 @@ mod calls;
 mod cost;
 mod end;
 mod head;
+mod routes;
 mod texts;
 
 use std::rc::Rc;
 
 use crate::budget::{Budget, Share, Side};
-use crate::capture::Capture;
-use crate::config::{Config, ConfigError};
-use crate::draft::Draft;
+use crate::config::{Capture, Config, ConfigError};
+use crate::draft::{self, Draft};
 use crate::framing::{Body, Rules};
 use crate::json::Scalar;
-use crate::observation::{Observation, Outcome, RunEnd, Text, Trouble, finish_class};
+use crate::observation::{Changes, Observation, Outcome, RunEnd, Text, Trouble, finish_class};
 use crate::provider::{self, Api, Programs};
-use crate::signal::agent;
 use crate::signal::memory::Pending;
-use crate::sink::trace::Run;
+use crate::trace_context::Run;
 
 pub use end::End;
 pub use head::Head;
+pub use routes::Routes;
 use texts::{begin_hashes, is_sampled};
 
 /// What all exchanges of a configuration share: the configuration, the compiled rules and the VM's memory budget.
@@ -57,28 +57,6 @@ impl Observer {
     }
 }
 
-/// What became known since it was last asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct News {
-    /// The request was read to its end.
-    pub request: bool,
-    /// The first token came.
-    pub first_token: bool,
-    /// Usage was said or changed.
-    pub usage: bool,
-    /// A stream has said all that it asks of tools: the client may act on it at once.
-    pub asks: bool,
-    /// The exchange is over.
-    pub end: bool,
-}
-
-impl News {
-    /// Whether there is any.
-    pub fn any(self) -> bool {
-        self != News::default()
-    }
-}
-
 /// One exchange being read.
 pub struct Exchange {
     observer: Rc<Observer>,
@@ -95,7 +73,7 @@ pub struct Exchange {
     path_model: Option<Text>,
     /// The status says so.
     failed: bool,
-    news: News,
+    news: Changes,
     /// What is remembered of the calls whose results the request brings.
     #[expect(clippy::box_collection, reason = "most exchanges have none, and this takes less room in those")]
     recalled: Option<Box<Vec<Pending>>>,
@@ -153,7 +131,7 @@ impl Exchange {
             path_streams: target.streams,
             path_model: target.model,
             failed: false,
-            news: News::default(),
+            news: Changes::default(),
             recalled: None,
             hidden: false,
             asked: false,
@@ -295,7 +273,7 @@ impl Exchange {
         let answered = if self.answered() { Outcome::Completed } else { outcome };
         let limit = self.observer.config.agent.max_iterations;
         let seen = &mut self.draft.seen;
-        let ended = agent::ended(&seen.agent, answered, !seen.output.tools.is_empty(), limit);
+        let ended = draft::ended(&seen.agent, answered, !seen.output.tools.is_empty(), limit);
         // A request that failed may come again: whether the run ended with it shows when nobody has gone on with it.
         let open = ended == Some(RunEnd::Error) && (self.asked || self.recalled.is_some());
         seen.agent.ended = ended.filter(|_| !self.run_over && !open);
@@ -344,9 +322,9 @@ impl Exchange {
     }
 
     /// What became known since the last call.
-    pub fn news(&mut self) -> News {
+    pub fn news(&mut self) -> Changes {
         if !self.is_recognised() {
-            return News::default();
+            return Changes::default();
         }
         core::mem::take(&mut self.news)
     }

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::exchange::Observer;
+use super::Observer;
 
 /// Most texts remembered.
 const MOST: usize = 256;

@@ -1,11 +1,12 @@
 //! What becomes of the texts of an exchange: hashes, lengths and, where the configuration asks, words.
 
 use super::{Exchange, Head, SPEAKS};
-use crate::capture::{self, Capture};
+use crate::config::{Capture, Privacy};
 use crate::draft::Draft;
-use crate::fingerprint::Fingerprint;
-use crate::privacy::{self, Opening, Privacy};
-use crate::sink::trace::Place;
+use crate::text::fingerprint::Fingerprint;
+use crate::text::hash;
+use crate::text::opening::Opening;
+use crate::trace_context::{self, Place};
 
 impl Exchange {
     pub(super) fn end_hashes(&mut self) {
@@ -13,7 +14,7 @@ impl Exchange {
         let mut prompt = core::mem::take(&mut draft.prompt);
         if let Some(opening) = draft.opening.take() {
             let known = opening.of_prompt(&prompt).filter(|_| wanted.last_message);
-            draft.seen.request.hash = known.map(privacy::short);
+            draft.seen.request.hash = known.map(hash::short);
             let (system, conversation) = opening.settle(&mut prompt);
             if wanted.system {
                 draft.seen.rare.get_or_insert_default().system_hash = system;
@@ -46,7 +47,7 @@ impl Exchange {
 /// Whether the trace the client's call belongs to is among those whose words are reported; without one, the call by itself.
 pub(super) fn is_sampled(head: Head<'_>, share: f64) -> bool {
     let place = Place::parse(head.text("traceparent")).or_else(|| Place::of_request(head.text("x-request-id")));
-    place.is_some_and(|place| capture::is_sampled(place.trace, share))
+    place.is_some_and(|place| trace_context::is_sampled(place.trace, share))
 }
 
 pub(super) fn begin_hashes(draft: &mut Draft, privacy: &Privacy) {
@@ -61,6 +62,6 @@ pub(super) fn begin_hashes(draft: &mut Draft, privacy: &Privacy) {
     draft.whole_prompt = beside(hash.prompt);
     draft.tools = beside(hash.tools);
     if SPEAKS.contains(&draft.seen.operation) {
-        draft.opening = Opening::new(privacy, &mut draft.prompt);
+        draft.opening = Opening::new(key, hash, &mut draft.prompt);
     }
 }

@@ -3,7 +3,7 @@
 //! Bound: one header's name and value of at most 64 bytes each. Spec: the frame layout of AWS's SDKs ("vnd.amazon.eventstream").
 
 #[cfg(not(feature = "encodings"))]
-use super::crc32::Hasher;
+use crate::bytes::crc32::Hasher;
 #[cfg(feature = "encodings")]
 use crc32fast::Hasher;
 

@@ -3,16 +3,12 @@
 //! The content type decides, and where it does not, the body's first byte: errors to streaming requests come as plain JSON,
 //! and some servers send events under another name. Bound: one or two JSON scanners and a few bytes.
 
-mod base64;
-#[cfg(any(test, not(feature = "encodings")))]
-mod crc32;
 #[cfg(feature = "encodings")]
 mod encoding;
 mod event_stream;
 mod multipart;
 mod sse;
 
-pub use base64::Base64;
 #[cfg(feature = "encodings")]
 use encoding::Decoder;
 

@@ -7,11 +7,13 @@ mod canonical;
 mod late;
 pub(crate) mod number;
 mod program;
+mod scalar;
 mod search;
 mod string;
 
 pub use canonical::{Canonical, key};
 pub use program::{Ended, Group, Late, On, Program, Rule, Scalar, anew, close, late, open, raw, scalar, text};
+pub use scalar::identity;
 pub use string::{LIMIT, Unescape};
 
 use late::Waiting;

@@ -1,8 +1,7 @@
 //! What rules take a JSON value for. Of another type than expected, it is as if it were not there.
 
-use crate::json::{Scalar, number};
-use crate::mix::Mix;
-use crate::observation::Text;
+use super::{Scalar, number};
+use crate::bytes::mix::Mix;
 
 /// Largest count accepted: what a JSON number carries exactly.
 const COUNT_LIMIT: u64 = (1 << 53) - 1;
@@ -11,7 +10,7 @@ const COUNT_LIMIT: u64 = (1 << 53) - 1;
 impl Scalar<'_> {
     /// A string that is not empty.
     #[inline(never)]
-    pub fn text(self) -> Option<Text> {
+    pub fn text(self) -> Option<Box<str>> {
         match self {
             Scalar::Text(text) if !text.is_empty() => Some(text.into()),
             _ => None,

@@ -2,6 +2,10 @@
 //!
 //! Every part is optional: unknown is not zero. Strings are bounded by [`crate::json::LIMIT`] bytes, lists by [`LIST`] entries.
 
+mod quantities;
+
+pub use quantities::Quantities;
+
 /// Most entries a list (finish reasons, tool calls, stop sequences) keeps.
 pub const LIST: usize = 128;
 
@@ -524,5 +528,27 @@ impl Troubles {
     /// Those seen, each once.
     pub fn iter(self) -> impl Iterator<Item = Trouble> {
         Trouble::ALL.into_iter().filter(move |t| self.0 & 1 << *t as u8 != 0)
+    }
+}
+
+/// What became known since it was last asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// The request was read to its end.
+    pub request: bool,
+    /// The first token came.
+    pub first_token: bool,
+    /// Usage was said or changed.
+    pub usage: bool,
+    /// A stream has said all that it asks of tools: the client may act on it at once.
+    pub asks: bool,
+    /// The exchange is over.
+    pub end: bool,
+}
+
+impl Changes {
+    /// Whether there is any.
+    pub fn any(self) -> bool {
+        self != Changes::default()
     }
 }

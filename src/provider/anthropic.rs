@@ -5,8 +5,8 @@
 use super::common::{result, said};
 use super::openai::{CHAT, COST, output_type};
 use super::{Api, Endpoint};
-use crate::draft::{Draft, Steps, identity};
-use crate::json::{Rule, Scalar, anew, close, late, open, raw, scalar, text};
+use crate::draft::{Draft, Steps};
+use crate::json::{Rule, Scalar, anew, close, identity, late, open, raw, scalar, text};
 use crate::observation::Usage;
 
 /// `POST .../v1/messages`

@@ -6,8 +6,8 @@
 use super::common::{result, said};
 use super::openai::{self, prompted, stop};
 use super::{Api, Endpoint, anthropic};
-use crate::draft::{Draft, identity};
-use crate::json::{Group, Rule, Scalar, anew, close, late, open, raw, scalar, text};
+use crate::draft::Draft;
+use crate::json::{Group, Rule, Scalar, anew, close, identity, late, open, raw, scalar, text};
 
 /// `POST /model/{id}/converse` and `/converse-stream`
 pub const CONVERSE: Api = Api {

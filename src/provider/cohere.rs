@@ -4,8 +4,8 @@
 
 use super::openai::{self, output_type, prompted, stop};
 use super::{Api, Endpoint};
-use crate::draft::{Draft, identity};
-use crate::json::{Late, Rule, close, late, open, scalar, text};
+use crate::draft::Draft;
+use crate::json::{Late, Rule, close, identity, late, open, scalar, text};
 
 /// `POST /v2/chat`, `/v1/chat`, `/v1/generate`
 pub const CHAT: Api = Api {

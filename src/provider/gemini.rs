@@ -4,8 +4,8 @@
 
 use super::common::{by_modality, said};
 use super::{Api, Endpoint};
-use crate::draft::{Draft, Used, identity};
-use crate::json::{Rule, Scalar, anew, close, late, open, raw, scalar, text};
+use crate::draft::{Draft, Used};
+use crate::json::{Rule, Scalar, anew, close, identity, late, open, raw, scalar, text};
 
 /// `POST .../models/{model}:generateContent` and `:streamGenerateContent`
 pub const GENERATE: Api = Api {

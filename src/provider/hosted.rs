@@ -4,8 +4,8 @@
 
 use super::openai::{self, CHAT_ANSWER, ERROR, SAMPLING, TOKENS, prompted, stop};
 use super::{Api, Endpoint};
-use crate::draft::{Draft, identity};
-use crate::json::{Rule, Scalar, close, late, open, scalar, text};
+use crate::draft::Draft;
+use crate::json::{Rule, Scalar, close, identity, late, open, scalar, text};
 
 /// DashScope, `POST /api/v1/services/aigc/.../generation`
 pub const DASHSCOPE: Api = Api {

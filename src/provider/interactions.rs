@@ -6,8 +6,8 @@ use super::common::{ITEM, by_modality, result, said};
 use super::gemini::{ERROR, cached_modes, input_modes, output_modes};
 use super::openai::{prompted, stop};
 use super::{Api, Endpoint};
-use crate::draft::{Draft, identity};
-use crate::json::{Rule, close, late, open, raw, scalar, text};
+use crate::draft::Draft;
+use crate::json::{Rule, close, identity, late, open, raw, scalar, text};
 
 /// `POST .../interactions`
 pub const INTERACTIONS: Api = Api {

@@ -5,8 +5,8 @@
 use super::common::{ITEM, result};
 use super::openai::{self, CHAT, ERROR, SAMPLING, TOKENS, prompted};
 use super::{Api, Endpoint};
-use crate::draft::{Draft, identity};
-use crate::json::{Rule, close, late, open, raw, scalar, text};
+use crate::draft::Draft;
+use crate::json::{Rule, close, identity, late, open, raw, scalar, text};
 
 /// `POST /v1/fim/completions`
 pub const FIM: Api = Api {

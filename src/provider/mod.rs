@@ -22,7 +22,7 @@ use crate::draft::Draft;
 use crate::framing::Rules;
 use crate::json::{Ended, Group, Program};
 use crate::observation::{Name, Text, Trouble};
-use crate::privacy::Hashes;
+use crate::text::hash::Hashes;
 
 /// An API: what its bodies say where.
 pub struct Api {

@@ -4,8 +4,8 @@
 
 use super::openai::{self, prompted, stop};
 use super::{Api, Endpoint};
-use crate::draft::{Draft, identity};
-use crate::json::{Group, Rule, Scalar, close, late, open, scalar, text};
+use crate::draft::Draft;
+use crate::json::{Group, Rule, Scalar, close, identity, late, open, scalar, text};
 
 /// `POST /api/chat`
 pub const CHAT: Api = Api {

@@ -3,8 +3,8 @@
 //! Spec: OpenAI's OpenAPI document and SDK types; the compatible vendors' additions as recorded on the wire.
 
 use super::{Api, Endpoint};
-use crate::draft::{Draft, identity};
-use crate::json::{Late, Rule, Scalar, anew, close, late, open, raw, scalar, text};
+use crate::draft::Draft;
+use crate::json::{Late, Rule, Scalar, anew, close, identity, late, open, raw, scalar, text};
 use crate::observation::LIST;
 
 /// `POST .../chat/completions`

@@ -5,9 +5,9 @@
 use super::common::{ITEM, result};
 use super::openai::{COST, ERROR, SAMPLING, TOKENS, output_type, prompted};
 use super::{Api, Endpoint};
-use crate::draft::{Draft, identity};
-use crate::fingerprint::Begins;
-use crate::json::{Rule, Scalar, close, late, open, scalar, text};
+use crate::draft::Draft;
+use crate::json::{Rule, Scalar, close, identity, late, open, scalar, text};
+use crate::text::fingerprint::Begins;
 
 /// `POST .../responses`
 pub const RESPONSES: Api = Api {

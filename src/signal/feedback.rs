@@ -5,9 +5,9 @@
 
 use serde_json::Value;
 
-use crate::config::{ConfigError, object, text, whole};
-use crate::draft::identity;
+use crate::config::value::{ConfigError, object, text, whole};
 use crate::json::Scalar;
+use crate::json::identity;
 use crate::observation::{Text, Who};
 use crate::provider;
 

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::observation::{Agent, Observation, RunEnd, Text, Who};
-use crate::sink::trace::Run;
+use crate::trace_context::Run;
 
 /// Entries of a bucket: with so many nearly all have room until the slots are two thirds full.
 pub const WAYS: usize = 32;

@@ -2,9 +2,8 @@
 
 use core::fmt::Write;
 
-use crate::exchange::News;
-use crate::mix::Mix;
-use crate::observation::{CacheAttribute, Observation, Text};
+use crate::bytes::mix::Mix;
+use crate::observation::{CacheAttribute, Changes, Observation, Text};
 
 /// When a field's value can first be known, and may change.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,7 +20,7 @@ pub enum Phase {
 
 impl Phase {
     /// Whether the news concern this phase. The end concerns all: what changed since is said again.
-    pub fn is_due(self, news: News) -> bool {
+    pub fn is_due(self, news: Changes) -> bool {
         news.end
             || match self {
                 Phase::Request => news.request,

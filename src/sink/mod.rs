@@ -2,5 +2,5 @@
 
 pub mod attributes;
 pub mod json;
+pub mod otlp;
 pub mod stats;
-pub mod trace;

@@ -2,38 +2,12 @@
 //!
 //! Off unless `privacy.capture` says so. Bound: [`HELD`] bytes of each text, of which [`CHARACTERS`] characters are reported.
 
-use crate::redaction::Redaction;
+use crate::text::redaction::Redaction;
 
 /// Most characters of a text that are reported.
 const CHARACTERS: usize = 1000;
 /// Bytes held: more than is reported, so that what is to be redacted is seen whole where the cut would go through it.
 const HELD: usize = 4 * CHARACTERS + 512;
-
-/// Which calls' words are reported.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Capture {
-    /// None.
-    #[default]
-    Off,
-    /// All.
-    Truncated,
-    /// Those of a share of traces.
-    Sampled,
-}
-
-impl Capture {
-    /// The words of `privacy.capture`.
-    pub const WORDS: [(&'static str, Capture); 3] =
-        [("off", Capture::Off), ("truncated", Capture::Truncated), ("sampled", Capture::Sampled)];
-}
-
-/// Whether a trace is among the share that is sampled, so that all its calls are or none is.
-pub fn is_sampled(trace: [u8; 16], share: f64) -> bool {
-    // The last bytes are random in every version of the standard.
-    let [.., a, b, c, d, e, f, g] = trace;
-    let place = u64::from_be_bytes([0, a, b, c, d, e, f, g]);
-    (place as f64) < share * (1_u64 << 56) as f64
-}
 
 /// The beginning of a text, as long as it may be wanted.
 #[derive(Clone, Debug, Default)]
@@ -86,17 +60,5 @@ mod tests {
         assert!(words.0.len() <= HELD);
         assert!(words.report(&redaction).unwrap().chars().count() <= CHARACTERS);
         assert_eq!(Words::default().report(&redaction), None);
-    }
-
-    #[test]
-    fn a_trace_is_sampled_as_a_whole_and_at_the_share_asked_for() {
-        let trace = |n: u64| {
-            let mut trace = [7; 16];
-            trace[8..].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
-            trace
-        };
-        let sampled = (0..10_000).filter(|n| is_sampled(trace(*n), 0.1)).count();
-        assert!((900..1100).contains(&sampled), "{sampled}");
-        assert!((0..100).all(|n| is_sampled(trace(n), 1.0) && !is_sampled(trace(n), 0.0)));
     }
 }

@@ -7,10 +7,10 @@ use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
-use crate::capture::Words;
+use super::content::Words;
+use super::hash::{self, Key};
 use crate::json::Canonical;
 use crate::observation::Parsed;
-use crate::privacy::{self, Key};
 
 /// Longest text held unhashed, in bytes.
 const SHORT: usize = 1024;
@@ -87,11 +87,11 @@ impl Fingerprint {
         let watch = self.watch.as_ref().filter(|_| self.length() > 0)?;
         let room = watch.bytes.saturating_sub(self.done as usize);
         let held = self.held.get(..room).unwrap_or(&self.held);
-        watch.prefix.or_else(|| Some(privacy::end(self.key.as_ref(), self.begun().chain_update(held))))
+        watch.prefix.or_else(|| Some(hash::end(self.key.as_ref(), self.begun().chain_update(held))))
     }
 
     fn begun(&self) -> Sha256 {
-        self.read.hasher.clone().unwrap_or_else(|| privacy::begin(self.key.as_ref()))
+        self.read.hasher.clone().unwrap_or_else(|| hash::begin(self.key.as_ref()))
     }
 
     /// Holds the beginning of the text too.
@@ -180,14 +180,14 @@ impl Fingerprint {
         if self.mute && self.watch.is_none() {
             return;
         }
-        let hasher = read.hasher.get_or_insert_with(|| privacy::begin(self.key.as_ref()));
+        let hasher = read.hasher.get_or_insert_with(|| hash::begin(self.key.as_ref()));
         let mut piece = piece;
         if let Some(Watch { bytes, prefix: prefix @ None }) = self.watch.as_deref_mut()
             && let Some(over @ 1..) = self.done.checked_sub(*bytes as u64)
             && let Some((before, behind)) = piece.split_at_checked(piece.len().saturating_sub(over as usize))
         {
             hasher.update(before);
-            *prefix = Some(privacy::end(self.key.as_ref(), hasher.clone()));
+            *prefix = Some(hash::end(self.key.as_ref(), hasher.clone()));
             piece = behind;
         }
         hasher.update(piece);
@@ -233,7 +233,7 @@ impl Fingerprint {
         if self.mute || self.length() == 0 {
             return None;
         }
-        Some(privacy::short(privacy::end(self.key.as_ref(), self.begun().chain_update(&self.held))))
+        Some(hash::short(hash::end(self.key.as_ref(), self.begun().chain_update(&self.held))))
     }
 
     /// Unicode code points, or None where there was no text.

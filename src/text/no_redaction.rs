@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::config::ConfigError;
+use crate::config::value::ConfigError;
 
 /// Nothing, as there is none.
 #[derive(Clone, Debug)]

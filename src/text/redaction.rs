@@ -6,7 +6,7 @@
 use regex_lite::Regex;
 use serde_json::Value;
 
-use crate::config::{ConfigError, text};
+use crate::config::value::{ConfigError, text};
 
 /// What is taken out of words.
 #[derive(Clone, Debug)]

@@ -11,9 +11,9 @@ mod frames;
 use std::fmt::Write;
 use std::rc::Rc;
 
+use gaugeway::bytes::Base64;
 use gaugeway::config::Config;
 use gaugeway::exchange::{End, Exchange, Head, Observer};
-use gaugeway::framing::Base64;
 use gaugeway::json::{Canonical, Documents, Ended, Program, Rule, Scalar, Scanner, close, open, raw, scalar, text};
 use gaugeway::sink::attributes::FIELDS;
 use gaugeway::sink::stats::{Kind, Registry, Stats};

@@ -143,7 +143,7 @@ fn is_zlib(first: u8, second: u8) -> bool {
 /// Reads headers and trailers of gzip's members.
 #[derive(Default)]
 struct Gzip {
-    place: Place,
+    stage: Stage,
     /// Bytes of the fixed-size field being read.
     field: [u8; 10],
     filled: usize,
@@ -154,7 +154,7 @@ struct Gzip {
 
 /// The part of a member being read (RFC 1952, section 2.3).
 #[derive(Clone, Copy, Default, PartialEq)]
-enum Place {
+enum Stage {
     #[default]
     Header,
     ExtraLength,
@@ -187,51 +187,51 @@ const HAS_COMMENT: u8 = 1 << 4;
 impl Gzip {
     fn next<'b>(&mut self, bytes: &'b [u8]) -> Result<Part<'b>, Unreadable> {
         let (first, behind) = bytes.split_first().ok_or(Unreadable)?;
-        let rest = match self.place {
-            Place::Data => return Ok(Part::Data),
-            Place::Header => self.fixed(10, bytes, |gzip| {
+        let rest = match self.stage {
+            Stage::Data => return Ok(Part::Data),
+            Stage::Header => self.fixed(10, bytes, |gzip| {
                 let [31, 139, 8, flags, ..] = gzip.field else { return Err(Unreadable) };
                 gzip.flags = flags;
-                gzip.place = Place::ExtraLength;
+                gzip.stage = Stage::ExtraLength;
                 gzip.skip_absent();
                 Ok(())
             })?,
-            Place::ExtraLength => self.fixed(2, bytes, |gzip| {
+            Stage::ExtraLength => self.fixed(2, bytes, |gzip| {
                 let [low, high, ..] = gzip.field;
-                gzip.place = Place::Extra(u16::from_le_bytes([low, high]));
+                gzip.stage = Stage::Extra(u16::from_le_bytes([low, high]));
                 gzip.skip_absent();
                 Ok(())
             })?,
-            Place::Extra(left) => {
+            Stage::Extra(left) => {
                 let taken = bytes.len().min(usize::from(left));
-                self.place = Place::Extra(left - taken as u16);
+                self.stage = Stage::Extra(left - taken as u16);
                 self.skip_absent();
                 bytes.get(taken..).unwrap_or_default()
             }
-            Place::Name | Place::Comment => {
+            Stage::Name | Stage::Comment => {
                 if *first == 0 {
-                    self.place = if self.place == Place::Name { Place::Comment } else { Place::HeaderChecksum };
+                    self.stage = if self.stage == Stage::Name { Stage::Comment } else { Stage::HeaderChecksum };
                     self.skip_absent();
                 }
                 behind
             }
-            Place::HeaderChecksum => self.fixed(2, bytes, |gzip| {
-                gzip.place = Place::Data;
+            Stage::HeaderChecksum => self.fixed(2, bytes, |gzip| {
+                gzip.stage = Stage::Data;
                 Ok(())
             })?,
-            Place::Trailer => self.fixed(8, bytes, |gzip| {
+            Stage::Trailer => self.fixed(8, bytes, |gzip| {
                 let [a, b, c, d, e, f, g, h, ..] = gzip.field;
                 let told = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
                 let checksum = core::mem::take(&mut gzip.checksum).finalize();
-                gzip.place = Place::Between;
+                gzip.stage = Stage::Between;
                 if told == (checksum, gzip.length) { Ok(()) } else { Err(Unreadable) }
             })?,
-            Place::Between if *first == 31 => {
+            Stage::Between if *first == 31 => {
                 *self = Gzip::default();
                 return Ok(Part::NewMember(bytes));
             }
-            Place::Between | Place::Padding => {
-                self.place = Place::Padding;
+            Stage::Between | Stage::Padding => {
+                self.stage = Stage::Padding;
                 &[]
             }
         };
@@ -259,12 +259,12 @@ impl Gzip {
     /// Steps over the optional fields that the header does not announce.
     fn skip_absent(&mut self) {
         loop {
-            self.place = match self.place {
-                Place::ExtraLength if self.flags & HAS_EXTRA == 0 => Place::Name,
-                Place::Extra(0) => Place::Name,
-                Place::Name if self.flags & HAS_NAME == 0 => Place::Comment,
-                Place::Comment if self.flags & HAS_COMMENT == 0 => Place::HeaderChecksum,
-                Place::HeaderChecksum if self.flags & HAS_HEADER_CHECKSUM == 0 => Place::Data,
+            self.stage = match self.stage {
+                Stage::ExtraLength if self.flags & HAS_EXTRA == 0 => Stage::Name,
+                Stage::Extra(0) => Stage::Name,
+                Stage::Name if self.flags & HAS_NAME == 0 => Stage::Comment,
+                Stage::Comment if self.flags & HAS_COMMENT == 0 => Stage::HeaderChecksum,
+                Stage::HeaderChecksum if self.flags & HAS_HEADER_CHECKSUM == 0 => Stage::Data,
                 _ => return,
             };
         }
@@ -276,6 +276,6 @@ impl Gzip {
     }
 
     fn data_ended(&mut self) {
-        self.place = Place::Trailer;
+        self.stage = Stage::Trailer;
     }
 }

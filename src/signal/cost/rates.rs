@@ -2,7 +2,7 @@
 //!
 //! A rate has at most 18 decimals and all sums are of whole numbers: only the result is rounded, to the nano-dollar, half up.
 
-use super::Quantities;
+use crate::observation::Quantities;
 
 /// Below a US dollar, a rate has this many decimals.
 const DECIMALS: u32 = 18;

@@ -7,11 +7,12 @@ mod metrics;
 
 use std::collections::HashMap;
 
+use crate::bytes::mix::{BuildNumbers, Mix};
 use crate::config::Config;
-use crate::mix::{BuildNumbers, Mix};
 use crate::observation::{Observation, Text};
 
-pub use metrics::{Collect, Kind, LABELS, METRICS, Metric, OVERFLOW, PRICE_TABLE, SPANS, Sample};
+pub use crate::labels::LABELS;
+pub use metrics::{Collect, Kind, METRICS, Metric, OVERFLOW, PRICE_TABLE, SPANS, Sample};
 
 /// The host's side of statistics.
 pub trait Registry {

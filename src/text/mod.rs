@@ -1,0 +1,11 @@
+//! Texts of requests and answers: their hashes, their lengths and, only if the configuration asks, their content.
+
+pub mod content;
+pub mod fingerprint;
+pub mod hash;
+pub mod opening;
+#[cfg(feature = "capture")]
+pub mod redaction;
+#[cfg(not(feature = "capture"))]
+#[path = "no_redaction.rs"]
+pub mod redaction;
