@@ -15,8 +15,8 @@ use crate::capture::Capture;
 use crate::config::{Config, ConfigError};
 use crate::draft::Draft;
 use crate::framing::{Body, Rules};
-use crate::json::Scalar;
-use crate::observation::{Observation, Outcome, RunEnd, Text, Trouble, finish_class};
+use crate::json::{LIMIT, Scalar};
+use crate::observation::{Observation, Outcome, RunEnd, Text, Trouble, clipped, finish_class};
 use crate::provider::{self, Api, Programs};
 use crate::signal::agent;
 use crate::signal::memory::Pending;
@@ -104,7 +104,7 @@ impl Exchange {
     pub fn start(observer: &Rc<Observer>, head: Head<'_>, now: u64) -> Option<Self> {
         let method = head.bytes(":method").unwrap_or_default();
         let overrides = &observer.config.apis;
-        let target = provider::detect(method, head.text(":authority"), head.text(":path"), overrides)?;
+        let target = provider::detect(method, head.whole(":authority"), head.whole(":path"), overrides)?;
         let mut draft = Draft::default();
         draft.document = Some(target.api.document);
         draft.seen.operation = target.api.operation;
@@ -113,9 +113,9 @@ impl Exchange {
         draft.seen.timing.start = now;
         draft.seen.cache_attribute = observer.config.compat.cache_attribute;
         let labels = &observer.config.labels.headers;
-        draft.seen.labels = labels.iter().map(|(header, _)| clip(head.text(header))).collect();
+        draft.seen.labels = labels.iter().map(|(header, _)| head.text(header).into()).collect();
         let header = &observer.config.conversation_header;
-        draft.seen.request.conversation = Some(clip(head.text(header))).filter(|id| !id.is_empty());
+        draft.seen.request.conversation = Some(head.text(header)).filter(|id| !id.is_empty()).map(Text::from);
         draft.conversation_named = draft.seen.request.conversation.is_some();
         let privacy = &observer.config.privacy;
         begin_hashes(&mut draft, privacy);
@@ -123,7 +123,7 @@ impl Exchange {
         let sampled = privacy.capture == Capture::Sampled && is_sampled(head, privacy.sample);
         let sse = head.text("x-dashscope-sse").eq_ignore_ascii_case("enable");
         draft.seen.request.stream = (target.expects_stream || sse).then_some(true);
-        let request = Body::request(head.text("content-type"), head.text("content-encoding"));
+        let request = Body::request(head.text("content-type"), head.whole("content-encoding"));
         let request = readable(&mut draft, request);
         Some(Exchange {
             observer: Rc::clone(observer),
@@ -147,7 +147,7 @@ impl Exchange {
 
     /// Names the route, where the host tells it.
     pub fn route(&mut self, name: &str) {
-        self.draft.seen.route = clip(name);
+        self.draft.seen.route = clipped(name, LIMIT).into();
     }
 
     /// Bytes of the request's body.
@@ -191,7 +191,7 @@ impl Exchange {
         self.headers(head);
         let failed = status.is_some_and(|s| s >= 400);
         self.draft.error.present |= failed;
-        let body = Body::response(head.text("content-type"), head.text("content-encoding"), self.path_streams);
+        let body = Body::response(head.text("content-type"), head.whole("content-encoding"), self.path_streams);
         self.response = readable(&mut self.draft, body);
         self.failed = failed;
     }
@@ -327,7 +327,7 @@ impl Exchange {
         core::mem::take(&mut self.news)
     }
 
-    /// What headers say: Gemini its tier, Bedrock counts, for families whose body has none, and the error's name.
+    /// Reads headers: Gemini's tier; Bedrock's counts, for model families whose body has none; the error's name.
     fn headers(&mut self, head: Head<'_>) {
         let count = |name: &str| head.text(name).parse().ok();
         self.draft.seen.limits = head.limits();
@@ -365,14 +365,6 @@ fn error_type(draft: &Draft, outcome: Outcome) -> Option<Text> {
         }
         other => Some(other.as_str().into()),
     }
-}
-
-fn clip(text: &str) -> Text {
-    let mut end = text.len().min(crate::json::LIMIT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default().into()
 }
 
 #[cfg(test)]

@@ -7,6 +7,15 @@ pub const LIST: usize = 128;
 
 /// A short string of the wire.
 pub type Text = Box<str>;
+/// The beginning of a text, of at most `limit` bytes, cut between two characters.
+pub fn clipped(text: &str, limit: usize) -> &str {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
 /// A name of our own list, or one the configuration gives.
 pub type Name = std::borrow::Cow<'static, str>;
 

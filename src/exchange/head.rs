@@ -1,6 +1,7 @@
 //! The heads of messages, as every host can give them.
 
-use crate::observation::Limits;
+use crate::json::LIMIT;
+use crate::observation::{Limits, clipped};
 
 /// A message's head: `:method`, `:authority`, `:path` and `:status` are headers as in HTTP/2.
 #[derive(Clone, Copy, Default)]
@@ -12,12 +13,17 @@ impl<'a> Head<'a> {
         self.0.iter().find(|(n, _)| *n == name.as_bytes()).map(|(_, value)| *value)
     }
 
-    /// The first value of a header; empty where it is missing or not UTF-8.
+    /// The first value of a header, cut to [`LIMIT`] bytes; empty if it is missing or not UTF-8.
     pub fn text(self, name: &str) -> &'a str {
+        clipped(self.whole(name), LIMIT)
+    }
+
+    /// As [`Head::text`], but of any length: only for values that are parsed and never reported as they are.
+    pub fn whole(self, name: &str) -> &'a str {
         self.bytes(name).and_then(|value| core::str::from_utf8(value).ok()).unwrap_or_default()
     }
 
-    /// What OpenAI's and Anthropic's header families, and those who imitate them, say of rate limits.
+    /// The rate limits in the headers of OpenAI, Anthropic, and the providers that copy theirs.
     pub(super) fn limits(self) -> Limits {
         let mut limits = Limits::default();
         for (name, value) in self.0 {
@@ -32,5 +38,20 @@ impl<'a> Head<'a> {
             *slot = core::str::from_utf8(value).ok().and_then(|v| v.trim().parse().ok());
         }
         limits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_at_a_character_and_whole_is_not() {
+        let long = format!("x{}", "é".repeat(30_000));
+        let pairs = [(b"x-long".as_slice(), long.as_bytes()), (b"x-bin", b"\xff"), (b"x-short", b"yes")];
+        let head = Head(&pairs);
+        assert_eq!(head.text("x-long"), format!("x{}", "é".repeat(127)));
+        assert_eq!(head.whole("x-long"), long);
+        assert_eq!((head.text("x-bin"), head.text("x-short"), head.text("x-none")), ("", "yes", ""));
     }
 }

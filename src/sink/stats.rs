@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use crate::config::Config;
 use crate::mix::{BuildNumbers, Mix};
-use crate::observation::{Observation, Text};
+use crate::observation::{Observation, Text, clipped};
 
 pub use metrics::{Collect, Kind, LABELS, METRICS, Metric, OVERFLOW, PRICE_TABLE, SPANS, Sample};
 
@@ -179,11 +179,7 @@ const LABEL: usize = 128;
 
 /// Appends a label, unless it is empty. What would end the value early, or break the line, becomes `_`.
 fn label(out: &mut String, name: &str, value: &str) {
-    let mut end = value.len().min(LABEL);
-    while !value.is_char_boundary(end) {
-        end -= 1;
-    }
-    let value = value.get(..end).unwrap_or_default().trim_matches(['.', ' ']);
+    let value = clipped(value, LABEL).trim_matches(['.', ' ']);
     if value.is_empty() {
         return;
     }
