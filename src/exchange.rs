@@ -327,9 +327,16 @@ impl Exchange {
         core::mem::take(&mut self.news)
     }
 
-    /// Reads headers: Gemini's tier; Bedrock's counts, for model families whose body has none; the error's name.
+    /// Reads headers: Gemini's tier; Bedrock's counts, for model families whose body has none; the error's name. A count that
+    /// is none is reported as [`Trouble::Number`].
     fn headers(&mut self, head: Head<'_>) {
-        let count = |name: &str| head.text(name).parse().ok();
+        let mut trouble = false;
+        let mut count = |name: &str| {
+            let text = head.text(name);
+            let count = Scalar::Number(text).count();
+            trouble |= count.is_none() && !text.is_empty();
+            count
+        };
         self.draft.seen.limits = head.limits();
         self.draft.tier(Scalar::Text(head.text("x-gemini-service-tier")));
         let counts = &mut self.draft.counts;
@@ -337,6 +344,9 @@ impl Exchange {
         counts.spare_output = count("x-amzn-bedrock-output-token-count");
         counts.spare_cache_read = count("x-amzn-bedrock-cache-read-input-token-count");
         counts.spare_cache_write = count("x-amzn-bedrock-cache-write-input-token-count");
+        if trouble {
+            self.draft.seen.trouble.add(Trouble::Number);
+        }
         let error = head.text("x-amzn-errortype").split([':', '#']).next().unwrap_or_default();
         self.draft.error.outer = Some(error).filter(|e| !e.is_empty()).map(Text::from);
     }
@@ -469,6 +479,34 @@ mod tests {
             assert_eq!(seen.trouble.iter().collect::<Vec<_>>(), [Trouble::Number], "{}", &odd[..2]);
             assert_eq!(seen.usage.input, Some(2));
         }
+    }
+
+    #[test]
+    fn sums_of_possible_counts_stay_bounded_and_are_trouble_above_the_limit() {
+        let embeddings = r#"{"apis": [{"host": "internal", "api": "vertex-predict"}]}"#;
+        let anthropic = r#"{"apis": [{"host": "internal", "api": "anthropic-messages"}], "prices": {"m": {"input": 1, "output": 1}}}"#;
+        let part = r#"{"embeddings":{"statistics":{"token_count":4294967296}}}"#;
+        let step = r#"{"type":"compaction","input_tokens":4294967296,"cache_read_input_tokens":4294967296}"#;
+        let steps = |count: usize| {
+            let steps = vec![step; count].join(",");
+            format!(
+                r#"{{"type":"message","model":"m","content":[],"usage":{{"input_tokens":2,"output_tokens":1,"iterations":[{steps}]}}}}"#
+            )
+        };
+        let seen = |config: &str, answer: &str| at_unknown_path(config, "{}", answer).unwrap().observation().clone();
+        for count in [2, 3, 100_000] {
+            let seen = seen(embeddings, &format!(r#"{{"predictions":[{}]}}"#, vec![part; count].join(",")));
+            assert_eq!((seen.usage.input, seen.cost.nanousd), (None, None), "{count} parts");
+            assert_eq!(seen.trouble.iter().collect::<Vec<_>>(), [Trouble::Number], "{count} parts");
+        }
+        for count in [1, 2, 100_000] {
+            let seen = seen(anthropic, &steps(count));
+            assert_eq!((seen.usage.input, seen.usage.output), (None, Some(1)), "{count} steps");
+            assert_eq!((seen.cost.nanousd, seen.cost.status), (None, None), "{count} steps");
+            assert_eq!(seen.trouble.iter().collect::<Vec<_>>(), [Trouble::Number], "{count} steps");
+        }
+        let one = seen(embeddings, &format!(r#"{{"predictions":[{part}]}}"#));
+        assert_eq!((one.usage.input, one.trouble.iter().count()), (Some(1 << 32), 0));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The heads of messages, as every host can give them.
 
 use crate::json::LIMIT;
-use crate::observation::{Limits, clipped};
+use crate::observation::{COUNT_LIMIT, Limits, clipped};
 
 /// A message's head: `:method`, `:authority`, `:path` and `:status` are headers as in HTTP/2.
 #[derive(Clone, Copy, Default)]
@@ -23,7 +23,8 @@ impl<'a> Head<'a> {
         self.bytes(name).and_then(|value| core::str::from_utf8(value).ok()).unwrap_or_default()
     }
 
-    /// The rate limits in the headers of OpenAI, Anthropic, and the providers that copy theirs.
+    /// The rate limits in the headers of OpenAI, Anthropic, and the providers that copy theirs. A number above
+    /// [`COUNT_LIMIT`] limits nothing and is left out.
     pub(super) fn limits(self) -> Limits {
         let mut limits = Limits::default();
         for (name, value) in self.0 {
@@ -35,7 +36,7 @@ impl<'a> Head<'a> {
                 b"retry-after" => &mut limits.retry_after,
                 _ => continue,
             };
-            *slot = core::str::from_utf8(value).ok().and_then(|v| v.trim().parse().ok());
+            *slot = core::str::from_utf8(value).ok().and_then(|v| v.trim().parse().ok()).filter(|n| *n <= COUNT_LIMIT);
         }
         limits
     }
@@ -53,5 +54,21 @@ mod tests {
         assert_eq!(head.text("x-long"), format!("x{}", "é".repeat(127)));
         assert_eq!(head.whole("x-long"), long);
         assert_eq!((head.text("x-bin"), head.text("x-short"), head.text("x-none")), ("", "yes", ""));
+    }
+
+    #[test]
+    fn rate_limits_are_numbers_up_to_2_to_the_32() {
+        let limits = |value: &str| {
+            let pairs =
+                [(b"x-ratelimit-remaining-tokens".as_slice(), value.as_bytes()), (b"retry-after", value.as_bytes())];
+            let limits = Head(&pairs).limits();
+            assert_eq!(limits.tokens, limits.retry_after, "{value}");
+            limits.tokens
+        };
+        assert_eq!((limits("0"), limits(" 7 "), limits("4294967296")), (Some(0), Some(7), Some(1 << 32)));
+        for value in ["4294967297", "9007199254740991", "18446744073709551615", "99999999999999999999", "-1", "1e3", ""]
+        {
+            assert_eq!(limits(value), None, "{value}");
+        }
     }
 }

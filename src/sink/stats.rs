@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use crate::config::Config;
 use crate::mix::{BuildNumbers, Mix};
-use crate::observation::{Observation, Text, clipped};
+use crate::observation::{COST_LIMIT, Observation, Text, clipped};
 
 pub use metrics::{Collect, Kind, LABELS, METRICS, Metric, OVERFLOW, PRICE_TABLE, SPANS, Sample};
 
@@ -59,7 +59,7 @@ impl Stats {
                     return;
                 }
                 if let Some(series) = self.find(at, metric, (&common, mix), &sample, config.labels.max_series, host) {
-                    host.emit(metric.kind, series, sample.value);
+                    host.emit(metric.kind, series, sample.value.min(SAMPLE_LIMIT));
                 }
             });
         }
@@ -129,6 +129,10 @@ impl Stats {
         Some(series)
     }
 }
+
+/// Largest value passed to the host at once, so that no counter of 64 bits wraps with a few of them. The largest that an
+/// observation has is a cost.
+const SAMPLE_LIMIT: u64 = COST_LIMIT;
 
 /// What a model is called that nobody vouches for, or that came after the limit of series.
 const OTHER: &str = "other";
@@ -291,6 +295,15 @@ mod tests {
                 format!("{common}{asked}other;.;outcome=.=error;.;error_type=.=other;.;"),
             ]
         );
+    }
+
+    #[test]
+    fn no_sample_is_above_the_limit() {
+        let (mut stats, mut host) = (Stats::default(), Host::default());
+        let mut seen = exchange("gpt-4o", "");
+        (seen.usage.input, seen.cost.nanousd) = (Some(u64::MAX), Some(u64::MAX));
+        stats.record(&seen, &Config::parse("").unwrap(), &mut host);
+        assert_eq!(host.sums.values().max(), Some(&COST_LIMIT));
     }
 
     #[test]
