@@ -134,7 +134,7 @@ async fn what_is_no_feedback_is_told_so_and_counts_for_nothing() {
         site.envoy.samples_when(|samples| total(samples, &format!("{SCORES}_count"), &[]) > 0.0, PATIENCE).await;
     assert_eq!(total(&samples, &format!("{SCORES}_count"), &[]), 1.0);
     assert_eq!(total(&samples, "envoy_cluster_upstream_rq_total", &[("envoy_cluster_name", "llm")]), 1.0);
-    assert_eq!(total(&samples, "envoy_wasm_gaugeway_vm_reload", &[]), 0.0);
+    assert!(samples.iter().all(|sample| !sample.name.contains("vm_reload") || sample.value == 0.0), "{samples:?}");
     assert!(!site.envoy.log().contains("[wasm]"), "{}", site.envoy.log());
 }
 

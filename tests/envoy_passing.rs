@@ -4,16 +4,18 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Frame;
 use hyper::{HeaderMap, Request};
 use support::client::{self, Http, Made, Raw};
+use support::crash::{CRASH, CRASH_FOR_GOOD, Crashing};
 use support::envoy::{Envoy, Options};
 use support::expect;
 use support::fixtures::Fixture;
+use support::prometheus::total;
 use support::upstream::Upstream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -90,63 +92,72 @@ async fn grpc_and_its_trailers_pass() {
     assert!(entry.as_object().unwrap().keys().all(|key| !expect::is_ours(key)), "{entry}");
 }
 
-/// A plugin that crashes on the requests that say so: what Envoy does then is the choice between its failure policies.
-const CRASHING: &str = r#"(module
-  (import "env" "proxy_get_header_map_value" (func $header (param i32 i32 i32 i32 i32) (result i32)))
-  (memory (export "memory") 2)
-  (data (i32.const 16) "x-crash")
-  (global $free (mut i32) (i32.const 1024))
-  (func (export "proxy_abi_version_0_2_1"))
-  (func (export "_initialize"))
-  (func (export "malloc") (param $size i32) (result i32) (i32.const 1024))
-  (func (export "proxy_on_context_create") (param i32 i32))
-  (func (export "proxy_on_vm_start") (param i32 i32) (result i32) (i32.const 1))
-  (func (export "proxy_on_configure") (param i32 i32) (result i32) (i32.const 1))
-  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
-    (if (i32.eqz (call $header (i32.const 0) (i32.const 16) (i32.const 7) (i32.const 0) (i32.const 4))) (then unreachable))
-    (i32.const 0))
-  (func (export "proxy_on_log") (param i32))
-  (func (export "proxy_on_done") (param i32) (result i32) (i32.const 1))
-  (func (export "proxy_on_delete") (param i32)))"#;
+/// What Envoy counts of a plugin's crashes: `vm_reload`, `vm_reload_success`, `vm_reload_failure`, `vm_reload_backoff`.
+async fn reloads(envoy: &Envoy) -> [f64; 4] {
+    let samples = envoy.samples().await;
+    ["", "_success", "_failure", "_backoff"].map(|end| {
+        let name = format!("envoy_wasm_gaugeway_vm_reload{end}");
+        assert!(samples.iter().any(|sample| sample.name == name), "Envoy exports {name} from the start");
+        total(&samples, &name, &[])
+    })
+}
+
+/// Envoy starts no plugin sooner than this after the last start: `reload_config.backoff.base_interval`.
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_crash_fail_reload_observes_again_and_fail_open_never_does() {
-    let fixture = Fixture::load(UNARY);
-    let upstream = Upstream::start(vec![fixture.clone()]).await;
-    let file = std::env::temp_dir().join(format!("gaugeway-crash-{}.wasm", std::process::id()));
-    std::fs::write(&file, wat::parse_str(CRASHING).unwrap()).unwrap();
-    let plugin = format!("filename: {}", std::env::var("GAUGEWAY_WASM").unwrap());
-    let crashing = format!("filename: {}", file.display());
-    let policy = "failure_policy: FAIL_RELOAD  #";
-    for (wanted, again) in [("FAIL_RELOAD", 503), ("FAIL_OPEN", 200)] {
-        let options = Options {
-            replace: vec![
-                (plugin.clone(), crashing.clone()),
-                (policy.to_owned(), format!("failure_policy: {wanted}  #")),
-            ],
-            ..Options::to(upstream.addr)
-        };
-        let envoy = Envoy::start(&options).await;
-        let call = async |crash: bool| {
-            let extra: &[(&str, &str)] = if crash { &[("x-crash", "now")] } else { &[] };
-            client::send(envoy.addr, client::request(&fixture, extra), Http::One).await.unwrap().status
-        };
-        assert_eq!(call(false).await, 200, "{wanted}");
-        // Whatever the policy: the call that met the crash fails.
-        assert_eq!(call(true).await, 503, "{wanted}");
-        // A new plugin is there for the next calls, after a pause that grows with each crash; an open one is never replaced.
-        let end = std::time::Instant::now() + PATIENCE;
-        while call(false).await != 200 {
-            assert!(std::time::Instant::now() < end, "{wanted}: {}", envoy.log());
-            tokio::time::sleep(Duration::from_millis(100)).await;
+async fn after_a_crash_envoy_counts_refused_requests_then_the_reload_and_never_vm_reload() {
+    let upstream = Upstream::start(vec![Fixture::load(UNARY)]).await;
+    let crashing = Crashing::start(Options::to(upstream.addr), "FAIL_RELOAD").await;
+    let mut refused = 0.0;
+    for crashes in [1.0, 2.0, 3.0] {
+        assert_eq!(crashing.call(&[]).await, 200);
+        let before = reloads(&crashing.envoy).await;
+        // The call that meets the crash fails, and moves nothing.
+        assert_eq!(crashing.call(CRASH).await, 503);
+        assert_eq!(reloads(&crashing.envoy).await, before);
+        // If the last start is too short ago, each call fails, and is counted.
+        let end = Instant::now() + PATIENCE;
+        while crashing.call(&[]).await != 200 {
+            assert!(Instant::now() < end, "{}", crashing.envoy.log());
+            refused += 1.0;
+            tokio::time::sleep(PAUSE / 10).await;
         }
-        assert_eq!(call(true).await, again, "{wanted}: only a plugin that runs can crash again");
-        let reloads = envoy.samples().await;
-        let reloads =
-            reloads.iter().filter(|one| one.name.contains("vm_reload_success")).map(|one| one.value).sum::<f64>();
-        assert_eq!(reloads > 0.0, wanted == "FAIL_RELOAD", "{reloads} reloads");
+        assert_eq!(reloads(&crashing.envoy).await, [0.0, crashes, 0.0, refused]);
     }
-    std::fs::remove_file(file).unwrap();
+    assert!(refused > 0.0, "three crashes in a row have calls refused");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_that_cannot_start_again_counts_as_failure() {
+    let upstream = Upstream::start(vec![Fixture::load(UNARY)]).await;
+    let crashing = Crashing::start(Options::to(upstream.addr), "FAIL_RELOAD").await;
+    assert_eq!(crashing.call(CRASH_FOR_GOOD).await, 503);
+    let end = Instant::now() + PATIENCE;
+    while reloads(&crashing.envoy).await[2] == 0.0 {
+        assert!(Instant::now() < end, "{}", crashing.envoy.log());
+        assert_eq!(crashing.call(&[]).await, 503);
+        tokio::time::sleep(PAUSE / 10).await;
+    }
+    let [reload, success, ..] = reloads(&crashing.envoy).await;
+    assert_eq!((reload, success), (0.0, 0.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_fail_reload_a_crash_moves_no_series_and_the_plugin_stays_away() {
+    let upstream = Upstream::start(vec![Fixture::load(UNARY)]).await;
+    for (policy, after) in [("FAIL_OPEN", 200), ("FAIL_CLOSED", 503)] {
+        let crashing = Crashing::start(Options::to(upstream.addr), policy).await;
+        assert_eq!(crashing.call(&[]).await, 200, "{policy}");
+        // Whatever the policy: the call that meets the crash fails.
+        assert_eq!(crashing.call(CRASH).await, 503, "{policy}");
+        for pause in [Duration::ZERO, 2 * PAUSE] {
+            tokio::time::sleep(pause).await;
+            assert_eq!(crashing.call(&[]).await, after, "{policy}");
+            assert_eq!(crashing.call(CRASH).await, after, "{policy}: only a plugin that runs can crash again");
+        }
+        assert_eq!(reloads(&crashing.envoy).await, [0.0; 4], "{policy}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,9 +16,12 @@ const VERSIONS: &[(&str, &str, &str)] = &[
 ];
 
 /// Test files, and the tests of them that depend on what Envoy does.
-const FILES: &[&str] = &["envoy_configuration", "envoy_endings", "envoy_replay", "envoy_routes"];
+const FILES: &[&str] = &["envoy_configuration", "envoy_endings", "envoy_passing", "envoy_replay", "envoy_routes"];
 const TESTS: &[&str] = &[
     "a_wrong_configuration_ends_envoy_at_its_start_and_the_log_names_the_key",
+    "a_plugin_that_cannot_start_again_counts_as_failure",
+    "after_a_crash_envoy_counts_refused_requests_then_the_reload_and_never_vm_reload",
+    "without_fail_reload_a_crash_moves_no_series_and_the_plugin_stays_away",
     "a_client_that_goes_away_leaves_what_was_seen_and_is_counted_once",
     "over_http_2_in_crumbs_and_many_at_once_every_fixture_comes_to_its_observation",
     "each_route_has_the_plugin_it_is_given_with_its_own_settings",

@@ -18,6 +18,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use http_body_util::Full;
@@ -26,6 +27,7 @@ use panels::{FILTERS, dashboard, is_known, metrics, path, queries, read, recorde
 use serde_json::{Value, json};
 use support::agent::{Api, Conversation, Line};
 use support::client::{self, Http};
+use support::crash::{CRASH, CRASH_FOR_GOOD, Crashing};
 use support::envoy::{self, Envoy, Options};
 use support::fixtures::Fixture;
 use support::otlp::Receiver;
@@ -143,6 +145,38 @@ async fn every_panel_every_rule_and_the_five_queries_have_data_under_traffic() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_traps_makes_its_alert_fire_whether_or_not_it_starts_again() {
+    let upstream = Upstream::start(vec![Fixture::load("openai-chat/unary")]).await;
+    let start = async || Crashing::start(Options::to(upstream.addr), "FAIL_RELOAD").await;
+    let (well, crashing, broken) = (start().await, start().await, start().await);
+    let instances = [&well, &crashing, &broken].map(|site| site.envoy.admin);
+    let prometheus = Prometheus::start(&instances).await;
+    // `increase()` needs a value from before the crash.
+    let end = Instant::now() + Duration::from_secs(30);
+    while prometheus.numbers("count_over_time(envoy_wasm_gaugeway_vm_reload_backoff[1m]) > 1").await.len() < 3 {
+        assert!(Instant::now() < end, "Prometheus does not scrape the three Envoys");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(prometheus.crashed().await, BTreeSet::new());
+
+    assert_eq!((crashing.call(CRASH).await, broken.call(CRASH_FOR_GOOD).await), (503, 503));
+    // Envoy starts no plugin sooner than a second or two after the last start, and refuses calls until then.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let wanted = BTreeSet::from([crashing.envoy.admin.to_string(), broken.envoy.admin.to_string()]);
+    let end = Instant::now() + Duration::from_secs(30);
+    assert_eq!((well.call(&[]).await, crashing.call(&[]).await, broken.call(&[]).await), (200, 200, 503));
+    while prometheus.crashed().await != wanted {
+        assert!(Instant::now() < end, "the alert fires for {:?}, not for {wanted:?}", prometheus.crashed().await);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let series = |end: &str| format!("sum(envoy_wasm_gaugeway_vm_reload{end})");
+    assert_eq!(prometheus.numbers(&series("")).await, [0.0], "what counts crashes is not vm_reload");
+    assert_eq!(prometheus.numbers(&series("_success")).await, [1.0]);
+    assert_eq!(prometheus.numbers(&series("_failure")).await, [1.0]);
+    assert_eq!(prometheus.numbers(&series("_backoff")).await, [0.0]);
+}
+
 const FEEDBACK: &str = "/feedback";
 
 /// All fixtures, again and again, some of them streamed slowly, cut off by the provider or left by the client; agents; feedback.
@@ -218,7 +252,9 @@ struct Prometheus {
 
 impl Prometheus {
     async fn start(targets: &[SocketAddr]) -> Self {
-        let folder = std::env::temp_dir().join(format!("gaugeway-prometheus-{}", std::process::id()));
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("gaugeway-prometheus-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let targets: Vec<_> = targets.iter().map(|target| format!("\"{target}\"")).collect();
         let mut yaml = read("envoy/prometheus/prometheus.yml");
@@ -278,6 +314,13 @@ impl Prometheus {
         let result = self.query(promql).await;
         let values = result.as_array().unwrap().iter().filter_map(|one| one["value"][1].as_str()?.parse().ok());
         values.filter(|value: &f64| value.is_finite()).collect()
+    }
+
+    /// The Envoys for which the alert of a crash is firing.
+    async fn crashed(&self) -> BTreeSet<String> {
+        let result = self.query("ALERTS{alertname=\"GaugewayCrashed\",alertstate=\"firing\"}").await;
+        let labels = result.as_array().unwrap().iter().map(|one| one["metric"]["instance"].as_str());
+        labels.map(|instance| instance.expect("the alert names its Envoy").to_owned()).collect()
     }
 
     async fn bounds(&self, metric: &str) -> BTreeSet<String> {

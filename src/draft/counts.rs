@@ -2,7 +2,7 @@
 
 use super::{Draft, Used};
 use crate::json::Scalar;
-use crate::observation::{Trouble, Usage};
+use crate::observation::{COST_LIMIT, COUNT_LIMIT, Trouble, Usage};
 
 /// Token counts before they are normalised; which are parts of which depends on the API.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -33,6 +33,8 @@ pub struct Counts {
     pub cost: Option<u64>,
     /// The cost as who serves it for a relay says it, in nano-dollars.
     pub upstream_cost: Option<u64>,
+    /// One of the two costs was above [`COST_LIMIT`], so neither is reported.
+    pub cost_absurd: bool,
     /// The client's own key was used there, so that the relay's cost leaves it out (OpenRouter).
     pub own_key: bool,
     /// Cached input stands beside the input, not in it (Anthropic, Bedrock).
@@ -51,8 +53,11 @@ pub struct Steps {
 }
 
 impl Counts {
-    /// The cost as the answer itself says it, in nano-dollars.
+    /// The cost as the answer itself says it, in nano-dollars, at most twice [`COST_LIMIT`].
     pub fn reported_cost(&self) -> Option<u64> {
+        if self.cost_absurd {
+            return None;
+        }
         let upstream = self.upstream_cost.filter(|_| self.own_key);
         self.cost.map(|cost| cost.saturating_add(upstream.unwrap_or(0))).or(upstream)
     }
@@ -90,7 +95,8 @@ impl Counts {
 }
 
 impl Draft {
-    /// Overlays a count: the last one given stays; null says nothing; what is no count is trouble and changes nothing.
+    /// Sets a count: the last one given stays. Null changes nothing. Anything else that is no count changes nothing and is
+    /// reported as [`Trouble::Number`].
     #[inline(never)]
     pub fn count(&mut self, value: Scalar<'_>, slot: fn(&mut Counts) -> &mut Option<u64>) {
         if let Some(count) = self.counted(value) {
@@ -121,12 +127,30 @@ impl Draft {
         }
     }
 
-    /// A finer count: the last one that is not 0 stays, and what is no count says nothing.
+    /// Sets a finer count: the last one that is not 0 stays. What is no count changes nothing; only a number above
+    /// [`COUNT_LIMIT`] is reported as [`Trouble::Number`].
     #[inline(never)]
     pub fn detail(&mut self, value: Scalar<'_>, slot: fn(&mut Used) -> &mut u64) {
+        self.bounded(value, COUNT_LIMIT as f64);
         if let Some(count) = value.count().filter(|count| *count > 0) {
             *slot(&mut self.used) = count;
         }
+    }
+
+    /// Sets the tokens of the list's entry being read, see [`Draft::modality`].
+    #[inline(never)]
+    pub fn part_tokens(&mut self, value: Scalar<'_>) {
+        self.bounded(value, COUNT_LIMIT as f64);
+        self.open.part.tokens = value.count().unwrap_or(0);
+    }
+
+    /// Whether a number is not above `limit`; one that is, is reported as [`Trouble::Number`].
+    fn bounded(&mut self, value: Scalar<'_>, limit: f64) -> bool {
+        let exceeds = value.exceeds(limit);
+        if exceeds {
+            self.seen.trouble.add(Trouble::Number);
+        }
+        !exceeds
     }
 
     /// An entry of a list of counts is over, which says its kind and its tokens in any order. A list replaces the one
@@ -141,7 +165,7 @@ impl Draft {
                 *slot = 0;
             }
             if kinds.iter().any(|kind| part.kind.as_str().eq_ignore_ascii_case(kind)) {
-                *slot = slot.saturating_add(part.tokens);
+                *slot = slot.saturating_add(part.tokens).min(COUNT_LIMIT);
             }
         }
     }
@@ -157,29 +181,37 @@ impl Draft {
         }
     }
 
-    /// Length of sound, in seconds begun.
+    /// Sets the length of sound, in seconds begun. A length above [`COUNT_LIMIT`] is reported as [`Trouble::Number`].
     #[inline(never)]
     pub fn seconds(&mut self, value: Scalar<'_>) {
-        if let Some(seconds) = value.float().filter(|seconds| (0.0..1e9).contains(seconds)) {
+        self.bounded(value, COUNT_LIMIT as f64);
+        if let Some(seconds) = value.float().filter(|seconds| (0.0..=COUNT_LIMIT as f64).contains(seconds)) {
             self.used.audio_seconds = seconds.ceil() as u64;
         }
     }
 
-    /// A cost in USD as the provider itself says it.
+    /// Sets a cost in USD as the provider itself says it. A cost above [`COST_LIMIT`] is reported as [`Trouble::Number`].
     #[inline(never)]
     pub fn cost(&mut self, value: Scalar<'_>, slot: fn(&mut Counts) -> &mut Option<u64>) {
-        if let Some(usd) = value.float().filter(|usd| (0.0..1e6).contains(usd)) {
-            *slot(&mut self.counts) = Some((usd * 1e9).round() as u64);
-        }
+        self.costs(value, 1e9, 1.0, slot);
     }
 
-    /// The same in xAI's ticks, of which a dollar has 10^10. Azure serves xAI's models, bills them itself and says 0.
+    /// Sets the same in xAI's ticks, of which a dollar has 10^10. Azure serves xAI's models, bills them itself and says 0.
     ///
     /// Spec: docs.x.ai/developers/cost-tracking.
     #[inline(never)]
     pub fn ticks(&mut self, value: Scalar<'_>) {
-        if let Some(ticks) = value.count().filter(|ticks| *ticks > 0) {
-            self.counts.cost = Some(ticks.saturating_add(5) / 10);
+        if value.float() != Some(0.0) {
+            self.costs(value, 1.0, 10.0, |c| &mut c.cost);
+        }
+    }
+
+    /// Sets a cost, which in nano-dollars is the value times `times` divided by `by`.
+    fn costs(&mut self, value: Scalar<'_>, times: f64, by: f64, slot: fn(&mut Counts) -> &mut Option<u64>) {
+        if !self.bounded(value, COST_LIMIT as f64 / times * by) {
+            self.counts.cost_absurd = true;
+        } else if let Some(cost) = value.float().filter(|cost| *cost >= 0.0) {
+            *slot(&mut self.counts) = Some((cost * times / by).round() as u64);
         }
     }
 

@@ -87,7 +87,7 @@ impl Stream {
         if !shared.expected.get() {
             return false;
         }
-        if config.feedback.is_at(head.text(":path")) {
+        if config.feedback.is_at(head.whole(":path")) {
             self.taking = Some(Taking::begin(head, end_of_stream));
             return true;
         }

@@ -1,26 +1,47 @@
 //! What an exchange used, and what that costs.
 
 use super::{End, Exchange};
-use crate::observation::{Cost, CostStatus, Outcome, Quantities, Usage};
+use crate::observation::{COST_LIMIT, Cost, CostStatus, Outcome, Quantities, Trouble, Usage};
 use crate::signal::cost::Price;
 
 impl Exchange {
+    /// All that was used, steps of the answer included. Its sums can be above [`crate::observation::COUNT_LIMIT`].
+    fn used(&self) -> Usage {
+        let usage = self.draft.counts.settle();
+        self.draft.steps.as_ref().map_or(usage, |steps| usage.and(&steps.beside))
+    }
+
+    /// Takes over what was used. A sum that no call can come to is left out and reported as [`Trouble::Number`].
     pub(super) fn count(&mut self) {
-        let mut usage = self.draft.counts.settle();
-        if let Some(steps) = &self.draft.steps {
-            usage = usage.and(&steps.beside);
+        let used = self.used();
+        if !used.is_possible() {
+            self.draft.seen.trouble.add(Trouble::Number);
         }
+        let usage = used.possible();
         if usage != self.draft.seen.usage {
             self.draft.seen.usage = usage;
             self.news.usage = true;
         }
     }
 
+    /// Sets the cost and how it was found. A cost above [`COST_LIMIT`] is left out and reported as [`Trouble::Number`].
     pub(super) fn price(&mut self, outcome: Outcome, end: End) {
-        let reported = self.draft.counts.reported_cost();
+        self.find_cost(outcome, end);
+        let seen = &mut self.draft.seen;
+        if seen.cost.nanousd.is_some_and(|nanousd| nanousd > COST_LIMIT) {
+            seen.cost = Cost::default();
+            seen.trouble.add(Trouble::Number);
+        }
+    }
+
+    fn find_cost(&mut self, outcome: Outcome, end: End) {
+        let (reported, possible) = (self.draft.counts.reported_cost(), self.used().is_possible());
         let seen = &mut self.draft.seen;
         if let Some(nanousd) = reported {
             seen.cost = Cost { nanousd: Some(nanousd), status: Some(CostStatus::Reported) };
+            return;
+        }
+        if !possible {
             return;
         }
         if seen.usage == Usage::default() && self.draft.used.audio_seconds == 0 {

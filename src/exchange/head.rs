@@ -1,6 +1,7 @@
 //! The heads of messages, as every host can give them.
 
-use crate::observation::Limits;
+use crate::json::LIMIT;
+use crate::observation::{COUNT_LIMIT, Limits, clipped};
 
 /// A message's head: `:method`, `:authority`, `:path` and `:status` are headers as in HTTP/2.
 #[derive(Clone, Copy, Default)]
@@ -12,12 +13,18 @@ impl<'a> Head<'a> {
         self.0.iter().find(|(n, _)| *n == name.as_bytes()).map(|(_, value)| *value)
     }
 
-    /// The first value of a header; empty where it is missing or not UTF-8.
+    /// The first value of a header, cut to [`LIMIT`] bytes; empty if it is missing or not UTF-8.
     pub fn text(self, name: &str) -> &'a str {
+        clipped(self.whole(name), LIMIT)
+    }
+
+    /// As [`Head::text`], but of any length: only for values that are parsed and never reported as they are.
+    pub fn whole(self, name: &str) -> &'a str {
         self.bytes(name).and_then(|value| core::str::from_utf8(value).ok()).unwrap_or_default()
     }
 
-    /// What OpenAI's and Anthropic's header families, and those who imitate them, say of rate limits.
+    /// The rate limits in the headers of OpenAI, Anthropic, and the providers that copy theirs. A number above
+    /// [`COUNT_LIMIT`] limits nothing and is left out.
     pub(super) fn limits(self) -> Limits {
         let mut limits = Limits::default();
         for (name, value) in self.0 {
@@ -29,8 +36,39 @@ impl<'a> Head<'a> {
                 b"retry-after" => &mut limits.retry_after,
                 _ => continue,
             };
-            *slot = core::str::from_utf8(value).ok().and_then(|v| v.trim().parse().ok());
+            *slot = core::str::from_utf8(value).ok().and_then(|v| v.trim().parse().ok()).filter(|n| *n <= COUNT_LIMIT);
         }
         limits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_at_a_character_and_whole_is_not() {
+        let long = format!("x{}", "é".repeat(30_000));
+        let pairs = [(b"x-long".as_slice(), long.as_bytes()), (b"x-bin", b"\xff"), (b"x-short", b"yes")];
+        let head = Head(&pairs);
+        assert_eq!(head.text("x-long"), format!("x{}", "é".repeat(127)));
+        assert_eq!(head.whole("x-long"), long);
+        assert_eq!((head.text("x-bin"), head.text("x-short"), head.text("x-none")), ("", "yes", ""));
+    }
+
+    #[test]
+    fn rate_limits_are_numbers_up_to_2_to_the_32() {
+        let limits = |value: &str| {
+            let pairs =
+                [(b"x-ratelimit-remaining-tokens".as_slice(), value.as_bytes()), (b"retry-after", value.as_bytes())];
+            let limits = Head(&pairs).limits();
+            assert_eq!(limits.tokens, limits.retry_after, "{value}");
+            limits.tokens
+        };
+        assert_eq!((limits("0"), limits(" 7 "), limits("4294967296")), (Some(0), Some(7), Some(1 << 32)));
+        for value in ["4294967297", "9007199254740991", "18446744073709551615", "99999999999999999999", "-1", "1e3", ""]
+        {
+            assert_eq!(limits(value), None, "{value}");
+        }
     }
 }

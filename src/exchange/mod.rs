@@ -16,8 +16,8 @@ use crate::budget::{Budget, Share, Side};
 use crate::config::{Capture, Config, ConfigError};
 use crate::draft::{self, Draft};
 use crate::framing::{Body, Rules};
-use crate::json::Scalar;
-use crate::observation::{Changes, Observation, Outcome, RunEnd, Text, Trouble, finish_class};
+use crate::json::{LIMIT, Scalar};
+use crate::observation::{Changes, Observation, Outcome, RunEnd, Text, Trouble, clipped, finish_class};
 use crate::provider::{self, Api, Programs};
 use crate::signal::memory::Pending;
 use crate::trace_context::Run;
@@ -98,7 +98,7 @@ impl Exchange {
     pub fn start_from(observer: &Rc<Observer>, head: Head<'_>, address: u64, now: u64) -> Option<Self> {
         let method = head.bytes(":method").unwrap_or_default();
         let overrides = &observer.config.apis;
-        let target = provider::detect(method, head.text(":authority"), head.text(":path"), overrides)?;
+        let target = provider::detect(method, head.whole(":authority"), head.whole(":path"), overrides)?;
         let mut draft = Draft::default();
         draft.document = Some(target.api.document);
         draft.seen.operation = target.api.operation;
@@ -107,9 +107,9 @@ impl Exchange {
         draft.seen.timing.start = now;
         draft.seen.cache_attribute = observer.config.compat.cache_attribute;
         let labels = &observer.config.labels.headers;
-        draft.seen.labels = labels.iter().map(|(header, _)| clip(head.text(header))).collect();
+        draft.seen.labels = labels.iter().map(|(header, _)| head.text(header).into()).collect();
         let header = &observer.config.conversation_header;
-        draft.seen.request.conversation = Some(clip(head.text(header))).filter(|id| !id.is_empty());
+        draft.seen.request.conversation = Some(head.text(header)).filter(|id| !id.is_empty()).map(Text::from);
         draft.conversation_named = draft.seen.request.conversation.is_some();
         let privacy = &observer.config.privacy;
         begin_hashes(&mut draft, privacy);
@@ -118,7 +118,7 @@ impl Exchange {
         let sse = head.text("x-dashscope-sse").eq_ignore_ascii_case("enable");
         draft.seen.request.stream = (target.expects_stream || sse).then_some(true);
         let share = Share::new(&observer.budget, Side::Request, address);
-        let request = Body::request(head.text("content-type"), head.text("content-encoding"), share);
+        let request = Body::request(head.text("content-type"), head.whole("content-encoding"), share);
         let request = readable(&mut draft, request);
         Some(Exchange {
             observer: Rc::clone(observer),
@@ -148,7 +148,7 @@ impl Exchange {
 
     /// Names the route, where the host tells it.
     pub fn route(&mut self, name: &str) {
-        self.draft.seen.route = clip(name);
+        self.draft.seen.route = clipped(name, LIMIT).into();
     }
 
     /// Bytes of the request's body.
@@ -193,7 +193,7 @@ impl Exchange {
         let failed = status.is_some_and(|s| s >= 400);
         self.draft.error.present |= failed;
         let share = Share::new(&self.observer.budget, Side::Response, self.address);
-        let body = Body::response(head.text("content-type"), head.text("content-encoding"), self.path_streams, share);
+        let body = Body::response(head.text("content-type"), head.whole("content-encoding"), self.path_streams, share);
         self.response = readable(&mut self.draft, body);
         self.failed = failed;
     }
@@ -329,9 +329,16 @@ impl Exchange {
         core::mem::take(&mut self.news)
     }
 
-    /// What headers say: Gemini its tier, Bedrock counts, for families whose body has none, and the error's name.
+    /// Reads headers: Gemini's tier; Bedrock's counts, for model families whose body has none; the error's name. A count that
+    /// is none is reported as [`Trouble::Number`].
     fn headers(&mut self, head: Head<'_>) {
-        let count = |name: &str| head.text(name).parse().ok();
+        let mut trouble = false;
+        let mut count = |name: &str| {
+            let text = head.text(name);
+            let count = Scalar::Number(text).count();
+            trouble |= count.is_none() && !text.is_empty();
+            count
+        };
         self.draft.seen.limits = head.limits();
         self.draft.tier(Scalar::Text(head.text("x-gemini-service-tier")));
         let counts = &mut self.draft.counts;
@@ -339,6 +346,9 @@ impl Exchange {
         counts.spare_output = count("x-amzn-bedrock-output-token-count");
         counts.spare_cache_read = count("x-amzn-bedrock-cache-read-input-token-count");
         counts.spare_cache_write = count("x-amzn-bedrock-cache-write-input-token-count");
+        if trouble {
+            self.draft.seen.trouble.add(Trouble::Number);
+        }
         let error = head.text("x-amzn-errortype").split([':', '#']).next().unwrap_or_default();
         self.draft.error.outer = Some(error).filter(|e| !e.is_empty()).map(Text::from);
     }
@@ -367,14 +377,6 @@ fn error_type(draft: &Draft, outcome: Outcome) -> Option<Text> {
         }
         other => Some(other.as_str().into()),
     }
-}
-
-fn clip(text: &str) -> Text {
-    let mut end = text.len().min(crate::json::LIMIT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default().into()
 }
 
 #[cfg(test)]
@@ -478,6 +480,34 @@ mod tests {
             assert_eq!(seen.trouble.iter().collect::<Vec<_>>(), [Trouble::Number], "{}", &odd[..2]);
             assert_eq!(seen.usage.input, Some(2));
         }
+    }
+
+    #[test]
+    fn sums_of_possible_counts_stay_bounded_and_are_trouble_above_the_limit() {
+        let embeddings = r#"{"apis": [{"host": "internal", "api": "vertex-predict"}]}"#;
+        let anthropic = r#"{"apis": [{"host": "internal", "api": "anthropic-messages"}], "prices": {"m": {"input": 1, "output": 1}}}"#;
+        let part = r#"{"embeddings":{"statistics":{"token_count":4294967296}}}"#;
+        let step = r#"{"type":"compaction","input_tokens":4294967296,"cache_read_input_tokens":4294967296}"#;
+        let steps = |count: usize| {
+            let steps = vec![step; count].join(",");
+            format!(
+                r#"{{"type":"message","model":"m","content":[],"usage":{{"input_tokens":2,"output_tokens":1,"iterations":[{steps}]}}}}"#
+            )
+        };
+        let seen = |config: &str, answer: &str| at_unknown_path(config, "{}", answer).unwrap().observation().clone();
+        for count in [2, 3, 100_000] {
+            let seen = seen(embeddings, &format!(r#"{{"predictions":[{}]}}"#, vec![part; count].join(",")));
+            assert_eq!((seen.usage.input, seen.cost.nanousd), (None, None), "{count} parts");
+            assert_eq!(seen.trouble.iter().collect::<Vec<_>>(), [Trouble::Number], "{count} parts");
+        }
+        for count in [1, 2, 100_000] {
+            let seen = seen(anthropic, &steps(count));
+            assert_eq!((seen.usage.input, seen.usage.output), (None, Some(1)), "{count} steps");
+            assert_eq!((seen.cost.nanousd, seen.cost.status), (None, None), "{count} steps");
+            assert_eq!(seen.trouble.iter().collect::<Vec<_>>(), [Trouble::Number], "{count} steps");
+        }
+        let one = seen(embeddings, &format!(r#"{{"predictions":[{part}]}}"#));
+        assert_eq!((one.usage.input, one.trouble.iter().count()), (Some(1 << 32), 0));
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Exchange {
 
 /// Whether the trace the client's call belongs to is among those whose words are reported; without one, the call by itself.
 pub(super) fn is_sampled(head: Head<'_>, share: f64) -> bool {
-    let place = Place::parse(head.text("traceparent")).or_else(|| Place::of_request(head.text("x-request-id")));
+    let place = Place::parse(head.whole("traceparent")).or_else(|| Place::of_request(head.whole("x-request-id")));
     place.is_some_and(|place| trace_context::is_sampled(place.trace, share))
 }
 

@@ -13,7 +13,7 @@ mod string;
 
 pub use canonical::{Canonical, key};
 pub use program::{Ended, Group, Late, On, Program, Rule, Scalar, anew, close, late, open, raw, scalar, text};
-pub use scalar::identity;
+pub use scalar::{COUNT_LIMIT, identity};
 pub use string::{LIMIT, Unescape};
 
 use late::Waiting;

@@ -3,8 +3,10 @@
 use super::{Scalar, number};
 use crate::bytes::mix::Mix;
 
-/// Largest count accepted: what a JSON number carries exactly.
-const COUNT_LIMIT: u64 = (1 << 53) - 1;
+/// Largest count of tokens, searches or seconds that is accepted: 2^32. No model can have more in one call.
+pub const COUNT_LIMIT: u64 = 1 << 32;
+/// Largest whole number that a JSON number carries exactly.
+const EXACT_LIMIT: u64 = (1 << 53) - 1;
 
 // Rules are many and short: what they share is called, not copied into each.
 impl Scalar<'_> {
@@ -26,15 +28,26 @@ impl Scalar<'_> {
         }
     }
 
-    /// A whole number from 0 to 2^53 - 1, also where it is written as 12.0.
-    #[inline(never)]
+    /// A whole number from 0 to [`COUNT_LIMIT`], also if it is written as 12.0.
     pub fn count(self) -> Option<u64> {
+        self.whole().filter(|count| *count <= COUNT_LIMIT)
+    }
+
+    /// A whole number from 0 to 2^53 - 1, also if it is written as 12.0.
+    #[inline(never)]
+    pub fn whole(self) -> Option<u64> {
         let Scalar::Number(number) = self else { return None };
-        if let Ok(count) = number.parse::<u64>() {
-            return Some(count).filter(|n| *n <= COUNT_LIMIT);
+        if let Ok(whole) = number.parse::<u64>() {
+            return Some(whole).filter(|n| *n <= EXACT_LIMIT);
         }
         let float = number::parse(number)?;
-        (float >= 0.0 && float <= COUNT_LIMIT as f64 && float.trunc() == float).then_some(float as u64)
+        (float >= 0.0 && float <= EXACT_LIMIT as f64 && float.trunc() == float).then_some(float as u64)
+    }
+
+    /// Whether this is a number above `limit`. Infinity is.
+    #[inline(never)]
+    pub fn exceeds(self, limit: f64) -> bool {
+        matches!(self, Scalar::Number(number) if number::parse(number).is_some_and(|n| n > limit))
     }
 
     /// A whole number of either sign.
@@ -58,5 +71,29 @@ pub fn identity(value: Scalar<'_>) -> u64 {
     match value {
         Scalar::Text(id) if !id.is_empty() => Mix::new(0).text(id).finish().max(1),
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_is_a_whole_number_up_to_2_to_the_32() {
+        for (text, count) in [("0", 0), ("12.0", 12), ("4294967296", 1 << 32), ("4294967296.0", 1 << 32), ("1e3", 1000)]
+        {
+            assert_eq!(Scalar::Number(text).count(), Some(count), "{text}");
+            assert!(!Scalar::Number(text).exceeds(COUNT_LIMIT as f64), "{text}");
+        }
+        for text in ["4294967297", "9007199254740991", "18446744073709551616", "1e300", "1e400", "4294967297.0"] {
+            assert_eq!(Scalar::Number(text).count(), None, "{text}");
+            assert!(Scalar::Number(text).exceeds(COUNT_LIMIT as f64), "{text}");
+        }
+        for text in ["-1", "0.5", "-1e300"] {
+            assert_eq!(Scalar::Number(text).count(), None, "{text}");
+            assert!(!Scalar::Number(text).exceeds(COUNT_LIMIT as f64), "{text}");
+        }
+        assert_eq!(Scalar::Text("9007199254740991").count(), None);
+        assert!(!Scalar::Text("9007199254740991").exceeds(COUNT_LIMIT as f64));
     }
 }

@@ -4,13 +4,26 @@
 
 mod quantities;
 
+pub use crate::json::COUNT_LIMIT;
 pub use quantities::Quantities;
 
 /// Most entries a list (finish reasons, tool calls, stop sequences) keeps.
 pub const LIST: usize = 128;
 
+/// Largest cost of one call that is accepted, in nano-dollars: 1,000,000 USD.
+pub const COST_LIMIT: u64 = 1_000_000_000_000_000;
+
 /// A short string of the wire.
 pub type Text = Box<str>;
+/// The beginning of a text, of at most `limit` bytes, cut between two characters.
+pub fn clipped(text: &str, limit: usize) -> &str {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
 /// A name of our own list, or one the configuration gives.
 pub type Name = std::borrow::Cow<'static, str>;
 
@@ -187,7 +200,25 @@ impl Usage {
         *self != Usage::default()
     }
 
-    /// Both together.
+    /// Whether no count is above [`COUNT_LIMIT`]. Sums of counts can be.
+    pub fn is_possible(&self) -> bool {
+        self.possible() == *self
+    }
+
+    /// The same without the counts that are above [`COUNT_LIMIT`].
+    #[inline(never)]
+    pub fn possible(&self) -> Usage {
+        let possible = |count: Option<u64>| count.filter(|count| *count <= COUNT_LIMIT);
+        Usage {
+            input: possible(self.input),
+            output: possible(self.output),
+            cache_read: possible(self.cache_read),
+            cache_creation: possible(self.cache_creation),
+            reasoning: possible(self.reasoning),
+        }
+    }
+
+    /// The sum of both, count by count.
     #[inline(never)]
     pub fn and(self, other: &Usage) -> Usage {
         let sum = |a: Option<u64>, b: Option<u64>| a.map_or(b, |a| Some(a.saturating_add(b.unwrap_or(0))));
@@ -492,7 +523,7 @@ impl Outcome {
 pub enum Trouble {
     /// Malformed JSON.
     Json,
-    /// A count that is not a whole number from 0 to 2^53 - 1.
+    /// A count that is not a whole number from 0 to [`COUNT_LIMIT`], or a cost above [`COST_LIMIT`].
     Number,
     /// A frame whose lengths or checksum do not agree.
     Framing,

@@ -120,7 +120,7 @@ const TOKENS: &[Rule<Draft>] = &[
         d.open.part = Default::default();
     }),
     scalar("cacheDetails[].ttl", |d, v| d.open.part.kind.set(v)),
-    scalar("cacheDetails[].inputTokens", |d, v| d.open.part.tokens = v.count().unwrap_or(0)),
+    scalar("cacheDetails[].inputTokens", Draft::part_tokens),
 ];
 
 /// Tools that Bedrock runs itself say so.

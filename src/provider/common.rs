@@ -64,7 +64,7 @@ macro_rules! by_modality {
             open(concat!($list, "[]"), Draft::part_opened),
             close(concat!($list, "[]"), |d| d.modality($slots)),
             scalar(concat!($list, "[].modality"), |d, v| d.open.part.kind.set(v)),
-            scalar(concat!($list, "[].", $tokens), |d, v| d.open.part.tokens = v.count().unwrap_or(0)),
+            scalar(concat!($list, "[].", $tokens), Draft::part_tokens),
         )+]
     };
 }

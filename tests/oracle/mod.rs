@@ -133,7 +133,7 @@ impl route::Api {
     }
 }
 
-fn report(exchange: &Exchange, body: &framing::Body, reading: Reading, map: &mut Map) {
+fn report(exchange: &Exchange, body: &framing::Body, mut reading: Reading, map: &mut Map) {
     let outcome = if exchange.status >= 400 || reading.failed {
         "error"
     } else if body.cut || (body.streamed && !(reading.finished || body.done || !reading.needs_terminator)) {
@@ -159,8 +159,11 @@ fn report(exchange: &Exchange, body: &framing::Body, reading: Reading, map: &mut
         ("cache_creation.input_tokens", usage.cache_creation),
         ("reasoning.output_tokens", usage.reasoning),
     ] {
-        if let Some(count) = count {
-            map.insert(format!("gen_ai.usage.{key}"), count.into());
+        // A sum of counts is held to the limit of a count.
+        match count {
+            Some(0..=0x1_0000_0000) => drop(map.insert(format!("gen_ai.usage.{key}"), count.into())),
+            Some(_) => drop(reading.trouble.insert(reading::Trouble::Number)),
+            None => {}
         }
     }
     let words = [("gen_ai.response.model", reading.model), ("gen_ai.response.id", reading.id)];

@@ -75,13 +75,13 @@ impl Reading {
         self.text.push_str(fragment(value));
     }
 
-    /// A count: a whole number from 0 to below 2^53, also written `12.0`. Null is absent; anything else is trouble.
+    /// A count: a whole number from 0 to 2^32, also written `12.0`. Null is absent; anything else is trouble.
     pub fn count(&mut self, value: &Value) -> Option<u64> {
-        const END: f64 = (1u64 << 53) as f64;
+        const LAST: f64 = (1u64 << 32) as f64;
         match value {
             Value::Null => None,
             Value::Number(n) => match n.as_f64() {
-                Some(f) if (0.0..END).contains(&f) && f.fract() == 0.0 => Some(f as u64),
+                Some(f) if (0.0..=LAST).contains(&f) && f.fract() == 0.0 => Some(f as u64),
                 _ => self.odd_number(),
             },
             _ => self.odd_number(),

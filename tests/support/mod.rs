@@ -18,6 +18,7 @@ pub mod agent;
 pub mod answers;
 pub mod client;
 pub mod core;
+pub mod crash;
 pub mod edge;
 pub mod envoy;
 pub mod event_stream;

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use crate::bytes::mix::{BuildNumbers, Mix};
 use crate::config::Config;
-use crate::observation::{Observation, Text};
+use crate::observation::{COST_LIMIT, Observation, Text, clipped};
 
 pub use crate::labels::LABELS;
 pub use metrics::{Collect, Kind, METRICS, Metric, OVERFLOW, PRICE_TABLE, SPANS, Sample};
@@ -60,7 +60,7 @@ impl Stats {
                     return;
                 }
                 if let Some(series) = self.find(at, metric, (&common, mix), &sample, config.labels.max_series, host) {
-                    host.emit(metric.kind, series, sample.value);
+                    host.emit(metric.kind, series, sample.value.min(SAMPLE_LIMIT));
                 }
             });
         }
@@ -82,14 +82,17 @@ impl Stats {
         if self.series.len() < limit {
             return self.define(key, metric, common, sample, host);
         }
-        let other = Common { request_model: OTHER, response_model: OTHER, values: &[], ..*common };
-        let labels: Vec<_> = sample
-            .labels
-            .iter()
-            .map(|(name, value)| {
-                (*name, if matches!(*name, "error_type" | "gen_ai_tool_name") { OTHER } else { *value })
-            })
-            .collect();
+        let other = Common {
+            request_model: other(common.request_model),
+            response_model: other(common.response_model),
+            values: &[],
+            ..*common
+        };
+        let labels = sample.labels.iter().map(|(name, value)| match *name {
+            "error_type" | "gen_ai_tool_name" => (*name, self::other(value)),
+            _ => (*name, *value),
+        });
+        let labels: Vec<_> = labels.collect();
         let sample = Sample { labels: &labels, value: sample.value };
         let overflow = self.overflow.or_else(|| host.define(Kind::Counter, OVERFLOW));
         self.overflow = overflow;
@@ -128,8 +131,17 @@ impl Stats {
     }
 }
 
+/// Largest value passed to the host at once, so that no counter of 64 bits wraps with a few of them. The largest that an
+/// observation has is a cost.
+const SAMPLE_LIMIT: u64 = COST_LIMIT;
+
 /// What a model is called that nobody vouches for, or that came after the limit of series.
 const OTHER: &str = "other";
+
+/// The value of a label past the limit of series: an empty one stays empty, which is no label.
+fn other(value: &str) -> &str {
+    if value.is_empty() { "" } else { OTHER }
+}
 
 /// The labels common to all metrics. A model's name is a label only if the price table, the configuration or the upstream
 /// knows it: a client can invent any number of names.
@@ -172,11 +184,7 @@ const LABEL: usize = 128;
 
 /// Appends a label, unless it is empty. What would end the value early, or break the line, becomes `_`.
 fn label(out: &mut String, name: &str, value: &str) {
-    let mut end = value.len().min(LABEL);
-    while !value.is_char_boundary(end) {
-        end -= 1;
-    }
-    let value = value.get(..end).unwrap_or_default().trim_matches(['.', ' ']);
+    let value = clipped(value, LABEL).trim_matches(['.', ' ']);
     if value.is_empty() {
         return;
     }
@@ -265,6 +273,38 @@ mod tests {
         let inputs = host.sums.iter().filter(|(name, _)| name.starts_with(INPUT));
         assert_eq!(inputs.map(|(_, sum)| sum).sum::<u64>(), 3000);
         assert!(host.sums.get(OVERFLOW).is_some_and(|n| *n > 900));
+    }
+
+    #[test]
+    fn past_the_limit_an_empty_label_stays_empty() {
+        let (mut stats, mut host) = (Stats::default(), Host::default());
+        let config = Config::parse(r#"{"labels": {"max_series": 1}}"#).unwrap();
+        stats.record(&exchange("gpt-4o", "gpt-4o"), &config, &mut host);
+        stats.record(&exchange("", "gpt-4o"), &config, &mut host);
+        let mut failed = exchange("gpt-4o", "");
+        (failed.outcome, failed.error) = (Some(Outcome::Error), Some("rate_limit_exceeded".into()));
+        stats.record(&failed, &config, &mut host);
+        let requests: Vec<_> =
+            host.names.iter().filter_map(|name| name.strip_prefix("gaugeway_requests_total.")).collect();
+        let common = "gen_ai_operation_name=.=chat;.;gen_ai_provider_name=.=openai;.;";
+        let (asked, answered) = ("gen_ai_request_model=.=", "gen_ai_response_model=.=");
+        assert_eq!(
+            requests,
+            [
+                format!("{common}{asked}gpt-4o;.;{answered}gpt-4o;.;outcome=.=completed;.;"),
+                format!("{common}{answered}other;.;outcome=.=completed;.;"),
+                format!("{common}{asked}other;.;outcome=.=error;.;error_type=.=other;.;"),
+            ]
+        );
+    }
+
+    #[test]
+    fn no_sample_is_above_the_limit() {
+        let (mut stats, mut host) = (Stats::default(), Host::default());
+        let mut seen = exchange("gpt-4o", "");
+        (seen.usage.input, seen.cost.nanousd) = (Some(u64::MAX), Some(u64::MAX));
+        stats.record(&seen, &Config::parse("").unwrap(), &mut host);
+        assert_eq!(host.sums.values().max(), Some(&COST_LIMIT));
     }
 
     #[test]
