@@ -23,19 +23,18 @@ const VERSIONS: &[(&str, &str, &str)] = &[
     ("1.36.4", "none", "`operation` and `custom_tags`"),
 ];
 
-/// Test files, and the tests of them that depend on what Envoy does.
-const FILES: &[&str] = &["envoy_configuration", "envoy_endings", "envoy_replay", "envoy_routes"];
+/// Tests of tests/envoy that depend on what Envoy does.
 const TESTS: &[&str] = &[
-    "a_wrong_configuration_ends_envoy_at_its_start_and_the_log_names_the_key",
-    "a_client_that_goes_away_leaves_what_was_seen_and_is_counted_once",
-    "over_http_2_in_crumbs_and_many_at_once_every_fixture_comes_to_its_observation",
-    "each_route_has_the_plugin_it_is_given_with_its_own_settings",
+    "configuration::a_wrong_configuration_ends_envoy_at_its_start_and_the_log_names_the_key",
+    "endings::a_client_that_goes_away_leaves_what_was_seen_and_is_counted_once",
+    "replay::over_http_2_in_crumbs_and_many_at_once_every_fixture_comes_to_its_observation",
+    "routes::each_route_has_the_plugin_it_is_given_with_its_own_settings",
 ];
 
 /// Before 1.39 the plugin is not told of the end of what a cluster's filters see, so it counts nothing there.
 const SINCE_1_39: &[&str] = &[
-    "among_a_clusters_filters_each_attempt_is_counted_and_the_last_one_is_shown",
-    "where_the_listener_has_a_plugin_too_only_that_one_reports",
+    "routes::among_a_clusters_filters_each_attempt_is_counted_and_the_last_one_is_shown",
+    "routes::where_the_listener_has_a_plugin_too_only_that_one_reports",
 ];
 
 #[test]
@@ -45,10 +44,7 @@ fn every_version_passes_the_tests_of_the_newest() {
     for (version, ..) in VERSIONS.iter().skip(1) {
         let program = Path::new(&folder).join(format!("envoy-{version}/envoy/_bin/envoy"));
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).arg("test").env("GAUGEWAY_ENVOY", program);
-        for file in FILES {
-            cargo.args(["--test", file]);
-        }
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["test", "--test", "envoy"]).env("GAUGEWAY_ENVOY", program);
         let tests = if *version < "1.39" { TESTS.to_vec() } else { [TESTS, SINCE_1_39].concat() };
         let ran = cargo.args(["--no-fail-fast", "--", "--exact"]).args(&tests).output().expect("cargo runs");
         let said = String::from_utf8_lossy(&ran.stdout);

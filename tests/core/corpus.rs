@@ -1,7 +1,6 @@
 //! The fuzz targets of tests/fuzz, as ordinary tests: over the kept corpus, every fixture, and fixtures with a little damage.
 
 #[path = "../fuzz/targets.rs"]
-#[allow(dead_code, reason = "the programs of the fuzzers use the rest")]
 mod targets;
 
 use std::fs;

@@ -1,6 +1,6 @@
 //! Bodies framed in odd, broken and lying ways, through the whole core: what was sound stays, what was not is told as trouble.
 
-use crate::oracle::endpoint::{Endpoint, Seen, chunk, event, frame, header, prelude, seen};
+use crate::oracle::endpoint::{self, Endpoint, Seen, chunk, event, frame, header, prelude, seen};
 use serde_json::json;
 
 /// Seven characters in two pieces, an end, five tokens.

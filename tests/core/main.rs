@@ -16,6 +16,7 @@ mod differential;
 mod framing;
 mod json;
 mod manual;
+mod otlp;
 mod replay;
 
 #[path = "../oracle/mod.rs"]

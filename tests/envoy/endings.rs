@@ -309,10 +309,10 @@ impl Gateway {
 
     /// A metric over all its labels, once the histograms had time to show.
     async fn total(&self, metric: &str) -> u64 {
-        let sum = |samples: &[_]| support::prometheus::total(samples, metric, &[]) as u64;
+        let sum = |samples: &[_]| crate::support::prometheus::total(samples, metric, &[]) as u64;
         let all = self.counted().await.values().sum::<u64>();
         let shown = |samples: &[_]| {
-            support::prometheus::total(samples, "gen_ai_client_operation_duration_microseconds_count", &[])
+            crate::support::prometheus::total(samples, "gen_ai_client_operation_duration_microseconds_count", &[])
                 >= all as f64
         };
         sum(&self.envoy.samples_when(shown, Duration::from_secs(2)).await)

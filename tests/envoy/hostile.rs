@@ -79,7 +79,7 @@ async fn bodies_that_make_no_sense_pass_unchanged_and_are_called_trouble() {
     let deep = |n: usize| [b"[".repeat(n), b"]".repeat(n)].concat();
     let usage = |usage: &str| format!(r#"{{"id":"x","model":"gpt-4o","choices":[],"usage":{usage}}}"#).into_bytes();
     let (json, sse, aws) = ("application/json", "text/event-stream", "application/vnd.amazon.eventstream");
-    let frame = support::event_stream::frame(&[(":event-type", "chunk")], b"{}");
+    let frame = crate::support::event_stream::frame(&[(":event-type", "chunk")], b"{}");
     let damaged = [&frame[..frame.len() - 1], b"\0"].concat();
     let answers: Vec<(&str, Vec<u8>, &str)> = vec![
         (json, usage(r#"{"prompt_tokens":null,"completion_tokens":3}"#), ""),

@@ -227,8 +227,9 @@ impl Site {
         for fixture in &self.fixtures {
             let exchange = expect::in_the_core(fixture);
             let core = exchange.as_ref().map(gaugeway::exchange::Exchange::observation);
-            let seen = core.map(support::core::attributes).unwrap_or_default();
-            let timed: Vec<_> = support::core::TIMING.iter().copied().filter(|key| seen.contains_key(*key)).collect();
+            let seen = core.map(crate::support::core::attributes).unwrap_or_default();
+            let timed: Vec<_> =
+                crate::support::core::TIMING.iter().copied().filter(|key| seen.contains_key(*key)).collect();
             expect::add_series(&mut expected, &fixture.observation, &timed, core, &config);
         }
         assert!(expected.len() > 500, "only {} series", expected.len());

@@ -167,6 +167,6 @@ fn name(fixture: &Fixture) -> String {
 
 /// Which of the clock's attributes there must be.
 fn timed(exchange: Option<&gaugeway::exchange::Exchange>) -> Vec<&'static str> {
-    let seen = exchange.map(|exchange| support::core::attributes(exchange.observation())).unwrap_or_default();
-    support::core::TIMING.iter().copied().filter(|key| seen.contains_key(*key)).collect()
+    let seen = exchange.map(|exchange| crate::support::core::attributes(exchange.observation())).unwrap_or_default();
+    crate::support::core::TIMING.iter().copied().filter(|key| seen.contains_key(*key)).collect()
 }

@@ -10,6 +10,7 @@ pub mod local_model;
 pub mod otlp;
 pub mod page;
 pub mod prometheus;
+mod protobuf;
 pub mod recorded;
 pub mod scripted;
 pub mod upstream;

@@ -18,13 +18,10 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value as AnyValue;
-use opentelemetry_proto::tonic::common::v1::{AnyValue as AnyInner, KeyValue};
-use opentelemetry_proto::tonic::trace::v1 as proto;
-use prost::Message;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
+
+use super::protobuf::{Fields, Malformed, Value};
 
 const GRPC_HEAD: usize = 5;
 
@@ -35,7 +32,7 @@ pub struct Receiver {
     task: JoinHandle<()>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Span {
     pub name: String,
     /// Who made it: the resource's `service.name`.
@@ -189,19 +186,13 @@ async fn export(
         // One message: whether it is compressed, its length, itself.
         body.advance(GRPC_HEAD.min(body.len()));
     }
-    let Ok(export) = ExportTraceServiceRequest::decode(body) else { return reply(400) };
+    let Ok(received) = spans_of(&body) else { return reply(400) };
     match status.load(Ordering::Relaxed) {
         0 => return pending().await,
         status if status >= 300 => return reply(status),
         _ => {}
     }
-    for resource in export.resource_spans {
-        let attributes = resource.resource.map(|resource| resource.attributes).unwrap_or_default();
-        let service = attributes.into_iter().map(attribute).find(|(key, _)| key == "service.name");
-        let service = service.map(|(_, value)| value.to_string()).unwrap_or_default();
-        let found = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
-        spans.lock().unwrap().extend(found.map(|span| Span::new(&service, span)));
-    }
+    spans.lock().unwrap().extend(received);
     if !grpc {
         return reply(200);
     }
@@ -210,43 +201,125 @@ async fn export(
     Ok(Response::builder().header("content-type", "application/grpc").body(empty.boxed()).unwrap())
 }
 
-impl Span {
-    fn new(service: &str, span: proto::Span) -> Self {
-        let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let status = span.status.as_ref().map_or(proto::status::StatusCode::Unset, proto::Status::code);
-        Self {
-            kind: span.kind().as_str_name().trim_start_matches("SPAN_KIND_").to_owned(),
-            status: status.as_str_name().trim_start_matches("STATUS_CODE_").to_owned(),
-            trace_id: hex(&span.trace_id),
-            span_id: hex(&span.span_id),
-            parent_id: hex(&span.parent_span_id),
-            duration: Duration::from_nanos(span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano)),
-            start: span.start_time_unix_nano,
-            end: span.end_time_unix_nano,
-            links: span.links.iter().map(|link| (hex(&link.trace_id), hex(&link.span_id))).collect(),
-            attributes: span.attributes.into_iter().map(attribute).collect(),
-            service: service.to_owned(),
-            name: span.name,
+/// The spans of an `ExportTraceServiceRequest`. Field numbers are those of opentelemetry-proto 1.x.
+fn spans_of(request: &[u8]) -> Result<Vec<Span>, Malformed> {
+    let mut spans = Vec::new();
+    for resource_spans in messages(request, 1)? {
+        let mut service = String::new();
+        for resource in messages(resource_spans, 1)? {
+            for pair in messages(resource, 1)? {
+                let (key, value) = attribute(pair)?;
+                if key == "service.name" {
+                    service = value.to_string();
+                }
+            }
         }
+        for scope_spans in messages(resource_spans, 2)? {
+            for span in messages(scope_spans, 2)? {
+                spans.push(Span { service: service.clone(), ..Span::read(span)? });
+            }
+        }
+    }
+    Ok(spans)
+}
+
+/// The messages, strings or bytes with this field number.
+fn messages(message: &[u8], wanted: u64) -> Result<Vec<&[u8]>, Malformed> {
+    let mut found = Vec::new();
+    for field in Fields::of(message) {
+        if let (number, Value::Bytes(bytes)) = field?
+            && number == wanted
+        {
+            found.push(bytes);
+        }
+    }
+    Ok(found)
+}
+
+impl Span {
+    /// Reads a span; the service is not part of it.
+    fn read(span: &[u8]) -> Result<Self, Malformed> {
+        let mut read = Self { kind: kind(0), status: status_code(0), ..Self::default() };
+        for field in Fields::of(span) {
+            match field? {
+                (1, Value::Bytes(id)) => read.trace_id = hex(id),
+                (2, Value::Bytes(id)) => read.span_id = hex(id),
+                (4, Value::Bytes(id)) => read.parent_id = hex(id),
+                (5, Value::Bytes(name)) => read.name = text(name),
+                (6, Value::Number(number)) => read.kind = kind(number),
+                (7, Value::Number(time)) => read.start = time,
+                (8, Value::Number(time)) => read.end = time,
+                (9, Value::Bytes(pair)) => read.attributes.extend([attribute(pair)?]),
+                (13, Value::Bytes(link)) => {
+                    let id = |number| Ok(messages(link, number)?.first().map(|id| hex(id)).unwrap_or_default());
+                    read.links.push((id(1)?, id(2)?));
+                }
+                (15, Value::Bytes(status)) => {
+                    for field in Fields::of(status) {
+                        if let (3, Value::Number(code)) = field? {
+                            read.status = status_code(code);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        read.duration = Duration::from_nanos(read.end.saturating_sub(read.start));
+        Ok(read)
     }
 }
 
-fn attribute(pair: KeyValue) -> (String, Attribute) {
-    let value = match pair.value.and_then(|value| value.value) {
-        Some(AnyValue::StringValue(value)) => Attribute::String(value),
-        Some(AnyValue::IntValue(value)) => Attribute::Int(value),
-        Some(AnyValue::DoubleValue(value)) => Attribute::Double(value),
-        Some(AnyValue::BoolValue(value)) => Attribute::Bool(value),
-        Some(AnyValue::ArrayValue(list))
-            if list.values.iter().all(|one| matches!(one.value, Some(AnyValue::StringValue(_)))) =>
-        {
-            let text = |one: AnyInner| match one.value {
-                Some(AnyValue::StringValue(text)) => text,
-                _ => String::new(),
-            };
-            Attribute::Strings(list.values.into_iter().map(text).collect())
+fn kind(number: u64) -> String {
+    let names = ["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"];
+    usize::try_from(number)
+        .ok()
+        .and_then(|place| names.get(place))
+        .map_or_else(|| number.to_string(), |name| (*name).to_owned())
+}
+
+fn status_code(number: u64) -> String {
+    match number {
+        0 => "UNSET".to_owned(),
+        1 => "OK".to_owned(),
+        2 => "ERROR".to_owned(),
+        _ => number.to_string(),
+    }
+}
+
+fn hex(id: &[u8]) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Key and value of a `KeyValue`.
+fn attribute(pair: &[u8]) -> Result<(String, Attribute), Malformed> {
+    let key = messages(pair, 1)?.first().map(|key| text(key)).unwrap_or_default();
+    let value = messages(pair, 2)?.first().map_or(Ok(Attribute::Other("none".to_owned())), |value| any_value(value))?;
+    Ok((key, value))
+}
+
+fn any_value(value: &[u8]) -> Result<Attribute, Malformed> {
+    let Some(field) = Fields::of(value).next() else { return Ok(Attribute::Other("none".to_owned())) };
+    Ok(match field? {
+        (1, Value::Bytes(value)) => Attribute::String(text(value)),
+        (2, Value::Number(value)) => Attribute::Bool(value != 0),
+        // Negative numbers come as their two's complement.
+        (3, Value::Number(value)) => Attribute::Int(value.cast_signed()),
+        (4, Value::Number(value)) => Attribute::Double(f64::from_bits(value)),
+        (5, Value::Bytes(list)) => {
+            let values: Vec<_> = messages(list, 1)?.into_iter().map(any_value).collect::<Result<_, _>>()?;
+            let strings: Option<Vec<_>> = values
+                .iter()
+                .map(|value| match value {
+                    Attribute::String(text) => Some(text.clone()),
+                    _ => None,
+                })
+                .collect();
+            strings.map_or_else(|| Attribute::Other(format!("{values:?}")), Attribute::Strings)
         }
         other => Attribute::Other(format!("{other:?}")),
-    };
-    (pair.key, value)
+    })
 }
