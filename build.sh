@@ -42,7 +42,7 @@ usage() {
 ./build.sh edge           dist/edge, the npm package for edge runtimes, Node.js, Deno and browsers
 ./build.sh fuzz [TARGET [SECONDS]]
                           feeds the parsers, or one of them, with made-up bytes, for ten minutes each
-./build.sh bench [ARGS]   what the plugin costs in Envoy, in CPU time; ARGS go to tests/bench/src/main.rs, which tells them
+./build.sh bench [ARGS]   what the plugin costs in Envoy, in CPU time; './build.sh bench --help' tells the ARGS
                           --core: how fast the core reads, natively; ARGS go to criterion
                           --edge: what the npm package adds to a chunk of a stream, in Node.js and workerd
 ./build.sh prices         src/signal/prices.json, the models' prices, from the newest genai-prices on PyPI
@@ -310,6 +310,8 @@ test_release() {
 run_tests() { # GROUP ARGS...
     need_rust
     say "running the tests of the group $1"
+    # Their tests start processes and measure times, so no more than two run at once, on however many CPUs.
+    [[ $1 == core ]] || export RUST_TEST_THREADS=${RUST_TEST_THREADS:-2}
     cargo test --no-fail-fast "${@:2}"
 }
 

@@ -4,10 +4,6 @@
 //! in another order; a ratio is of two that ran in one round, and the table shows the median. `none again` is a second Envoy
 //! without the plugin: how far its ratio is from 1 is the noise. Where `taskset` is there, all Envoys keep to the first CPU
 //! and the load to the second: a worker that wanders finds none of its code in the caches.
-//!
-//!   bench [--works a,b,..] [--rounds N] [--seconds S] [--config FILE].. [--plugin FILE]..
-//!
-//! Each `--config` adds a variant with that configuration (JSON), each `--plugin` one with another build of the plugin.
 
 mod load;
 mod works;
@@ -31,8 +27,20 @@ struct Arguments {
     variants: Vec<(String, String, String)>,
 }
 
+const USAGE: &str = "./build.sh bench [--works a,b,..] [--rounds N] [--seconds S] [--config FILE].. [--plugin FILE]..
+
+--works    which works, by their letters; all of them without it
+--rounds   how often each variant does each work; the table shows the median
+--seconds  how long it does it each time
+--config   adds a variant with that configuration (JSON)
+--plugin   adds a variant with another build of the plugin";
+
 #[tokio::main]
 async fn main() -> ExitCode {
+    if std::env::args().any(|argument| argument == "--help") {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
