@@ -10,6 +10,7 @@ TARGET=wasm32-unknown-unknown
 PRICES=src/signal/prices.json
 # What the small plugin may have, in bytes.
 SMALL=409600
+TEST_GROUPS=(core host envoy versions prometheus manifests clients browser edge release)
 ENVOY_VERSION=1.40.0
 # What an older Envoy reports is tested too; tests/envoy_versions.rs has the same list.
 OLDER_ENVOYS="1.36.4 1.37.0 1.39.3"
@@ -22,7 +23,18 @@ usage() {
     cat <<'END'
 ./build.sh run [--once]   put the plugin into a real Envoy, send it a few calls, show what it saw; Ctrl-C ends
                           UPSTREAM=https://api.openai.com goes to a provider, UPSTREAM=local to a small model on this machine
-./build.sh test [ARGS]    every test, a real Envoy included; ARGS go to cargo test
+./build.sh test [GROUP [ARGS]]
+                          every test, or a group of them; ARGS go to cargo test. Each group fetches its own tools:
+                          core        the core alone; needs nothing but the crates of Cargo.lock
+                          host        the built plugin on a host that refuses and cuts whatever it can
+                          envoy       the plugin in a real Envoy
+                          versions    some of those in older Envoys
+                          prometheus  alerts, recording rules and dashboard in a real Prometheus
+                          manifests   Istio, Envoy Gateway and Docker Compose
+                          clients     LangChain, LlamaIndex, OpenAI's and Anthropic's SDKs, and a local model
+                          browser     the live page, and Phoenix, in Chromium
+                          edge        the npm package in Node.js, Deno, workerd and Chromium
+                          release     the image in a registry, a second build of the plugin, the prices
 ./build.sh check          format, lints, what the plugin imports, what is under version control
 ./build.sh wasm [small]   dist/gaugeway.wasm; or half of it, which reads no compressed bodies and reports no words
 ./build.sh image          dist/image, an OCI image with the plugin, for Istio and Envoy Gateway
@@ -30,7 +42,7 @@ usage() {
 ./build.sh edge           dist/edge, the npm package for edge runtimes, Node.js, Deno and browsers
 ./build.sh fuzz [TARGET [SECONDS]]
                           feeds the parsers, or one of them, with made-up bytes, for ten minutes each
-./build.sh bench [ARGS]   what the plugin costs in Envoy, in CPU time; ARGS go to tests/support/bench.rs, which tells them
+./build.sh bench [ARGS]   what the plugin costs in Envoy, in CPU time; './build.sh bench --help' tells the ARGS
                           --core: how fast the core reads, natively; ARGS go to criterion
                           --edge: what the npm package adds to a chunk of a stream, in Node.js and workerd
 ./build.sh prices         src/signal/prices.json, the models' prices, from the newest genai-prices on PyPI
@@ -50,29 +62,36 @@ main() {
 }
 
 command_run() {
-    command_wasm
-    find_envoy
+    need_rust
     if [[ ${UPSTREAM:-} == local ]]; then find_local_model; fi
-    exec cargo run --quiet --example demo -- "$@"
+    say "downloading the crates that are not here yet"
+    fetch_crates gaugeway gaugeway-demo
+    # Envoy is downloaded and the demo compiled meanwhile: most of the plugin's build is one thread of the linker.
+    (find_envoy) &
+    local envoy=$! demo
+    cargo build --quiet --package gaugeway-demo --bin gaugeway-demo &
+    demo=$!
+    trap 'kill "$envoy" "$demo" 2>/dev/null' EXIT
+    command_wasm
+    wait "$envoy" || exit 1
+    wait "$demo" || die "the demo does not compile: see above"
+    trap - EXIT
+    find_envoy
+    exec cargo run --quiet --package gaugeway-demo -- "$@"
 }
 
-command_test() {
-    command_wasm
-    command_edge
-    find_envoy
-    find_older_envoys
-    find_prometheus
-    find_grafana
-    find_runtimes
-    find_chromium
-    find_genai_prices
-    find_registry
-    find_manifests
-    find_phoenix
-    find_clients
-    find_local_model
-    say "running the tests"
-    cargo test --no-fail-fast "$@"
+# Each group is a run of its own, so that what fails in one, a download for example, does not stop the others.
+command_test() { # [GROUP [ARGS]]
+    local group failed=()
+    if [[ $# -gt 0 ]]; then
+        [[ " ${TEST_GROUPS[*]} " == *" $1 "* ]] || die "there is no group of tests '$1'; there are: ${TEST_GROUPS[*]}"
+        "test_$1" "${@:2}"
+        return
+    fi
+    for group in "${TEST_GROUPS[@]}"; do
+        ./build.sh test "$group" || failed+=("$group")
+    done
+    [[ ${#failed[@]} == 0 ]] || die "failed: ${failed[*]}; './build.sh test GROUP' runs one of them again"
 }
 
 command_check() {
@@ -80,9 +99,9 @@ command_check() {
     need_component fmt rustfmt
     need_component clippy clippy
     say "checking the format"
-    { cargo fmt --check && cargo fmt --check --manifest-path edge/bindgen/Cargo.toml; } || die "the format is off: 'cargo fmt' sets it right"
+    { cargo fmt --all --check && cargo fmt --check --manifest-path edge/bindgen/Cargo.toml; } || die "the format is off: 'cargo fmt --all' sets it right"
     say "checking for lints"
-    cargo clippy --all-targets -- -D warnings
+    cargo clippy --workspace --all-targets -- -D warnings
     # The shell for Envoy only exists on its own target.
     wasm_cargo clippy --lib -- -D warnings
     say "checking what is under version control"
@@ -141,7 +160,7 @@ playground_examples() { # FOLDER
 command_bench() {
     if [[ ${1:-} == --core ]]; then
         need_rust
-        exec cargo bench --bench core -- "${@:2}"
+        exec cargo bench --package gaugeway-bench --bench core -- "${@:2}"
     fi
     if [[ ${1:-} == --edge ]]; then
         command_edge
@@ -150,13 +169,13 @@ command_bench() {
     fi
     command_wasm
     find_envoy
-    exec cargo run --quiet --example bench -- "$@"
+    exec cargo run --quiet --package gaugeway-bench -- "$@"
 }
 
 command_prices() {
     install_genai_prices genai-prices
     say "writing $PRICES"
-    "$GAUGEWAY_GENAI_PRICES" tests/support/prices.py table $PRICES "$(date -u +%F)"
+    "$GAUGEWAY_GENAI_PRICES" tests/release/prices.py table $PRICES "$(date -u +%F)"
 }
 
 command_image() {
@@ -178,7 +197,7 @@ command_release() {
     export SOURCE_DATE_EPOCH
     command_image >/dev/null
     say "building it once more, in another folder"
-    cargo test --quiet --test release >&2 || die "another folder gives another plugin: see above"
+    cargo test --quiet --test release reproducible:: >&2 || die "another folder gives another plugin: see above"
 
     rm -rf $out
     mkdir -p $out
@@ -186,11 +205,9 @@ command_release() {
     tar --sort=name --owner=0 --group=0 --numeric-owner --mode=a=rX,u+w --mtime="@$SOURCE_DATE_EPOCH" \
         -C dist/image -cf "$out/gaugeway-$version.oci.tar" blobs index.json oci-layout
     bill_of_materials "$out/gaugeway-$version.cdx.json"
-    if declare -F command_edge >/dev/null; then
-        command_edge
-        find_node
-        npm pack --silent --pack-destination "$ROOT/$out" ./dist/edge >&2 || die "npm cannot pack dist/edge"
-    fi
+    command_edge
+    find_node
+    npm pack --silent --pack-destination "$ROOT/$out" ./dist/edge >&2 || die "npm cannot pack dist/edge"
     (cd $out && sha256sum -- * >SHA256SUMS)
     {
         notes "$version"
@@ -222,6 +239,83 @@ bill_of_materials() { # FILE
 }
 
 plugin_version() { sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1; }
+
+# ---- Tests: each group with the tools it needs ----
+
+test_core() { run_tests core --package gaugeway --package gaugeway-demo --lib --test core "$@"; }
+
+test_host() {
+    command_wasm
+    run_tests host --package gaugeway-host-tests "$@"
+}
+
+test_envoy() {
+    command_wasm
+    find_envoy
+    run_tests envoy --test envoy "$@"
+}
+
+test_versions() {
+    command_wasm
+    find_older_envoys
+    run_tests versions --test versions "$@"
+}
+
+test_prometheus() {
+    command_wasm
+    find_envoy
+    find_prometheus
+    find_grafana
+    run_tests prometheus --test prometheus "$@"
+}
+
+test_manifests() {
+    command_wasm
+    find_envoy
+    find_prometheus
+    find_manifests
+    run_tests manifests --test manifests "$@"
+}
+
+test_clients() {
+    command_wasm
+    find_envoy
+    find_clients
+    find_local_model
+    run_tests clients --test clients "$@"
+}
+
+test_browser() {
+    command_wasm
+    find_envoy
+    find_chromium
+    find_phoenix
+    run_tests browser --test browser "$@"
+}
+
+test_edge() {
+    command_edge
+    find_runtimes
+    find_chromium
+    run_tests edge --test edge "$@"
+}
+
+test_release() {
+    command_wasm
+    find_registry
+    find_genai_prices
+    run_tests release --test release "$@"
+}
+
+run_tests() { # GROUP ARGS...
+    need_rust
+    say "running the tests of the group $1"
+    # Their tests start processes and measure times, so no more than two run at once, on however many CPUs.
+    [[ $1 == core ]] || export RUST_TEST_THREADS=${RUST_TEST_THREADS:-2}
+    cargo test --no-fail-fast "${@:2}"
+}
+
+# ---- The fuzzers ----
 
 # Builds by hand what cargo-fuzz would build: the compiler's own coverage suffices, so no nightly Rust is needed.
 command_fuzz() { # [TARGET [SECONDS]]
@@ -292,13 +386,19 @@ wasm_cargo() { # build|clippy ARGS...
     shift
 
     # Panics name their source file, and not by its place on this machine. The last prefix that fits counts.
-    cargo fetch --target $TARGET || die "cargo cannot get the crates of Cargo.lock: is there a network?"
+    fetch_crates gaugeway
     for folder in "$CARGO_HOME" "$CARGO_HOME"/registry/src/*; do flags+=("--remap-path-prefix=$folder=/cargo"); done
     flags+=("--remap-path-prefix=$ROOT=/gaugeway" "--remap-path-prefix=$std_root=/rust")
 
     # Not RUSTFLAGS: a folder's name may have spaces.
     local IFS=$'\x1f'
     env "${std_env[@]}" CARGO_ENCODED_RUSTFLAGS="${flags[*]}" "${tool[@]}" --target $TARGET "${std_args[@]}" "$@"
+}
+
+# Downloads the crates that these packages are built from. `cargo fetch` would download those of every test as well.
+fetch_crates() { # PACKAGES...
+    cargo tree --quiet --edges normal,build --target $TARGET --target "$(rustc_says host)" "${@/#/--package=}" >/dev/null ||
+        die "cargo cannot get the crates of Cargo.lock: is there a network?"
 }
 
 # The standard library for wasm: the installed one, rustup's, or one compiled from its sources. Those have to be of the very

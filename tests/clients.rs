@@ -1,7 +1,15 @@
 //! Real clients through a real Envoy: the code that envoy/applications.md shows, run as it stands there. Client and gateway
 //! are in one trace, agents are followed step by step, and both count the same tokens.
 
-#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "a test reads its environment and the clock, and fails by a panic"
+)]
 
 mod support;
 

@@ -5,7 +5,7 @@
 
 #![allow(dead_code, reason = "each fuzzer is a program of its own, with one of these")]
 
-#[path = "../support/event_stream.rs"]
+#[path = "../../envoy/demo/src/event_stream.rs"]
 mod frames;
 
 use std::fmt::Write;

@@ -1,6 +1,6 @@
 //! Bodies sent through the whole core in every cutting, and a writer of AWS frames whose headers may be anything.
 
-use crate::core::{Wire, observer, pass, timeless};
+use crate::support::core::{Wire, observer, pass, timeless};
 use gaugeway::exchange::{End, Observer};
 use serde_json::{Map, Value, json};
 use std::rc::Rc;

@@ -6,7 +6,9 @@
 mod anthropic;
 mod bedrock;
 mod cohere;
-mod dice;
+pub mod dice;
+pub mod documents;
+pub mod endpoint;
 mod errors;
 pub mod fixture;
 mod frames;
@@ -16,6 +18,7 @@ mod hosted;
 pub mod mutate;
 mod ollama;
 mod openai;
+pub mod paths;
 mod reading;
 mod request;
 mod responses;

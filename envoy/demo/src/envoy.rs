@@ -1,0 +1,406 @@
+//! A real Envoy with the repository's own `envoy/envoy.yaml`: only addresses, paths and intervals are replaced in it, so what
+//! is tested is the file that ships. It stops when the value is dropped.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+use super::client;
+use super::prometheus::{self, Sample};
+use super::repository;
+
+/// Most lines kept of Envoy's log.
+pub const LINES: usize = 100_000;
+
+/// How Envoy is started. `Options::to(upstream)` is the usual case; set what differs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub upstream: SocketAddr,
+    /// The text to start from, where it is not that of `envoy/envoy.yaml`.
+    pub text: Option<String>,
+    /// Where spans go; nowhere without it.
+    pub otlp: Option<SocketAddr>,
+    /// The plugin's configuration.
+    pub config: Value,
+    pub concurrency: u32,
+    /// Speaks HTTP/2 to the upstream.
+    pub http2_upstream: bool,
+    /// What Envoy writes to its log: `warning`, or more.
+    pub log_level: &'static str,
+    /// `false` takes the filter out, to see what traffic does without it.
+    pub plugin: bool,
+    /// `false` takes Envoy's own spans out.
+    pub tracing: bool,
+    /// The listener comes from a file that Envoy watches, so that [`Envoy::deliver`] can change it.
+    pub dynamic: bool,
+    /// How long a replaced listener, or a replaced part of one, has for the calls it serves.
+    pub drain: Duration,
+    /// Keeps the ports of the file (10000 and 9901) instead of free ones.
+    pub own_ports: bool,
+    /// More replacements in envoy.yaml; each text must stand in it exactly once.
+    pub replace: Vec<(String, String)>,
+}
+
+pub struct Envoy {
+    /// Where clients send their calls.
+    pub addr: SocketAddr,
+    pub admin: SocketAddr,
+    access_log: Arc<Mutex<Vec<Value>>>,
+    log: Arc<Mutex<VecDeque<String>>>,
+    child: Child,
+    folder: PathBuf,
+}
+
+/// What spans carry of the plugin's values: that depends on Envoy's version.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Spans {
+    /// Attributes with their types, from 1.40 on.
+    Typed,
+    /// Attributes that are all strings, from 1.37 on.
+    Strings,
+    /// None of them.
+    Plain,
+}
+
+/// What the spans of the Envoy under test carry.
+pub fn spans() -> Spans {
+    static SPANS: OnceLock<Spans> = OnceLock::new();
+    *SPANS.get_or_init(|| {
+        let program = from_environment("GAUGEWAY_ENVOY").unwrap_or_else(|error| panic!("{error}"));
+        let told = std::process::Command::new(&program).arg("--version").output();
+        let told = String::from_utf8(told.unwrap_or_else(|error| panic!("{program}: {error}")).stdout).unwrap();
+        // `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`
+        let version = told.split('/').find_map(|word| word.strip_prefix("1.")?.split_once('.'));
+        match version.and_then(|(minor, _)| minor.parse::<u32>().ok()) {
+            Some(40..) => Spans::Typed,
+            Some(37..) => Spans::Strings,
+            Some(_) => Spans::Plain,
+            None => panic!("{program} tells no version 1.x: {told}"),
+        }
+    })
+}
+
+/// Lets the plugin hold requests: for `stream_usage.inject` and `feedback.path`.
+pub fn holding_requests() -> (String, String) {
+    let role = "                vm_config:\n";
+    (role.to_owned(), format!("                allow_on_headers_stop_iteration: true\n{role}"))
+}
+
+/// envoy.yaml for an older Envoy, as its first lines say: without types, or without any of the plugin's attributes.
+fn for_spans(yaml: &str, spans: Spans) -> String {
+    let (mut kept, mut skipping) = (String::new(), false);
+    for line in yaml.lines() {
+        let begins = line.trim_start();
+        if spans == Spans::Plain {
+            // What belongs to `operation` and `custom_tags` stands deeper, or is an item.
+            let deeper =
+                line.starts_with("             ") || begins.starts_with("- {tag: ") || begins.starts_with("# ");
+            skipping = skipping && deeper || begins.starts_with("operation: ") || begins.starts_with("custom_tags:");
+        }
+        if !skipping {
+            let cut = (spans != Spans::Typed).then(|| line.find(", value_type: ")).flatten();
+            kept.push_str(&cut.map_or_else(|| line.to_owned(), |cut| format!("{}}}", &line[..cut])));
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
+impl Options {
+    pub fn to(upstream: SocketAddr) -> Self {
+        Self {
+            upstream,
+            text: None,
+            otlp: None,
+            config: serde_json::json!({}),
+            concurrency: 1,
+            http2_upstream: false,
+            log_level: "warning",
+            plugin: true,
+            tracing: true,
+            dynamic: false,
+            drain: Duration::from_secs(600),
+            own_ports: false,
+            replace: Vec::new(),
+        }
+    }
+
+    /// With more routes and clusters, one line of flow YAML each, before those of envoy.yaml.
+    pub fn with(mut self, routes: &[&str], clusters: &[String]) -> Self {
+        let added = |before: &str, indent: &str, items: &[&str]| {
+            let items: String = items.iter().map(|item| format!("{indent}- {item}\n")).collect();
+            (before.to_owned(), format!("{before}{items}"))
+        };
+        self.replace.push(added("              routes:\n", "              ", routes));
+        let clusters: Vec<_> = clusters.iter().map(String::as_str).collect();
+        self.replace.push(added("  clusters:\n", "  ", &clusters));
+        self
+    }
+
+    /// The shipped file with this run's values.
+    pub fn yaml(&self) -> Result<String, String> {
+        let path = repository("envoy/envoy.yaml");
+        let shipped = || fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()));
+        let mut yaml = self.text.clone().map_or_else(shipped, Ok)?;
+        let otlp_port = self.otlp.map_or(9, |addr| addr.port()); // 9 is "discard": nobody listens
+        let mut replace = vec![
+            ("port_value: 8080".to_owned(), format!("port_value: {}", self.upstream.port())),
+            ("port_value: 4318".to_owned(), format!("port_value: {otlp_port}")),
+            ("stats_flush_interval: 5s".to_owned(), "stats_flush_interval: 0.2s".to_owned()),
+        ];
+        if !self.own_ports {
+            replace.push(("port_value: 10000".to_owned(), "port_value: 0".to_owned()));
+            replace.push(("port_value: 9901".to_owned(), "port_value: 0".to_owned()));
+        }
+        if self.http2_upstream {
+            let protocol = "\n    typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {\"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http2_protocol_options: {}}}}\n    load_assignment:\n      cluster_name: llm\n";
+            replace.push(("\n    load_assignment:\n      cluster_name: llm\n".to_owned(), protocol.to_owned()));
+        }
+        if self.plugin {
+            replace.push((
+                "filename: dist/gaugeway.wasm".to_owned(),
+                format!("filename: {}", from_environment("GAUGEWAY_WASM")?),
+            ));
+            replace.push(("value: \"{}\"".to_owned(), format!("value: {}", Value::String(self.config.to_string()))));
+        }
+        yaml = for_spans(&yaml, spans());
+        for (from, to) in replace.iter().chain(&self.replace) {
+            match yaml.matches(from.as_str()).count() {
+                1 => yaml = yaml.replace(from, to),
+                n => return Err(format!("envoy.yaml has {from:?} {n} times, it must stand there once")),
+            }
+        }
+        if !self.plugin {
+            let ends = yaml
+                .find("          - name: gaugeway\n")
+                .zip(yaml.find("          - name: envoy.filters.http.router\n"));
+            let (start, end) = ends.ok_or("envoy.yaml has no filter named gaugeway right before the router")?;
+            yaml.replace_range(start..end, "");
+        }
+        if !self.tracing {
+            let ends = yaml.find("          tracing:\n").zip(yaml.find("          # --- 3. "));
+            let (start, end) = ends.ok_or("envoy.yaml has no tracing before its part 3")?;
+            yaml.replace_range(start..end, "");
+        }
+        // A span for each call as it ends, instead of five at a time or after five seconds.
+        yaml.push_str(
+            "\nlayered_runtime: {layers: [{name: now, static_layer: {tracing.opentelemetry.min_flush_spans: 1}}]}\n",
+        );
+        Ok(yaml)
+    }
+}
+
+impl Envoy {
+    /// Starts and waits until it serves. Panics with Envoy's own words when it does not.
+    pub async fn start(options: &Options) -> Self {
+        Self::try_start(options).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub async fn try_start(options: &Options) -> Result<Self, String> {
+        Self::try_start_as(options.yaml()?, options).await
+    }
+
+    /// With a configuration that is whole as it is, in YAML or JSON; of the options only how the process runs counts.
+    pub async fn try_start_as(mut yaml: String, options: &Options) -> Result<Self, String> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let program = from_environment("GAUGEWAY_ENVOY")?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("gaugeway-envoy-{}-{number}", std::process::id()));
+        let (config, admin_address) = (folder.join("envoy.yaml"), folder.join("admin-address"));
+        let unwritable = |error| format!("{}: {error}", folder.display());
+        fs::create_dir_all(&folder).map_err(unwritable)?;
+        if options.dynamic {
+            yaml = deliver(&folder, yaml)?;
+        }
+        fs::write(&config, yaml).map_err(unwritable)?;
+        let mut child = Command::new(&program)
+            .arg("--config-path")
+            .arg(&config)
+            .arg("--admin-address-path")
+            .arg(&admin_address)
+            .args(["--concurrency", &options.concurrency.to_string()])
+            .args(["--drain-time-s", &options.drain.as_secs().to_string()])
+            .args(["--disable-hot-restart", "--log-level", options.log_level, "--file-flush-interval-msec", "20"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| format!("cannot start Envoy ({program}): {error}"))?;
+        let access_log = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::new(Mutex::new(VecDeque::new()));
+        let (entries, lines) = (Arc::clone(&access_log), Arc::clone(&log));
+        let stdout = child.stdout.take().ok_or("Envoy's stdout is not a pipe")?;
+        let stderr = child.stderr.take().ok_or("Envoy's stderr is not a pipe")?;
+        tokio::spawn(each_line(stdout, move |line| {
+            entries.lock().unwrap().push(serde_json::from_str(&line).unwrap_or(Value::String(line)));
+        }));
+        tokio::spawn(each_line(stderr, move |line| {
+            let mut lines = lines.lock().unwrap();
+            if lines.len() == LINES {
+                lines.pop_front();
+            }
+            lines.push_back(line);
+        }));
+        let unknown = "127.0.0.1:0".parse().map_err(|_| "127.0.0.1:0 is an address")?;
+        let mut envoy = Self { addr: unknown, admin: unknown, access_log, log, child, folder };
+        envoy.wait_until_ready(&admin_address).await?;
+        Ok(envoy)
+    }
+
+    /// Gives an Envoy that was started with `dynamic` the listener of these options. It takes it, or refuses it, in a moment.
+    pub fn deliver(&self, options: &Options) {
+        let delivered = options.yaml().and_then(|yaml| deliver(&self.folder, yaml));
+        delivered.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// GET on the admin port.
+    pub async fn admin(&self, path: &str) -> String {
+        let reply = client::get(self.admin, path)
+            .await
+            .unwrap_or_else(|error| panic!("Envoy's admin port: GET {path}: {error}"));
+        String::from_utf8_lossy(&reply.body).into_owned()
+    }
+
+    /// Every Prometheus series there is now.
+    pub async fn samples(&self) -> Vec<Sample> {
+        prometheus::parse(&self.admin("/stats/prometheus").await)
+    }
+
+    /// Every Prometheus series once `enough` holds, or as they are after the timeout: histograms lag behind by a flush.
+    pub async fn samples_when(&self, enough: impl Fn(&[Sample]) -> bool, timeout: Duration) -> Vec<Sample> {
+        let end = Instant::now() + timeout;
+        loop {
+            let samples = self.samples().await;
+            if enough(&samples) || Instant::now() >= end {
+                return samples;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Access log entries in order of writing; a line that is not JSON comes as a string.
+    pub fn entries(&self) -> Vec<Value> {
+        self.access_log.lock().unwrap().clone()
+    }
+
+    /// The entry of the call that was sent with this `x-request-id`, once it is written.
+    pub async fn entry(&self, request_id: &str, timeout: Duration) -> Option<Value> {
+        self.entry_where(|entry| entry["request_id"] == request_id, timeout).await
+    }
+
+    pub async fn entry_where(&self, fits: impl Fn(&Value) -> bool, timeout: Duration) -> Option<Value> {
+        self.entries_when(|entries| entries.iter().any(&fits), timeout).await.into_iter().find(&fits)
+    }
+
+    /// All entries once there are `count`, or those there are after the timeout.
+    pub async fn entries_of(&self, count: usize, timeout: Duration) -> Vec<Value> {
+        self.entries_when(|entries| entries.len() >= count, timeout).await
+    }
+
+    /// What Envoy and the plugin wrote to stderr, the last [`LINES`] lines.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    /// For measuring what the process uses.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("Envoy runs for as long as this value lives")
+    }
+
+    /// Memory the process has, in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("Linux tells a process's memory here");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line VmRSS");
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Whether the process has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    async fn entries_when(&self, enough: impl Fn(&[Value]) -> bool, timeout: Duration) -> Vec<Value> {
+        let end = Instant::now() + timeout;
+        while !enough(&self.access_log.lock().unwrap()) && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.entries()
+    }
+
+    async fn wait_until_ready(&mut self, admin_address: &Path) -> Result<(), String> {
+        let end = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < end {
+            if self.has_ended() {
+                tokio::time::sleep(Duration::from_millis(50)).await; // its last words are still in the pipe
+                return Err(format!("Envoy ended while starting:\n{}", self.log()));
+            }
+            if let Some(addr) = fs::read_to_string(admin_address).ok().and_then(|addr| addr.trim().parse().ok()) {
+                self.admin = addr;
+                if client::get(addr, "/ready").await.is_ok_and(|reply| reply.status == 200) {
+                    let listeners: Value = serde_json::from_str(&self.admin("/listeners?format=json").await)
+                        .map_err(|error| format!("Envoy's /listeners is not JSON: {error}"))?;
+                    let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
+                    let port = address["port_value"].as_u64().and_then(|port| u16::try_from(port).ok());
+                    self.addr.set_port(port.ok_or_else(|| format!("no listener in Envoy's answer: {listeners}"))?);
+                    return Ok(());
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Err(format!("Envoy was not ready after 60 s:\n{}", self.log()))
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        // Waits for the end, so that its ports are free for whoever comes next.
+        let _ = self.child.start_kill();
+        for _ in 0..200 {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Moves the listener out of the file into one that Envoy watches; gives the rest.
+fn deliver(folder: &Path, mut yaml: String) -> Result<String, String> {
+    let (watched, fresh) = (folder.join("lds.yaml"), folder.join("lds.yaml.new"));
+    let (head, end) = ("  listeners:\n  - name: llm\n", "\n  clusters:\n");
+    let ends = yaml.find(head).zip(yaml.find(end));
+    let (start, end) = ends.ok_or("envoy.yaml has no listener llm before its clusters")?;
+    let kind = "  - \"@type\": type.googleapis.com/envoy.config.listener.v3.Listener\n    name: llm\n";
+    let listeners = format!("resources:\n{kind}{}\n", &yaml[start + head.len()..end]);
+    yaml.replace_range(start..=end, "");
+    let watch = format!("lds_config: {{path_config_source: {{path: {}}}}}", watched.display());
+    yaml.push_str(&format!("node: {{id: gateway, cluster: test}}\ndynamic_resources: {{{watch}}}\n"));
+    // Envoy looks at the file when another takes its name.
+    let written = fs::write(&fresh, listeners).and_then(|()| fs::rename(&fresh, &watched));
+    written.map_err(|error| format!("{}: {error}", watched.display()))?;
+    Ok(yaml)
+}
+
+fn from_environment(name: &str) -> Result<String, String> {
+    std::env::var(name)
+        .map_err(|_| format!("{name} is not set: ./build.sh test finds an Envoy, builds the plugin and sets it"))
+}
+
+async fn each_line(pipe: impl AsyncRead + Unpin, mut take: impl FnMut(String)) {
+    let mut lines = BufReader::new(pipe).split(b'\n');
+    while let Ok(Some(line)) = lines.next_segment().await {
+        take(String::from_utf8_lossy(&line).into_owned());
+    }
+}

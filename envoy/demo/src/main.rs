@@ -1,0 +1,184 @@
+//! The demonstration behind `./build.sh run`: a real Envoy with the plugin, a few calls, and what came out of them.
+//!
+//! `UPSTREAM` chooses who answers: nothing (the repository's recorded exchanges), `local` (a small model on this machine) or
+//! a URL such as `https://api.openai.com` (with `OPENAI_API_KEY`, and `MODEL` unless gpt-4o-mini will do).
+//! `--once` ends after the calls: with 0, or with 1 and a line for each thing that was expected and did not arrive.
+
+mod calls;
+mod report;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use calls::{Call, Provider};
+use gaugeway_demo::client::{self, Http};
+use gaugeway_demo::envoy::{Envoy, Options};
+use gaugeway_demo::otlp::{Receiver, Span};
+use gaugeway_demo::page::{Live, Subject};
+use gaugeway_demo::prometheus::{Sample, total};
+use report::Report;
+use tokio::signal::unix::{SignalKind, signal};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Beside Envoy's. Not any port will do: browsers refuse some, 10080 for one.
+const PAGE_PORT: u16 = 10001;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let once = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => false,
+        ["--once"] => true,
+        _ => return fail(&format!("the demo knows only --once, not {arguments:?}")),
+    };
+    match run(once).await {
+        Ok(code) => code,
+        Err(why) => fail(&why),
+    }
+}
+
+fn fail(why: &str) -> ExitCode {
+    eprintln!("demo: {why}");
+    ExitCode::FAILURE
+}
+
+async fn run(once: bool) -> Result<ExitCode, String> {
+    let mut stop = Stop::new()?;
+    for port in [10000, 9901] {
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err() {
+            return Err(format!("port {port} on 127.0.0.1 is taken, and Envoy needs it: stop what listens there"));
+        }
+    }
+    let report = Report::on_stdout();
+    let provider = tokio::select! {
+        provider = Provider::from_environment() => provider?,
+        () = stop.asked() => return Ok(ExitCode::SUCCESS),
+    };
+    let spans = match Receiver::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 4318))).await {
+        Ok(spans) => spans,
+        Err(_) => Receiver::start().await,
+    };
+    let options = Options {
+        otlp: Some(spans.addr),
+        own_ports: true,
+        replace: provider.changes(),
+        ..Options::to(provider.addr())
+    };
+    let mut envoy = Envoy::try_start(&options).await?;
+    report.title(&format!("Envoy {} -> {}; spans -> {}", envoy.addr, provider.name(), spans.addr));
+
+    let calls = provider.calls();
+    let live = if once { None } else { Some(live_page(&envoy, &provider, &calls).await?) };
+    if let Some(live) = &live {
+        report.note(&format!("Live page: http://{}/", live.addr));
+    }
+    let mut problems = Vec::new();
+    let mut exported = Vec::new();
+    for (number, call) in calls.iter().enumerate() {
+        tokio::select! {
+            outcome = make(&report, &envoy, &spans, number + 1, call) => match outcome {
+                Ok((span, missing)) => {
+                    exported.push(span);
+                    problems.extend(missing);
+                }
+                Err(problem) => problems.push(format!("call {}: {problem}", number + 1)),
+            },
+            () = stop.asked() => return Ok(ExitCode::SUCCESS),
+        }
+        if let Some(live) = &live {
+            live.show(&envoy.entries());
+        }
+    }
+    if let Some(span) = exported.iter().max_by_key(|span| span.attributes.len()) {
+        report.span(span);
+    }
+    // Histograms come with the next flush; the counters are there already.
+    let timed = |all: &[Sample]| {
+        total(all, "gen_ai_client_operation_duration_microseconds_count", &[]) >= exported.len() as f64
+    };
+    let samples = envoy.samples_when(timed, Duration::from_secs(2)).await;
+    let counted = total(&samples, "gaugeway_requests_total", &[]);
+    if counted < calls.len() as f64 {
+        problems.push(format!("gaugeway_requests_total is {counted} after {} calls", calls.len()));
+    }
+    report.series(&samples);
+    report.places(&envoy, live.as_ref().map(|live| live.addr), &provider.by_hand());
+
+    for problem in &problems {
+        eprintln!("demo: {problem}");
+    }
+    if once {
+        return Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    report.note("Up until Ctrl-C. What you send now shows up here.");
+    let mut seen = envoy.entries().len();
+    loop {
+        tokio::select! {
+            () = stop.asked() => return Ok(ExitCode::SUCCESS),
+            () = tokio::time::sleep(Duration::from_millis(200)) => {}
+        }
+        if envoy.has_ended() {
+            return Err(format!("Envoy ended:\n{}", envoy.log()));
+        }
+        let entries = envoy.entries();
+        if let Some(live) = &live {
+            live.show(&entries);
+        }
+        for entry in entries.iter().skip(seen) {
+            seen += 1;
+            report.call(seen, "", entry);
+        }
+    }
+}
+
+async fn live_page(envoy: &Envoy, provider: &Provider, calls: &[Call]) -> Result<Live, String> {
+    let subject = Subject {
+        envoy: envoy.addr,
+        admin: envoy.admin,
+        title: format!("Envoy {} → {}", envoy.addr, provider.name()),
+        by_hand: provider.by_hand(),
+        replays: calls.iter().map(Call::replay).collect(),
+    };
+    Live::start(subject, PAGE_PORT).await
+}
+
+/// Sends one call and waits for what Envoy says about it. What is missing or different is listed, not fatal.
+async fn make(
+    report: &Report,
+    envoy: &Envoy,
+    spans: &Receiver,
+    number: usize,
+    call: &Call,
+) -> Result<(Span, Vec<String>), String> {
+    let reply = client::send(envoy.addr, call.request(), Http::One).await.map_err(|error| error.to_string())?;
+    let entry = envoy.entry(&call.id, PATIENCE).await.ok_or("no line in the access log")?;
+    report.call(number, &call.title, &entry);
+    let mut missing = call.differences(&entry);
+    if call.expected.is_none() && reply.status >= 400 {
+        let words: String = String::from_utf8_lossy(&reply.body).chars().take(200).collect();
+        missing.push(format!("the provider answered {}: {words}", reply.status));
+    }
+    let span = spans.wait_for_request(&call.id, PATIENCE).await.ok_or("no span was exported")?;
+    Ok((span, missing.into_iter().map(|what| format!("call {number}: {what}")).collect()))
+}
+
+/// Ctrl-C, or the polite way to end a process.
+struct Stop {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self, String> {
+        let listen = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

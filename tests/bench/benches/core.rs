@@ -1,0 +1,45 @@
+//! How fast the core alone reads: bytes of text-heavy JSON and of streams in a second, on one core and natively.
+
+#[path = "../src/works.rs"]
+#[allow(dead_code, reason = "the other measurement uses all of it")]
+mod works;
+
+use std::rc::Rc;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use gaugeway::config::Config;
+use gaugeway::exchange::{End, Exchange, Head, Observer};
+use works::Work;
+
+/// What Envoy hands over at a time.
+const PIECE: usize = 16 << 10;
+
+fn exchange(observer: &Rc<Observer>, work: &Work) -> Option<Exchange> {
+    let method: (&[u8], &[u8]) = (b":method", b"POST");
+    let head = [method, (b":authority", b"api.openai.com"), (b":path", work.path.as_bytes())];
+    let mut exchange = Exchange::start(observer, Head(&head), 0)?;
+    work.request.chunks(PIECE).for_each(|piece| exchange.request_body(piece));
+    exchange.request_end(1);
+    let kind: &[u8] = if work.streams { b"text/event-stream" } else { b"application/json" };
+    exchange.response(Head(&[(b":status", b"200"), (b"content-type", kind)]), 2);
+    work.response.chunks(PIECE).for_each(|piece| exchange.response_body(piece, 3));
+    exchange.finish(End::Whole, 4);
+    Some(exchange)
+}
+
+fn core(criterion: &mut Criterion) {
+    let config = Config::parse("").unwrap_or_else(|error| panic!("{error}"));
+    let observer = Rc::new(Observer::new(config));
+    let mut group = criterion.benchmark_group("core");
+    for work in works::all() {
+        let seen = exchange(&observer, &work).map(|exchange| exchange.observation().usage.input);
+        assert!(seen.flatten().is_some(), "work {} is read", work.letter);
+        group.throughput(Throughput::Bytes((work.request.len() + work.response.len()) as u64));
+        group.bench_function(format!("{} {}", work.letter, work.name), |bench| {
+            bench.iter(|| exchange(&observer, &work))
+        });
+    }
+}
+
+criterion_group!(benches, core);
+criterion_main!(benches);

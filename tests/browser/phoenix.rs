@@ -1,0 +1,113 @@
+//! The spans as a backend for traces of LLM calls understands them: a real Envoy exports to a real Phoenix, a real browser shows.
+
+use crate::support::agent::{Api, Conversation, Line};
+use crate::support::client;
+use crate::support::envoy::{Envoy, Options};
+use crate::support::fixtures::Fixture;
+use crate::support::phoenix::Phoenix;
+use crate::support::upstream::Upstream;
+use serde_json::{Value, json};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const PARENT: &str = "b7ad6b7169203331";
+
+/// What Phoenix makes of an attribute, by its own names for LLM calls.
+const TRANSLATED: [(&str, &str); 6] = [
+    ("gen_ai.request.model", "llm.model_name"),
+    ("gen_ai.provider.name", "llm.provider"),
+    ("gen_ai.usage.input_tokens", "llm.token_count.prompt"),
+    ("gen_ai.usage.output_tokens", "llm.token_count.completion"),
+    ("gen_ai.usage.cache_read.input_tokens", "llm.token_count.prompt_details.cache_read"),
+    ("gen_ai.usage.cache_creation.input_tokens", "llm.token_count.prompt_details.cache_write"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn phoenix_knows_the_spans_for_calls_of_models_and_shows_their_tokens() {
+    let phoenix = Phoenix::start().await;
+    let upstream = Upstream::start(Fixture::all()).await;
+    let envoy = Envoy::start(&Options { otlp: Some(phoenix.addr), ..Options::to(upstream.addr) }).await;
+    let calls = [
+        "openai-chat/stream-include-usage",
+        "anthropic-messages/stream-thinking-text-tool-use",
+        "openai-chat/unary-tool-result-cached-prompt",
+        "openai-chat/error-429-to-a-stream-request",
+    ]
+    .map(|id| (client::request_id(), Fixture::load(id)));
+    let parent = format!("00-{TRACE}-{PARENT}-01");
+    for (id, fixture) in &calls {
+        client::replay(envoy.addr, fixture, &[("traceparent", &parent), ("x-request-id", id)]).await;
+    }
+
+    let spans = phoenix.spans(TRACE, calls.len()).await;
+    assert_eq!(spans.len(), calls.len(), "one span for each call, and no more");
+    let page = phoenix.trace_page(TRACE, "phoenix-trace.png").await;
+    for (id, fixture) in &calls {
+        let span = spans.iter().find(|span| span["attributes"]["guid:x-request-id"] == **id);
+        let span = span.unwrap_or_else(|| panic!("no span of {}", fixture.id));
+        let seen = &fixture.observation;
+        let name = format!("chat {}", seen["gen_ai.request.model"].as_str().unwrap());
+        assert_eq!((&span["name"], &span["span_kind"]), (&json!(name), &json!("LLM")), "{}", fixture.id);
+        assert_eq!(span["parent_id"], PARENT, "{}", fixture.id);
+        let failed = seen["gaugeway.outcome"] == "error";
+        assert_eq!(span["status_code"], if failed { "ERROR" } else { "UNSET" }, "{}", fixture.id);
+        let attributes = &span["attributes"];
+        for (ours, theirs) in TRANSLATED {
+            assert_eq!(attributes[theirs], *seen.get(ours).unwrap_or(&Value::Null), "{theirs} of {}", fixture.id);
+        }
+        let cost = |value: &Value| value.as_f64().map(|usd| (usd * 1e9).round());
+        let expected = seen.get("gaugeway.cost.usd").unwrap_or(&Value::Null);
+        assert_eq!(cost(&attributes["gaugeway.cost.usd"]), cost(expected), "cost of {}", fixture.id);
+
+        assert!(page.document.contains(&name), "the page does not name {name}");
+        if let Some(tokens) = attributes["llm.token_count.total"].as_u64() {
+            let shown =
+                if tokens < 1000 { tokens.to_string() } else { format!("{},{:03}", tokens / 1000, tokens % 1000) };
+            assert!(page.document.contains(&format!(">{shown}<")), "the page does not show {shown} tokens of {name}");
+        }
+    }
+    assert!(page.document.contains(TRACE), "the page is not of this trace");
+    let picture = page.picture;
+    assert_eq!((picture.width, picture.height), (1600, 1000));
+    assert!(picture.detail > 0.004, "the picture is blank: {}", picture.detail);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn phoenix_shows_an_agents_run_with_its_calls_and_tools() {
+    let phoenix = Phoenix::start().await;
+    let upstream = Upstream::start(Vec::new()).await;
+    // Envoy's own spans stay out: the trace is the plugin's alone.
+    let config = json!({"otlp": {"cluster": "otlp"}});
+    let options = Options { otlp: Some(phoenix.addr), tracing: false, config, ..Options::to(upstream.addr) };
+    let envoy = Envoy::start(&options).await;
+    let mut line = Line::open(envoy.addr).await.unwrap();
+    let mut conversation = Conversation::new(Api::Responses, true);
+    conversation.headers.push(("traceparent", format!("00-{TRACE}-{PARENT}-01")));
+    for _ in 0..3 {
+        let turn = conversation.turn(&mut line, "agent=2").await;
+        conversation.bring(&turn.calls);
+    }
+
+    let spans = phoenix.spans(TRACE, 6).await;
+    assert_eq!(spans.len(), 6, "{spans:#?}");
+    let page = phoenix.trace_page(TRACE, "phoenix-agent.png").await;
+    let agent = spans.iter().find(|span| span["name"] == "invoke_agent").expect("the run");
+    let mut seen: Vec<_> = spans
+        .iter()
+        .map(|span| {
+            let parent = if span["parent_id"] == agent["context"]["span_id"] { "agent" } else { "client" };
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            (text(&span["name"]), text(&span["span_kind"]), parent)
+        })
+        .collect();
+    seen.sort_unstable();
+    let chat = || ("chat gpt-4o".to_owned(), "LLM".to_owned(), "agent");
+    let tool = |name: &str| (format!("execute_tool {name}"), "TOOL".to_owned(), "agent");
+    let run = ("invoke_agent".to_owned(), "AGENT".to_owned(), "client");
+    assert_eq!(seen, [chat(), chat(), chat(), tool("read"), tool("search"), run]);
+    assert_eq!(agent["parent_id"], PARENT);
+    for (name, _, _) in &seen {
+        assert!(page.document.contains(name.as_str()), "the page does not name {name}");
+    }
+    let picture = page.picture;
+    assert!(picture.detail > 0.004, "the picture is blank: {}", picture.detail);
+}

@@ -1,0 +1,299 @@
+//! The scanner against `serde_json` on documents made up by chance: the same values at the same paths, however the bytes are
+//! cut; and what it does with documents that are cut, malformed or meant to hurt.
+
+use crate::oracle::dice::Dice;
+use crate::oracle::documents::{Shape, document};
+use crate::oracle::paths::{Log, Told, Wanted, scan};
+use crate::oracle::tree::Tree;
+use gaugeway::json::{Documents, Ended, Late, Program, Scanner, anew, late};
+
+const SMALL: Shape = Shape { size: 12, lines: true, object: false };
+
+#[test]
+fn the_scanner_tells_what_serde_finds_at_every_path() {
+    let mut told = 0;
+    for seed in 0..1_000 {
+        let mut dice = Dice::new(seed);
+        let made = document(Shape { size: 40, ..SMALL }, &mut dice);
+        let wanted = Wanted::some_of(&made, &mut dice);
+        let (wire, expected) = (made.wire.as_bytes(), wanted.in_document(&made));
+        wanted.assert(Documents::Plain, &[wire], &expected, &made.wire);
+        wanted.assert(Documents::Plain, &single(wire), &expected, &made.wire);
+        told += expected.len() - 2;
+    }
+    assert!(told > 3_000, "the rules met only {told} values");
+}
+
+#[test]
+fn no_cut_changes_what_the_scanner_tells() {
+    for seed in 0..60 {
+        let mut dice = Dice::new(seed);
+        let made = document(SMALL, &mut dice);
+        let wanted = Wanted::some_of(&made, &mut dice);
+        let expected = wanted.in_document(&made);
+        for cut in 0..=made.wire.len() {
+            let (a, b) = made.wire.as_bytes().split_at(cut);
+            wanted.assert(Documents::Plain, &[a, b], &expected, &made.wire);
+        }
+    }
+}
+
+#[test]
+fn documents_may_follow_each_other_with_nothing_between() {
+    for seed in 0..200 {
+        let mut dice = Dice::new(seed);
+        let object = Shape { object: true, ..SMALL };
+        let made: Vec<_> = (0..3).map(|_| document(object, &mut dice)).collect();
+        let wanted = Wanted::some_of(&made[0], &mut dice);
+        let expected: Log = made.iter().flat_map(|made| wanted.in_document(made)).collect();
+        let wire: String = made.iter().map(|made| made.wire.as_str()).collect();
+        wanted.assert(Documents::Plain, &[wire.as_bytes()], &expected, &wire);
+        wanted.assert(Documents::Elements, &single(wire.as_bytes()), &expected, &wire);
+    }
+}
+
+#[test]
+fn elements_of_one_array_are_documents() {
+    for seed in 0..200 {
+        let mut dice = Dice::new(seed);
+        let object = Shape { object: true, ..SMALL };
+        let made: Vec<_> = (0..3).map(|_| document(object, &mut dice)).collect();
+        let wanted = Wanted::some_of(&made[0], &mut dice);
+        let expected: Log = made.iter().flat_map(|made| wanted.in_document(made)).collect();
+        let wire = made.iter().map(|made| made.wire.as_str()).collect::<Vec<_>>().join("\n,\r\n");
+        let wire = format!("[{wire}\n]\n");
+        wanted.assert(Documents::Elements, &[wire.as_bytes()], &expected, &wire);
+        wanted.assert(Documents::Elements, &single(wire.as_bytes()), &expected, &wire);
+    }
+}
+
+#[test]
+fn after_a_malformed_line_the_next_one_is_read() {
+    const MALFORMED: &[&str] = &[
+        "{\"zz\":1,}",
+        "{\"zz\" 1}",
+        "]",
+        "}",
+        "{\"zz\":1]",
+        "[1 2]",
+        "{1:2}",
+        "{\"zz\":}",
+        "{,}",
+        "\u{7f}",
+        "{\"zz\":[[]]:",
+    ];
+    // Only what a rule asks for is read with care: these enter every line.
+    let wanted = Wanted::all(&["a", "b", "c[]", "d.a", "[].a"]);
+    for seed in 0..300 {
+        let mut dice = Dice::new(seed);
+        let (mut wire, mut expected) = (String::new(), Log::new());
+        for _ in 0..6 {
+            if dice.rarely(2) {
+                wire.push_str(dice.pick(MALFORMED));
+                expected.extend([Told::Begin, Told::End(Ended::Malformed)]);
+            } else {
+                let made = document(Shape { lines: false, object: true, ..SMALL }, &mut dice);
+                wire.push_str(&made.wire);
+                expected.extend(wanted.in_document(&made));
+            }
+            wire.push_str(dice.pick(&["\n", "\r\n", "\n\n"]));
+        }
+        wanted.assert(Documents::Lines, &[wire.as_bytes()], &expected, &wire);
+        wanted.assert(Documents::Lines, &single(wire.as_bytes()), &expected, &wire);
+    }
+}
+
+#[test]
+fn a_document_cut_anywhere_tells_what_came_before_and_ends_as_cut() {
+    for seed in 0..60 {
+        let mut dice = Dice::new(seed);
+        let made = document(Shape { object: true, ..SMALL }, &mut dice);
+        let wanted = Wanted::some_of(&made, &mut dice);
+        let whole = wanted.in_document(&made);
+        for cut in 1..made.wire.len() {
+            let (mut scanner, mut log) = (Scanner::new(Documents::Plain), Log::new());
+            scanner.feed(&wanted.program, &mut log, &made.wire.as_bytes()[..cut]);
+            assert!(!scanner.finish(&wanted.program, &mut log, Ended::Cut), "whole at {cut}: {}", made.wire);
+            assert_eq!(log.pop(), Some(Told::End(Ended::Cut)), "at {cut}: {}", made.wire);
+            let same = log.iter().zip(&whole).take_while(|(a, b)| a == b).count();
+            let heard = match (log.get(same), whole.get(same)) {
+                (None, _) => true,
+                (Some(Told::Text(slot, heard)), Some(Told::Text(wanted, whole))) => {
+                    same + 1 == log.len() && slot == wanted && whole.starts_with(heard)
+                }
+                _ => false,
+            };
+            assert!(heard, "{log:?} is not the beginning of {whole:?} at {cut}: {}", made.wire);
+            assert!(scanner.is_idle(), "not ready for the next document at {cut}: {}", made.wire);
+        }
+    }
+}
+
+#[test]
+fn any_byte_changed_is_read_the_same_in_any_cutting_and_as_serde_reads_it_where_it_can() {
+    let mut readable = 0;
+    for seed in 0..3_000 {
+        let mut dice = Dice::new(seed);
+        let made = document(Shape { object: true, ..SMALL }, &mut dice);
+        let wanted = Wanted::some_of(&made, &mut dice);
+        let mut wire = made.wire.into_bytes();
+        for _ in 0..1 + dice.below(2) {
+            let at = dice.below(wire.len());
+            wire[at] = if dice.rarely(2) { b"{}[]\",:\\ 0u\n"[dice.below(12)] } else { dice.below(256) as u8 };
+        }
+        let told = scan(&wanted.program, Documents::Plain, &[&wire]);
+        let shown = String::from_utf8_lossy(&wire);
+        assert_eq!(scan(&wanted.program, Documents::Plain, &single(&wire)), told, "{:?} in {shown}", wanted.wishes);
+        let (a, b) = wire.split_at(dice.below(wire.len()));
+        assert_eq!(scan(&wanted.program, Documents::Plain, &[a, b]), told, "{:?} in {shown}", wanted.wishes);
+        let begun = told.iter().filter(|told| **told == Told::Begin).count();
+        let ended = told.iter().filter(|told| matches!(told, Told::End(_))).count();
+        assert_eq!(begun, ended, "{shown}");
+        if let Some(tree) = std::str::from_utf8(&wire).ok().and_then(Tree::parse) {
+            readable += 1;
+            assert_eq!(told, wanted.in_tree(&tree), "{:?} in {shown}", wanted.wishes);
+        }
+    }
+    assert!(readable > 100, "only {readable} of the changed documents are still JSON");
+}
+
+#[test]
+fn malformed_documents_end_as_malformed_and_say_no_more() {
+    // What no rule asks for is passed over with less care, so these ask for everything.
+    let wanted = Wanted::all(&["a", "a[]", "[]"]);
+    for malformed in [
+        "}",
+        "]",
+        ",",
+        ":",
+        "{]",
+        "[}",
+        "{,}",
+        "[,]",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "[1,]",
+        "{a:1}",
+        "{\"a\" 1}",
+        "{\"a\":1 2}",
+        "{\"a\":1:2}",
+        "{\"a\":[1,]}",
+        "[1 2]",
+        "[1}",
+        "{\"a\":1]",
+        "[1;2]",
+        "{'a':1}",
+        "{\"a\":'1'}",
+        "\u{feff}{}",
+        "\0",
+    ] {
+        let wire = format!("{malformed} {{\"a\":1}}");
+        let told = scan(&wanted.program, Documents::Plain, &[wire.as_bytes()]);
+        assert_eq!(told.last(), Some(&Told::End(Ended::Malformed)), "{wire}: {told:?}");
+        assert_eq!(told.iter().filter(|told| matches!(told, Told::End(_))).count(), 1, "{wire}: {told:?}");
+    }
+}
+
+#[test]
+fn a_word_that_is_not_json_is_something_else() {
+    let wanted = Wanted::all(&["a"]);
+    for word in ["nul", "True", "NaN", "Infinity", "-", "-inf", "-nan", "-infinity", "1e", "0x10", "1.2.3", "--1"] {
+        let wire = format!("{{\"a\":{word}}}");
+        let told = scan(&wanted.program, Documents::Plain, &single(wire.as_bytes()));
+        assert!(told.contains(&Told::Other(0)), "{wire}: {told:?}");
+    }
+}
+
+#[test]
+fn nothing_meant_to_hurt_does() {
+    assert!(size_of::<Scanner>() < 1024, "a scanner takes {} bytes", size_of::<Scanner>());
+    let wanted = Wanted::all(&["z", "a.b", "a[].b", "a[][]"]);
+    let z = |wire: &[u8]| {
+        for pieces in [vec![wire], wire.chunks(4096).collect(), wire.chunks(7).collect()] {
+            let told = scan(&wanted.program, Documents::Plain, &pieces);
+            assert!(told.contains(&Told::Number(0, 1.0)), "the member after it is lost: {:?}", told.last());
+            assert_eq!(told.last(), Some(&Told::End(Ended::Whole)));
+        }
+    };
+    let deep = 100_000;
+    for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"b\":", "}]"), ("{\"q\":[", "]}")] {
+        z(format!("{{\"a\":{}0{},\"z\":1}}", open.repeat(deep), close.repeat(deep)).as_bytes());
+        let endless = scan(&wanted.program, Documents::Plain, &[format!("{{\"a\":{}", open.repeat(deep)).as_bytes()]);
+        assert_eq!(endless.last(), Some(&Told::End(Ended::Cut)));
+    }
+    z(format!("{{\"{}\":0,\"z\":1}}", "k".repeat(10 << 20)).as_bytes());
+    z(format!("{{\"{}\":0,\"z\":1}}", "\\u0041".repeat(1 << 20)).as_bytes());
+    z(format!("{{\"a\":{{\"b\":{}}},\"z\":1}}", "9".repeat(1_000_000)).as_bytes());
+    z(format!("{{\"a\":{{\"b\":\"{}\"}},\"z\":1}}", "\\\\".repeat(1 << 20)).as_bytes());
+    z(format!("{{{}\"z\":1}}", "\"a\":[],".repeat(100_000)).as_bytes());
+    z(&[&b"{\"\xff\xc3\":\"\x80\",\"a\":{\"b\":\"\xf0\x9f\"},\"z\":1}"[..]].concat());
+    let told = scan(&wanted.program, Documents::Plain, &[b"{\"a\":{\"b\":\"x\xffy\xf0\x9f\"}}"]);
+    assert!(told.contains(&Told::Text(1, "x\u{fffd}y\u{fffd}".into())), "{told:?}");
+}
+
+/// What the last message says, and all that came of any.
+#[derive(Default)]
+struct Said {
+    last: Vec<u8>,
+    came: usize,
+}
+
+#[test]
+fn texts_that_may_come_late_come_in_their_order_or_not_at_all() {
+    fn say(said: &mut Said, piece: &[u8]) {
+        said.last.extend_from_slice(piece);
+        said.came += piece.len();
+    }
+    let may = || Late { waits: |_| false, now: say, glimpse: None, then: say };
+    let must = || Late { waits: |_| true, now: say, glimpse: None, then: say };
+    let rules = [
+        anew("m[]", |said: &mut Said, _| said.last.clear()),
+        late("m[].late", may),
+        late("m[].parts[].late", may),
+        late("m[].due", must),
+    ];
+    let rules: &'static [_] = Vec::from(rules).leak();
+    let program = Program::new(&[("", rules)], |_| {}, |_, _| {});
+    let texts = ["", "plain", "a \"quoted\" word", "\\", "\\\\\"", "line\nline", "naïve 模", "😀", "x\u{1}\\\"y"];
+    for seed in 0..40 {
+        let mut dice = Dice::new(seed);
+        let (mut messages, mut last) = (Vec::new(), String::new());
+        for _ in 0..=dice.below(4) {
+            last.clear();
+            let mut text = |dice: &mut Dice| {
+                let text = texts[dice.below(texts.len())];
+                last += text;
+                serde_json::to_string(text).unwrap()
+            };
+            let mut members: Vec<_> = (0..dice.below(6))
+                .map(|_| match dice.below(3) {
+                    0 => format!(r#""late":{}"#, text(&mut dice)),
+                    1 => format!(r#""parts": [{{"late":{}}} ]"#, text(&mut dice)),
+                    _ => format!(r#""due":{}"#, text(&mut dice)),
+                })
+                .collect();
+            members.insert(0, r#""role":"user""#.to_owned());
+            messages.push(format!("{{{}}}", members.join(",")));
+        }
+        let wire = format!(r#"{{"m":[{}],"end":true}}"#, messages.join(", "));
+        let read = |pieces: &[&[u8]]| {
+            let (mut scanner, mut said) = (Scanner::new(Documents::Plain), Said::default());
+            pieces.iter().for_each(|piece| scanner.feed(&program, &mut said, piece));
+            assert!(scanner.is_idle(), "{wire}");
+            assert_eq!(String::from_utf8_lossy(&said.last), last, "{wire}");
+            said.came
+        };
+        for cut in 0..=wire.len() {
+            read(&[&wire.as_bytes()[..cut], &wire.as_bytes()[cut..]]);
+        }
+        read(&single(wire.as_bytes()));
+        if !wire.contains("due") && messages.iter().all(|message| message.matches("late").count() <= 3) {
+            assert_eq!(read(&[wire.as_bytes()]), last.len(), "only the last message's texts came: {wire}");
+        }
+    }
+}
+
+fn single(bytes: &[u8]) -> Vec<&[u8]> {
+    bytes.chunks(1).collect()
+}

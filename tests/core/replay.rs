@@ -1,0 +1,134 @@
+//! Every fixture through the core: whole, at every cut, and in random pieces, always to the observation it names.
+
+use crate::support::core::{Wire, observer, pass_at, timeless};
+use crate::support::fixtures::Fixture;
+use gaugeway::exchange::{End, Observer};
+use serde_json::{Map, Value};
+use std::rc::Rc;
+
+fn observe(
+    observer: &Rc<Observer>,
+    fixture: &Fixture,
+    request: Vec<&[u8]>,
+    response: Vec<&[u8]>,
+) -> Map<String, Value> {
+    observe_at(1_000, observer, fixture, request, response)
+}
+
+fn observe_at(
+    now: u64,
+    observer: &Rc<Observer>,
+    fixture: &Fixture,
+    request: Vec<&[u8]>,
+    response: Vec<&[u8]>,
+) -> Map<String, Value> {
+    let wire = Wire {
+        method: &fixture.request.method,
+        host: fixture.request.header("host").unwrap_or_default(),
+        path: &fixture.request.path,
+        request_headers: &fixture.request.headers,
+        request,
+        status: fixture.response.status,
+        response_headers: &fixture.response.headers,
+        response,
+    };
+    pass_at(observer, &wire, End::Whole, now).map(|exchange| timeless(exchange.observation())).unwrap_or_default()
+}
+
+/// The keys in which two observations differ, one a line.
+fn differences(expected: &Map<String, Value>, seen: &Map<String, Value>) -> Vec<String> {
+    let mut keys: Vec<_> = expected.keys().chain(seen.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    let same = |a: Option<&Value>, b: Option<&Value>| match (a.and_then(Value::as_f64), b.and_then(Value::as_f64)) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
+    };
+    keys.iter()
+        .filter(|key| !same(expected.get(**key), seen.get(**key)))
+        .map(|key| format!("{key}: expected {:?}, saw {:?}", expected.get(*key), seen.get(*key)))
+        .collect()
+}
+
+#[test]
+fn every_fixture_whole_comes_to_its_observation() {
+    let observer = observer();
+    let mut wrong = Vec::new();
+    let fixtures = Fixture::all();
+    assert!(fixtures.len() > 100, "only {} fixtures", fixtures.len());
+    for fixture in fixtures {
+        let seen = observe(&observer, &fixture, vec![&fixture.request.body], vec![&fixture.response.body]);
+        wrong
+            .extend(differences(&fixture.observation, &seen).into_iter().map(|line| format!("{}: {line}", fixture.id)));
+    }
+    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+const HOUR: u64 = 3_600_000_000_000;
+const YEAR: u64 = 365 * 24 * HOUR;
+
+/// Some prices depend on the day and the hour. A fixture must not have one, or the tests in a host with a clock of its
+/// own would pass in the evening and fail at night.
+#[test]
+fn no_fixture_comes_to_something_else_at_another_hour_or_in_another_year() {
+    let observer = observer();
+    let mut wrong = Vec::new();
+    for fixture in Fixture::all() {
+        for now in (0..24).map(|hour| 56 * YEAR + hour * HOUR + HOUR / 2).chain([100 * YEAR]) {
+            let seen = observe_at(now, &observer, &fixture, vec![&fixture.request.body], vec![&fixture.response.body]);
+            let hour = now / HOUR;
+            let differ = differences(&fixture.observation, &seen);
+            wrong.extend(differ.into_iter().map(|line| format!("{} {hour} h after the epoch: {line}", fixture.id)));
+        }
+    }
+    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_hour_of_the_call_and_a_tier_that_a_header_tells_decide_what_it_cost() {
+    let observer = observer();
+    let cost = |id: &str, model: &str, tier: Option<&str>, now: u64| {
+        let mut fixture = Fixture::load(id);
+        let priced = fixture.observation["gen_ai.response.model"].as_str().unwrap().to_owned();
+        fixture.request.path = fixture.request.path.replace(&priced, model);
+        let answer = String::from_utf8(fixture.response.body.to_vec()).unwrap().replace(&priced, model);
+        let tier = tier.map(|tier| ("x-gemini-service-tier".to_owned(), tier.to_owned()));
+        fixture.response.headers.extend(tier);
+        let seen = observe_at(now, &observer, &fixture, vec![&fixture.request.body], vec![answer.as_bytes()]);
+        seen["gaugeway.cost.usd"].as_f64().unwrap()
+    };
+    let deepseek = |hour| {
+        cost("openai-chat/deepseek-unary-blank-line-keep-alive", "deepseek-v4-flash", None, 56 * YEAR + hour * HOUR)
+    };
+    assert_eq!([0, 1, 4, 6, 10].map(deepseek), [0.0000024, 0.0000048, 0.0000024, 0.0000048, 0.0000024]);
+    let speech = |tier| cost("gemini-generate/speech", "gemini-3.8-flash-tts", tier, 56 * YEAR);
+    assert_eq!([None, Some("flex"), Some("priority")].map(speech), [0.0005185, 0.00025925, 0.0009333]);
+}
+
+#[test]
+fn no_single_cut_changes_what_is_seen() {
+    let observer = observer();
+    for fixture in Fixture::all() {
+        let (request, response) = (&fixture.request.body, &fixture.response.body);
+        let whole = observe(&observer, &fixture, vec![request], vec![response]);
+        for cut in 0..=request.len().max(response.len()) {
+            let (a, b) = request.split_at(cut.min(request.len()));
+            let (c, d) = response.split_at(cut.min(response.len()));
+            let seen = observe(&observer, &fixture, vec![a, b], vec![c, d]);
+            assert_eq!(whole, seen, "{} cut at {cut}", fixture.id);
+        }
+    }
+}
+
+#[test]
+fn pieces_of_any_size_change_nothing() {
+    let observer = observer();
+    for fixture in Fixture::all() {
+        let (request, response) = (&fixture.request.body, &fixture.response.body);
+        let whole = observe(&observer, &fixture, vec![request], vec![response]);
+        for size in [1, 2, 3, 5, 7, 16, 64, 255, 256, 257] {
+            let seen = observe(&observer, &fixture, request.chunks(size).collect(), response.chunks(size).collect());
+            assert_eq!(whole, seen, "{} in pieces of {size}", fixture.id);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The package for JavaScript as it ships: its size, what it asks of its host, its types and what its README shows.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::core::{TIMING, observer};
+use crate::support::edge::{binary, package, project};
+use crate::support::expect;
+use crate::support::fixtures::Fixture;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use gaugeway::sink::attributes::{FIELDS, Value};
+use gaugeway::sink::stats::{Kind, METRICS};
+
+#[test]
+fn the_wasm_is_under_300_kib_and_gzipped_under_120() {
+    let wasm = fs::read(package().join("core_bg.wasm")).unwrap();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(&wasm).unwrap();
+    let gzipped = gzip.finish().unwrap().len();
+    println!("core_bg.wasm: {} bytes, {gzipped} gzipped", wasm.len());
+    assert!(wasm.len() < 300 << 10 && gzipped < 120 << 10, "{} bytes, {gzipped} gzipped", wasm.len());
+    let folder = env!("CARGO_MANIFEST_DIR").as_bytes();
+    assert!(!wasm.windows(folder.len()).any(|bytes| bytes == folder), "the .wasm tells where it was built");
+}
+
+#[test]
+fn there_is_no_eval_in_it() {
+    for file in fs::read_dir(package()).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.extension().is_some_and(|extension| extension == "js") {
+            let text = fs::read_to_string(&file).unwrap();
+            assert!(!text.contains("eval(") && !text.contains("new Function"), "{}", file.display());
+        }
+    }
+}
+
+#[test]
+fn the_types_list_every_attribute_in_the_tables_words() {
+    let types = fs::read_to_string(package().join("index.d.ts")).unwrap();
+    for field in FIELDS {
+        let told = types.lines().zip(types.lines().skip(1)).any(|(doc, member)| {
+            doc == format!("  /** {} */", field.doc) && member.trim_start().starts_with(&format!("'{}'", field.name))
+        });
+        assert!(told, "index.d.ts lacks:\n  /** {} */\n  '{}'", field.doc, field.name);
+    }
+    let interface = types.split("export interface Observation {").nth(1).unwrap().split("\n}").next().unwrap();
+    assert_eq!(interface.matches("/**").count(), FIELDS.len(), "index.d.ts lists what there is not");
+}
+
+#[test]
+fn otlp_knows_which_attributes_are_real_numbers_and_every_histograms_buckets() {
+    let otlp = fs::read_to_string(package().join("otlp.js")).unwrap();
+    let doubles = otlp.split("new Set([").nth(1).unwrap().split("])").next().unwrap();
+    drop(observer());
+    let mut real: Vec<_> = TIMING.to_vec();
+    for fixture in Fixture::all() {
+        let Some(exchange) = expect::in_the_core(&fixture) else { continue };
+        let is_real = |value: Value<'_>| matches!(value, Value::Float(_) | Value::Billionths(_));
+        let seen = FIELDS.iter().filter(|field| (field.get)(exchange.observation()).is_some_and(is_real));
+        real.extend(seen.map(|field| field.name));
+    }
+    // A whole number in OpenTelemetry's convention.
+    real.retain(|name| *name != "gen_ai.request.top_k");
+    real.sort_unstable();
+    real.dedup();
+    let told: Vec<_> = doubles.split('\'').skip(1).step_by(2).collect();
+    assert_eq!(told, real);
+    let yaml = fs::read_to_string(root().join("envoy/envoy.yaml")).unwrap();
+    for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Histogram) {
+        assert!(otlp.contains(&format!("\n  {}:", metric.name)), "otlp.js has no buckets for {}", metric.name);
+        assert!(yaml.contains(&format!("wasmcustom.{}", metric.name)), "envoy.yaml has no buckets for {}", metric.name);
+    }
+}
+
+#[test]
+fn what_the_readme_shows_keeps_to_the_types_and_runs() {
+    let folder = project();
+    let mut shown = 0;
+    let readme = fs::read_to_string(root().join("edge/README.md")).unwrap();
+    for code in readme.split("```js\n").skip(1).map(|part| part.split("```").next().unwrap()) {
+        // Parameters have no types in JavaScript.
+        let code = code.replace(
+            "handle(request, options)",
+            "handle(/** @type {Request} */ request, /** @type {import('gaugeway').Options} */ options)",
+        );
+        fs::write(folder.join(format!("readme-{shown}.js")), code).unwrap();
+        shown += 1;
+    }
+    assert!(shown > 2, "the README shows {shown} pieces of code");
+    assert_eq!(type_errors(&folder), "");
+
+    // The first piece, run where its imports resolve by the package's own exports.
+    let node = std::env::var("GAUGEWAY_NODE").unwrap();
+    let output = Command::new(node).arg(folder.join("readme-0.js")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    drop(fs::remove_dir_all(folder));
+}
+
+#[test]
+fn the_types_take_every_key_of_the_configuration_and_no_other() {
+    let folder = project();
+    let config = fs::read_to_string(root().join("envoy/config.json")).unwrap();
+    let typed = |config: &str| {
+        format!(
+            "import type {{Configuration}} from 'gaugeway';\nexport const whole: Required<Configuration> = {config};\n"
+        )
+    };
+    fs::write(folder.join("config.ts"), typed(&config)).unwrap();
+    assert_eq!(type_errors(&folder), "");
+    fs::write(folder.join("config.ts"), typed(&config.replacen("slots", "slot", 1))).unwrap();
+    let said = type_errors(&folder);
+    assert!(said.contains("slot\"' does not exist"), "any key is taken: {said}");
+    drop(fs::remove_dir_all(folder));
+}
+
+/// What TypeScript has to say about the scripts in a folder.
+fn type_errors(folder: &Path) -> String {
+    let config = r#"{"compilerOptions": {"allowJs": true, "checkJs": true, "noEmit": true, "strict": true, "target": "es2024",
+        "module": "nodenext", "moduleResolution": "nodenext", "lib": ["es2024", "dom", "dom.iterable"], "types": [],
+        "noImplicitAny": true}, "include": ["readme-*.js", "config.ts"]}"#;
+    fs::write(folder.join("tsconfig.json"), config).unwrap();
+    let mut tsc = Command::new(binary("@typescript/typescript-*/lib/tsc"));
+    let output = tsc.arg("--project").arg(folder).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.success(), said.is_empty(), "{said}");
+    said
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}

@@ -1,0 +1,56 @@
+//! The plugin's configuration in a real Envoy: what is wrong keeps it from starting and is told; what is right is in force.
+
+use std::time::Duration;
+
+use crate::support::client;
+use crate::support::envoy::{Envoy, Options};
+use crate::support::fixtures::Fixture;
+use crate::support::prometheus::total;
+use crate::support::upstream::Upstream;
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_configuration_ends_envoy_at_its_start_and_the_log_names_the_key() {
+    let upstream = Upstream::start(Vec::new()).await;
+    for (config, words) in [
+        (json!({"labels": {"max_series": "many"}}), "gaugeway: labels.max_series: must be a whole number"),
+        (json!({"label": {}}), "gaugeway: label: unknown key"),
+        (json!({"prices": {"gpt-9": {"input": -1}}}), "gaugeway: prices.gpt-9.input: must be a price"),
+        (json!([]), "gaugeway: must be an object"),
+    ] {
+        let started = Envoy::try_start(&Options { config: config.clone(), ..Options::to(upstream.addr) }).await;
+        let log = started.err().unwrap_or_else(|| panic!("Envoy starts with {config}"));
+        assert!(log.starts_with("Envoy ended while starting"), "{config}: {log}");
+        assert!(log.contains(words), "{config}: no {words:?} in\n{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prices_models_and_headers_of_the_configuration_are_in_force() {
+    let fixture = Fixture::load("openai-chat/unary");
+    let upstream = Upstream::start(vec![fixture.clone()]).await;
+    let tag = "  - {tag_name: team, regex: '^wasmcustom\\..*?(team=\\.=(.*?);\\.;)'}\n";
+    let options = Options {
+        config: json!({
+            "prices": {"gpt-4o-2024-08-06": {"input": 100, "cached_input": 10, "output": 1000}},
+            "labels": {"headers": {"x-team": "team"}, "models": ["house-model"]},
+        }),
+        replace: vec![("  stats_tags:\n".to_owned(), format!("  stats_tags:\n{tag}"))],
+        ..Options::to(upstream.addr)
+    };
+    let envoy = Envoy::start(&options).await;
+    let mut house = fixture.clone();
+    house.request.body = r#"{"model":"house-model","messages":[]}"#.into();
+    for (fixture, team) in [(&fixture, "blue"), (&house, "a;.;route=.=b")] {
+        let id = client::request_id();
+        client::replay(envoy.addr, fixture, &[("x-request-id", &id), ("x-team", team)]).await;
+        let entry = envoy.entry(&id, Duration::from_secs(10)).await.expect("a line in the access log");
+        assert_eq!(entry["gaugeway.cost.usd"], "0.0187", "27 * 100 + 16 * 1000 millionths of a dollar: {entry}");
+    }
+    let samples = envoy.samples().await;
+    let requests = |labels: &[(&str, &str)]| total(&samples, "gaugeway_requests_total", labels);
+    assert_eq!(requests(&[("team", "blue"), ("gen_ai_request_model", "gpt-4o"), ("route", "llm")]), 1.0, "{samples:?}");
+    let labels = [("team", "a_._route_._b"), ("gen_ai_request_model", "house-model"), ("route", "llm")];
+    assert_eq!(requests(&labels), 1.0, "{samples:?}");
+    assert_eq!(total(&samples, "gaugeway_cost_nanousd_total", &[]), 2.0 * 18_700_000.0);
+}

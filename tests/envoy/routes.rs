@@ -1,0 +1,219 @@
+//! Where in Envoy the plugin may stand: on some routes only, with other settings on each (`envoy/per-route.yaml`), and among
+//! a cluster's filters, once for each attempt.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::support::client::{self, Http};
+use crate::support::envoy::{Envoy, Options};
+use crate::support::expect;
+use crate::support::fixtures::Fixture;
+use crate::support::otlp::Receiver;
+use crate::support::prometheus::{Sample, total};
+use crate::support::upstream::Upstream;
+use http_body_util::Full;
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const UNARY: &str = "openai-chat/unary";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_route_has_the_plugin_it_is_given_with_its_own_settings() {
+    let gateway = Gateway::per_route(|yaml| yaml).await;
+    let unary = Fixture::load(UNARY);
+    for (host, route, name, provider, cost) in [
+        ("api.openai.com", "", "llm", Some("openai"), Some("0.0002275")),
+        ("api.openai.com", "/search", "search", None, None),
+        ("shop.example.com", "", "shop", None, None),
+        ("api.openai.com", "/support", "support-agent", Some("acme"), Some("0.0187")),
+        ("api.openai.com", "/inhouse", "inhouse", Some("inhouse"), Some("0.000059")),
+    ] {
+        let entry = gateway.call(&unary, host, route).await;
+        assert_eq!((&entry["route"], &entry["response_code"]), (&name.into(), &200.into()), "{entry}");
+        assert_eq!(entry["gen_ai.provider.name"].as_str(), provider, "{entry}");
+        assert_eq!(entry["gaugeway.cost.usd"].as_str(), cost, "{entry}");
+        let mut written = entry.as_object().unwrap().iter().filter(|(_, value)| !value.is_null());
+        assert_eq!(written.any(|(key, _)| expect::is_ours(key)), provider.is_some(), "{entry}");
+    }
+    let samples = gateway.envoy.samples().await;
+    for (route, count) in [("llm", 1.0), ("support-agent", 1.0), ("inhouse", 1.0), ("search", 0.0), ("shop", 0.0)] {
+        assert_eq!(total(&samples, "gaugeway_requests_total", &[("route", route)]), count, "{route}");
+    }
+    assert_eq!(total(&samples, "gaugeway_requests_total", &[]), 3.0, "each call is counted once");
+
+    // The second iteration is the last one for that route's agents, and not for others.
+    let asking = in_its_second_iteration();
+    for (route, ended) in [("", 0.0), ("/support", 1.0)] {
+        let entry = gateway.call(&asking, "api.openai.com", route).await;
+        assert_eq!(entry["gaugeway.agent.iteration"], "2", "{entry}");
+        let ends = total(&gateway.envoy.samples().await, "gaugeway_agent_runs_total", &[("status", "max_iterations")]);
+        assert_eq!(ends, ended, "after a call to {route}/");
+    }
+
+    // All of it is one VM for each thread: the base, the main thread and one worker.
+    let stats = gateway.envoy.admin("/stats?filter=wasm.*(active|vm_count)").await;
+    assert!(stats.contains("active: 3\n") || stats.contains("wasm_vm_count: 3\n"), "{stats}");
+    assert!(!gateway.envoy.log().contains("gaugeway: "), "nothing to complain of:\n{}", gateway.envoy.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_routes_settings_that_are_wrong_are_told_once_and_passed_over() {
+    for (settings, told) in [
+        (r#"{"agent": {"max_iterations": 0}}"#, "agent.max_iterations: must be a whole number from 1 to 1000"),
+        (r#"{"labels": {"max_series": 5}}"#, "labels.max_series: is the same for all routes"),
+        ("not JSON", "configuration is not JSON"),
+    ] {
+        let gateway = Gateway::per_route(|yaml| {
+            let (start, rest) = yaml.split_once("config: |\n").expect("per-route.yaml has a route with settings");
+            let (_, end) = rest.split_once("\n              - name: inhouse").expect("and the route inhouse after it");
+            format!("{start}config: {}\n              - name: inhouse{end}", Value::from(settings))
+        });
+        let gateway = gateway.await;
+        for _ in 0..3 {
+            let entry = gateway.call(&Fixture::load(UNARY), "api.openai.com", "/support").await;
+            assert_eq!(entry["gaugeway.cost.usd"], "0.0002275", "the filter's own configuration is in force: {entry}");
+        }
+        let log = gateway.envoy.log();
+        let line = format!("gaugeway: metadata of route 'support-agent' is passed over: {told}");
+        assert_eq!(log.matches(&line).count(), 1, "{line}\n{log}");
+    }
+}
+
+#[test]
+fn per_route_yaml_has_the_labels_of_envoy_yaml() {
+    let tags = |file: &str| -> Vec<String> {
+        let lines = read(file);
+        lines.lines().filter(|line| line.trim().starts_with("- {tag_name: ")).map(str::to_owned).collect()
+    };
+    assert!(tags("envoy/envoy.yaml").len() > 10);
+    assert_eq!(tags("envoy/per-route.yaml"), tags("envoy/envoy.yaml"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn among_a_clusters_filters_each_attempt_is_counted_and_the_last_one_is_shown() {
+    let gateway = Gateway::upstream(false).await;
+    let unary = Fixture::load(UNARY);
+    let mut entry = gateway.retried(&unary).await;
+    assert_eq!(entry["response_code"], 200, "{entry}");
+    // Nothing of the first attempt shows. Filter state cannot be deleted, so its error is empty in the log.
+    assert_eq!(entry.as_object_mut().unwrap().remove("error.type"), Some("".into()));
+    assert_eq!(expect::log_faults(&unary.observation, &[], &entry), [""; 0], "{entry}");
+    let span = gateway.spans.wait_for_request(entry["request_id"].as_str().unwrap(), PATIENCE).await.expect("a span");
+    assert_eq!(expect::span_faults(&unary.observation, &[], &span), [""; 0], "{span:?}");
+    gateway.counted(&[("completed", 1.0), ("error", 1.0)]).await;
+
+    let stream = Fixture::load("anthropic-messages/stream-thinking-text-tool-use");
+    let entry = gateway.call(&stream, "api.anthropic.com", "").await;
+    let timed = ["gaugeway.time_to_first_token", "gen_ai.response.time_to_first_chunk"];
+    assert_eq!(expect::log_faults(&stream.observation, &timed, &entry), [""; 0], "{entry}");
+    gateway.counted(&[("completed", 2.0), ("error", 1.0)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_listener_has_a_plugin_too_only_that_one_reports() {
+    let gateway = Gateway::upstream(true).await;
+    let unary = Fixture::load(UNARY);
+    let entry = gateway.retried(&unary).await;
+    assert_eq!(expect::log_faults(&unary.observation, &[], &entry), [""; 0], "{entry}");
+    gateway.counted(&[("completed", 1.0)]).await;
+}
+
+struct Gateway {
+    upstream: Upstream,
+    spans: Receiver,
+    envoy: Envoy,
+}
+
+impl Gateway {
+    /// `envoy/per-route.yaml` as it is, but for addresses, the plugin's place and what `change` changes.
+    async fn per_route(change: impl Fn(String) -> String) -> Self {
+        let upstream = Upstream::start(Fixture::all()).await;
+        let port = |port| format!("port_value: {port}");
+        let yaml = change(read("envoy/per-route.yaml"))
+            .replace(&port(8080), &port(upstream.addr.port()))
+            .replace(&port(10000), &port(0))
+            .replace(&port(9901), &port(0))
+            .replace("dist/gaugeway.wasm", &plugin());
+        let envoy = Envoy::try_start_as(yaml, &Options::to(upstream.addr)).await;
+        Self { envoy: envoy.unwrap_or_else(|error| panic!("{error}")), upstream, spans: Receiver::start().await }
+    }
+
+    /// `envoy/envoy.yaml` with `envoy/upstream-filter.yaml` in its cluster, with or without the listener's plugin.
+    async fn upstream(listener: bool) -> Self {
+        let upstream = Upstream::start(Fixture::all()).await;
+        let spans = Receiver::start().await;
+        let cluster = "\n    load_assignment:\n      cluster_name: llm\n";
+        let filter = read("envoy/upstream-filter.yaml").replace("dist/gaugeway.wasm", &plugin());
+        let filter: String = filter.lines().map(|line| format!("\n    {line}")).collect();
+        let route = "route: {cluster: llm, timeout: 0s";
+        let retrying = format!("{route}, retry_policy: {{retry_on: 5xx, num_retries: 2}}");
+        let replace = vec![(route.to_owned(), retrying), (cluster.to_owned(), format!("{filter}{cluster}"))];
+        let options = Options { otlp: Some(spans.addr), plugin: listener, replace, ..Options::to(upstream.addr) };
+        Self { envoy: Envoy::start(&options).await, upstream, spans }
+    }
+
+    /// Sends a fixture's request to a route and gives the line of the access log.
+    async fn call(&self, fixture: &Fixture, host: &str, route: &str) -> Value {
+        let id = client::request_id();
+        self.send(fixture, host, route, &[("x-request-id", &id)]).await;
+        self.entry(&id).await
+    }
+
+    /// A call whose first attempt gets a 503 from the upstream.
+    async fn retried(&self, fixture: &Fixture) -> Value {
+        let id = client::request_id();
+        self.send(fixture, "api.openai.com", "", &[("x-request-id", &id), ("x-upstream", "first=503")]).await;
+        for attempt in ["first", "second"] {
+            assert!(self.upstream.take_request(&id, PATIENCE).await.is_some(), "there is no {attempt} attempt");
+        }
+        self.entry(&id).await
+    }
+
+    async fn send(&self, fixture: &Fixture, host: &str, route: &str, headers: &[(&str, &str)]) {
+        let mut request: hyper::Request<Full<bytes::Bytes>> = client::request(fixture, headers);
+        *request.uri_mut() = format!("{route}{}", fixture.request.path).parse().unwrap();
+        request.headers_mut().insert("host", host.parse().unwrap());
+        let reply = client::send(self.envoy.addr, request, Http::One).await;
+        let reply = reply.unwrap_or_else(|error| panic!("{error}:\n{}", self.envoy.log()));
+        assert_eq!((reply.status, reply.body), (fixture.response.status, fixture.response.body.clone()));
+    }
+
+    async fn entry(&self, id: &str) -> Value {
+        let entry = self.envoy.entry(id, PATIENCE).await;
+        entry.unwrap_or_else(|| panic!("no line in the access log for {id}:\n{}", self.envoy.log()))
+    }
+
+    async fn counted(&self, outcomes: &[(&str, f64)]) {
+        let all: f64 = outcomes.iter().map(|(_, count)| count).sum();
+        // Older Envoys let go of a cluster's filters after they have written the access log.
+        let done = |samples: &[Sample]| total(samples, "gaugeway_requests_total", &[]) >= all;
+        let samples = self.envoy.samples_when(done, PATIENCE).await;
+        for (outcome, count) in outcomes {
+            assert_eq!(total(&samples, "gaugeway_requests_total", &[("outcome", outcome)]), *count, "{outcome}");
+        }
+        assert_eq!(total(&samples, "gaugeway_requests_total", &[]), all, "{samples:?}");
+    }
+}
+
+/// A call whose request brings a tool's result and whose answer asks for another tool.
+fn in_its_second_iteration() -> Fixture {
+    let mut fixture = Fixture::load("openai-chat/unary-parallel-tool-calls");
+    let call = json!([{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
+    let messages = json!([
+        {"role": "user", "content": "Do it."},
+        {"role": "assistant", "content": null, "tool_calls": call},
+        {"role": "tool", "tool_call_id": "call_1", "content": "done"},
+    ]);
+    fixture.request.body = json!({"model": "gpt-4o", "messages": messages}).to_string().into();
+    fixture
+}
+
+fn plugin() -> String {
+    std::env::var("GAUGEWAY_WASM").expect("./build.sh test sets GAUGEWAY_WASM")
+}
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}

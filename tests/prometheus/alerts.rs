@@ -1,0 +1,362 @@
+//! The rules and the dashboard's queries in a real Prometheus that scrapes a real Envoy.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::panels::{FILTERS, dashboard, is_known, metrics, path, queries, read, recorded};
+use crate::support::agent::{Api, Conversation, Line};
+use crate::support::client::{self, Http};
+use crate::support::crash::{CRASH, CRASH_FOR_GOOD, Crashing};
+use crate::support::envoy::{self, Envoy, Options};
+use crate::support::fixtures::Fixture;
+use crate::support::otlp::Receiver;
+use crate::support::prometheus::total;
+use crate::support::upstream::Upstream;
+use http_body_util::Full;
+use hyper::Request;
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+
+/// What dashboards written for hand-made instrumentation ask, to the letter.
+const FIVE: [&str; 5] = [
+    "sum(rate(llm_token_usage_tokens_total[5m])) by (llm_model)",
+    "sum(rate(llm_request_cost_USD_total[1h])) * 3600",
+    "histogram_quantile(0.99, rate(llm_request_duration_seconds_bucket[5m]))",
+    "histogram_quantile(0.95, agent_iterations_bucket)",
+    "rate(llm_token_usage_tokens_total[5m]) / rate(llm_request_count[5m])",
+];
+
+#[tokio::test]
+async fn promtool_accepts_the_configuration_and_its_rules() {
+    promtool(&["check", "config", "envoy/prometheus/prometheus.yml"]).await;
+    promtool(&["check", "rules", "--lint-fatal", "envoy/prometheus/recording.yml", "envoy/prometheus/alerts.yml"])
+        .await;
+}
+
+#[tokio::test]
+async fn every_alert_fires_when_it_should_and_only_then() {
+    let mut files: Vec<_> =
+        fs::read_dir(path("envoy/prometheus/tests")).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    let tests: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let alerts = read("envoy/prometheus/alerts.yml");
+    for alert in alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        let fires = format!("ALERTS{{alertname=\"{alert}\",alertstate=\"firing\"");
+        assert!(tests.contains(&fires) || tests.contains(&format!("alertname: {alert}\n")), "no test of {alert}");
+    }
+    let files: Vec<_> = files.iter().map(|file| file.to_str().unwrap()).collect();
+    promtool(&[&["test", "rules"], &files[..]].concat()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_panel_every_rule_and_the_five_queries_have_data_under_traffic() {
+    let upstream = Upstream::start(Fixture::all()).await;
+    let spans = Receiver::start().await;
+    let envoy = Envoy::start(&Options {
+        config: json!({
+            "labels": {"headers": {"x-team": "team"}, "max_series": 1500},
+            "feedback": {"path": FEEDBACK},
+            "otlp": {"cluster": "otlp"},
+        }),
+        otlp: Some(spans.addr),
+        replace: vec![
+            (
+                "  - {tag_name: route,".to_owned(),
+                "  - {tag_name: team, regex: '^wasmcustom\\..*?(team=\\.=(.*?);\\.;)'}\n  - {tag_name: route,"
+                    .to_owned(),
+            ),
+            envoy::holding_requests(),
+        ],
+        ..Options::to(upstream.addr)
+    })
+    .await;
+    let prometheus = Prometheus::start(&[envoy.admin]).await;
+    let mut traffic = traffic(envoy.addr);
+
+    let dashboard = dashboard();
+    let of_panels = queries(&dashboard).into_iter().map(|query| {
+        let filters = FILTERS.iter().map(|(variable, _)| (*variable, ".+"));
+        let filled =
+            filters.chain([("$__rate_interval", "1m")]).fold(query.promql, |text, (from, to)| text.replace(from, to));
+        (query.panel, filled)
+    });
+    let mut missing: Vec<_> =
+        of_panels.chain(FIVE.map(|query| ("one of the five".to_owned(), query.to_owned()))).collect();
+    let end = Instant::now() + Duration::from_secs(90);
+    while !missing.is_empty() && Instant::now() < end {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let mut still = Vec::new();
+        for (panel, promql) in missing {
+            if prometheus.numbers(&promql).await.is_empty() {
+                still.push((panel, promql));
+            }
+        }
+        missing = still;
+    }
+    assert!(missing.is_empty(), "no data for {missing:#?}");
+
+    prometheus.all_rules_are_healthy_and_name_what_exists().await;
+    for metric in [
+        "gen_ai_client_operation_duration",
+        "gen_ai_client_operation_time_to_first_chunk",
+        "gen_ai_server_time_to_first_token",
+        "gen_ai_server_time_per_output_token",
+    ] {
+        assert_eq!(prometheus.bounds(metric).await, configured_bounds(metric), "{metric}_seconds");
+    }
+
+    // With the traffic over, other names must not mean other numbers.
+    traffic.shutdown().await;
+    let aliases = [
+        ("sum(llm_request_count{llm_token_type=\"input\"})", "gaugeway_requests_total", 1.0),
+        ("sum(llm_token_usage_tokens_total{llm_token_type=\"output\"})", "gaugeway_output_tokens_total", 1.0),
+        ("sum(llm_request_cost_USD_total)", "gaugeway_cost_nanousd_total", 1e9),
+    ];
+    let end = Instant::now() + Duration::from_secs(20);
+    for (promql, metric, unit) in aliases {
+        loop {
+            let expected = total(&envoy.samples().await, metric, &[]) / unit;
+            let seen = prometheus.numbers(promql).await;
+            if expected > 0.0 && seen.len() == 1 && (seen[0] - expected).abs() < expected * 1e-9 {
+                break;
+            }
+            assert!(Instant::now() < end, "{promql} is {seen:?}, and Envoy says {expected}");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_traps_makes_its_alert_fire_whether_or_not_it_starts_again() {
+    let upstream = Upstream::start(vec![Fixture::load("openai-chat/unary")]).await;
+    let start = async || Crashing::start(Options::to(upstream.addr), "FAIL_RELOAD").await;
+    let (well, crashing, broken) = (start().await, start().await, start().await);
+    let instances = [&well, &crashing, &broken].map(|site| site.envoy.admin);
+    let prometheus = Prometheus::start(&instances).await;
+    // `increase()` needs a value from before the crash.
+    let end = Instant::now() + Duration::from_secs(30);
+    while prometheus.numbers("count_over_time(envoy_wasm_gaugeway_vm_reload_backoff[1m]) > 1").await.len() < 3 {
+        assert!(Instant::now() < end, "Prometheus does not scrape the three Envoys");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(prometheus.crashed().await, BTreeSet::new());
+
+    assert_eq!((crashing.call(CRASH).await, broken.call(CRASH_FOR_GOOD).await), (503, 503));
+    // Envoy starts no plugin sooner than a second or two after the last start, and refuses calls until then.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let wanted = BTreeSet::from([crashing.envoy.admin.to_string(), broken.envoy.admin.to_string()]);
+    let end = Instant::now() + Duration::from_secs(30);
+    assert_eq!((well.call(&[]).await, crashing.call(&[]).await, broken.call(&[]).await), (200, 200, 503));
+    while prometheus.crashed().await != wanted {
+        assert!(Instant::now() < end, "the alert fires for {:?}, not for {wanted:?}", prometheus.crashed().await);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let series = |end: &str| format!("sum(envoy_wasm_gaugeway_vm_reload{end})");
+    assert_eq!(prometheus.numbers(&series("")).await, [0.0], "what counts crashes is not vm_reload");
+    assert_eq!(prometheus.numbers(&series("_success")).await, [1.0]);
+    assert_eq!(prometheus.numbers(&series("_failure")).await, [1.0]);
+    assert_eq!(prometheus.numbers(&series("_backoff")).await, [0.0]);
+}
+
+const FEEDBACK: &str = "/feedback";
+
+/// All fixtures, again and again, some of them streamed slowly, cut off by the provider or left by the client; agents; feedback.
+fn traffic(envoy: SocketAddr) -> JoinSet<()> {
+    let mut workers = JoinSet::new();
+    for worker in 0..3 {
+        workers.spawn(async move {
+            let fixtures = Fixture::all();
+            let team = ["search", "chat", "search"][worker];
+            for (at, fixture) in fixtures.iter().cycle().enumerate().skip(worker * 50) {
+                let how = match at % 16 {
+                    0 => "reset-after=100",
+                    1 => "wait=20",
+                    _ if fixture.is_stream() => "gap=3",
+                    _ => "whole",
+                };
+                let request = client::request(fixture, &[("x-team", team), ("x-upstream", how)]);
+                if at % 16 == 2 {
+                    drop(client::open(envoy, request, Http::One).await);
+                } else if let Ok(reply) = client::send(envoy, request, Http::One).await {
+                    let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+                    if let Some(id) = answer["id"].as_str() {
+                        let score = json!({"response_id": id, "score": (at % 5) as f64 / 4.0}).to_string();
+                        let feedback = Request::post(FEEDBACK).header("host", "llm").body(Full::from(score)).unwrap();
+                        drop(client::send(envoy, feedback, Http::One).await);
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+    }
+    workers.spawn(async move {
+        let mut lines = [Line::open(envoy).await.unwrap(), Line::open(envoy).await.unwrap()];
+        loop {
+            let mut agent = Conversation::new(Api::Completions, false);
+            agent.headers.push(("x-team", "chat".to_owned()));
+            agent.run(&mut lines, "agent=2").await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    workers
+}
+
+async fn promtool(arguments: &[&str]) {
+    let output = Command::new(tool("promtool")).args(arguments).current_dir(path(".")).output().await;
+    let output = output.expect("promtool can be started");
+    let words = [output.stdout, output.stderr].map(|words| String::from_utf8_lossy(&words).into_owned()).concat();
+    assert!(output.status.success(), "promtool {}\n{words}", arguments.join(" "));
+}
+
+fn tool(name: &str) -> PathBuf {
+    let folder = std::env::var("GAUGEWAY_PROMETHEUS")
+        .expect("GAUGEWAY_PROMETHEUS is not set to a folder with prometheus and promtool: ./build.sh test does that");
+    PathBuf::from(folder).join(name)
+}
+
+/// The upper bounds that envoy.yaml sets for a latency, in seconds.
+fn configured_bounds(metric: &str) -> BTreeSet<String> {
+    let yaml = read("envoy/envoy.yaml");
+    let (_, after) =
+        yaml.split_once(&format!("prefix: wasmcustom.{metric}_microseconds}}")).expect("a latency has buckets");
+    let (_, list) = after.split_once("buckets: [").unwrap();
+    let bounds = list.split(']').next().unwrap().split(", ");
+    bounds.map(|bound| (bound.parse::<f64>().unwrap() / 1e6).to_string()).chain(["+Inf".to_owned()]).collect()
+}
+
+/// A Prometheus with the shipped configuration: only its targets are others, and it looks every second.
+struct Prometheus {
+    addr: SocketAddr,
+    folder: PathBuf,
+    _process: Child,
+}
+
+impl Prometheus {
+    async fn start(targets: &[SocketAddr]) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("gaugeway-prometheus-{}-{number}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let targets: Vec<_> = targets.iter().map(|target| format!("\"{target}\"")).collect();
+        let mut yaml = read("envoy/prometheus/prometheus.yml");
+        for (from, to) in [
+            ("\"127.0.0.1:9901\"", targets.join(", ").as_str()),
+            ("scrape_interval: 15s", "scrape_interval: 1s"),
+            ("evaluation_interval: 15s", "evaluation_interval: 1s"),
+        ] {
+            assert_eq!(yaml.matches(from).count(), 1, "prometheus.yml must have {from} once");
+            yaml = yaml.replace(from, to);
+        }
+        fs::write(folder.join("prometheus.yml"), yaml).unwrap();
+        for rules in ["recording.yml", "alerts.yml"] {
+            fs::copy(path("envoy/prometheus").join(rules), folder.join(rules)).unwrap();
+        }
+
+        let addr = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap();
+        let log = fs::File::create(folder.join("log")).unwrap();
+        let process = Command::new(tool("prometheus"))
+            .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
+            .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
+            .arg(format!("--web.listen-address={addr}"))
+            .current_dir(&folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("prometheus can be started");
+        let started = Self { addr, folder, _process: process };
+        let end = Instant::now() + Duration::from_secs(30);
+        while !client::get(addr, "/-/ready").await.is_ok_and(|reply| reply.status == 200) {
+            assert!(
+                Instant::now() < end,
+                "Prometheus does not start:\n{}",
+                fs::read_to_string(started.folder.join("log")).unwrap()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        started
+    }
+
+    async fn api(&self, path: &str) -> Value {
+        let reply = client::get(self.addr, path).await.expect("Prometheus answers");
+        let body: Value = serde_json::from_slice(&reply.body).expect("Prometheus answers in JSON");
+        assert_eq!(body["status"], "success", "{path}: {}", body["error"]);
+        body["data"].clone()
+    }
+
+    async fn query(&self, promql: &str) -> Value {
+        let escaped: String = promql.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        self.api(&format!("/api/v1/query?query={escaped}")).await["result"].clone()
+    }
+
+    /// The finite values of an expression's series.
+    async fn numbers(&self, promql: &str) -> Vec<f64> {
+        let result = self.query(promql).await;
+        let values = result.as_array().unwrap().iter().filter_map(|one| one["value"][1].as_str()?.parse().ok());
+        values.filter(|value: &f64| value.is_finite()).collect()
+    }
+
+    /// The Envoys for which the alert of a crash is firing.
+    async fn crashed(&self) -> BTreeSet<String> {
+        let result = self.query("ALERTS{alertname=\"GaugewayCrashed\",alertstate=\"firing\"}").await;
+        let labels = result.as_array().unwrap().iter().map(|one| one["metric"]["instance"].as_str());
+        labels.map(|instance| instance.expect("the alert names its Envoy").to_owned()).collect()
+    }
+
+    async fn bounds(&self, metric: &str) -> BTreeSet<String> {
+        let result = self.query(&format!("group by (le) ({metric}_seconds_bucket)")).await;
+        result.as_array().unwrap().iter().map(|one| one["metric"]["le"].as_str().unwrap().to_owned()).collect()
+    }
+
+    async fn all_rules_are_healthy_and_name_what_exists(&self) {
+        let recorded = &recorded("envoy/prometheus/recording.yml") | &recorded("envoy/prometheus/alerts.yml");
+        let rules = self.api("/api/v1/rules").await;
+        let rules: Vec<_> =
+            rules["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap()).collect();
+        assert!(rules.len() > 40, "{} rules", rules.len());
+        let text = |rule: &Value, key: &str| rule[key].as_str().unwrap_or_default().to_owned();
+        let by_name: BTreeMap<_, _> = rules.iter().map(|rule| (text(rule, "name"), text(rule, "query"))).collect();
+        for rule in rules {
+            let (name, promql) = (rule["name"].as_str().unwrap(), rule["query"].as_str().unwrap());
+            assert_eq!(rule["health"], "ok", "{name}: {}", rule["lastError"]);
+            for metric in metrics(promql) {
+                assert!(is_known(&metric, &recorded), "{name}: nobody makes {metric}");
+            }
+            if rule["type"] != "alerting" {
+                continue;
+            }
+            // With the rules it builds on: those decide which labels are left.
+            let inner = metrics(promql).into_iter().filter_map(|metric| by_name.get(&metric));
+            let whole = [promql].into_iter().chain(inner.map(String::as_str)).collect::<Vec<_>>().join("\n");
+            let notes: BTreeMap<_, _> = rule["annotations"].as_object().unwrap().iter().collect();
+            for key in ["summary", "description"] {
+                let note = notes.get(&key.to_owned()).and_then(|note| note.as_str()).unwrap_or_default();
+                assert!(note.len() > 20, "{name} has no {key}");
+                for label in note.split("$labels.").skip(1) {
+                    let label = label.split([' ', '}']).next().unwrap();
+                    assert!(
+                        whole.contains(label) || !whole.contains("sum"),
+                        "{name}: {key} names the label {label}, which {whole} drops"
+                    );
+                }
+            }
+            assert!(
+                ["warning", "critical"].contains(&rule["labels"]["severity"].as_str().unwrap_or_default()),
+                "{name}"
+            );
+        }
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.folder));
+    }
+}

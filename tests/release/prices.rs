@@ -1,0 +1,93 @@
+//! The cost of random calls against the calculator of the package that the price table comes from.
+
+use std::process::Command;
+
+use gaugeway::observation::Quantities;
+use gaugeway::signal::cost::PriceTable;
+use serde_json::Value;
+
+const CALLS: usize = 2000;
+/// GAUGEWAY_SEED sets another one.
+const SEED: &str = "gaugeway";
+
+#[test]
+fn costs_are_those_of_the_tables_source_to_the_nano_dollar() {
+    let table = PriceTable::bundled().unwrap();
+    let seed = std::env::var("GAUGEWAY_SEED").unwrap_or_else(|_| SEED.to_owned());
+    println!("GAUGEWAY_SEED='{seed}'");
+    let said = calculator(&["cases", &seed, &CALLS.to_string(), &table.date().to_string()]);
+    let mut lines = said.lines();
+    let version = lines.next().unwrap();
+    let file: Value = serde_json::from_str(include_str!("../../src/signal/prices.json")).unwrap();
+    let source = &file["source"];
+    assert_eq!(*source, format!("genai-prices {version}"), "the table is of {source}, this is {version}");
+
+    let calls: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(calls.len(), CALLS);
+    let wrong: Vec<String> = calls.iter().filter_map(|call| difference(&table, call)).collect();
+    let shown = wrong.iter().take(10).cloned().collect::<Vec<_>>().join("\n");
+    assert!(wrong.is_empty(), "{} of {CALLS} differ with GAUGEWAY_SEED='{seed}':\n{shown}", wrong.len());
+    let paid = calls.iter().filter(|call| call["nanousd"] != 0).count();
+    assert!(paid > CALLS * 3 / 4, "only {paid} of {CALLS} cost anything");
+}
+
+fn calculator(args: &[&str]) -> String {
+    let python = std::env::var("GAUGEWAY_GENAI_PRICES")
+        .expect("GAUGEWAY_GENAI_PRICES is not set to a Python that has genai-prices: './build.sh test' sees to it");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/release/prices.py");
+    let run = Command::new(&python)
+        .arg(script)
+        .args(args)
+        .output()
+        .unwrap_or_else(|e| panic!("{python} does not start: {e}"));
+    assert!(run.status.success(), "{script} failed:\n{}", String::from_utf8_lossy(&run.stderr));
+    String::from_utf8(run.stdout).unwrap()
+}
+
+/// How our cost of a call differs from the calculator's.
+fn difference(table: &PriceTable, call: &Value) -> Option<String> {
+    let (provider, model) = on_the_wire(call["provider"].as_str().unwrap(), call["model"].as_str().unwrap());
+    let count = |key: &str| call["usage"][key].as_u64().unwrap();
+    let used = Quantities {
+        input: count("input_tokens"),
+        cached: count("cache_read_tokens"),
+        cache_write: count("cache_write_tokens"),
+        cache_write_1h: count("cache_write_1h_tokens"),
+        input_audio: count("input_audio_tokens"),
+        cached_audio: count("cache_audio_read_tokens"),
+        input_image: count("input_image_tokens"),
+        cached_image: count("cache_image_read_tokens"),
+        input_video: count("input_video_tokens"),
+        output: count("output_tokens"),
+        reasoning: count("output_reasoning_tokens"),
+        citations: count("output_citation_tokens"),
+        output_audio: count("output_audio_tokens"),
+        output_image: count("output_image_tokens"),
+        output_video: count("output_video_tokens"),
+        web_searches: count("web_searches"),
+        file_searches: count("storage_searches"),
+        audio_seconds: count("audio_seconds"),
+        further: false,
+        tier: call["tier"].as_str().unwrap(),
+        at: call["at"].as_u64().unwrap(),
+    };
+    let ours = table.find(&provider, &model).map(|price| price.cost(&used));
+    (ours != call["nanousd"].as_u64()).then(|| format!("{ours:?} for {call} ({model} at {provider})"))
+}
+
+/// The provider by its `gen_ai.provider.name`, and the model as a client of it says it.
+fn on_the_wire(provider: &str, model: &str) -> (String, String) {
+    let name = match provider {
+        "aws" => "aws.bedrock",
+        "azure" => "azure.ai.openai",
+        "google" => "gcp.gemini",
+        "mistral" => "mistral_ai",
+        "moonshotai" => "moonshot_ai",
+        "together" => "together_ai",
+        other => match other.strip_prefix("huggingface_") {
+            Some(host) => return ("hugging_face".into(), format!("{model}:{host}")),
+            None => return (other.replace('-', "_"), model.into()),
+        },
+    };
+    (name.into(), model.into())
+}
