@@ -1,108 +1,108 @@
-/** What an exchange came to. A member with nothing to say is not there: unknown is not zero. */
+/** One observed exchange. An unknown member is absent; absent does not mean zero. */
 export interface Observation {
-  /** kind of call */
+  /** kind of call, such as `chat` or `embeddings` */
   'gen_ai.operation.name': string;
-  /** whose API, by host and path */
+  /** provider, derived from host and path */
   'gen_ai.provider.name': string;
-  /** model asked for */
+  /** requested model */
   'gen_ai.request.model'?: string;
-  /** a stream was asked for; only ever `true` */
+  /** `true` if the request asks for a stream; otherwise not written */
   'gen_ai.request.stream'?: true;
-  /** most tokens to generate */
+  /** maximum number of tokens to generate */
   'gen_ai.request.max_tokens'?: number;
   /** sampling temperature */
   'gen_ai.request.temperature'?: number;
-  /** nucleus sampling, 0 to 1 */
+  /** nucleus sampling threshold, 0 to 1 */
   'gen_ai.request.top_p'?: number;
-  /** candidates per token */
+  /** number of candidates per token */
   'gen_ai.request.top_k'?: number;
   /** seed for repeatable sampling */
   'gen_ai.request.seed'?: number;
-  /** -2 to 2 */
+  /** frequency penalty, -2 to 2 */
   'gen_ai.request.frequency_penalty'?: number;
-  /** -2 to 2 */
+  /** presence penalty, -2 to 2 */
   'gen_ai.request.presence_penalty'?: number;
-  /** strings that end the answer, JSON array */
+  /** strings that end the answer, as a JSON array */
   'gen_ai.request.stop_sequences'?: string[];
-  /** answers asked for, where not 1 */
+  /** number of requested answers; not written if it is 1 */
   'gen_ai.request.choice.count'?: number;
-  /** `text`, `json`, `image` or `speech`, where asked for */
+  /** requested output type: `text`, `json`, `image` or `speech` */
   'gen_ai.output.type'?: string;
-  /** the conversation's own identifier */
+  /** conversation identifier from `conversation.header`, the request or the response */
   'gen_ai.conversation.id'?: string;
-  /** messages in the request */
+  /** number of messages in the request */
   'gaugeway.message_count'?: number;
-  /** those by role, where tools are in play */
+  /** number of messages of this role; written if the request uses tools */
   'gaugeway.messages.system'?: number;
-  /** those by role, where tools are in play */
+  /** number of messages of this role; written if the request uses tools */
   'gaugeway.messages.user'?: number;
-  /** those by role, where tools are in play */
+  /** number of messages of this role; written if the request uses tools */
   'gaugeway.messages.assistant'?: number;
-  /** those by role, where tools are in play */
+  /** number of messages of this role; written if the request uses tools */
   'gaugeway.messages.tool'?: number;
-  /** tools the request offers */
+  /** number of tools that the request offers */
   'gaugeway.tools.offered'?: number;
-  /** SHA-256 of the last message's text, 16 hex digits */
+  /** SHA-256 of the last message's text, first 16 hex digits */
   'gaugeway.prompt.hash'?: string;
-  /** Unicode code points of the last message's text */
+  /** length of the last message's text in Unicode code points */
   'gaugeway.prompt.characters'?: number;
-  /** hash of what system and user say first: the same in every call of a conversation */
+  /** hash of the system prompt and the first user message; the same in every call of a conversation */
   'gaugeway.conversation.hash'?: string;
-  /** hash of all messages' texts, where `privacy.hash` asks */
+  /** hash of the text of all messages; needs `prompt` in `privacy.hash` */
   'gaugeway.prompt.full_hash'?: string;
-  /** hash of what the system says, where `privacy.hash` asks */
+  /** hash of the system prompt; needs `system` in `privacy.hash` */
   'gaugeway.system.hash'?: string;
-  /** hash of the tools offered, where `privacy.hash` asks */
+  /** hash of the offered tools; needs `tools` in `privacy.hash` */
   'gaugeway.tools.hash'?: string;
-  /** place of the call in an agent's run, from 1 */
+  /** number of this call in the agent's run, from 1 */
   'gaugeway.agent.iteration'?: number;
-  /** the run goes in circles: `retry`, `oscillation` or `drift` */
+  /** the agent's run repeats itself: `retry`, `oscillation` or `drift` */
   'gaugeway.agent.loop'?: 'retry' | 'oscillation' | 'drift';
   /** model that answered */
   'gen_ai.response.model'?: string;
-  /** the completion's identifier */
+  /** identifier of the response */
   'gen_ai.response.id'?: string;
-  /** seconds to a stream's first bytes */
+  /** seconds from the request's headers to the first bytes of a streamed response */
   'gen_ai.response.time_to_first_chunk'?: number;
-  /** seconds to a stream's first generated token */
+  /** seconds from the request's headers to the first generated token of a stream */
   'gaugeway.time_to_first_token'?: number;
-  /** input tokens, cached ones included */
+  /** input tokens, including cached ones */
   'gen_ai.usage.input_tokens'?: number;
-  /** output tokens, reasoning included */
+  /** output tokens, including reasoning */
   'gen_ai.usage.output_tokens'?: number;
   /** input tokens read from a cache */
   'gen_ai.usage.cache_read.input_tokens'?: number;
   /** input tokens written to a cache */
   'gen_ai.usage.cache_creation.input_tokens'?: number;
-  /** the same, as `compat.cache_attribute` calls it */
+  /** input tokens written to a cache, under the name that `compat.cache_attribute` selects */
   'gen_ai.usage.cache_write.input_tokens'?: number;
   /** output tokens spent on reasoning */
   'gen_ai.usage.reasoning.output_tokens'?: number;
-  /** why each choice ended, the provider's words, JSON array */
+  /** finish reason of each choice in the provider's words, as a JSON array */
   'gen_ai.response.finish_reasons'?: string[];
-  /** client's tools the answer calls, JSON array */
+  /** names of the client's tools that the answer calls, as a JSON array */
   'gaugeway.tool_call.names'?: string[];
-  /** SHA-256 of the answer's text, 16 hex digits */
+  /** SHA-256 of the answer's text, first 16 hex digits */
   'gaugeway.response.hash'?: string;
-  /** Unicode code points of the answer's text */
+  /** length of the answer's text in Unicode code points */
   'gaugeway.response.characters'?: number;
-  /** the last message, redacted and cut, where `privacy.capture` asks */
+  /** text of the last message, redacted and cut; needs `privacy.capture` */
   'gaugeway.prompt.text'?: string;
-  /** the answer, redacted and cut, where `privacy.capture` asks */
+  /** text of the answer, redacted and cut; needs `privacy.capture` */
   'gaugeway.response.text'?: string;
-  /** cost in USD */
+  /** cost in US dollars */
   'gaugeway.cost.usd'?: number;
-  /** `priced`, `reported` (by the provider), `unpriced` (model not in the table) or `no_usage` */
+  /** `priced` (from the price table), `reported` (by the provider), `unpriced` (no price for the model) or `no_usage` */
   'gaugeway.cost.status'?: 'priced' | 'reported' | 'unpriced' | 'no_usage';
   /** how the exchange ended */
   'gaugeway.outcome': 'completed' | 'error' | 'truncated' | 'client_disconnect' | 'upstream_reset' | 'timeout' | 'local_reply';
-  /** the error by its most specific name */
+  /** the provider's error code, else the HTTP status, else the outcome */
   'error.type'?: string;
-  /** what could not be read: `json`, `number`, `framing`, `encoding` */
+  /** what the plugin could not read: `json`, `number`, `framing`, `encoding`; separated by commas */
   'gaugeway.trouble'?: string;
 }
 
-/** One number for a counter, a histogram or a gauge of the plugin's. */
+/** One sample of one of the plugin's counters, histograms or gauges. */
 export interface Sample {
   name: string;
   kind: 'counter' | 'gauge' | 'histogram';
@@ -110,23 +110,23 @@ export interface Sample {
   labels: Record<string, string>;
 }
 
-/** What is known of an exchange besides. */
+/** Further data of an exchange. */
 export interface Details {
   method: string;
   url: string;
-  /** The request's. */
+  /** Headers of the request. */
   headers: Headers;
-  /** The response's; undefined where there is none. */
+  /** Status of the response; undefined if there is no response. */
   status?: number;
   route?: string;
   /** Milliseconds since 1970, with a fraction. */
   start: number;
   end: number;
-  /** The plugin's metrics. Ask before the callback, or the promise it gives, is over. */
+  /** The plugin's metrics. Call it before the callback returns, or before its promise settles. */
   samples(): Sample[];
 }
 
-/** Told once an exchange, when it is over. A promise it gives is waited for with `waitUntil`. */
+/** Called once per exchange, at its end. If it returns a promise, `waitUntil` waits for it. */
 export type OnObservation = (observation: Observation, details: Details) => unknown;
 
 /** Prices of a model, in USD per million tokens. */
@@ -151,27 +151,27 @@ export interface Price {
 /** What may be hashed. */
 export type Hash = 'conversation' | 'last_message' | 'prompt' | 'response' | 'system' | 'tools';
 
-/** The plugin's configuration; what does not fit is thrown at once, with its place. */
+/** The plugin's configuration. An invalid one throws at once, with the key's path. */
 export interface Configuration {
-  /** `abandoned_after` and `slots` have no effect here: nothing outlives a call. */
+  /** `abandoned_after` and `slots` have no effect here: nothing is kept between calls. */
   agent?: {max_iterations?: number; abandoned_after?: number; slots?: number};
   apis?: {api: string; host?: string; path?: string; provider?: string}[];
   compat?: {cache_attribute?: 'cache_creation' | 'cache_write' | 'both'};
   conversation?: {header?: string};
   labels?: {headers?: Record<string, string>; max_series?: number; models?: string[]};
   prices?: Record<string, Price>;
-  /** `capture`, `redact` and `sample` as in the plugin's README. */
+  /** `capture`, `redact` and `sample` work as in the plugin. */
   privacy?: {hash?: Hash[]; key?: string; capture?: 'off' | 'truncated' | 'sampled'; redact?: string[]; sample?: number};
 
-  // The rest is checked, so that one configuration serves here and in Envoy, and has no effect here.
+  // The rest is checked but has no effect here, so that one configuration works here and in Envoy.
 
-  /** Of no effect here: it takes a listener's requests. */
+  /** No effect here: Envoy's listener receives feedback. */
   feedback?: {path?: string; slots?: number};
-  /** Of no effect here: `gaugeway/otlp` sends spans. */
+  /** No effect here: `gaugeway/otlp` sends spans. */
   otlp?: {cluster?: string; path?: string; service?: string};
-  /** Of no effect here: a place in Envoy. */
+  /** No effect here: a position in Envoy. */
   role?: 'listener' | 'upstream';
-  /** Of no effect here: no byte is changed. Set `stream_options` yourself. */
+  /** No effect here: this package changes no byte. Set `stream_options` yourself. */
   stream_usage?: {inject?: boolean; max_request_bytes?: number};
 }
 

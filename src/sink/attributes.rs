@@ -77,95 +77,126 @@ const fn field(
     Field { name, doc: written_out(doc), phase, get }
 }
 
-/// What a row says of itself is for those who read the README, not for a plugin to carry.
+/// The text of a row's `doc`: empty in the plugin, which does not need it. Tests compare it with envoy/reference.md.
 pub(super) const fn written_out(doc: &'static str) -> &'static str {
     if cfg!(target_family = "wasm") { "" } else { doc }
 }
 
 /// Every attribute.
 pub const FIELDS: &[Field] = &[
-    field("gen_ai.operation.name", Phase::Request, "kind of call", |o| Some(Value::Text(o.operation))),
-    field("gen_ai.provider.name", Phase::Request, "whose API, by host and path", |o| Some(Value::Text(&o.provider))),
-    field("gen_ai.request.model", Phase::Request, "model asked for", |o| text(&o.request.model)),
-    field("gen_ai.request.stream", Phase::Request, "a stream was asked for; only ever `true`", |o| {
-        o.request.stream.filter(|s| *s).map(Value::Bool)
+    field("gen_ai.operation.name", Phase::Request, "kind of call, such as `chat` or `embeddings`", |o| {
+        Some(Value::Text(o.operation))
     }),
-    field("gen_ai.request.max_tokens", Phase::Request, "most tokens to generate", |o| {
+    field("gen_ai.provider.name", Phase::Request, "provider, derived from host and path", |o| {
+        Some(Value::Text(&o.provider))
+    }),
+    field("gen_ai.request.model", Phase::Request, "requested model", |o| text(&o.request.model)),
+    field(
+        "gen_ai.request.stream",
+        Phase::Request,
+        "`true` if the request asks for a stream; otherwise not written",
+        |o| o.request.stream.filter(|s| *s).map(Value::Bool),
+    ),
+    field("gen_ai.request.max_tokens", Phase::Request, "maximum number of tokens to generate", |o| {
         o.request.max_tokens.map(Value::Count)
     }),
     field("gen_ai.request.temperature", Phase::Request, "sampling temperature", |o| {
         o.request.temperature.map(Value::Float)
     }),
-    field("gen_ai.request.top_p", Phase::Request, "nucleus sampling, 0 to 1", |o| o.request.top_p.map(Value::Float)),
-    field("gen_ai.request.top_k", Phase::Request, "candidates per token", |o| o.request.top_k.map(Value::Float)),
+    field("gen_ai.request.top_p", Phase::Request, "nucleus sampling threshold, 0 to 1", |o| {
+        o.request.top_p.map(Value::Float)
+    }),
+    field("gen_ai.request.top_k", Phase::Request, "number of candidates per token", |o| {
+        o.request.top_k.map(Value::Float)
+    }),
     field("gen_ai.request.seed", Phase::Request, "seed for repeatable sampling", |o| {
         o.request.seed.map(Value::Integer)
     }),
-    field("gen_ai.request.frequency_penalty", Phase::Request, "-2 to 2", |o| {
+    field("gen_ai.request.frequency_penalty", Phase::Request, "frequency penalty, -2 to 2", |o| {
         o.request.frequency_penalty.map(Value::Float)
     }),
-    field("gen_ai.request.presence_penalty", Phase::Request, "-2 to 2", |o| {
+    field("gen_ai.request.presence_penalty", Phase::Request, "presence penalty, -2 to 2", |o| {
         o.request.presence_penalty.map(Value::Float)
     }),
-    field("gen_ai.request.stop_sequences", Phase::Request, "strings that end the answer, JSON array", |o| {
+    field("gen_ai.request.stop_sequences", Phase::Request, "strings that end the answer, as a JSON array", |o| {
         Some(Value::List(&o.request.stop_sequences)).filter(|_| !o.request.stop_sequences.is_empty())
     }),
-    field("gen_ai.request.choice.count", Phase::Request, "answers asked for, where not 1", |o| {
+    field("gen_ai.request.choice.count", Phase::Request, "number of requested answers; not written if it is 1", |o| {
         o.request.choice_count.filter(|n| *n != 1).map(Value::Count)
     }),
-    field("gen_ai.output.type", Phase::Request, "`text`, `json`, `image` or `speech`, where asked for", |o| {
+    field("gen_ai.output.type", Phase::Request, "requested output type: `text`, `json`, `image` or `speech`", |o| {
         o.request.output_type.map(Value::Text)
     }),
-    field("gen_ai.conversation.id", Phase::Answer, "the conversation's own identifier", |o| {
-        text(&o.request.conversation)
-    }),
-    field("gaugeway.message_count", Phase::Request, "messages in the request", |o| {
+    field(
+        "gen_ai.conversation.id",
+        Phase::Answer,
+        "conversation identifier from `conversation.header`, the request or the response",
+        |o| text(&o.request.conversation),
+    ),
+    field("gaugeway.message_count", Phase::Request, "number of messages in the request", |o| {
         o.request.messages.map(Value::Count)
     }),
     field("gaugeway.messages.system", Phase::Request, OF_A_ROLE, |o| some(o.agent.messages.system)),
     field("gaugeway.messages.user", Phase::Request, OF_A_ROLE, |o| some(o.agent.messages.user)),
     field("gaugeway.messages.assistant", Phase::Request, OF_A_ROLE, |o| some(o.agent.messages.assistant)),
     field("gaugeway.messages.tool", Phase::Request, OF_A_ROLE, |o| some(o.agent.messages.tool)),
-    field("gaugeway.tools.offered", Phase::Request, "tools the request offers", |o| some(o.agent.tools_offered)),
-    field("gaugeway.prompt.hash", Phase::Request, "SHA-256 of the last message's text, 16 hex digits", |o| {
+    field("gaugeway.tools.offered", Phase::Request, "number of tools that the request offers", |o| {
+        some(o.agent.tools_offered)
+    }),
+    field("gaugeway.prompt.hash", Phase::Request, "SHA-256 of the last message's text, first 16 hex digits", |o| {
         o.request.hash.map(Value::Hash)
     }),
-    field("gaugeway.prompt.characters", Phase::Request, "Unicode code points of the last message's text", |o| {
-        o.request.characters.map(Value::Count)
-    }),
+    field(
+        "gaugeway.prompt.characters",
+        Phase::Request,
+        "length of the last message's text in Unicode code points",
+        |o| o.request.characters.map(Value::Count),
+    ),
     field(
         "gaugeway.conversation.hash",
         Phase::Request,
-        "hash of what system and user say first: the same in every call of a conversation",
+        "hash of the system prompt and the first user message; the same in every call of a conversation",
         |o| o.request.conversation_hash.map(Value::Hash),
     ),
-    field("gaugeway.prompt.full_hash", Phase::Request, "hash of all messages' texts, where `privacy.hash` asks", |o| {
-        o.rare.as_ref()?.prompt_hash.map(Value::Hash)
-    }),
-    field("gaugeway.system.hash", Phase::Request, "hash of what the system says, where `privacy.hash` asks", |o| {
+    field(
+        "gaugeway.prompt.full_hash",
+        Phase::Request,
+        "hash of the text of all messages; needs `prompt` in `privacy.hash`",
+        |o| o.rare.as_ref()?.prompt_hash.map(Value::Hash),
+    ),
+    field("gaugeway.system.hash", Phase::Request, "hash of the system prompt; needs `system` in `privacy.hash`", |o| {
         o.rare.as_ref()?.system_hash.map(Value::Hash)
     }),
-    field("gaugeway.tools.hash", Phase::Request, "hash of the tools offered, where `privacy.hash` asks", |o| {
+    field("gaugeway.tools.hash", Phase::Request, "hash of the offered tools; needs `tools` in `privacy.hash`", |o| {
         o.rare.as_ref()?.tools_hash.map(Value::Hash)
     }),
-    field("gaugeway.agent.iteration", Phase::Request, "place of the call in an agent's run, from 1", |o| {
+    field("gaugeway.agent.iteration", Phase::Request, "number of this call in the agent's run, from 1", |o| {
         o.agent.iteration.map(Value::Count)
     }),
-    field("gaugeway.agent.loop", Phase::Request, "the run goes in circles: `retry`, `oscillation` or `drift`", |o| {
-        o.agent.looping.map(|kind| Value::Text(kind.as_str()))
-    }),
+    field(
+        "gaugeway.agent.loop",
+        Phase::Request,
+        "the agent's run repeats itself: `retry`, `oscillation` or `drift`",
+        |o| o.agent.looping.map(|kind| Value::Text(kind.as_str())),
+    ),
     field("gen_ai.response.model", Phase::Answer, "model that answered", |o| text(&o.response.model)),
-    field("gen_ai.response.id", Phase::Answer, "the completion's identifier", |o| text(&o.response.id)),
-    field("gen_ai.response.time_to_first_chunk", Phase::Answer, "seconds to a stream's first bytes", |o| {
-        o.timing.since_start(o.timing.first_chunk).map(Value::Billionths)
-    }),
-    field("gaugeway.time_to_first_token", Phase::Answer, "seconds to a stream's first generated token", |o| {
-        o.timing.since_start(o.timing.first_token).map(Value::Billionths)
-    }),
-    field("gen_ai.usage.input_tokens", Phase::Usage, "input tokens, cached ones included", |o| {
+    field("gen_ai.response.id", Phase::Answer, "identifier of the response", |o| text(&o.response.id)),
+    field(
+        "gen_ai.response.time_to_first_chunk",
+        Phase::Answer,
+        "seconds from the request's headers to the first bytes of a streamed response",
+        |o| o.timing.since_start(o.timing.first_chunk).map(Value::Billionths),
+    ),
+    field(
+        "gaugeway.time_to_first_token",
+        Phase::Answer,
+        "seconds from the request's headers to the first generated token of a stream",
+        |o| o.timing.since_start(o.timing.first_token).map(Value::Billionths),
+    ),
+    field("gen_ai.usage.input_tokens", Phase::Usage, "input tokens, including cached ones", |o| {
         o.usage.input.map(Value::Count)
     }),
-    field("gen_ai.usage.output_tokens", Phase::Usage, "output tokens, reasoning included", |o| {
+    field("gen_ai.usage.output_tokens", Phase::Usage, "output tokens, including reasoning", |o| {
         o.usage.output.map(Value::Count)
     }),
     field("gen_ai.usage.cache_read.input_tokens", Phase::Usage, "input tokens read from a cache", |o| {
@@ -177,7 +208,7 @@ pub const FIELDS: &[Field] = &[
     field(
         "gen_ai.usage.cache_write.input_tokens",
         Phase::Usage,
-        "the same, as `compat.cache_attribute` calls it",
+        "input tokens written to a cache, under the name that `compat.cache_attribute` selects",
         |o| o.usage.cache_creation.filter(|_| o.cache_attribute != CacheAttribute::Creation).map(Value::Count),
     ),
     field("gen_ai.usage.reasoning.output_tokens", Phase::Usage, "output tokens spent on reasoning", |o| {
@@ -186,45 +217,53 @@ pub const FIELDS: &[Field] = &[
     field(
         "gen_ai.response.finish_reasons",
         Phase::End,
-        "why each choice ended, the provider's words, JSON array",
+        "finish reason of each choice in the provider's words, as a JSON array",
         |o| {
             let reasons = &o.response.finish_reasons;
             Some(Value::Known(reasons)).filter(|_| reasons.iter().any(Option::is_some))
         },
     ),
-    field("gaugeway.tool_call.names", Phase::End, "client's tools the answer calls, JSON array", |o| {
-        Some(Value::List(&o.output.tools)).filter(|_| !o.output.tools.is_empty())
-    }),
-    field("gaugeway.response.hash", Phase::End, "SHA-256 of the answer's text, 16 hex digits", |o| {
+    field(
+        "gaugeway.tool_call.names",
+        Phase::End,
+        "names of the client's tools that the answer calls, as a JSON array",
+        |o| Some(Value::List(&o.output.tools)).filter(|_| !o.output.tools.is_empty()),
+    ),
+    field("gaugeway.response.hash", Phase::End, "SHA-256 of the answer's text, first 16 hex digits", |o| {
         o.output.hash.map(Value::Hash)
     }),
-    field("gaugeway.response.characters", Phase::End, "Unicode code points of the answer's text", |o| {
+    field("gaugeway.response.characters", Phase::End, "length of the answer's text in Unicode code points", |o| {
         o.output.characters.map(Value::Count)
     }),
     field(
         "gaugeway.prompt.text",
         Phase::End,
-        "the last message, redacted and cut, where `privacy.capture` asks",
+        "text of the last message, redacted and cut; needs `privacy.capture`",
         |o| text(&o.rare.as_ref()?.prompt),
     ),
-    field("gaugeway.response.text", Phase::End, "the answer, redacted and cut, where `privacy.capture` asks", |o| {
+    field("gaugeway.response.text", Phase::End, "text of the answer, redacted and cut; needs `privacy.capture`", |o| {
         text(&o.rare.as_ref()?.answer)
     }),
-    field("gaugeway.cost.usd", Phase::End, "cost in USD", |o| o.cost.nanousd.map(Value::Billionths)),
+    field("gaugeway.cost.usd", Phase::End, "cost in US dollars", |o| o.cost.nanousd.map(Value::Billionths)),
     field(
         "gaugeway.cost.status",
         Phase::End,
-        "`priced`, `reported` (by the provider), `unpriced` (model not in the table) or `no_usage`",
+        "`priced` (from the price table), `reported` (by the provider), `unpriced` (no price for the model) or `no_usage`",
         |o| o.cost.status.map(|s| Value::Text(s.as_str())),
     ),
     field("gaugeway.outcome", Phase::End, "how the exchange ended", |o| o.outcome.map(|x| Value::Text(x.as_str()))),
-    field("error.type", Phase::End, "the error by its most specific name", |o| text(&o.error)),
-    field("gaugeway.trouble", Phase::End, "what could not be read: `json`, `number`, `framing`, `encoding`", |o| {
-        Some(Value::Troubles(o.trouble)).filter(|_| o.trouble.iter().next().is_some())
+    field("error.type", Phase::End, "the provider's error code, else the HTTP status, else the outcome", |o| {
+        text(&o.error)
     }),
+    field(
+        "gaugeway.trouble",
+        Phase::End,
+        "what the plugin could not read: `json`, `number`, `framing`, `encoding`; separated by commas",
+        |o| Some(Value::Troubles(o.trouble)).filter(|_| o.trouble.iter().next().is_some()),
+    ),
 ];
 
-const OF_A_ROLE: &str = "those by role, where tools are in play";
+const OF_A_ROLE: &str = "number of messages of this role; written if the request uses tools";
 
 fn some(count: u16) -> Option<Value<'static>> {
     (count > 0).then(|| Value::Count(count.into()))

@@ -6,7 +6,7 @@ client = Anthropic()
 question = [{"role": "user", "content": "Name three colours."}]
 
 
-def print_tokens(usage):  # Anthropic counts cached tokens beside the input, Gaugeway as a part of it
+def print_tokens(usage):  # Anthropic excludes cached tokens from the input count, Gaugeway includes them
     cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
     print("tokens", usage.input_tokens + cached, usage.output_tokens)
 

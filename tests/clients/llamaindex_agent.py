@@ -21,7 +21,7 @@ def fahrenheit(celsius: float) -> float:
 
 llm = OpenAI(
     model="gpt-4o",
-    additional_kwargs={"stream_options": {"include_usage": True}},  # else OpenAI tells no tokens of a stream
+    additional_kwargs={"stream_options": {"include_usage": True}},  # else OpenAI sends no token counts in a stream
 )
 
 

@@ -13,7 +13,7 @@ LlamaIndexInstrumentor().instrument()  # spans for queries, retrieval, synthesis
 Settings.embed_model = OpenAIEmbedding(model="text-embedding-3-small")
 Settings.llm = OpenAI(
     model="gpt-4o", max_tokens=16,
-    additional_kwargs={"stream_options": {"include_usage": True}},  # else OpenAI tells no tokens of a stream
+    additional_kwargs={"stream_options": {"include_usage": True}},  # else OpenAI sends no token counts in a stream
 )
 
 

@@ -14,7 +14,7 @@ with tracer.start_as_current_span("chat"):
 with tracer.start_as_current_span("chat, streamed"):
     chunks = client.chat.completions.create(
         model="gpt-4o", max_tokens=16, messages=[{"role": "user", "content": question}],
-        stream=True, stream_options={"include_usage": True},  # else OpenAI tells no tokens
+        stream=True, stream_options={"include_usage": True},  # else OpenAI sends no token counts
     )
     for chunk in chunks:
         if chunk.usage:

@@ -1,6 +1,6 @@
-//! Lists that stand twice agree: the code's tables, README.md, envoy/envoy.yaml and envoy/config.json.
+//! The code's tables agree with envoy/reference.md, tests/fixtures/README.md, envoy/envoy.yaml and envoy/config.json.
 //!
-//! Where a table of the README is out of date, the failure shows its rows as they must be.
+//! If a table of a document is out of date, the failure shows the rows that it must have.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,7 +13,7 @@ use gaugeway::config::Config;
 use gaugeway::exchange::{End, Observer};
 use gaugeway::observation::Observation;
 use gaugeway::provider;
-use gaugeway::sink::attributes::{FIELDS, Value as Attribute};
+use gaugeway::sink::attributes::{FIELDS, Field, Value as Attribute};
 use gaugeway::sink::stats::{Kind, LABELS, METRICS, OVERFLOW, PRICE_TABLE, Registry, SPANS, Stats};
 use serde_json::{Value, json};
 
@@ -24,34 +24,46 @@ const WHOLE: &str = "gen_ai.request.top_k";
 const COMMON: [&str; 5] =
     ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model", "route"];
 
-const OVERFLOW_DOC: &str = "samples whose models became `other` at the limit of series";
-const SPANS_DOC: &str = "spans of the plugin's own, by what became of them: sent, failed, dropped";
-const PRICE_TABLE_DOC: &str = "date of the price table, in seconds since 1970";
+const OVERFLOW_DOC: &str = "samples whose models became `other` because `labels.max_series` was reached";
+const SPANS_DOC: &str = "spans that the plugin exports itself, by result: sent, failed, dropped";
+const PRICE_TABLE_DOC: &str = "date of the price table in seconds since 1970";
 
 #[test]
-fn the_readme_lists_every_attribute() {
-    let told = table("| attribute | what it says |");
-    assert_told(&told, FIELDS.iter().map(|field| (field.name, vec![field.doc.to_owned()])));
+fn the_reference_lists_every_attribute_with_its_type_and_phase() {
+    let told = table("| attribute | type | written | meaning |");
+    let yaml = read("envoy/envoy.yaml");
+    let kind = |name: &str| {
+        let tag = yaml.lines().find(|line| line.trim().starts_with(&format!("- {{tag: {name},")));
+        let tag = tag.unwrap_or_else(|| panic!("envoy.yaml has no custom tag {name}"));
+        let kind = tag.split_once("value_type: ").map_or("string", |(_, kind)| kind.trim_end_matches('}'));
+        kind.to_lowercase()
+    };
+    let cells =
+        |field: &Field| vec![kind(field.name), format!("{:?}", field.phase).to_lowercase(), field.doc.to_owned()];
+    assert_told(&told, FIELDS.iter().map(|field| (field.name, cells(field))));
 }
 
 #[test]
-fn the_readme_lists_every_metric_with_its_kind_and_labels() {
+fn the_reference_lists_every_label() {
+    let told = table("| label | source | client |");
+    assert_eq!(sorted(told.iter().map(|row| row[0].trim_matches('`'))), sorted(LABELS.iter().copied()));
+}
+
+#[test]
+fn the_reference_lists_every_metric_with_its_kind_and_labels() {
     let series = Series::of_every_fixture();
     let metrics = METRICS.iter().map(|metric| (metric.name, metric.kind, metric.doc));
     let cells = |(name, kind, doc): (&'static str, Kind, &str)| {
         let labels: Vec<_> = series.own_labels(name).map(|label| format!("`{label}`")).collect();
         (name, vec![format!("{kind:?}").to_lowercase(), labels.join(" "), doc.to_owned()])
     };
-    let told = table("| metric | kind | own labels | what it counts |");
+    let told = table("| metric | kind | own labels | meaning |");
     let own = [
         (OVERFLOW, Kind::Counter, OVERFLOW_DOC),
         (SPANS, Kind::Counter, SPANS_DOC),
         (PRICE_TABLE, Kind::Gauge, PRICE_TABLE_DOC),
     ];
     assert_told(&told, metrics.chain(own).map(cells));
-    for label in COMMON {
-        assert!(read("README.md").contains(&format!("`{label}`")), "README.md does not name the label {label}");
-    }
 }
 
 #[test]
@@ -114,7 +126,7 @@ fn the_fixtures_readme_lists_every_api_with_what_recorded_exchanges_show() {
 }
 
 #[test]
-fn the_readme_tells_every_key_of_the_configuration_its_default_and_its_error() {
+fn the_reference_lists_every_setting_with_its_type_its_default_and_whether_a_route_may_set_it() {
     let file: Value = serde_json::from_str(&read("envoy/config.json")).unwrap();
     let mut keys = BTreeMap::new();
     leaves("", &file, &mut keys);
@@ -123,37 +135,43 @@ fn the_readme_tells_every_key_of_the_configuration_its_default_and_its_error() {
         let known = known_keys(&with(&format!("{below}.?"), 0.into())).expect("an unknown key");
         keys.extend(known.into_iter().map(|key| (format!("{below}.{key}"), Value::Null)));
     }
-    for row in table("| key | default | what it sets | or the error is |") {
+    let plugin = Config::parse("").unwrap();
+    for row in table("| key | type and range | default | per route | meaning |") {
         for key in names(&row[0]) {
-            let default = keys.remove(&key).unwrap_or_else(|| panic!("the parser does not know {key} of README.md"));
-            assert!(default.is_null() || row[1] == format!("`{default}`"), "the default of {key} is {default}");
-            // Where `true` is right, a word is not.
+            let default =
+                keys.remove(&key).unwrap_or_else(|| panic!("the parser does not know {key} of envoy/reference.md"));
+            assert!(default.is_null() || row[2] == format!("`{default}`"), "the default of {key} is {default}");
+            // One of the two values has the wrong type.
             let wrong = [true.into(), "?".into()].map(|value| Config::parse(&with(&key, value)).err());
             let error = wrong.into_iter().flatten().next().map(|error| error.to_string());
-            assert_eq!(error, Some(format!("{}: {}", key.replace("[]", "[0]"), row[3])));
+            assert_eq!(error, Some(format!("{}: must be {}", key.replace("[]", "[0]"), row[1])));
+            let refused = plugin.on_route(&with(&key, true.into())).err().map(|error| error.to_string());
+            let fixed = refused.is_some_and(|error| error.contains("is the same for all routes"));
+            assert_eq!(row[3], if fixed { "no" } else { "yes" }, "of {key}");
         }
     }
-    assert!(keys.is_empty(), "README.md does not tell {:?}", keys.keys());
-    for example in read("README.md").split('`').filter(|span| span.starts_with("{\"")) {
-        Config::parse(example).unwrap_or_else(|error| panic!("README.md: {error} in {example}"));
+    assert!(keys.is_empty(), "envoy/reference.md does not list {:?}", keys.keys());
+    for example in read("envoy/reference.md").split('`').filter(|span| span.starts_with("{\"")) {
+        Config::parse(example).unwrap_or_else(|error| panic!("envoy/reference.md: {error} in {example}"));
     }
 }
 
 #[test]
-fn the_readme_fits_ten_minutes_and_names_nothing_that_is_not_there() {
+fn the_readme_has_at_most_150_lines_and_names_only_what_exists() {
     let (readme, script) = (read("README.md"), read("build.sh"));
-    assert!(readme.lines().count() < 250, "README.md has {} lines", readme.lines().count());
+    assert!(readme.lines().count() <= 150, "README.md has {} lines", readme.lines().count());
     for rest in readme.split("./build.sh ").skip(1) {
         let command: String = rest.chars().take_while(char::is_ascii_lowercase).collect();
         assert!(script.contains(&format!("command_{command}()")), "build.sh has no command '{command}'");
     }
     let yaml = read("envoy/envoy.yaml");
-    let (_, block) = readme.split_once("```yaml\n").expect("README.md shows the filter");
-    for line in block.lines().take_while(|line| *line != "```") {
+    let blocks: Vec<_> = readme.split("```yaml\n").skip(1).collect();
+    assert!(!blocks.is_empty(), "README.md does not show the filter");
+    for line in blocks.iter().flat_map(|block| block.lines().take_while(|line| *line != "```")) {
         assert!(yaml.contains(line.trim()), "README.md shows a line that envoy.yaml does not have: {line}");
     }
     for target in readme.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap()) {
-        assert!(root().join(target).exists(), "README.md points at {target}, which is not there");
+        assert!(root().join(target).exists(), "README.md links to {target}, which does not exist");
     }
 }
 
@@ -377,27 +395,25 @@ fn with(key: &str, value: Value) -> String {
     key.rsplit('.').fold(value, nest).to_string()
 }
 
-/// Each name has a row with its cells; several may share one that differs in the last cell, which then is free.
+/// Fails unless each name has one row with these cells, and the table has no other row.
 fn assert_told(told: &[Vec<String>], wanted: impl Iterator<Item = (&'static str, Vec<String>)>) {
     let (mut count, mut missing) = (0, Vec::new());
     for (name, cells) in wanted {
-        let right = |row: &&Vec<String>| {
-            let (names, same) = (names(&row[0]), cells.iter().zip(&row[1..]).filter(|(a, b)| a == b).count());
-            names.iter().any(|told| told == name) && same + usize::from(names.len() > 1) >= cells.len()
-        };
+        let right =
+            |row: &&Vec<String>| names(&row[0]).iter().any(|told| told == name) && row[1..=cells.len()] == cells;
         count += 1;
         if told.iter().find(right).is_none() {
             missing.push(format!("| `{name}` | {} |", cells.join(" | ")));
         }
     }
-    assert!(missing.is_empty(), "README.md needs the rows\n{}", missing.join("\n"));
-    assert_eq!(told.iter().flat_map(|row| names(&row[0])).count(), count, "README.md tells more than there is");
+    assert!(missing.is_empty(), "envoy/reference.md needs the rows\n{}", missing.join("\n"));
+    assert_eq!(told.iter().flat_map(|row| names(&row[0])).count(), count, "envoy/reference.md lists more than exists");
 }
 
-/// The cells of README.md's table under a header.
+/// The cells of the table of envoy/reference.md under a header.
 fn table(header: &str) -> Vec<Vec<String>> {
     let cells = |row: &str| row.split('|').skip(1).map(|cell| cell.trim().to_owned()).collect();
-    rows_below(&read("README.md"), header).map(cells).collect()
+    rows_below(&read("envoy/reference.md"), header).map(cells).collect()
 }
 
 fn rows_below<'a>(readme: &'a str, header: &str) -> impl Iterator<Item = &'a str> {

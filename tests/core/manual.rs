@@ -1,10 +1,20 @@
-//! The manuals under envoy/ name what exists, and every alert.
+//! The manuals name only files, headings, commands and metrics that exist, and every alert.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const MANUALS: [&str; 3] = ["envoy/README.md", "envoy/istio/README.md", "envoy/envoy-gateway/README.md"];
+const MANUALS: [&str; 9] = [
+    "CONTRIBUTING.md",
+    "README.md",
+    "edge/README.md",
+    "envoy/README.md",
+    "envoy/applications.md",
+    "envoy/envoy-gateway/README.md",
+    "envoy/istio/README.md",
+    "envoy/reference.md",
+    "tests/fixtures/README.md",
+];
 
 #[test]
 fn every_alert_has_its_row_and_every_row_its_alert() {
@@ -18,25 +28,53 @@ fn every_alert_has_its_row_and_every_row_its_alert() {
 }
 
 #[test]
-fn the_manuals_point_at_files_commands_and_metrics_that_exist() {
+fn the_manuals_name_only_files_headings_commands_and_metrics_that_exist() {
     let script = read("build.sh");
-    let metrics: BTreeSet<_> = gaugeway::sink::stats::METRICS.iter().map(|metric| metric.name).collect();
-    let own = [gaugeway::sink::stats::OVERFLOW, gaugeway::sink::stats::PRICE_TABLE];
+    let metrics = gaugeway::sink::stats::METRICS.iter().map(|metric| metric.name);
+    let own = [gaugeway::sink::stats::OVERFLOW, gaugeway::sink::stats::PRICE_TABLE, gaugeway::sink::stats::SPANS];
+    let metrics: BTreeSet<_> = metrics.chain(own).collect();
     for manual in MANUALS {
         let text = read(manual);
-        let folder = root().join(manual).parent().unwrap().to_owned();
-        for target in text.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap()) {
-            assert!(folder.join(target).exists(), "{manual} points at {target}, which is not there");
+        let file = root().join(manual);
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let (target, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if target.is_empty() { file.clone() } else { file.parent().unwrap().join(target) };
+            assert!(target.exists(), "{manual} links to {link}, which does not exist");
+            assert!(
+                heading.is_empty() || anchors(&target).any(|anchor| anchor == heading),
+                "{manual}: no heading {link}"
+            );
         }
         for rest in text.split("`./build.sh ").skip(1) {
             let command: String = rest.chars().take_while(char::is_ascii_lowercase).collect();
-            let planned = command == "bench";
-            assert!(planned || script.contains(&format!("command_{command}()")), "{manual}: no command '{command}'");
+            assert!(script.contains(&format!("command_{command}()")), "{manual}: no command '{command}'");
         }
         for name in text.split('`').filter(|word| word.starts_with("gaugeway_") && word.chars().all(is_name)) {
-            assert!(metrics.contains(name) || own.contains(&name), "{manual} names {name}, which nobody makes");
+            assert!(metrics.contains(name), "{manual} names {name}, which is not a metric");
         }
     }
+}
+
+#[test]
+fn every_path_that_contributing_names_exists() {
+    let text = read("CONTRIBUTING.md");
+    let is_path =
+        |word: &&str| word.contains('/') && !word.contains(['*', '<', ' ', '"', ':']) && !word.starts_with('.');
+    let paths: BTreeSet<_> = text.split('`').skip(1).step_by(2).filter(is_path).collect();
+    let missing: Vec<_> = paths.iter().filter(|path| !root().join(path).exists()).collect();
+    assert!(missing.is_empty(), "CONTRIBUTING.md names {missing:?}, which do not exist");
+    assert!(paths.len() > 30, "CONTRIBUTING.md names only {paths:?}");
+}
+
+/// Link targets of the headings of a Markdown file.
+fn anchors(file: &Path) -> impl Iterator<Item = String> {
+    let text = fs::read_to_string(file).unwrap();
+    let headings: Vec<_> = text.lines().filter(|line| line.starts_with('#')).map(str::to_lowercase).collect();
+    let anchor = |heading: String| {
+        let words = heading.trim_start_matches('#').trim().replace(' ', "-");
+        words.chars().filter(|char| char.is_alphanumeric() || matches!(char, '-' | '_')).collect()
+    };
+    headings.into_iter().map(anchor)
 }
 
 fn is_name(char: char) -> bool {

@@ -41,14 +41,14 @@ type Out<'a> = &'a mut dyn FnMut(Sample<'_>);
 
 /// Every metric of an exchange. [`OVERFLOW`] is the plugin's own.
 pub const METRICS: &[Metric] = &[
-    counter("gaugeway_requests_total", "exchanges that are over", |o, out| {
+    counter("gaugeway_requests_total", "finished exchanges", |o, out| {
         if let Some(outcome) = o.outcome {
             let error = o.error.as_deref().unwrap_or_default();
             out(Sample { labels: &[("outcome", outcome.as_str()), ("error_type", error)], value: 1 });
         }
     }),
-    counter("gaugeway_input_tokens_total", "input tokens, cached ones included", |o, out| one(out, o.usage.input)),
-    counter("gaugeway_output_tokens_total", "output tokens, reasoning included", |o, out| one(out, o.usage.output)),
+    counter("gaugeway_input_tokens_total", "input tokens, including cached ones", |o, out| one(out, o.usage.input)),
+    counter("gaugeway_output_tokens_total", "output tokens, including reasoning", |o, out| one(out, o.usage.output)),
     counter("gaugeway_cache_read_tokens_total", "input tokens read from a cache", |o, out| {
         one(out, o.usage.cache_read)
     }),
@@ -58,28 +58,28 @@ pub const METRICS: &[Metric] = &[
     counter("gaugeway_reasoning_tokens_total", "output tokens spent on reasoning", |o, out| {
         one(out, o.usage.reasoning)
     }),
-    counter("gaugeway_cost_nanousd_total", "cost, in billionths of a US dollar", |o, out| one(out, o.cost.nanousd)),
-    counter("gaugeway_unpriced_requests_total", "exchanges with usage whose model has no price", |o, out| {
+    counter("gaugeway_cost_nanousd_total", "cost in billionths of a US dollar", |o, out| one(out, o.cost.nanousd)),
+    counter("gaugeway_unpriced_requests_total", "exchanges with token counts but no price for the model", |o, out| {
         one(out, (o.cost.status == Some(CostStatus::Unpriced)).then_some(1));
     }),
-    counter("gaugeway_usage_missing_total", "complete answers that said no usage", |o, out| {
+    counter("gaugeway_usage_missing_total", "complete answers without token counts", |o, out| {
         one(out, (o.cost.status == Some(CostStatus::NoUsage)).then_some(1));
     }),
     counter(
         "gaugeway_finish_reasons_total",
-        "choices by why they ended: stop, length, tool_call, content_filter, error, other",
+        "choices by finish reason: stop, length, tool_call, content_filter, error, other",
         |o, out| {
             for reason in o.response.finish_reasons.iter().flatten() {
                 out(Sample { labels: &[("finish_reason", finish_class(reason))], value: 1 });
             }
         },
     ),
-    counter("gaugeway_trouble_total", "exchanges of which something could not be read", |o, out| {
+    counter("gaugeway_trouble_total", "exchanges that the plugin could not read in full, by kind", |o, out| {
         for trouble in o.trouble.iter() {
             out(Sample { labels: &[("trouble", trouble.as_str())], value: 1 });
         }
     }),
-    histogram("gen_ai_client_token_usage", "tokens per exchange", |o, out| {
+    histogram("gen_ai_client_token_usage", "tokens per completed exchange", |o, out| {
         if o.outcome == Some(Outcome::Completed) {
             for (kind, tokens) in [("input", o.usage.input), ("output", o.usage.output)] {
                 if let Some(value) = tokens {
@@ -88,21 +88,25 @@ pub const METRICS: &[Metric] = &[
             }
         }
     }),
-    histogram("gen_ai_client_operation_duration_microseconds", "request's head to response's end", |o, out| {
-        if let Some(value) = micros(o, o.timing.end) {
-            out(Sample { labels: &[("error_type", o.error.as_deref().unwrap_or_default())], value });
-        }
-    }),
+    histogram(
+        "gen_ai_client_operation_duration_microseconds",
+        "microseconds from the request's headers to the end of the response",
+        |o, out| {
+            if let Some(value) = micros(o, o.timing.end) {
+                out(Sample { labels: &[("error_type", o.error.as_deref().unwrap_or_default())], value });
+            }
+        },
+    ),
     histogram(
         "gen_ai_client_operation_time_to_first_chunk_microseconds",
-        "request's head to a stream's first bytes",
+        "microseconds from the request's headers to the first bytes of a streamed response",
         |o, out| {
             one(out, micros(o, o.timing.first_chunk));
         },
     ),
     histogram(
         "gen_ai_server_time_to_first_token_microseconds",
-        "request's head to a stream's first generated token",
+        "microseconds from the request's headers to the first generated token of a completed stream",
         |o, out| {
             if o.outcome == Some(Outcome::Completed) {
                 one(out, micros(o, o.timing.first_token));
@@ -111,7 +115,7 @@ pub const METRICS: &[Metric] = &[
     ),
     histogram(
         "gen_ai_server_time_per_output_token_microseconds",
-        "time after the first token, per further token",
+        "microseconds per output token after the first one, in completed streams",
         |o, out| {
             let end = micros(o, o.timing.end).zip(micros(o, o.timing.first_token));
             if o.outcome == Some(Outcome::Completed)
@@ -121,12 +125,12 @@ pub const METRICS: &[Metric] = &[
             }
         },
     ),
-    counter("gaugeway_tool_calls_total", "client's tools the answers call", |o, out| {
+    counter("gaugeway_tool_calls_total", "calls of the client's tools in answers", |o, out| {
         for tool in &o.output.tools {
             out(Sample { labels: &[("gen_ai_tool_name", tool)], value: 1 });
         }
     }),
-    counter("gaugeway_tool_errors_total", "failed tool results that requests bring", |o, out| {
+    counter("gaugeway_tool_errors_total", "failed tool results in requests", |o, out| {
         for result in o.agent.results.iter().filter(|result| result.failed) {
             let name = result.name.as_deref().unwrap_or_default();
             out(Sample { labels: &[("gen_ai_tool_name", name)], value: 1 });
@@ -134,7 +138,7 @@ pub const METRICS: &[Metric] = &[
     }),
     histogram(
         "gaugeway_tool_duration_microseconds",
-        "answer that asks for a tool to request with its result",
+        "microseconds from the answer that calls a tool to the request that brings the result",
         |o, out| {
             for result in &o.agent.results {
                 // Where there is no clock, both are 0.
@@ -148,37 +152,41 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(
         "gaugeway_agent_runs_total",
-        "agents' runs that ended: completed, max_iterations, loop, error, abandoned",
+        "agent runs that ended: completed, max_iterations, loop, error, abandoned",
         |o, out| {
             if let Some(end) = o.agent.ended {
                 out(Sample { labels: &[("status", end.as_str())], value: 1 });
             }
         },
     ),
-    counter("gaugeway_agent_loops_total", "runs that began to go in circles: retry, oscillation, drift", |o, out| {
-        if let Some(kind) = o.agent.looping.filter(|_| o.agent.loop_began) {
-            out(Sample { labels: &[("kind", kind.as_str())], value: 1 });
-        }
-    }),
-    histogram("gaugeway_agent_iterations", "iterations of a run that ended", |o, out| {
+    counter(
+        "gaugeway_agent_loops_total",
+        "agent runs that began to repeat themselves: retry, oscillation, drift",
+        |o, out| {
+            if let Some(kind) = o.agent.looping.filter(|_| o.agent.loop_began) {
+                out(Sample { labels: &[("kind", kind.as_str())], value: 1 });
+            }
+        },
+    ),
+    histogram("gaugeway_agent_iterations", "iterations of an agent run that ended", |o, out| {
         one(out, o.agent.iteration.filter(|_| o.agent.ended.is_some()));
     }),
     counter(
         "gaugeway_structured_output_total",
-        "complete answers where JSON was asked for: ok, failed, incomplete (a required key is missing)",
+        "complete answers to requests for JSON: ok, failed (not JSON), incomplete (a required key is missing)",
         |o, out| {
             if let Some(parsed) = o.output.parsed.filter(|_| o.outcome == Some(Outcome::Completed)) {
                 out(Sample { labels: &[("result", parsed.as_str())], value: 1 });
             }
         },
     ),
-    counter("gaugeway_refusals_total", "answers in which the model refused, or a filter did", |o, out| {
+    counter("gaugeway_refusals_total", "answers that the model refused or a content filter stopped", |o, out| {
         one(out, o.output.refused.then_some(1));
     }),
-    counter("gaugeway_empty_answers_total", "complete answers with nothing in them", |o, out| {
+    counter("gaugeway_empty_answers_total", "complete answers without any content", |o, out| {
         one(out, o.output.empty.then_some(1));
     }),
-    histogram("gaugeway_response_characters", "Unicode code points of a complete answer's text", |o, out| {
+    histogram("gaugeway_response_characters", "length of a complete answer's text in Unicode code points", |o, out| {
         one(out, o.output.characters.filter(|_| o.outcome == Some(Outcome::Completed)));
     }),
     histogram(
@@ -192,23 +200,27 @@ pub const METRICS: &[Metric] = &[
             }
         },
     ),
-    histogram("gaugeway_feedback_permille", "scores that answers were given, in thousandths", |o, out| {
+    histogram("gaugeway_feedback_permille", "feedback scores in thousandths", |o, out| {
         one(out, o.rare.as_ref().and_then(|rare| rare.feedback));
     }),
-    gauge("gaugeway_ratelimit_remaining", "what the provider's rate limits leave, by kind", |o, out| {
-        let limits = &o.limits;
-        for (kind, left) in [
-            ("requests", limits.requests),
-            ("tokens", limits.tokens),
-            ("input_tokens", limits.input_tokens),
-            ("output_tokens", limits.output_tokens),
-        ] {
-            if let Some(value) = left {
-                out(Sample { labels: &[("kind", kind)], value });
+    gauge(
+        "gaugeway_ratelimit_remaining",
+        "what is left of the provider's rate limits: requests, tokens, input_tokens, output_tokens",
+        |o, out| {
+            let limits = &o.limits;
+            for (kind, left) in [
+                ("requests", limits.requests),
+                ("tokens", limits.tokens),
+                ("input_tokens", limits.input_tokens),
+                ("output_tokens", limits.output_tokens),
+            ] {
+                if let Some(value) = left {
+                    out(Sample { labels: &[("kind", kind)], value });
+                }
             }
-        }
-    }),
-    gauge("gaugeway_retry_after_seconds", "what the provider last asked to wait", |o, out| {
+        },
+    ),
+    gauge("gaugeway_retry_after_seconds", "seconds that the provider last asked to wait", |o, out| {
         one(out, o.limits.retry_after)
     }),
 ];
