@@ -10,25 +10,42 @@
 //! Left of the waist nothing knows where numbers go; right of it nothing knows any provider. All but the last column is
 //! pure: bytes, a clock reading and a configuration in, plain data out. Only the shell knows a host.
 
+#[forbid(unsafe_code)]
 pub mod capture;
+#[forbid(unsafe_code)]
 pub mod config;
+#[forbid(unsafe_code)]
 pub mod draft;
+#[forbid(unsafe_code)]
 pub mod exchange;
+#[forbid(unsafe_code)]
 pub mod fingerprint;
+#[forbid(unsafe_code)]
 pub mod framing;
+#[forbid(unsafe_code)]
 pub mod inject;
+#[forbid(unsafe_code)]
 pub mod json;
+#[forbid(unsafe_code)]
 pub mod mix;
+#[forbid(unsafe_code)]
 pub mod observation;
+#[forbid(unsafe_code)]
 pub mod privacy;
+#[forbid(unsafe_code)]
 pub mod provider;
 #[cfg(feature = "capture")]
+#[forbid(unsafe_code)]
 pub mod redaction;
 #[cfg(not(feature = "capture"))]
 #[path = "no_redaction.rs"]
+#[forbid(unsafe_code)]
 pub mod redaction;
+#[forbid(unsafe_code)]
 pub mod route;
+#[forbid(unsafe_code)]
 pub mod signal;
+#[forbid(unsafe_code)]
 pub mod sink;
 
 #[cfg(all(feature = "edge", target_arch = "wasm32"))]
