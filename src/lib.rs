@@ -10,20 +10,35 @@
 //! Left of the waist nothing knows where numbers go; right of it nothing knows any provider. All but the last column is
 //! pure: bytes, a clock reading and a configuration in, plain data out. Only the shell knows a host.
 
+#[forbid(unsafe_code)]
 pub mod budget;
+#[forbid(unsafe_code)]
 pub mod bytes;
+#[forbid(unsafe_code)]
 pub mod config;
+#[forbid(unsafe_code)]
 pub mod draft;
+#[forbid(unsafe_code)]
 pub mod exchange;
+#[forbid(unsafe_code)]
 pub mod framing;
+#[forbid(unsafe_code)]
 pub mod json;
+#[forbid(unsafe_code)]
 pub mod labels;
+#[forbid(unsafe_code)]
 pub mod observation;
+#[forbid(unsafe_code)]
 pub mod provider;
+#[forbid(unsafe_code)]
 pub mod signal;
+#[forbid(unsafe_code)]
 pub mod sink;
+#[forbid(unsafe_code)]
 pub mod text;
+#[forbid(unsafe_code)]
 pub mod trace_context;
+#[forbid(unsafe_code)]
 pub mod usage_injection;
 
 #[cfg(all(feature = "edge", target_arch = "wasm32"))]

@@ -1,90 +1,112 @@
-//! Takes feedback: reads the request, answers it, and counts what it says for the answer it is about.
+//! Feedback requests: reads the request, replies to it, and counts its score for the answer that it is about.
 //!
-//! The only request the plugin holds: its own. Envoy shows the body of a request that is held only where the plugin's
-//! configuration has `allow_on_headers_stop_iteration`; without it the next tick answers that it is missing.
+//! These are addressed to the plugin, so they are held and go no further. Envoy shows the body of a held request only if the
+//! plugin's configuration in Envoy has `allow_on_headers_stop_iteration`. If it does not, a tick replies that it is missing.
 
-use super::Envoy;
-use super::host::{self, Buffer};
+use std::cell::Cell;
+use std::rc::Rc;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::BufferType;
+
+use super::host;
+use super::metrics::HostMetrics;
 use super::shared::Shared;
 use crate::exchange::Head;
 use crate::observation::{Observation, Rare, Who};
 use crate::signal::feedback::{self, BODY, Feedback};
 
-/// A request that brings feedback, until it is answered.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Taking {
-    /// Its head came, and its body is to come.
-    Waits,
-    /// The same, since a tick ago.
-    Stuck,
-    /// A part of the body came.
-    Reads,
-    /// It was answered.
-    Done,
+/// A feedback request, until the plugin has replied to it.
+pub struct Submission {
+    stream: u32,
+    progress: Cell<Progress>,
 }
 
-impl Taking {
-    /// Begins with the head.
-    pub fn begin(head: Head<'_>, end_of_stream: bool) -> Self {
+#[derive(Clone, Copy, PartialEq)]
+enum Progress {
+    /// The headers came; no part of the body has come yet.
+    AwaitsBody,
+    /// The same, and a tick has passed.
+    Overdue,
+    /// A part of the body came.
+    ReadsBody,
+    /// The plugin has replied.
+    Answered,
+}
+
+impl Submission {
+    /// Begins with the headers of a request. One that waits for its body is registered for ticks.
+    pub fn start(stream: u32, head: Head<'_>, end_of_stream: bool, shared: &Shared) -> Rc<Self> {
+        let submission = Rc::new(Submission { stream, progress: Cell::new(Progress::AwaitsBody) });
         if head.bytes(":method") != Some(b"POST") {
-            host::answer(405, "send feedback by POST\n");
+            submission.reply(405, "send feedback by POST\n");
         } else if end_of_stream {
-            host::answer(400, "there is no body: send {\"response_id\": \"...\", \"score\": 0.5}\n");
-        } else {
-            return Taking::Waits;
+            submission.reply(400, "there is no body: send {\"response_id\": \"...\", \"score\": 0.5}\n");
+        } else if let Ok(mut submissions) = shared.submissions.try_borrow_mut() {
+            submissions.push(Rc::downgrade(&submission));
         }
-        Taking::Done
+        submission
     }
 
-    /// A part of the body came; the host shows all that has come so far.
-    pub fn body(self, shared: &Shared, size: usize, end_of_stream: bool) -> Self {
-        shared.shows_held.set(true);
-        match self {
-            Taking::Done => return Taking::Done,
-            _ if size > BODY => host::answer(413, "feedback has at most 4096 bytes\n"),
-            _ if !end_of_stream => return Taking::Reads,
-            _ => {
-                let body = host::buffer(Buffer::Request, size).unwrap_or_default();
-                match Feedback::parse(&body) {
-                    Err(wrong) => host::answer(400, &format!("{wrong}\n")),
-                    Ok(feedback) if shared.count(feedback) => host::answer(204, ""),
-                    Ok(_) => host::answer(404, "no answer with this response_id is remembered, or it has its score\n"),
-                }
+    /// Handles a part of the body. `size` is that of all parts so far, which the host keeps.
+    pub fn on_body(&self, shared: &Shared, size: usize, end_of_stream: bool) {
+        shared.body_seen_while_held.set(true);
+        if self.progress.get() == Progress::Answered {
+            return;
+        }
+        if size > BODY {
+            return self.reply(413, "feedback has at most 4096 bytes\n");
+        }
+        if !end_of_stream {
+            return self.progress.set(Progress::ReadsBody);
+        }
+        let body = hostcalls::get_buffer(BufferType::HttpRequestBody, 0, size).ok().flatten().unwrap_or_default();
+        match Feedback::parse(&body) {
+            Err(error) => self.reply(400, &format!("{error}\n")),
+            Ok(feedback) if shared.count(feedback) => self.reply(204, ""),
+            Ok(_) => self.reply(404, "no answer with this response_id is remembered, or it has its score\n"),
+        }
+    }
+
+    /// Handles trailers, which end the body.
+    pub fn on_trailers(&self) {
+        if self.progress.get() != Progress::Answered {
+            self.reply(400, "feedback has no trailers\n");
+        }
+    }
+
+    /// Replies to a request that waited for its body during a whole tick, unless the host has shown the body of another:
+    /// then the client is slow, and Envoy's timeouts apply. Returns whether the request needs further ticks.
+    pub fn on_tick(&self, shared: &Shared) -> bool {
+        match self.progress.get() {
+            Progress::AwaitsBody | Progress::Overdue if shared.body_seen_while_held.get() => {
+                self.progress.set(Progress::AwaitsBody);
             }
+            Progress::AwaitsBody => self.progress.set(Progress::Overdue),
+            Progress::Overdue if hostcalls::set_effective_context(self.stream).is_ok() => self.reply(
+                500,
+                "no body came: feedback needs allow_on_headers_stop_iteration: true in the plugin's configuration\n",
+            ),
+            Progress::Overdue | Progress::ReadsBody | Progress::Answered => return false,
         }
-        Taking::Done
+        self.progress.get() != Progress::Answered
     }
 
-    /// The body ends with trailers.
-    pub fn trailers(self) -> Self {
-        if self != Taking::Done {
-            host::answer(400, "feedback has no trailers\n");
-        }
-        Taking::Done
-    }
-
-    /// A tick passed. A request of which nothing is shown for a whole one is answered, unless others were shown: then its
-    /// client is slow, and Envoy's own limits apply.
-    pub fn tick(self, shared: &Shared, context: u32) -> Self {
-        match self {
-            Taking::Waits | Taking::Stuck if shared.shows_held.get() => Taking::Waits,
-            Taking::Waits => Taking::Stuck,
-            Taking::Stuck => {
-                if host::act_for(context) {
-                    host::answer(
-                        500,
-                        "no body came: feedback needs allow_on_headers_stop_iteration: true in the plugin's configuration\n",
-                    );
-                }
-                Taking::Done
-            }
-            Taking::Reads | Taking::Done => self,
-        }
+    fn reply(&self, status: u32, body: &str) {
+        self.progress.set(Progress::Answered);
+        host::reply(status, "gaugeway_feedback", body);
     }
 }
 
 impl Shared {
-    /// Remembers whose answer it is that has this identifier, where feedback is taken.
+    /// Passes a tick to the submissions that wait for their bodies, and forgets the others.
+    pub fn answer_stuck_submissions(&self) {
+        if let Ok(mut submissions) = self.submissions.try_borrow_mut() {
+            submissions.retain(|submission| submission.upgrade().is_some_and(|submission| submission.on_tick(self)));
+        }
+    }
+
+    /// Remembers an answer by its identifier, if feedback is enabled.
     pub fn note_answer(&self, seen: &Observation) {
         let settings = &self.observer.config.feedback;
         if let Some(id) = seen.response.id.as_deref().filter(|_| !settings.path.is_empty()) {
@@ -93,18 +115,18 @@ impl Shared {
         }
     }
 
-    /// Counts feedback, once for an answer; false where the answer is not known.
+    /// Counts a score, once for each answer. Returns false if the answer is not remembered.
     fn count(&self, feedback: Feedback) -> bool {
         let slot = slot(self.observer.config.feedback.slot(feedback.answer));
-        let Some((bytes, cas)) = host::shared(&slot) else { return false };
+        let Some((bytes, version)) = host::shared(&slot) else { return false };
         let Some(who) = feedback::recalled(feedback.answer, &bytes) else { return false };
-        if !host::set_shared(&slot, &[0], cas) {
+        if !host::set_shared(&slot, &[0], version) {
             return false;
         }
         let rare = Some(Box::new(Rare { feedback: Some(feedback.permille), ..Rare::default() }));
         let seen = Observation { rare, ..who.observation() };
         if let Ok(mut stats) = self.stats.try_borrow_mut() {
-            stats.record(&seen, &self.observer.config, &mut Envoy);
+            stats.record(&seen, &self.observer.config, &mut HostMetrics);
         }
         true
     }

@@ -1,100 +1,109 @@
-//! Holds requests back until their bodies can be changed, where the configuration asks for it: see [`crate::usage_injection`].
+//! Holds requests until their bodies can be changed, if the configuration asks for usage: see [`crate::usage_injection`].
 //!
-//! Holding the headers only works where the plugin's own `allow_on_headers_stop_iteration` is set. Elsewhere, as in Istio, the body
-//! waits for the headers and the call would hang: so the tick lets go what had to wait too long, and after [`FAILURES`] such
-//! calls nothing is held any more. A changed body always has its length in `content-length`: a wrong one would turn the
-//! rest into another request. Bound: the body of a held request, of at most the configured size.
+//! A body callback runs while the headers are held only if the plugin's configuration in Envoy has
+//! `allow_on_headers_stop_iteration`. In other hosts, such as Istio, the body waits for the headers, and the request would hang.
+//! So a tick releases requests that waited too long, and after [`FAILURES`] of them no request is held any more. A changed body
+//! always has its length in `content-length`: with a wrong one the upstream would read the rest as another request.
+//! Memory: the host buffers the body of a held request, of at most the configured size.
 
 use std::cell::{Cell, RefCell};
 
-use super::host::{self, Buffer, Map};
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, MapType};
+
+use super::host;
 use crate::config::{Config, Role};
 use crate::exchange::Head;
 use crate::usage_injection::{Strip, ask};
 
-/// Nanoseconds that a request may wait for its body's first bytes.
+/// How long a request may wait for the first bytes of its body, in nanoseconds.
 const GRACE: u64 = 250_000_000;
-/// Calls in a row that were let go without a body until the host counts as one that cannot hold headers.
+/// Number of requests in a row that were released without a body after which the host counts as unable to hold headers.
 const FAILURES: u32 = 3;
 
 /// The requests of a plugin that wait for the first bytes of their bodies.
 #[derive(Default)]
 pub struct Holding {
+    /// Identifiers of streams, and since when they wait.
     waiting: RefCell<Vec<(u32, u64)>>,
     /// A body came while its headers were held.
-    proven: Cell<bool>,
+    host_can_hold: Cell<bool>,
     failures: Cell<u32>,
 }
 
 impl Holding {
-    /// Until the host has shown that it can hold headers, one request at a time is tried.
-    fn begin(&self, stream: u32, now: u64) -> bool {
+    /// Registers a request. Returns whether it may be held: until the host has shown that it can hold headers, one at a time is.
+    fn add(&self, stream: u32, now: u64) -> bool {
         let Ok(mut waiting) = self.waiting.try_borrow_mut() else { return false };
-        let may = now > 0 && self.failures.get() < FAILURES && (self.proven.get() || waiting.is_empty());
-        if may {
+        let may_hold = now > 0 && self.failures.get() < FAILURES && (self.host_can_hold.get() || waiting.is_empty());
+        if may_hold {
             waiting.push((stream, now));
         }
-        may
+        may_hold
     }
 
-    /// Its body comes, or nothing ever will. Returns whether it was still held.
-    fn end(&self, stream: u32) -> bool {
+    /// Removes a request. Returns whether it was still held.
+    fn remove(&self, stream: u32) -> bool {
         let Ok(mut waiting) = self.waiting.try_borrow_mut() else { return false };
         let place = waiting.iter().position(|(held, _)| *held == stream);
         place.map(|place| waiting.swap_remove(place)).is_some()
     }
 
-    fn proven(&self) {
-        self.proven.set(true);
+    fn confirm(&self) {
+        self.host_can_hold.set(true);
         self.failures.set(0);
     }
 
-    /// Lets go what has waited too long.
-    pub fn sweep(&self, now: u64) {
+    /// Releases the requests that waited too long. The effective context of later host calls may be one of their streams.
+    pub fn release_late(&self, now: u64) {
         let Ok(mut waiting) = self.waiting.try_borrow_mut() else { return };
         waiting.retain(|(stream, since)| {
             let late = now.saturating_sub(*since) > GRACE || now < *since;
             if late {
-                host::resume_request(*stream);
+                if hostcalls::set_effective_context(*stream).is_ok() {
+                    let _ = hostcalls::resume_http_request();
+                }
                 self.failures.set(self.failures.get().saturating_add(1));
                 if self.failures.get() == FAILURES {
-                    host::log_warning("gaugeway: stream_usage.inject does nothing: this host does not run the body's callbacks while headers are held (allow_on_headers_stop_iteration)");
+                    log::warn!(
+                        "stream_usage.inject does nothing: this host does not run the body's callbacks while headers are held (allow_on_headers_stop_iteration)"
+                    );
                 }
             }
             !late
         });
     }
 
-    /// Whether a tick is needed soon.
-    pub fn is_urgent(&self) -> bool {
-        !self.proven.get() && self.waiting.try_borrow().is_ok_and(|waiting| !waiting.is_empty())
+    /// Whether a request is held of which nobody knows yet whether the host shows its body.
+    pub fn needs_short_tick(&self) -> bool {
+        !self.host_can_hold.get() && self.waiting.try_borrow().is_ok_and(|waiting| !waiting.is_empty())
     }
 }
 
-/// What happens to one stream's bodies.
+/// The state of changing the bodies of one stream.
 #[derive(Default)]
 pub enum Injection {
-    /// Nothing.
+    /// Nothing is changed.
     #[default]
     None,
-    /// The headers are held; the body is to have so many bytes.
+    /// The headers are held. The value is the `content-length` of the body.
     Held(usize),
-    /// The body comes.
+    /// The body is coming, and is held.
     Buffering {
-        /// Bytes it is to have.
+        /// The `content-length` of the body.
         length: usize,
-        /// Bytes that came.
+        /// Number of bytes that have come.
         came: usize,
     },
-    /// Usage was asked for.
+    /// The request was changed to ask for usage.
     Asked,
-    /// And what that adds is taken out of the answer.
+    /// The response is freed of what that added.
     Stripping(Box<Strip>),
 }
 
 impl Injection {
-    /// Whether the request is to be held.
-    pub fn request_headers(
+    /// Handles the request headers. Returns whether to hold the request.
+    pub fn on_request_headers(
         &mut self,
         stream: u32,
         head: Head<'_>,
@@ -107,24 +116,27 @@ impl Injection {
             return false;
         }
         let length = head.text("content-length").parse().unwrap_or(0);
-        let sound = (2..=config.stream_usage.max_request_bytes).contains(&length);
-        // What is signed or packed cannot be changed; an expectation is for the one who answers it.
-        let rigid =
+        let length_fits = (2..=config.stream_usage.max_request_bytes).contains(&length);
+        // A signed or encoded body cannot be changed; `expect` asks the upstream before the body is sent.
+        let unchangeable =
             ["content-encoding", "content-md5", "content-digest", "digest", "signature", "transfer-encoding", "expect"];
-        if !sound || rigid.iter().any(|name| head.bytes(name).is_some()) || !holding.begin(stream, host::now()) {
+        if !length_fits
+            || unchangeable.iter().any(|name| head.bytes(name).is_some())
+            || !holding.add(stream, host::now())
+        {
             return false;
         }
         *self = Injection::Held(length as usize);
         true
     }
 
-    /// How many bytes of what is buffered were seen before, where the host gathers them.
-    pub fn seen(&mut self, stream: u32, holding: &Holding) -> usize {
+    /// Begins a callback of the request body. Returns how many bytes at the front of the host's buffer earlier callbacks had.
+    pub fn start_body(&mut self, stream: u32, holding: &Holding) -> usize {
         match *self {
             Injection::Held(length) => {
                 *self = Injection::None;
-                if holding.end(stream) {
-                    holding.proven();
+                if holding.remove(stream) {
+                    holding.confirm();
                     *self = Injection::Buffering { length, came: 0 };
                 }
                 0
@@ -134,8 +146,8 @@ impl Injection {
         }
     }
 
-    /// More of the body came: `size` bytes by now. Returns whether it is to be held.
-    pub fn request_body(&mut self, size: usize, end_of_stream: bool) -> bool {
+    /// Handles the request body, of which `size` bytes have come. Returns whether to hold the request.
+    pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> bool {
         let Injection::Buffering { length, came } = self else { return false };
         *came = size;
         if !end_of_stream && size <= *length {
@@ -146,58 +158,66 @@ impl Injection {
         false
     }
 
-    /// What was held goes on as it is.
-    pub fn let_go(&mut self, stream: u32, holding: &Holding) {
+    /// Leaves the request unchanged, if it is held.
+    pub fn cancel(&mut self, stream: u32, holding: &Holding) {
         if let Injection::Held(_) = self {
-            holding.end(stream);
+            holding.remove(stream);
         }
         if let Injection::Held(_) | Injection::Buffering { .. } = self {
             *self = Injection::None;
         }
     }
 
-    /// The answer begins.
-    pub fn response_headers(&mut self, head: Head<'_>) {
+    /// Handles the response headers.
+    pub fn on_response_headers(&mut self, head: Head<'_>) {
         if !matches!(self, Injection::Asked) {
             return;
         }
         let kind = head.text("content-type").split(';').next().unwrap_or_default().trim();
-        let events = kind.eq_ignore_ascii_case("text/event-stream") && head.text(":status") == "200";
-        let plain = head.bytes("content-encoding").is_none();
-        // The client would wait for the bytes that were taken out.
-        let open = || head.bytes("content-length").is_none() || host::remove_header(Map::Response, "content-length");
-        *self = if events && plain && open() { Injection::Stripping(Box::default()) } else { Injection::None };
+        let is_event_stream = kind.eq_ignore_ascii_case("text/event-stream") && head.text(":status") == "200";
+        let is_plain = head.bytes("content-encoding").is_none();
+        // A client that knows the length would wait for the removed bytes.
+        let has_no_length = || {
+            head.bytes("content-length").is_none()
+                || host::remove_header(MapType::HttpResponseHeaders, "content-length")
+        };
+        *self = if is_event_stream && is_plain && has_no_length() {
+            Injection::Stripping(Box::default())
+        } else {
+            Injection::None
+        };
     }
 
-    /// Bytes of the answer, as they lie in the host's buffer, where there are `size`.
-    pub fn response_body(&mut self, bytes: &[u8], size: usize, end_of_stream: bool) {
+    /// Handles a part of the response body: `bytes`, as the host returned them, of the `size` in its buffer.
+    pub fn on_response_body(&mut self, bytes: &[u8], size: usize, end_of_stream: bool) {
         let Injection::Stripping(strip) = self else { return };
         let held = strip.held().to_vec();
         let kept = (bytes.len() == size).then(|| strip.feed(bytes, end_of_stream));
-        let done = kept.is_some_and(|kept| kept == bytes || host::set_buffer(Buffer::Response, size, &kept));
+        let done =
+            kept.is_some_and(|kept| kept == bytes || host::set_buffer(BufferType::HttpResponseBody, size, &kept));
         if !done {
-            // What was kept back goes before what the host does not show or change.
+            // The part passes unchanged. The bytes held back from earlier parts go before it.
             if !held.is_empty() {
-                host::set_buffer(Buffer::Response, 0, &held);
+                host::set_buffer(BufferType::HttpResponseBody, 0, &held);
             }
             *self = Injection::None;
         }
     }
 }
 
-/// Puts the asking body in the place of the held one; false where nothing was changed.
+/// Replaces the held body by one that asks for usage. Returns false if the body is unchanged.
 fn rewrite(length: usize) -> bool {
-    let body = host::buffer(Buffer::Request, length).unwrap_or_default();
-    let Some(asking) = ask(&body).filter(|_| body.len() == length) else { return false };
-    // What is added to a packed answer could not be taken out of it. And without any length the body goes in chunks: whatever
-    // the host refuses here, no length is told that is not the body's.
-    let ready = host::set_header(Map::Request, "accept-encoding", "identity")
-        && host::remove_header(Map::Request, "content-length");
+    let body = hostcalls::get_buffer(BufferType::HttpRequestBody, 0, length).ok().flatten().unwrap_or_default();
+    let Some(changed_body) = ask(&body).filter(|_| body.len() == length) else { return false };
+    // Nothing could be removed from an encoded response. `content-length` is removed first: if the host refuses a later call,
+    // the body is sent in chunks, and not with a wrong length.
+    let ready = host::set_header(MapType::HttpRequestHeaders, "accept-encoding", "identity")
+        && host::remove_header(MapType::HttpRequestHeaders, "content-length");
     if !ready {
         return false;
     }
-    let changed = host::set_buffer(Buffer::Request, length, &asking);
-    let length = if changed { asking.len() } else { length };
-    host::set_header(Map::Request, "content-length", &length.to_string());
+    let changed = host::set_buffer(BufferType::HttpRequestBody, length, &changed_body);
+    let length = if changed { changed_body.len() } else { length };
+    host::set_header(MapType::HttpRequestHeaders, "content-length", &length.to_string());
     changed
 }

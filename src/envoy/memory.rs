@@ -1,21 +1,21 @@
-//! The memory of all workers: buckets in Envoy's shared data, changed by compare and set.
+//! The tool calls that all workers remember: buckets in Envoy's shared data, changed by compare and set.
 
 use super::host;
 use crate::signal::memory::{Bucket, Pending, WAYS};
 use crate::sink::attributes::digits;
 use crate::trace_context::Run;
 
-/// Attempts before giving up against other workers: each means that one of them got through.
+/// Attempts to change a bucket. Each that fails means that another worker's succeeded.
 const ATTEMPTS: usize = 32;
 
-/// The calls remembered in a number of slots.
+/// The remembered calls, in a fixed number of buckets.
 #[derive(Clone, Copy)]
 pub struct Memory {
     buckets: u64,
 }
 
 impl Memory {
-    /// Prepares the slots that are not there yet: a bucket that exists can be changed without losing another worker's change.
+    /// Creates the buckets that do not exist yet: only an existing bucket has a version to compare.
     pub fn new(slots: u64) -> Self {
         let memory = Memory { buckets: slots.div_ceil(WAYS as u64).max(1) };
         for bucket in 0..memory.buckets {
@@ -27,7 +27,7 @@ impl Memory {
         memory
     }
 
-    /// Whether the host keeps anything; ask after [`Memory::new`].
+    /// Whether the host has shared data. Valid after [`Memory::new`].
     pub fn is_kept() -> bool {
         host::shared(&name(0)).is_some()
     }
@@ -40,22 +40,22 @@ impl Memory {
         });
     }
 
-    /// Takes out what is remembered of a call.
+    /// Removes a call and returns what was remembered of it.
     pub fn take(self, call: u64) -> Option<Pending> {
         self.change(call, |bucket| bucket.take(call))
     }
 
-    /// Marks the run of a call as over, and tells its trace; None where it has gone on, or another worker was first.
+    /// Marks the run of a call as ended and returns its trace. None if the run has continued, or another worker was first.
     pub fn close(self, call: u64, asked: u64) -> Option<Option<Run>> {
         self.change(call, |bucket| bucket.close(call, asked))
     }
 
-    /// Marks the run of a call as having gone on without its result.
+    /// Marks the run of a call as continued without its result.
     pub fn leave(self, call: u64) {
         self.change(call, |bucket| bucket.leave(call));
     }
 
-    /// Adds the trace of a call's run; false where its result came already.
+    /// Adds the trace of a call's run. Returns false if the result of the call has already arrived.
     pub fn trace(self, call: u64, run: Run) -> bool {
         self.change(call, |bucket| bucket.trace(call, run)).is_some()
     }
@@ -65,23 +65,22 @@ impl Memory {
         host::shared(&self.key(call)).is_some_and(|(bytes, _)| Bucket::parse(&bytes).waits(call, asked))
     }
 
-    /// Changes a bucket; None where there is nothing to change, or the host keeps nothing.
+    /// Changes the bucket of a call. None if there is nothing to change, or the host has no shared data.
     fn change<T>(self, call: u64, change: impl Fn(&mut Bucket) -> Option<T>) -> Option<T> {
         let key = self.key(call);
         for _ in 0..ATTEMPTS {
-            let (bytes, cas) = host::shared(&key)?;
+            let (bytes, version) = host::shared(&key)?;
             let mut bucket = Bucket::parse(&bytes);
             let result = change(&mut bucket)?;
-            if host::set_shared(&key, &bucket.bytes(), cas) {
+            if host::set_shared(&key, &bucket.bytes(), version) {
                 return Some(result);
             }
         }
         None
     }
 
-    /// The bucket of a call.
     fn key(self, call: u64) -> String {
-        // The low bits of the hash serve; those above are as good.
+        // `call` is a hash: its halves are combined so that all of its bits choose the bucket.
         name((call ^ call >> 32) % self.buckets)
     }
 }

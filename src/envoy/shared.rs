@@ -1,24 +1,26 @@
-//! What all streams of a plugin share, and what one exchange leaves there for the next.
+//! The state that all streams of a configuration share, and what an exchange leaves there for later ones.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
-use super::Envoy;
-use super::host::{self, Map};
+use proxy_wasm::types::MapType;
+
+use super::feedback::Submission;
+use super::host;
 use super::inject::Holding;
 use super::memory::Memory;
+use super::metrics::HostMetrics;
 use super::spans::Spans;
-use crate::exchange::Routes;
-use crate::exchange::{Exchange, Observer};
+use crate::exchange::{Exchange, Observer, Routes};
 use crate::signal::memory::{Pending, Queue, Waiting};
 use crate::sink::stats::Stats;
 use crate::trace_context::{Place, Run};
 
-/// A route's settings, in its metadata: one string of JSON.
+/// The settings of a route, in its metadata: one string of JSON.
 const ROUTE_SETTINGS: &str = "xds\0route_metadata\0filter_metadata\0gaugeway\0config";
 
-/// What all streams of a plugin share.
-pub(super) struct Shared {
+/// The state that all streams of a configuration share.
+pub struct Shared {
     pub observer: Rc<Observer>,
     pub routes: RefCell<Routes>,
     pub stats: Rc<RefCell<Stats>>,
@@ -26,14 +28,16 @@ pub(super) struct Shared {
     pub waiting: Rc<RefCell<Queue>>,
     pub spans: Option<RefCell<Spans>>,
     pub holding: Holding,
-    /// This host shows the bodies of requests that are held for their feedback.
-    pub shows_held: Cell<bool>,
-    /// The last request was LLM traffic, so the next is likely to be: all of its headers are read at once.
-    pub expected: Cell<bool>,
+    /// The feedback requests that need ticks. Their streams own them.
+    pub submissions: RefCell<Vec<Weak<Submission>>>,
+    /// The host has shown the body of a held feedback request.
+    pub body_seen_while_held: Cell<bool>,
+    /// The last request was LLM traffic, so the next is likely to be: all of its headers are read in one call.
+    pub expects_llm_traffic: Cell<bool>,
 }
 
 impl Shared {
-    /// The observer for this stream's route. Costs one call that finds nothing where the route has no settings.
+    /// The observer for the route of the current stream. If the route has no settings, this costs one host call.
     pub fn observer(&self) -> Rc<Observer> {
         let settings = host::property(ROUTE_SETTINGS).filter(|settings| !settings.is_empty());
         let (Some(settings), Ok(mut routes)) = (settings, self.routes.try_borrow_mut()) else {
@@ -43,12 +47,13 @@ impl Shared {
         if let Some(fault) = fault {
             let route = host::property("xds\0route_name").unwrap_or_default();
             let route = String::from_utf8_lossy(&route);
-            host::log_error(&format!("gaugeway: metadata of route '{route}' is passed over: {fault}"));
+            log::error!("metadata of route '{route}' is passed over: {fault}");
         }
         observer
     }
 
-    /// Looks up the calls whose results a request brings. The run has gone on, even if not all results came.
+    /// Passes the remembered tool calls to the request that brings their results. Its run has continued, even if results
+    /// are missing.
     pub fn recall(&self, exchange: &mut Exchange) {
         let answers = exchange.answers();
         for call in &answers {
@@ -61,7 +66,7 @@ impl Shared {
         }
     }
 
-    /// Remembers the calls an answer asks for, before its end reaches the client.
+    /// Remembers the tool calls that an answer asks for, before the client has all of it.
     pub fn remember(&self, exchange: &mut Exchange) {
         let asks = exchange.asks();
         let waiting = exchange.waits(&asks);
@@ -70,14 +75,14 @@ impl Shared {
         }
         let limit = self.observer.config.agent.slots as usize;
         let pushed = waiting.zip(self.waiting.try_borrow_mut().ok());
-        // Dropped before the run is given up, which takes its time.
+        // This statement ends the borrow of the queue.
         let oldest = pushed.and_then(|(waiting, mut queue)| queue.push(waiting, limit));
         if let Some(oldest) = oldest {
-            self.give_up(*oldest);
+            self.report_abandoned(*oldest);
         }
     }
 
-    /// Makes the spans of an exchange that is over. Only now does Envoy show its own span: the calls that the answer asks for
+    /// Makes the spans of an exchange that has ended. Envoy shows its own span only now, so the calls that the answer asks for
     /// were remembered without it.
     pub fn trace(&self, exchange: &mut Exchange) {
         let Some(Ok(mut spans)) = self.spans.as_ref().map(RefCell::try_borrow_mut) else { return };
@@ -88,20 +93,21 @@ impl Shared {
                 None => place.filter(|place| place.sampled).into_iter().for_each(|place| exchange.place(place)),
             }
             if let Some(run) = exchange.run() {
-                self.tell(&exchange.after(), run);
+                self.attach_trace(&exchange.after(), run);
             }
         }
-        // A run is recorded whole, whatever is decided of its later calls.
+        // All calls of a run are recorded or none, whatever the sampling decision of the later ones.
         let run = exchange.run();
         if let Some(place) = place.or(run.map(Run::place)).filter(|place| place.sampled || run.is_some()) {
             spans.queue.exchange(exchange.observation(), place, run);
         }
     }
 
-    /// Adds a run's trace to its calls; where the client was faster, leaves it for the exchange that has taken them.
-    fn tell(&self, calls: &[u64], run: Run) {
-        let told = calls.iter().filter(|call| self.memory.trace(**call, run)).count();
-        if let Some(lead) = calls.first().filter(|_| told == 0) {
+    /// Adds the trace of a run to its remembered calls. If the results have already arrived, leaves the trace for the
+    /// exchange that brought them.
+    fn attach_trace(&self, calls: &[u64], run: Run) {
+        let attached = calls.iter().filter(|call| self.memory.trace(**call, run)).count();
+        if let Some(lead) = calls.first().filter(|_| attached == 0) {
             self.memory.put(Pending {
                 call: !lead,
                 asked: host::now(),
@@ -112,8 +118,20 @@ impl Shared {
         }
     }
 
-    /// Counts a run as over if nobody has gone on with it.
-    pub fn give_up(&self, waiting: Waiting) {
+    /// Reports the runs whose time is over, and forgets those that have continued. Handles at most `limit` of each.
+    pub fn report_abandoned_runs(&self, limit: usize) {
+        for _ in 0..limit {
+            let due = self.waiting.try_borrow_mut().ok().and_then(|mut waiting| waiting.due(host::now()));
+            let Some(waiting) = due else { break };
+            self.report_abandoned(*waiting);
+        }
+        if let Ok(mut waiting) = self.waiting.try_borrow_mut() {
+            waiting.sweep(limit, |run| self.memory.waits(run.lead, run.since));
+        }
+    }
+
+    /// Counts a run as abandoned, unless it has continued.
+    fn report_abandoned(&self, waiting: Waiting) {
         let Some(run) = self.memory.close(waiting.lead, waiting.since) else { return };
         for call in &waiting.others {
             self.memory.close(*call, waiting.since);
@@ -124,14 +142,15 @@ impl Shared {
             spans.queue.run(&seen, run, ended, end);
         }
         if let Ok(mut stats) = self.stats.try_borrow_mut() {
-            stats.record(&seen, &self.observer.config, &mut Envoy);
+            stats.record(&seen, &self.observer.config, &mut HostMetrics);
         }
     }
 }
 
-/// Where in a trace the request is: as `traceparent` or B3 says, which Envoy's tracing sets, else in one of its own.
+/// The request's place in a trace: by `traceparent` or B3, which Envoy's tracing sets, or in a trace of its own by `x-request-id`.
 fn place() -> Option<Place> {
-    let text = |name: &str| host::header(Map::Request, name).and_then(|value| String::from_utf8(value).ok());
+    let text =
+        |name: &str| host::header(MapType::HttpRequestHeaders, name).and_then(|value| String::from_utf8(value).ok());
     let place = text("traceparent").and_then(|value| Place::parse(&value));
     let b3 = || {
         let sampled = || text("x-b3-sampled").unwrap_or_else(|| "1".to_owned());

@@ -1,85 +1,96 @@
-//! Sends spans to a collector: one request at a time, on the root's tick, counted.
+//! Sends spans to a collector from the tick of the root: at most one request at a time.
 //!
-//! Bound: the queue's; what finds no room in it is dropped.
+//! Spans wait in a queue of bounded size; those that do not fit are dropped. `gaugeway_spans_total` counts what became of them.
 
-use super::host::{self, Map};
+use std::time::Duration;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{MapType, MetricType};
+
+use super::{host, metrics};
 use crate::config::Otlp;
 use crate::sink::otlp::Queue;
 use crate::sink::stats::SPANS;
 
-/// How long a collector may take, in milliseconds.
-const PATIENCE: u32 = 10_000;
+/// How long a collector may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Spans on their way out.
+/// The spans of a configuration that are not yet sent.
 pub struct Spans {
     /// Those that wait.
     pub queue: Queue,
-    to: Otlp,
-    /// Spans in the request that is out.
-    out: Option<u64>,
-    /// That the cluster is missing stands in the log.
-    told: bool,
+    collector: Otlp,
+    /// The request that the collector has not answered yet.
+    sent: Option<Sent>,
+    /// The log has the message that the cluster is missing.
+    missing_cluster_logged: bool,
     counters: [Option<u32>; 3],
 }
 
-/// What became of spans, as the counter's label says it.
+struct Sent {
+    token: u32,
+    spans: u64,
+}
+
+/// The counters' indices, by the value of the label `result`.
 const SENT: usize = 0;
 const FAILED: usize = 1;
 const DROPPED: usize = 2;
 
 impl Spans {
-    /// None where no collector is configured.
-    pub fn new(to: &Otlp) -> Option<Self> {
-        let counter = |result: &str| host::define_metric(0, &format!("{SPANS}.result=.={result};.;"));
-        let counters = || [counter("sent"), counter("failed"), counter("dropped")];
-        (!to.cluster.is_empty()).then(|| Spans {
+    /// None if no collector is configured.
+    pub fn new(collector: &Otlp) -> Option<Self> {
+        if collector.cluster.is_empty() {
+            return None;
+        }
+        let counter = |result: &str| host::define_metric(MetricType::Counter, &format!("{SPANS}.result=.={result};.;"));
+        Some(Spans {
             queue: Queue::default(),
-            to: to.clone(),
-            out: None,
-            told: false,
-            counters: counters(),
+            collector: collector.clone(),
+            sent: None,
+            missing_cluster_logged: false,
+            counters: [counter("sent"), counter("failed"), counter("dropped")],
         })
     }
 
-    /// Sends what waits, unless the last request is still out.
+    /// Sends the waiting spans, unless a request is unanswered.
     pub fn send(&mut self) {
         let dropped = core::mem::take(&mut self.queue.dropped);
         self.count(DROPPED, dropped);
-        if self.out.is_some() {
+        if self.sent.is_some() {
             return;
         }
-        let Some((body, count)) = self.queue.export(&self.to.service) else { return };
-        let headers = [
+        let Some((body, spans)) = self.queue.export(&self.collector.service) else { return };
+        let cluster = self.collector.cluster.as_str();
+        let headers = vec![
             (":method", "POST"),
-            (":path", self.to.path.as_str()),
-            (":authority", self.to.cluster.as_str()),
+            (":path", self.collector.path.as_str()),
+            (":authority", cluster),
             ("content-type", "application/x-protobuf"),
         ];
-        if host::call(&self.to.cluster, &headers, &body, PATIENCE) {
-            self.out = Some(count);
-            return;
-        }
-        self.count(FAILED, count);
-        if !core::mem::replace(&mut self.told, true) {
-            let name = &self.to.cluster;
-            host::log_error(&format!(
-                "gaugeway: otlp.cluster: Envoy cannot send to '{name}': is there such a cluster?"
-            ));
+        match hostcalls::dispatch_http_call(cluster, headers, Some(&body), Vec::new(), TIMEOUT) {
+            Ok(token) => self.sent = Some(Sent { token, spans }),
+            Err(_) => {
+                if !core::mem::replace(&mut self.missing_cluster_logged, true) {
+                    log::error!("otlp.cluster: Envoy cannot send to '{cluster}': is there such a cluster?");
+                }
+                self.count(FAILED, spans);
+            }
         }
     }
 
-    /// The collector has answered, or its time is over.
-    pub fn answered(&mut self) {
-        let status = host::header(Map::Call, ":status");
-        let taken = status.is_some_and(|status| status.first() == Some(&b'2'));
-        if let Some(count) = self.out.take() {
-            self.count(if taken { SENT } else { FAILED }, count);
+    /// The collector has answered the request, or the request has failed. A failed one has no headers.
+    pub fn on_response(&mut self, token: u32) {
+        if let Some(sent) = self.sent.take_if(|sent| sent.token == token) {
+            let status = host::header(MapType::HttpCallResponseHeaders, ":status");
+            let accepted = status.is_some_and(|status| status.first() == Some(&b'2'));
+            self.count(if accepted { SENT } else { FAILED }, sent.spans);
         }
     }
 
     fn count(&self, result: usize, by: u64) {
         if let Some(counter) = self.counters.get(result).copied().flatten().filter(|_| by > 0) {
-            host::increment(counter, by);
+            metrics::increment(counter, by);
         }
     }
 }

@@ -1,217 +1,229 @@
-//! One HTTP stream: each of its callbacks, what it reads from the host and what it writes.
+//! The context of one HTTP stream: passes its callbacks to an [`Exchange`] and writes the attributes as they become known.
 
 use std::rc::Rc;
 
-use super::feedback::Taking;
-use super::host::{self, Buffer, Map};
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, BufferType, MapType};
+
+use super::capabilities::{self, Missing};
+use super::feedback::Submission;
+use super::host;
 use super::inject::Injection;
-use super::lacks::{self, Lack};
+use super::metrics::HostMetrics;
+use super::root::SHORT_TICK;
 use super::shared::Shared;
-use super::{Envoy, SOON};
 use crate::bytes::mix::Mix;
-use crate::config::Role;
+use crate::config::{Config, Role};
 use crate::exchange::{End, Exchange, Head};
 use crate::observation::Changes;
 use crate::provider;
 use crate::sink::attributes::FIELDS;
 
-/// Filter state that says: a listener's plugin reports this exchange.
-const TAKEN: &str = "gaugeway.listener";
-/// Filter state that every exchange has at its end.
+/// Filter state that is set if a listener's plugin reports the exchange.
+const LISTENER: &str = "gaugeway.listener";
+/// Filter state that every exchange has when it has ended.
 const OUTCOME: &str = "gaugeway.outcome";
-/// Stands for a hash where an earlier attempt may have written; no hash is even.
+/// In place of the hash of a written value: an earlier attempt may have written one. Hashes are odd.
 const STALE: u32 = 2;
 
-/// One HTTP stream; one that is not LLM traffic has no exchange.
-pub(super) struct Stream {
+/// One HTTP stream. A stream that is not LLM traffic has no exchange.
+pub struct Stream {
     id: u32,
-    injection: Injection,
     shared: Option<Rc<Shared>>,
     exchange: Option<Box<Exchange>>,
-    /// Hash of what was last written of each field.
+    injection: Injection,
+    /// Set if this is a feedback request, which is held.
+    submission: Option<Rc<Submission>>,
+    /// Hash of the value last written of each field.
     written: [u32; FIELDS.len()],
-    /// The upstream answered, not Envoy itself.
+    /// The response comes from an upstream and not from Envoy itself.
     from_upstream: bool,
+    /// The host called back with a response body, or with the end of the response.
+    response_body_seen: bool,
     reported: bool,
-    /// The host showed a response's body, or that there is none.
-    heard: bool,
-    /// It brings feedback, and goes no further.
-    taking: Option<Taking>,
+}
+
+impl Stream {
+    /// A stream of the configuration that `shared` belongs to; None if there is none.
+    pub fn new(id: u32, shared: Option<Rc<Shared>>) -> Self {
+        Stream {
+            id,
+            shared,
+            exchange: None,
+            injection: Injection::None,
+            submission: None,
+            written: [0; FIELDS.len()],
+            from_upstream: false,
+            response_body_seen: false,
+            reported: false,
+        }
+    }
+}
+
+impl Context for Stream {}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        hold_if(self.start(end_of_stream))
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let Some(shared) = &self.shared else { return Action::Continue };
+        if let Some(submission) = &self.submission {
+            submission.on_body(shared, size, end_of_stream);
+            return Action::Pause;
+        }
+        let Some(exchange) = &mut self.exchange else { return Action::Continue };
+        let seen = self.injection.start_body(self.id, &shared.holding);
+        let new = size.saturating_sub(seen);
+        let bytes = if new > 0 { body(BufferType::HttpRequestBody, seen, new) } else { Vec::new() };
+        exchange.request_body(&bytes);
+        if end_of_stream {
+            self.end_request();
+        }
+        hold_if(self.injection.on_request_body(size, end_of_stream))
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        if let Some(submission) = &self.submission {
+            submission.on_trailers();
+            return Action::Pause;
+        }
+        self.cancel_injection();
+        self.end_request();
+        Action::Continue
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        self.cancel_injection();
+        let Some(exchange) = &mut self.exchange else { return Action::Continue };
+        let serialized = host::headers(MapType::HttpResponseHeaders);
+        let pairs = host::pairs(&serialized);
+        let head = Head(&pairs);
+        // Envoy's router sets this header on responses of upstreams only.
+        self.from_upstream = head.bytes("x-envoy-upstream-service-time").is_some();
+        exchange.set_address(address_for(head));
+        exchange.response(head, host::now());
+        self.injection.on_response_headers(head);
+        if end_of_stream {
+            self.response_body_seen = true;
+            exchange.finish(end_of_response(self.from_upstream), host::now());
+        }
+        self.write();
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        self.response_body_seen = true;
+        let Some(exchange) = &mut self.exchange else { return Action::Continue };
+        let now = host::now();
+        let bytes = if size > 0 { body(BufferType::HttpResponseBody, 0, size) } else { Vec::new() };
+        exchange.response_body(&bytes, now);
+        self.injection.on_response_body(&bytes, size, end_of_stream);
+        if end_of_stream {
+            exchange.finish(end_of_response(self.from_upstream), now);
+        }
+        self.write();
+        Action::Continue
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        self.response_body_seen = true;
+        if let Some(exchange) = &mut self.exchange {
+            exchange.finish(end_of_response(self.from_upstream), host::now());
+            self.write();
+        }
+        Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        self.report();
+    }
 }
 
 impl Drop for Stream {
+    /// Reports the exchange if `on_log` did not: it is not called for an upstream filter.
     fn drop(&mut self) {
-        // Some hosts neither log nor say that a stream is done.
         self.report();
-        self.let_go();
+        self.cancel_injection();
     }
 }
 
 impl Stream {
-    pub fn new(id: u32, shared: Option<Rc<Shared>>) -> Self {
-        Stream {
-            id,
-            injection: Injection::None,
-            shared,
-            exchange: None,
-            written: [0; FIELDS.len()],
-            from_upstream: false,
-            reported: false,
-            heard: false,
-            taking: None,
-        }
-    }
-
-    /// True holds the request here.
-    pub fn on_request_headers(&mut self, end_of_stream: bool) -> bool {
+    /// Handles the request headers. Returns whether to hold the request.
+    fn start(&mut self, end_of_stream: bool) -> bool {
         let Some(shared) = &self.shared else { return false };
         let config = &shared.observer.config;
-        let served = |path: &[u8]| {
-            let path = core::str::from_utf8(path).unwrap_or_default();
-            provider::serves(path, &config.apis) || config.feedback.is_at(path)
-        };
         // Of other traffic only the path is read.
-        if !shared.expected.get() {
-            let path = host::header(Map::Request, ":path");
+        if !shared.expects_llm_traffic.get() {
+            let path = host::header(MapType::HttpRequestHeaders, ":path");
             if path.is_none() {
-                lacks::notice(Lack::Headers);
+                capabilities::log_once(Missing::RequestHeaders);
             }
-            if !path.is_some_and(|path| served(&path)) {
+            if !path.is_some_and(|path| is_served(config, &path)) {
                 return false;
             }
         }
-        let serialized = host::headers(Map::Request);
+        let serialized = host::headers(MapType::HttpRequestHeaders);
         let pairs = host::pairs(&serialized);
         let head = Head(&pairs);
-        shared.expected.set(head.bytes(":path").is_some_and(served));
-        if !shared.expected.get() {
+        shared.expects_llm_traffic.set(head.bytes(":path").is_some_and(|path| is_served(config, path)));
+        if !shared.expects_llm_traffic.get() {
             return false;
         }
         if config.feedback.is_at(head.whole(":path")) {
-            self.taking = Some(Taking::begin(head, end_of_stream));
+            self.submission = Some(Submission::start(self.id, head, end_of_stream, shared));
             return true;
         }
-        let address = address_for(head);
-        self.exchange = Exchange::start_from(&shared.observer(), head, address, host::now()).map(Box::new);
+        self.exchange = Exchange::start_from(&shared.observer(), head, address_for(head), host::now()).map(Box::new);
         let role = shared.observer.config.role;
-        self.stand(role);
+        self.apply_role(role);
         if let Some(exchange) = &mut self.exchange {
             let route = host::property("xds\0route_name").unwrap_or_default();
             exchange.route(core::str::from_utf8(&route).unwrap_or_default());
             if end_of_stream {
-                self.request_over();
+                self.end_request();
                 return false;
             }
         }
         let (Some(shared), Some(exchange)) = (&self.shared, &self.exchange) else { return false };
         let (config, api) = (exchange.config(), exchange.api());
-        let holds = self.injection.request_headers(self.id, head, config, api, &shared.holding);
-        if holds && shared.holding.is_urgent() {
-            host::set_tick(SOON);
+        let holds = self.injection.on_request_headers(self.id, head, config, api, &shared.holding);
+        if holds && shared.holding.needs_short_tick() {
+            host::set_tick(SHORT_TICK);
         }
         holds
     }
 
-    /// True holds the request here.
-    pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> bool {
-        let Some(shared) = &self.shared else { return false };
-        if let Some(taking) = &mut self.taking {
-            *taking = taking.body(shared, size, end_of_stream);
-            return true;
+    /// If two plugins see an exchange, the listener's reports it. A cluster's plugin sees each attempt, and overwrites the
+    /// attributes of the attempt before.
+    fn apply_role(&mut self, role: Role) {
+        if self.exchange.is_none() {
+            return;
         }
-        let Some(exchange) = &mut self.exchange else { return false };
-        let seen = self.injection.seen(self.id, &shared.holding);
-        let new = size.saturating_sub(seen);
-        let bytes = if new > 0 { host::buffer_from(Buffer::Request, seen, new) } else { None };
-        exchange.request_body(&bytes.unwrap_or_default());
-        if end_of_stream {
-            self.request_over();
-        }
-        self.injection.request_body(size, end_of_stream)
-    }
-
-    fn let_go(&mut self) {
-        if let Some(shared) = &self.shared {
-            self.injection.let_go(self.id, &shared.holding);
+        match role {
+            Role::Listener => {
+                if !host::set_property(LISTENER, "true") {
+                    capabilities::log_once(Missing::FilterState);
+                }
+            }
+            Role::Upstream if host::property(LISTENER).is_some() => self.exchange = None,
+            Role::Upstream if host::property(OUTCOME).is_some() => self.written = [STALE; FIELDS.len()],
+            Role::Upstream => {}
         }
     }
 
-    /// True holds the request here.
-    pub fn on_request_trailers(&mut self) -> bool {
-        if let Some(taking) = &mut self.taking {
-            *taking = taking.trailers();
-            return true;
-        }
-        self.let_go();
-        self.request_over();
-        false
-    }
-
-    pub fn on_tick(&mut self) {
-        let (Some(shared), Some(taking)) = (&self.shared, self.taking) else { return };
-        self.taking = Some(taking.tick(shared, self.id));
-    }
-
-    fn request_over(&mut self) {
+    fn end_request(&mut self) {
         if let Some(exchange) = &mut self.exchange {
             exchange.request_end(host::now());
             self.write();
         }
     }
 
-    pub fn on_response_headers(&mut self, end_of_stream: bool) {
-        self.let_go();
-        let Some(exchange) = &mut self.exchange else { return };
-        let serialized = host::headers(Map::Response);
-        let pairs = host::pairs(&serialized);
-        let head = Head(&pairs);
-        // Only the router sets this, on what an upstream answers.
-        self.from_upstream = head.bytes("x-envoy-upstream-service-time").is_some();
-        exchange.set_address(address_for(head));
-        exchange.response(head, host::now());
-        self.injection.response_headers(head);
-        if end_of_stream {
-            self.heard = true;
-            exchange.finish(whole(self.from_upstream), host::now());
-        }
-        self.write();
-    }
-
-    pub fn on_response_body(&mut self, size: usize, end_of_stream: bool) {
-        self.heard = true;
-        let Some(exchange) = &mut self.exchange else { return };
-        let now = host::now();
-        let bytes = if size > 0 { host::buffer(Buffer::Response, size).unwrap_or_default() } else { Vec::new() };
-        exchange.response_body(&bytes, now);
-        self.injection.response_body(&bytes, size, end_of_stream);
-        if end_of_stream {
-            exchange.finish(whole(self.from_upstream), now);
-        }
-        self.write();
-    }
-
-    pub fn on_response_trailers(&mut self) {
-        self.heard = true;
-        let Some(exchange) = &mut self.exchange else { return };
-        exchange.finish(whole(self.from_upstream), host::now());
-        self.write();
-    }
-
-    /// Of two plugins that see an exchange, the listener's reports it. One of a cluster sees each attempt, and writes over
-    /// what the one before it wrote.
-    fn stand(&mut self, role: Role) {
-        if self.exchange.is_none() {
-            return;
-        }
-        match role {
-            Role::Listener => {
-                if !host::set_property(TAKEN, "true") {
-                    lacks::notice(Lack::FilterState);
-                }
-            }
-            Role::Upstream if host::property(TAKEN).is_some() => self.exchange = None,
-            Role::Upstream if host::property(OUTCOME).is_some() => self.written = [STALE; FIELDS.len()],
-            Role::Upstream => {}
+    fn cancel_injection(&mut self) {
+        if let Some(shared) = &self.shared {
+            self.injection.cancel(self.id, &shared.holding);
         }
     }
 
@@ -240,7 +252,7 @@ impl Stream {
                 continue;
             }
             let Some(value) = (field.get)(seen) else {
-                // What an earlier attempt wrote cannot be taken back, only emptied.
+                // The value of an earlier attempt cannot be removed, only emptied.
                 if news.end && *written == STALE && host::property(field.name).is_some() {
                     host::set_property(field.name, "");
                 }
@@ -256,15 +268,16 @@ impl Stream {
         }
     }
 
-    /// Ends the exchange if nothing has, and counts it, once.
-    pub fn report(&mut self) {
+    /// Finishes the exchange if it is not finished, and counts it. Does so once.
+    fn report(&mut self) {
         let Some(exchange) = self.exchange.as_mut().filter(|_| !self.reported) else { return };
         self.reported = true;
         if exchange.observation().outcome.is_none() {
-            let listens = exchange.config().role == Role::Listener;
-            let end = match end() {
-                End::Whole if listens && !self.heard && exchange.observation().response.status.is_some() => {
-                    lacks::notice(Lack::ResponseBodies);
+            let is_listener = exchange.config().role == Role::Listener;
+            let has_status = exchange.observation().response.status.is_some();
+            let end = match end_by_details() {
+                End::Whole if is_listener && !self.response_body_seen && has_status => {
+                    capabilities::log_once(Missing::ResponseBodies);
                     End::Unheard
                 }
                 end => end,
@@ -277,7 +290,7 @@ impl Stream {
         self.write();
         let (Some(shared), Some(exchange)) = (&self.shared, &mut self.exchange) else { return };
         if let Ok(mut stats) = shared.stats.try_borrow_mut() {
-            stats.record(exchange.observation(), exchange.config(), &mut Envoy);
+            stats.record(exchange.observation(), exchange.config(), &mut HostMetrics);
         }
         shared.trace(exchange);
     }
@@ -293,13 +306,27 @@ fn address_for(head: Head<'_>) -> u64 {
     Mix::new(0).text(address.rsplit_once(':').map_or(address, |(host, _)| host)).finish()
 }
 
-/// How a response ended whose last byte came: an upstream's is whole.
-fn whole(from_upstream: bool) -> End {
-    if from_upstream { End::Whole } else { end() }
+fn hold_if(holds: bool) -> Action {
+    if holds { Action::Pause } else { Action::Continue }
 }
 
-/// How Envoy says the stream ended.
-fn end() -> End {
+fn body(buffer: BufferType, start: usize, size: usize) -> Vec<u8> {
+    hostcalls::get_buffer(buffer, start, size).ok().flatten().unwrap_or_default()
+}
+
+/// Whether the path is that of an LLM API or of feedback.
+fn is_served(config: &Config, path: &[u8]) -> bool {
+    let path = core::str::from_utf8(path).unwrap_or_default();
+    provider::serves(path, &config.apis) || config.feedback.is_at(path)
+}
+
+/// How a response ended whose end came. One from an upstream is complete.
+fn end_of_response(from_upstream: bool) -> End {
+    if from_upstream { End::Whole } else { end_by_details() }
+}
+
+/// How the stream ended, by Envoy's response code details.
+fn end_by_details() -> End {
     let details = host::property("response\0code_details").unwrap_or_default();
     End::from_details(core::str::from_utf8(&details).unwrap_or_default())
 }

@@ -185,6 +185,22 @@ async fn a_collector_envoy_does_not_know_is_told_once_and_harms_nothing() {
     assert_eq!(log.matches("[wasm]").count(), 2, "{log}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_cluster_without_endpoints_fails_the_spans_and_harms_nothing() {
+    // Envoy answers the call of the plugin before the host call returns.
+    let cluster = "{name: empty, connect_timeout: 1s, load_assignment: {cluster_name: empty}}".to_owned();
+    let site = Site::with(false, json!({"otlp": {"cluster": "empty"}}), &[cluster]).await;
+    let mut lines = to_both_workers(&site.envoy).await;
+    for round in 1..=3 {
+        calls(&mut lines, 4).await;
+        let failed = |samples: &[_]| total(samples, SPANS, &[("result", "failed")]);
+        let samples = site.envoy.samples_when(|samples| failed(samples) == f64::from(round) * 4.0, PATIENCE).await;
+        assert_eq!(failed(&samples), f64::from(round) * 4.0, "{}", site.envoy.log());
+        assert_eq!(total(&samples, SPANS, &[]), f64::from(round) * 4.0);
+    }
+    assert!(!site.envoy.log().contains("panicked"), "{}", site.envoy.log());
+}
+
 struct Site {
     _upstream: Upstream,
     spans: Receiver,
@@ -193,12 +209,18 @@ struct Site {
 
 impl Site {
     /// Envoy and the plugin send their spans to one collector.
-    async fn start(tracing: bool, mut config: serde_json::Value) -> Self {
+    async fn start(tracing: bool, config: serde_json::Value) -> Self {
+        Self::with(tracing, config, &[]).await
+    }
+
+    /// The same, with more clusters.
+    async fn with(tracing: bool, mut config: serde_json::Value, clusters: &[String]) -> Self {
         let upstream = Upstream::start(Vec::new()).await;
         let spans = Receiver::start().await;
         let otlp = config.as_object_mut().unwrap().entry("otlp").or_insert_with(|| json!({}));
         otlp.as_object_mut().unwrap().entry("cluster").or_insert_with(|| json!("otlp"));
         let options = Options { concurrency: 2, tracing, config, otlp: Some(spans.addr), ..Options::to(upstream.addr) };
+        let options = if clusters.is_empty() { options } else { options.with(&[], clusters) };
         let envoy = Envoy::start(&options).await;
         Self { _upstream: upstream, spans, envoy }
     }

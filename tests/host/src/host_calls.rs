@@ -12,6 +12,7 @@ pub type Refuse = Box<dyn FnMut(&str) -> Option<u32> + Send>;
 pub const NOT_FOUND: u32 = 1;
 pub const BAD_ARGUMENT: u32 = 2;
 pub const CAS_MISMATCH: u32 = 8;
+pub const INTERNAL_FAILURE: u32 = 10;
 pub const UNIMPLEMENTED: u32 = 12;
 
 pub const REQUEST_HEADERS: u32 = 0;
@@ -19,6 +20,19 @@ pub const RESPONSE_HEADERS: u32 = 2;
 pub const REQUEST_BODY: u32 = 0;
 pub const RESPONSE_BODY: u32 = 1;
 const CONFIGURATION: u32 = 7;
+
+/// The statuses other than Ok that a host may answer a call with. For the calls that the plugin makes through the SDK these
+/// are the statuses that the SDK accepts, which include all that Envoy has for them. For all others any number is allowed.
+pub fn statuses(call: &str) -> &'static [u32] {
+    match call {
+        "proxy_get_buffer_bytes" | "proxy_record_metric" => &[NOT_FOUND],
+        "proxy_increment_metric" => &[NOT_FOUND, BAD_ARGUMENT],
+        "proxy_set_effective_context" => &[BAD_ARGUMENT],
+        "proxy_http_call" => &[BAD_ARGUMENT, INTERNAL_FAILURE],
+        "proxy_continue_stream" => &[],
+        _ => &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 255, u32::MAX],
+    }
+}
 
 /// What the host knows of a stream.
 #[derive(Clone, Debug, Default)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::dice::Dice;
 use crate::host::{self, CONTINUE, Host};
-use crate::host_calls::Headers;
+use crate::host_calls::{Headers, statuses};
 use gaugeway::usage_injection::ask;
 use gaugeway_demo::fixtures::Fixture;
 use serde_json::Value;
@@ -82,7 +82,6 @@ impl Temper {
             "proxy_get_header_map_pairs",
             "proxy_get_current_time_nanoseconds",
             "proxy_set_effective_context",
-            "proxy_continue_stream",
         ];
         self.settled = false;
         self.one_in = [0, 0, 50, 9, 3, 2][dice.below(6)];
@@ -92,7 +91,8 @@ impl Temper {
     fn refuses(&mut self, name: &str) -> Option<u32> {
         let refuses = self.only == Some(name) || self.one_in > 0 && self.dice.rarely(self.one_in);
         let settled = self.settled && name == "proxy_set_buffer_bytes";
-        (refuses && !settled).then(|| [1, 2, 3, 5, 7, 10, 12, u32::MAX][self.dice.below(8)])
+        let statuses = statuses(name);
+        (refuses && !settled && !statuses.is_empty()).then(|| statuses[self.dice.below(statuses.len())])
     }
 }
 

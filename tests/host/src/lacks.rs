@@ -29,7 +29,7 @@ fn without_metrics_there_are_the_attributes() {
 #[test]
 fn without_a_clock_no_times_are_told_and_all_else_is() {
     let (mut host, written) = pass(&["proxy_get_current_time_nanoseconds"]);
-    assert_eq!(said(&mut host), "gaugeway: this host lacks a clock (no times are told)");
+    assert_eq!(said(&mut host), "gaugeway: this host lacks a clock (no durations are reported)");
     assert!(TIMES.iter().all(|key| !written.contains_key(*key)), "{written:?}");
     assert_eq!(timeless(written), timeless(pass(&[]).1));
     assert_eq!((counts(&mut host, "microseconds"), counts(&mut host, "gaugeway_requests_total")), (0, 1));
@@ -38,7 +38,7 @@ fn without_a_clock_no_times_are_told_and_all_else_is() {
 #[test]
 fn without_properties_what_they_tell_is_left_out() {
     let (mut host, written) = pass(&["proxy_get_property"]);
-    let line = "gaugeway: this host lacks properties (the route, its settings and who broke off are unknown)";
+    let line = "gaugeway: this host lacks properties (the route, its settings and who ended a stream are unknown)";
     assert_eq!(said(&mut host), line);
     assert_eq!(timeless(written), timeless(pass(&[]).1));
     assert_eq!(counts(&mut host, "gaugeway_requests_total"), 1);
@@ -47,7 +47,7 @@ fn without_properties_what_they_tell_is_left_out() {
 #[test]
 fn without_timers_or_shared_data_each_call_is_reported_for_itself() {
     for (lacking, what) in [
-        ("proxy_set_tick_period_milliseconds", "timers (abandoned runs are not counted, spans not sent)"),
+        ("proxy_set_tick_period_milliseconds", "timers (abandoned runs are not counted, spans are not sent)"),
         ("proxy_get_shared_data", "shared data (durations of tools are unknown)"),
     ] {
         let (mut host, written) = pass(&[lacking]);
@@ -61,7 +61,7 @@ fn without_timers_or_shared_data_each_call_is_reported_for_itself() {
 fn without_filter_state_there_are_the_metrics() {
     let (mut host, written) = pass(&["proxy_set_property"]);
     again(&mut host);
-    assert_eq!(said(&mut host), "gaugeway: this host takes no properties: there are no attributes, only metrics");
+    assert_eq!(said(&mut host), "gaugeway: this host stores no properties: there are no attributes, only metrics");
     assert!(written.is_empty());
     assert_eq!(counts(&mut host, "gaugeway_requests_total"), 2);
 }
@@ -70,7 +70,7 @@ fn without_filter_state_there_are_the_metrics() {
 fn without_headers_nothing_is_recognised_and_nothing_breaks() {
     let (mut host, written) = pass(&["proxy_get_header_map_value", "proxy_get_header_map_pairs"]);
     again(&mut host);
-    assert_eq!(said(&mut host), "gaugeway: this host shows no headers of requests: no call is recognised");
+    assert_eq!(said(&mut host), "gaugeway: this host shows no request headers: no call is recognised");
     assert!(written.is_empty());
     assert_eq!(counts(&mut host, "gaugeway_requests_total"), 0);
 }
@@ -126,7 +126,7 @@ fn without_bodies_of_responses_nothing_is_claimed_of_them() {
         assert_eq!(written["gen_ai.request.model"], fixture.observation["gen_ai.request.model"], "{id}");
         assert!(!written.keys().any(|key| key.contains("usage") || key.contains("cost")), "{written:?}");
     }
-    assert_eq!(said(&mut host), "gaugeway: this host shows no bodies of responses: tokens and cost are unknown");
+    assert_eq!(said(&mut host), "gaugeway: this host shows no response bodies: tokens and cost are unknown");
     assert_eq!(
         (counts(&mut host, "gaugeway_requests_total"), counts(&mut host, "gaugeway_usage_missing_total")),
         (3, 0)

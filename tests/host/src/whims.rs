@@ -1,26 +1,46 @@
-//! The plugin as it ships on a host that does what it likes within the ABI: refuses any call with any status, cuts bodies,
-//! and calls back in any order. It must never trap, never hold or change the traffic, and forget the streams that are gone.
+//! The built plugin in a host that refuses calls, cuts bodies and calls back in any order. A call that the plugin declares
+//! itself is refused with any status, a call of the SDK with those that Envoy has. The plugin must never trap, never hold or
+//! change the traffic, and free the streams that are gone.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use crate::dice::Dice;
 use crate::host::{self, CONTINUE, Host};
-use crate::host_calls::{Headers, UNIMPLEMENTED};
+use crate::host_calls::{Headers, UNIMPLEMENTED, statuses};
 use gaugeway_demo::fixtures::Fixture;
 use serde_json::Value;
 use wasmtime::ExternType;
 
 #[test]
-fn the_plugin_asks_for_and_offers_what_it_did() {
+fn the_plugin_exports_the_callbacks_of_the_sdk_and_imports_all_it_calls() {
     let function = |kind: ExternType| kind.func().is_some();
-    let mut imports: Vec<_> = host::plugin().imports().map(|i| format!("{}.{}", i.module(), i.name())).collect();
     let mut exports: Vec<_> =
         host::plugin().exports().filter(|e| function(e.ty())).map(|e| e.name().to_owned()).collect();
-    imports.sort();
     exports.sort();
-    assert_eq!(imports, SERVED.split_whitespace().map(|name| format!("env.{name}")).collect::<Vec<_>>());
     assert_eq!(exports, EXPORTS.split_whitespace().collect::<Vec<_>>());
+    let imports: Vec<_> = host::plugin().imports().map(|i| i.name().to_owned()).collect();
+    let missing: Vec<_> = SERVED.split_whitespace().filter(|name| !imports.iter().any(|i| i == name)).collect();
+    assert_eq!(missing, [""; 0], "tests/imports.py has the whole list");
+}
+
+#[test]
+fn a_callback_for_an_unknown_context_traps_and_logs_one_line() {
+    let mut host = Host::new("").unwrap();
+    assert_eq!(host.state().log, [""; 0]);
+    assert!(host.log(4711).is_err());
+    let [line] = host.state().log.as_slice() else { panic!("{:?}", host.state().log) };
+    assert!(line.starts_with("gaugeway: panicked at "), "{line}");
+    assert!(line.contains("dispatcher.rs:") && line.ends_with("invalid context_id"), "{line}");
+}
+
+#[test]
+fn a_line_of_the_log_has_no_control_characters_and_at_most_500_characters() {
+    for key in ["\\n\\u0000\\u001b[0m\\r\\u0085 next", &"\u{e9}".repeat(2000)] {
+        let error = Host::new(&format!("{{\"{key}\": 1}}")).map(drop).unwrap_err().to_string();
+        assert!(error.starts_with("gaugeway: ") && error.chars().count() > 20, "{error}");
+        assert!(!error.chars().any(char::is_control) && error.chars().count() <= 500, "{error}");
+    }
 }
 
 #[test]
@@ -32,7 +52,7 @@ fn a_host_that_serves_every_call_gets_every_observation() {
 
 #[test]
 fn a_host_that_lacks_any_one_call_still_passes_all_traffic() {
-    for lacking in SERVED.split_whitespace().filter(|name| *name != "proxy_get_buffer_bytes") {
+    for lacking in SERVED.split_whitespace().filter(|name| statuses(name).contains(&UNIMPLEMENTED)) {
         let refuse = move |name: &str| (name == lacking).then_some(UNIMPLEMENTED);
         let mut host = Host::refusing("", Box::new(refuse)).unwrap_or_else(|error| panic!("{lacking}: {error:?}"));
         for fixture in Fixture::all() {
@@ -107,8 +127,8 @@ impl Temper {
 
     fn refuses(&mut self, name: &str) -> Option<u32> {
         let refuses = self.only == Some(name) || self.one_in > 0 && self.dice.rarely(self.one_in);
-        let status = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 255, u32::MAX][self.dice.below(15)];
-        refuses.then_some(status)
+        let statuses = statuses(name);
+        (refuses && !statuses.is_empty()).then(|| statuses[self.dice.below(statuses.len())])
     }
 }
 
@@ -297,7 +317,9 @@ const SERVED: &str = "
     proxy_set_shared_data proxy_set_tick_period_milliseconds";
 
 const EXPORTS: &str = "
-    _initialize malloc proxy_abi_version_0_2_1 proxy_on_configure proxy_on_context_create proxy_on_delete
-    proxy_on_http_call_response proxy_on_log proxy_on_request_body proxy_on_request_headers
-    proxy_on_request_trailers proxy_on_response_body proxy_on_response_headers proxy_on_response_trailers
-    proxy_on_tick proxy_on_vm_start";
+    _initialize malloc proxy_abi_version_0_2_1 proxy_on_configure proxy_on_context_create proxy_on_delete proxy_on_done
+    proxy_on_downstream_connection_close proxy_on_downstream_data proxy_on_foreign_function proxy_on_grpc_close
+    proxy_on_grpc_receive proxy_on_grpc_receive_initial_metadata proxy_on_grpc_receive_trailing_metadata
+    proxy_on_http_call_response proxy_on_log proxy_on_new_connection proxy_on_queue_ready proxy_on_request_body
+    proxy_on_request_headers proxy_on_request_trailers proxy_on_response_body proxy_on_response_headers
+    proxy_on_response_trailers proxy_on_tick proxy_on_upstream_connection_close proxy_on_upstream_data proxy_on_vm_start";

@@ -1,0 +1,123 @@
+//! The root context: reads the configuration, creates the contexts of streams and does the periodic work.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{ContextType, MetricType};
+
+use super::inject::Holding;
+use super::memory::Memory;
+use super::shared::Shared;
+use super::spans::Spans;
+use super::stream::Stream;
+use super::{capabilities, host, metrics};
+use crate::budget::Budget;
+use crate::config::Config;
+use crate::exchange::Observer;
+use crate::signal::memory::Queue;
+use crate::sink::stats::{PRICE_TABLE, Stats};
+
+/// Milliseconds between two ticks.
+pub const TICK: u32 = 1000;
+/// The same while a request is held and the host has not yet shown that it can hold headers.
+pub const SHORT_TICK: u32 = 100;
+/// Maximum number of abandoned runs that a tick reports, and of waiting runs that it checks. Bounds the duration of a tick.
+const RUNS_PER_TICK: usize = 256;
+
+thread_local! {
+    /// The memory that the streams of the VM share.
+    static BUDGET: Rc<Budget> = Rc::default();
+    /// The metric series of the VM. They outlive a configuration, as Envoy's do: a reload must not lift the limit of series.
+    static STATS: Rc<RefCell<Stats>> = Rc::new(RefCell::new(Stats::new(host::now())));
+    /// The agent runs whose next request this worker waits for.
+    static WAITING: Rc<RefCell<Queue>> = Rc::default();
+}
+
+/// One configuration of the plugin in one VM.
+pub struct Root {
+    id: u32,
+    shared: Option<Rc<Shared>>,
+}
+
+impl Root {
+    /// A root context without a configuration.
+    pub fn new(id: u32) -> Self {
+        Root { id, shared: None }
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, _: usize, _: usize, _: usize) {
+        if let Some(spans) = self.shared.as_ref().and_then(|shared| shared.spans.as_ref())
+            && let Ok(mut spans) = spans.try_borrow_mut()
+        {
+            spans.on_response(token);
+        }
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _: usize) -> bool {
+        match read_configuration(&self.get_plugin_configuration().unwrap_or_default()) {
+            Ok(config) => {
+                self.shared = Some(Rc::new(start(config)));
+                true
+            }
+            Err(error) => {
+                log::error!("{error}");
+                false
+            }
+        }
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream::new(id, self.shared.clone())))
+    }
+
+    fn on_tick(&mut self) {
+        let Some(shared) = &self.shared else { return };
+        shared.report_abandoned_runs(RUNS_PER_TICK);
+        if let Some(Ok(mut spans)) = shared.spans.as_ref().map(RefCell::try_borrow_mut) {
+            spans.send();
+        }
+        // Both act for streams: calls of the root come before, or after its context is set again.
+        shared.holding.release_late(host::now());
+        shared.answer_stuck_submissions();
+        let _ = hostcalls::set_effective_context(self.id);
+        host::set_tick(if shared.holding.needs_short_tick() { SHORT_TICK } else { TICK });
+    }
+}
+
+fn read_configuration(bytes: &[u8]) -> Result<Config, String> {
+    let text =
+        core::str::from_utf8(bytes).map_err(|_| "configuration is not UTF-8; give JSON in a StringValue".to_owned())?;
+    Config::parse(text).map_err(|error| error.to_string())
+}
+
+/// Prepares what the streams of a configuration share, and logs which features the host does not have.
+fn start(config: Config) -> Shared {
+    let gauge = host::define_metric(MetricType::Gauge, PRICE_TABLE);
+    if let Some(gauge) = gauge {
+        metrics::record(gauge, config.prices.date());
+    }
+    let shared = Shared {
+        memory: Memory::new(config.agent.slots),
+        spans: Spans::new(&config.otlp).map(RefCell::new),
+        observer: Rc::new(Observer::with_budget(config, BUDGET.with(Rc::clone))),
+        routes: RefCell::default(),
+        stats: STATS.with(Rc::clone),
+        waiting: WAITING.with(Rc::clone),
+        holding: Holding::default(),
+        submissions: RefCell::default(),
+        body_seen_while_held: Cell::new(false),
+        expects_llm_traffic: Cell::new(false),
+    };
+    capabilities::log_missing_at_start(gauge.is_some(), host::set_tick(TICK));
+    shared
+}
