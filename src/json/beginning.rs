@@ -4,15 +4,16 @@
 //! same state before the same bytes again, it makes the same calls and takes the state that it had behind them. This needs
 //! nothing from the rules, because the calls depend on the program, the state and the bytes only.
 //!
-//! Bound: two stretches of [`LONGEST`] bytes and [`CALLS`] calls, and a stack of frames.
+//! Bound: two stretches of [`START`] and [`END`] bytes with [`CALLS`] calls each, and a stack of frames.
 
 use super::program::{DEPTH, Ended, Program, Scalar};
 use super::{Frame, LIMIT, Scanner, State, word_value};
 
-/// Longest stretch kept, in bytes.
-const LONGEST: usize = 384;
+/// Longest stretches kept before and behind a text, in bytes.
+const START: usize = 384;
+const END: usize = 128;
 /// Most calls of rules kept.
-const CALLS: usize = 16;
+const CALLS: usize = 10;
 /// After so many documents in a row that begin otherwise, no more beginnings are recorded. The same holds for ends.
 const PATIENCE: u8 = 16;
 
@@ -79,7 +80,7 @@ impl Beginning {
 
 impl Scanner {
     /// Most bytes that a scanner holds beside itself.
-    pub const BOUND: usize = size_of::<Known>() + 2 * (LONGEST + CALLS * size_of::<Call>());
+    pub const BOUND: usize = size_of::<Known>() + START + END + 2 * CALLS * size_of::<Call>();
 
     /// Reads bytes as [`Scanner::feed`] does. It is worth its price where `bytes` begin a document of a stream.
     pub fn feed_document<T>(&mut self, program: &Program<T>, target: &mut T, bytes: &[u8]) {
@@ -125,7 +126,7 @@ impl Scanner {
             return bytes;
         }
         known.misses += 1;
-        let (rest, end) = self.record(program, target, bytes);
+        let (rest, end) = self.record(program, target, bytes, END);
         known.end = end.filter(|_| self.is_idle()).or(known.end.take());
         rest
     }
@@ -136,7 +137,7 @@ impl Scanner {
             return bytes;
         }
         self.beginning.misses += 1;
-        let (rest, start) = self.record(program, target, bytes);
+        let (rest, start) = self.record(program, target, bytes, START);
         let in_text = self.state == State::Text && program.node(self.node).is_some_and(|node| node.text.is_some());
         if let Some(start) = start.filter(|_| in_text) {
             let (node, depth, stack) = (self.node, self.depth, self.stack);
@@ -147,7 +148,13 @@ impl Scanner {
 
     /// Reads up to the first state that is not listed here, and returns what follows. In the states listed, rules are only
     /// called where [`Beginning::note`] is called too.
-    fn record<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> (&'b [u8], Option<Stretch>) {
+    fn record<'b, T>(
+        &mut self,
+        program: &Program<T>,
+        target: &mut T,
+        bytes: &'b [u8],
+        longest: usize,
+    ) -> (&'b [u8], Option<Stretch>) {
         self.beginning.calls = Some(Vec::new());
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -158,15 +165,15 @@ impl Scanner {
             }
         }
         let calls = self.beginning.calls.take().unwrap_or_default();
-        (rest, Stretch::new(bytes, rest, calls))
+        (rest, Stretch::new(bytes, rest, calls, longest))
     }
 }
 
 impl Stretch {
     /// `bytes` up to `rest`. Returns None if that is too much, or not UTF-8.
-    fn new(bytes: &[u8], rest: &[u8], mut calls: Vec<Call>) -> Option<Self> {
+    fn new(bytes: &[u8], rest: &[u8], mut calls: Vec<Call>, longest: usize) -> Option<Self> {
         let read = bytes.get(..bytes.len() - rest.len())?;
-        if read.len() > LONGEST || calls.len() > CALLS {
+        if read.len() > longest || calls.len() > CALLS {
             return None;
         }
         for call in &mut calls {

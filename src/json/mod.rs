@@ -1,6 +1,7 @@
 //! Push scanner for JSON: bytes in any cutting go in, the values a [`Program`] asks for come out, nothing else is kept.
 //!
-//! Bound: a scanner is under 1 KiB whatever the document's size or depth; strings longer than [`LIMIT`] are never held.
+//! Bound: a scanner is under 1 KiB and holds up to [`Scanner::BOUND`] beside itself, whatever the document's size or depth.
+//! Strings longer than [`LIMIT`] are never held.
 //! Spec: RFC 8259, read leniently: a value no rule asks for is only checked as far as finding its end needs.
 
 mod beginning;
