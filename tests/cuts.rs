@@ -266,3 +266,71 @@ fn events_that_replace_each_others_members_are_read_the_same_at_any_cut() {
         assert!(seen.len() > 30, "{} has only {} observations", api.path, seen.len());
     }
 }
+
+/// The most equal events in a row below: after fewer, a scanner knows how they begin and end.
+const EQUAL: usize = 6;
+
+/// Asserts that each of `others` is read the same at any cut after any number of equal events, and so are those after it.
+fn assert_read_among(api: &Api, equal: &[String], others: &[String]) {
+    let observer = observer();
+    for before in 0..=EQUAL {
+        for (at, other) in others.iter().enumerate() {
+            let run = |count: usize| equal.iter().cycle().take(count).cloned();
+            let next = others.get(at + 1).cloned().unwrap_or_default();
+            let events: Vec<_> =
+                run(before).chain([other.clone()]).chain(run(before / 2)).chain([next]).chain(run(2)).collect();
+            api.assert_same(&observer, &events);
+        }
+    }
+}
+
+#[test]
+fn another_chunk_of_a_chat_completion_is_read_the_same_after_any_number_of_equal_ones() {
+    let chunk = |inside: &str| wire(&[r#""id":"c""#, r#""model":"m""#, &format!(r#""choices":[{inside}]"#)]);
+    let delta = |delta: &str| chunk(&format!(r#"{{"index":0,"delta":{{{delta}}},"finish_reason":null}}"#));
+    let text = |text: &str| delta(&format!(r#""content":"{text}""#));
+    let others = [
+        text(""),
+        text(r#"a \"word\" and \ud83d\ude00 \\"#),
+        text("not\nJSON"),
+        text("same").replace("\n\n", "\n"),
+        text("same").replace('\n', "\r\n"),
+        text("same").replace("data: ", "data:"),
+        text("same").replace("data: ", "event: error\ndata: "),
+        text("same").replace("null", r#""stop""#),
+        text("same").replace(r#""index":0"#, r#""index":1"#),
+        text("same").replace(r#""m""#, r#""n""#),
+        text("same").replace("]}\n", "]}{\"model\":\"n\"}\n"),
+        text("same").replace("]}\n", "]}\ndata: {\"model\":\"n\"\n"),
+        text("same").replace("]}\n", "],\"model\":\"n\"}\n"),
+        delta(r#""reasoning_content":"hm""#),
+        delta(r#""refusal":"no""#),
+        delta(r#""tool_calls":[{"index":0,"id":"t","function":{"name":"f","arguments":"{}"}}]"#),
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\n".to_owned(),
+        ": a comment\n\n".to_owned(),
+        "data: {\"error\":{\"code\":\"overloaded\"}}\n\n".to_owned(),
+    ];
+    assert_read_among(&CHAT, &[text("same"), text(r"as\nthe"), text("last")], &others);
+    assert_read_among(&CHAT, &[text("same").replace(r#""index":0"#, r#""index":1"#)], &others);
+    assert_read_among(&CHAT, &[delta(r#""reasoning_content":"hm""#)], &others);
+}
+
+#[test]
+fn another_event_of_a_message_is_read_the_same_after_any_number_of_equal_ones() {
+    let event = |name: &str, inside: &str| {
+        format!("event: {name}\ndata: ") + &format!(r#"{{"type":"{name}"{inside}}}"#) + "\n\n"
+    };
+    let block = |inside: &str| event("content_block_delta", &format!(r#","index":0,"delta":{{{inside}}}"#));
+    let text = |text: &str| block(&format!(r#""type":"text_delta","text":"{text}""#));
+    let tool = r#","index":1,"content_block":{"type":"tool_use","id":"t","name":"f"}"#;
+    let others = [
+        block(r#""type":"thinking_delta","thinking":"hm""#),
+        event("content_block_start", tool),
+        event("message_delta", r#","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7}"#),
+        event("error", r#","error":{"type":"overloaded_error"}"#),
+        event("ping", ""),
+        text("same").replace("event: content_block_delta\n", ""),
+        text("same").replace("event: content_block_delta", "event: error"),
+    ];
+    assert_read_among(&MESSAGES, &[text("same"), text(r"\u00e9\\")], &others);
+}

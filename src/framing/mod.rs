@@ -278,6 +278,8 @@ impl Body {
             self.in_data = true;
             if self.done > 0 {
                 self.scanner.feed(program, draft, DONE.get(..self.done).unwrap_or_default());
+            } else {
+                return self.scanner.feed_document(program, draft, data);
             }
         }
         self.scanner.feed(program, draft, data);

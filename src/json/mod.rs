@@ -1,8 +1,10 @@
 //! Push scanner for JSON: bytes in any cutting go in, the values a [`Program`] asks for come out, nothing else is kept.
 //!
-//! Bound: a scanner is under 1 KiB whatever the document's size or depth; strings longer than [`LIMIT`] are never held.
+//! Bound: a scanner is under 1 KiB and holds up to [`Scanner::BOUND`] beside itself, whatever the document's size or depth.
+//! Strings longer than [`LIMIT`] are never held.
 //! Spec: RFC 8259, read leniently: a value no rule asks for is only checked as far as finding its end needs.
 
+mod beginning;
 mod canonical;
 mod late;
 pub(crate) mod number;
@@ -16,6 +18,7 @@ pub use program::{Ended, Group, Late, On, Program, Rule, Scalar, anew, close, la
 pub use scalar::{COUNT_LIMIT, identity};
 pub use string::{LIMIT, Unescape};
 
+use beginning::{Beginning, With};
 use late::Waiting;
 use memchr::memchr;
 use program::{DEPTH, NONE, Node};
@@ -86,6 +89,7 @@ pub struct Scanner {
     late: Waiting,
     stack: [Frame; DEPTH],
     held: Held,
+    beginning: Beginning,
 }
 
 impl Scanner {
@@ -102,6 +106,7 @@ impl Scanner {
             late: Waiting::NONE,
             stack: [Frame { node: NONE, array: false, index: 0 }; DEPTH],
             held: Held::new(),
+            beginning: Beginning::NONE,
         }
     }
 
@@ -279,6 +284,7 @@ impl Scanner {
                     let index = self.top().filter(|f| f.array).map_or(0, |f| f.index);
                     if let Some(apply) = node.open {
                         apply(target, index);
+                        self.beginning.note(self.node, With::Open(index));
                     }
                     if node.anew {
                         self.late.count = 0;
@@ -340,6 +346,7 @@ impl Scanner {
             self.depth -= 1;
             if let Some(apply) = program.node(frame.node).and_then(|n| n.close).filter(|_| !frame.array) {
                 apply(target);
+                self.beginning.note(frame.node, With::Close);
             }
         }
         self.value_ended(program, target);
@@ -388,7 +395,8 @@ impl Scanner {
                 [b'"', inside @ ..] if wanted.is_none_or(|n| n.text.is_none()) => {
                     let Some((string, after)) = whole_string(true, inside) else { return value };
                     if let Some(apply) = wanted.and_then(|n| n.scalar) {
-                        apply_text(apply, target, Some(string).filter(|s| s.len() <= LIMIT));
+                        apply_text(apply, target, Some(string));
+                        self.beginning.note(self.node, With::Text(inside.len() as u32, string.len() as u32));
                     }
                     after
                 }
@@ -406,6 +414,7 @@ impl Scanner {
                     }
                     if let Some(apply) = wanted.and_then(|n| n.scalar) {
                         apply(target, if end <= LIMIT { word_value(word) } else { Scalar::Other });
+                        self.beginning.note(self.node, With::Word(value.len() as u32, end as u32));
                     }
                     after
                 }
@@ -453,7 +462,7 @@ impl Scanner {
             return rest;
         }
         let (value, rest) = match whole_string(self.held.is_clear() && !self.escape.is_open(), bytes) {
-            Some((value, rest)) => (Some(value).filter(|v| v.len() <= LIMIT), rest),
+            Some((value, rest)) => (Some(value), rest),
             None => {
                 let (rest, done) = self.escape.decode(bytes, |piece| self.held.push(piece));
                 if !done {
@@ -524,7 +533,7 @@ impl Scanner {
 }
 
 fn apply_text<T>(apply: fn(&mut T, Scalar<'_>), target: &mut T, value: Option<&[u8]>) {
-    match value.map(|v| (v, core::str::from_utf8(v))) {
+    match value.filter(|v| v.len() <= LIMIT).map(|v| (v, core::str::from_utf8(v))) {
         Some((_, Ok(text))) => apply(target, Scalar::Text(text)),
         Some((bytes, Err(_))) => apply(target, Scalar::Text(&String::from_utf8_lossy(bytes))),
         None => apply(target, Scalar::Other),

@@ -40,21 +40,9 @@ pub fn slashes(bytes: &[u8]) -> usize {
 }
 
 /// Whether the byte can be part of a number, `true`, `false` or `null`.
-#[inline]
-pub fn is_word(byte: u8) -> bool {
-    WORD.get(usize::from(byte)) == Some(&true)
+pub const fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
-
-/// [`is_word`] of every byte.
-const WORD: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < table.len() {
-        table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'+' | b'-' | b'.');
-        byte += 1;
-    }
-    table
-};
 
 /// Bytes searched a word at a time.
 const NEAR: usize = 32;

@@ -103,6 +103,49 @@ fn after_a_malformed_line_the_next_one_is_read() {
     }
 }
 
+/// Documents without blanks, of which each is like the first one: the same, with another byte somewhere, or cut short.
+fn alike(dice: &mut Dice) -> (Wanted, Vec<Vec<u8>>) {
+    let made = document(Shape { size: 8, lines: false, object: true }, dice);
+    let wanted = Wanted::some_of(&made, dice);
+    let first = serde_json::from_str::<serde_json::Value>(&made.twin).unwrap().to_string().into_bytes();
+    let others = (0..8).map(|_| {
+        let mut other = first.clone();
+        let at = dice.below(other.len());
+        match dice.below(6) {
+            0 => other.truncate(at),
+            1 => other[at] = *dice.pick(&[b"\"", b"}", b",", b"x", b"0", b"\\"]).first().unwrap(),
+            2 => other.insert(at, b'x'),
+            3 => other.extend(&first),
+            _ => {}
+        }
+        other
+    });
+    (wanted, [first.clone()].into_iter().chain(others).collect())
+}
+
+#[test]
+fn a_document_like_the_one_before_it_is_told_as_if_it_came_alone() {
+    for seed in 0..3_000 {
+        let mut dice = Dice::new(seed);
+        let (Wanted { program, wishes }, documents) = alike(&mut dice);
+        let mut scanner = Scanner::new(Documents::Plain);
+        for bytes in documents {
+            let alone = {
+                let (mut scanner, mut log) = (Scanner::new(Documents::Plain), Log::new());
+                scanner.feed(&program, &mut log, &bytes);
+                scanner.finish(&program, &mut log, Ended::Malformed);
+                log
+            };
+            let mut log = Log::new();
+            let (a, b) = bytes.split_at(if dice.rarely(3) { dice.below(bytes.len()) } else { bytes.len() });
+            scanner.feed_document(&program, &mut log, a);
+            scanner.feed(&program, &mut log, b);
+            scanner.finish(&program, &mut log, Ended::Malformed);
+            assert_eq!(log, alone, "{wishes:?} in {} and {}", String::from_utf8_lossy(a), String::from_utf8_lossy(b));
+        }
+    }
+}
+
 #[test]
 fn a_document_cut_anywhere_tells_what_came_before_and_ends_as_cut() {
     for seed in 0..60 {
