@@ -12,6 +12,7 @@
 
 mod contract;
 mod corpus;
+mod cuts;
 mod differential;
 mod framing;
 mod json;

@@ -3,25 +3,11 @@
 //! The fixtures are recorded exchanges, whose events hardly ever contradict each other. Here they do, in every API that streams
 //! server-sent events.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    dead_code
-)]
-
-#[path = "support/core.rs"]
-mod core;
-#[path = "oracle/dice.rs"]
-mod dice;
-
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use crate::core::{Wire, observer, pass, timeless};
-use dice::Dice;
+use crate::oracle::dice::Dice;
+use crate::support::core::{Wire, observer, pass, timeless};
 use gaugeway::exchange::{End, Observer};
 use serde_json::{Map, Value};
 
