@@ -4,12 +4,12 @@ export interface Dataset {
   writeDataPoint(point: {indexes?: string[]; blobs?: string[]; doubles?: number[]}): void;
 }
 
-/** What blob1, blob2, ... are. */
+/** Attributes of blob1, blob2, ... */
 export const BLOBS: readonly string[];
-/** What double1, double2, ... are; -1 is unknown. */
+/** Attributes of double1, double2, ...; -1 means unknown. */
 export const DOUBLES: readonly string[];
 
-/** For `onObservation`: writes a data point. It is sampled by `index`, an attribute or `route`. */
+/** Returns an `onObservation` that writes a data point. `index` is the sampling key: an attribute or `route`. */
 export function analyticsEngine(
   dataset: Dataset,
   options?: {index?: string},

@@ -167,6 +167,8 @@ export interface Configuration {
 
   /** No effect here: Envoy's listener receives feedback. */
   feedback?: {path?: string; slots?: number};
+  /** No effect here: this package has no decoders. */
+  limits?: {stream_memory_bytes?: number};
   /** No effect here: `gaugeway/otlp` sends spans. */
   otlp?: {cluster?: string; path?: string; service?: string};
   /** No effect here: a position in Envoy. */
@@ -177,62 +179,62 @@ export interface Configuration {
 
 export interface Options extends Configuration {
   onObservation?: OnObservation;
-  /** What goes wrong in here, or in `onObservation`; without it `console.error`. It never reaches the traffic. */
+  /** Receives errors of this package and of `onObservation`; the default is `console.error`. They never affect the traffic. */
   onError?: (error: unknown) => void;
   /** A label of the metrics. */
   route?: string;
-  /** Keeps a Worker alive until `onObservation` is over: `promise => context.waitUntil(promise)`. */
+  /** Keeps a Worker alive until `onObservation` has finished: `promise => context.waitUntil(promise)`. */
   waitUntil?: (promise: Promise<unknown>) => void;
 }
 
 type Fetch = (input: any, init?: any) => Promise<Response>;
 
-/** A `fetch` that observes LLM calls. All others pass untouched. */
+/** Returns a `fetch` that observes LLM calls. Other calls pass unchanged. */
 export function observe<F extends Fetch>(fetch: F, options?: Options): F;
 
-/** The same request, its body read on the way; for `observeResponse`. The one given is used up. */
+/** Returns the same request, whose body is read as it is sent; pass it to `observeResponse`. Do not use the given request again. */
 export function observeRequest(request: Request, options?: Options): Request;
 
 /**
- * The same response, its body read on the way. The request is what `observeRequest` gave; of another only the head is known,
- * and the body where it is text or bytes.
+ * Returns the same response, whose body is read as it is consumed. `request` is the result of `observeRequest`. Of another
+ * request only the head is known, and the body if it is text or bytes.
  */
 export function observeResponse(request: Request | Head, response: Response, options?: Options): Response;
 
 export function createObserver(options?: Options): Observer;
 
 export interface Head {
-  /** `POST` without it. */
+  /** The default is `POST`. */
   method?: string;
   url: string;
   headers?: HeadersInit;
   body?: string | ArrayBuffer | ArrayBufferView<ArrayBuffer> | URLSearchParams;
 }
 
-/** A configuration, ready to read exchanges piece by piece. */
+/** Reads exchanges piece by piece with one configuration. */
 export interface Observer {
-  /** Undefined where it is not LLM traffic. */
+  /** Returns undefined if it is not LLM traffic. */
   start(head: Head): Exchange | undefined;
 }
 
 /** How an exchange ended. */
 export type End = 'whole' | 'client_disconnect' | 'upstream_reset' | 'timeout' | 'local_reply';
 
-/** One exchange being read, for those who have bodies in other forms than fetch's. */
+/** One exchange, for callers whose bodies do not come from fetch. */
 export interface Exchange {
   requestBody(chunk: string | ArrayBuffer | ArrayBufferView): void;
   requestEnd(): void;
   response(head: {status: number; headers?: HeadersInit}): void;
   responseBody(chunk: string | ArrayBuffer | ArrayBufferView): void;
   finish(end?: End): void;
-  /** What is known by now; undefined once the exchange is over. */
+  /** Returns the attributes known so far, or undefined after the end of the exchange. */
   attributes(): Partial<Observation> | undefined;
-  /** Whether it is LLM traffic, as far as it was read. */
+  /** Returns whether the part that was read shows LLM traffic. */
   isRecognised(): boolean;
-  /** The same body, read on its way. */
+  /** Returns the same body, which is read as it is consumed. */
   readRequest(body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array>;
-  /** The same response, read on its way; aborted by the signal is the client's doing. */
+  /** Returns the same response, which is read as it is consumed. An abort by the signal counts as a client's disconnect. */
   readResponse(response: Response, signal?: AbortSignal): Response;
-  /** When `onObservation` is over: the observation, or undefined where it was not LLM traffic after all. */
+  /** Settles after `onObservation`: the observation, or undefined if the exchange was not LLM traffic. */
   readonly done: Promise<Observation | undefined>;
 }

@@ -1,4 +1,4 @@
 import type {Details, Observation} from './index.js';
 
-/** For `onObservation`: writes a line of JSON, `console.log` unless told. */
+/** Returns an `onObservation` that writes one line of JSON; `write` is `console.log` by default. */
 export function log(write?: (line: string) => void): (observation: Observation, details: Details) => void;

@@ -1,6 +1,6 @@
-"""Calls a model by a client under some instrumentations and no others, without any span of its own around it.
+"""Calls a model with a client, with only the named instrumentations and no span of its own around the call.
 
-links.py 'CLIENT: INSTRUMENTATION, ...' ...    one call for each argument, in that order
+links.py 'CLIENT: INSTRUMENTATION, ...' ...    one call per argument, in this order
 """
 
 import os
