@@ -167,15 +167,15 @@ impl Body {
     /// Reads bytes, which may be cut anywhere. One call is one callback of the host: its work is bounded. A call without bytes
     /// reads what a decoder has kept.
     pub fn feed(&mut self, rules: Rules<'_>, draft: &mut Draft, bytes: &[u8]) {
-        let Some(mut decoder) = self.decoder.take() else {
-            if !self.unread {
-                self.read(rules, draft, bytes);
-            }
+        if matches!(self.kind, Kind::Opaque) {
+            self.is_empty &= bytes.is_empty();
             return;
-        };
+        }
+        let Some(mut decoder) = self.decoder.take() else { return self.read(rules, draft, bytes) };
+        // Dropping the decoder gives its memory back.
         match decoder.feed(bytes, |piece| self.read(rules, draft, piece)) {
+            Ok(()) if matches!(self.kind, Kind::Opaque) => {}
             Ok(()) => self.decoder = Some(decoder),
-            // Dropping the decoder gives its memory back.
             Err(_) => self.stop(draft),
         }
     }
