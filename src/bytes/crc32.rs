@@ -5,10 +5,16 @@
 #[derive(Clone, Debug)]
 pub struct Hasher(u32);
 
+impl Default for Hasher {
+    fn default() -> Self {
+        Hasher(!0)
+    }
+}
+
 impl Hasher {
     /// Of nothing.
     pub fn new() -> Self {
-        Hasher(!0)
+        Hasher::default()
     }
 
     /// Goes on with more bytes.
