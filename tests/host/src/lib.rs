@@ -10,4 +10,5 @@ mod lacks;
 mod whims;
 
 #[path = "../../oracle/dice.rs"]
+#[allow(dead_code, reason = "tests/core uses all of it")]
 mod dice;

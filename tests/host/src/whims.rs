@@ -14,9 +14,9 @@ use wasmtime::ExternType;
 #[test]
 fn the_plugin_asks_for_and_offers_what_it_did() {
     let function = |kind: ExternType| kind.func().is_some();
-    let mut imports: Vec<_> = host::plugin().imports().map(|i| format!("{}.{}", i.module(), i.name())).collect();
+    let mut imports: Vec<_> = crate::host::plugin().imports().map(|i| format!("{}.{}", i.module(), i.name())).collect();
     let mut exports: Vec<_> =
-        host::plugin().exports().filter(|e| function(e.ty())).map(|e| e.name().to_owned()).collect();
+        crate::host::plugin().exports().filter(|e| function(e.ty())).map(|e| e.name().to_owned()).collect();
     imports.sort();
     exports.sort();
     assert_eq!(imports, SERVED.split_whitespace().map(|name| format!("env.{name}")).collect::<Vec<_>>());
@@ -174,7 +174,7 @@ impl Travelling {
         if self.asked == Progress::None {
             let end = dice.rarely(30);
             self.asked = if end { Progress::Whole } else { Progress::Headers };
-            return host.request_headers(self.id, twisted(host::request_head(&self.fixture), dice), end);
+            return host.request_headers(self.id, twisted(crate::host::request_head(&self.fixture), dice), end);
         }
         let (piece, end) = piece(&mut self.request, dice);
         if end {
@@ -190,7 +190,7 @@ impl Travelling {
         if self.answered == Progress::None {
             let end = dice.rarely(30);
             self.answered = if end { Progress::Whole } else { Progress::Headers };
-            return host.response_headers(self.id, twisted(host::response_head(&self.fixture), dice), end);
+            return host.response_headers(self.id, twisted(crate::host::response_head(&self.fixture), dice), end);
         }
         let (piece, end) = piece(&mut self.response, dice);
         if end {
