@@ -118,7 +118,7 @@ impl Call<'_> {
 
     fn ask(&mut self, id: u32) -> wasmtime::Result<Vec<&'static str>> {
         let (body, mut words) = (self.fixture.request.body.to_vec(), Vec::new());
-        let mut head = host::request_head(self.fixture);
+        let mut head = crate::host::request_head(self.fixture);
         head.retain(|(name, _)| name != b"content-length");
         head.push((b"accept-encoding".to_vec(), b"gzip, br".to_vec()));
         head.push((b"content-length".to_vec(), body.len().to_string().into_bytes()));
@@ -171,7 +171,7 @@ impl Call<'_> {
 
     fn answer(&mut self, id: u32) -> wasmtime::Result<&'static str> {
         let body = self.fixture.response.body.to_vec();
-        let mut head = host::response_head(self.fixture);
+        let mut head = crate::host::response_head(self.fixture);
         head.retain(|(name, _)| name != b"content-length");
         if self.dice.rarely(2) {
             head.push((b"content-length".to_vec(), body.len().to_string().into_bytes()));
