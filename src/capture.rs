@@ -1,41 +1,41 @@
-//! Words themselves, for development or for a sample of calls: the last message and the answer, redacted, then cut short.
+//! Captured text: the last message of the prompt and the answer, redacted and then truncated.
 //!
-//! Off unless `privacy.capture` says so. Bound: [`HELD`] bytes of each text, of which [`CHARACTERS`] characters are reported.
+//! Off unless `privacy.capture` is set. Bound: [`HELD`] bytes of each text are held, [`CHARACTERS`] characters are reported.
 
 use crate::redaction::Redaction;
 
 /// Most characters of a text that are reported.
 const CHARACTERS: usize = 1000;
-/// Bytes held: more than is reported, so that what is to be redacted is seen whole where the cut would go through it.
+/// Most bytes of a text that are held. More than is reported, so that a match across the end of the report is redacted.
 const HELD: usize = 4 * CHARACTERS + 512;
 
-/// Which calls' words are reported.
+/// The calls whose text is reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Capture {
-    /// None.
+    /// No calls.
     #[default]
     Off,
-    /// All.
+    /// All calls.
     Truncated,
-    /// Those of a share of traces.
+    /// The calls of a share of the traces.
     Sampled,
 }
 
 impl Capture {
-    /// The words of `privacy.capture`.
+    /// The values of `privacy.capture`.
     pub const WORDS: [(&'static str, Capture); 3] =
         [("off", Capture::Off), ("truncated", Capture::Truncated), ("sampled", Capture::Sampled)];
 }
 
-/// Whether a trace is among the share that is sampled, so that all its calls are or none is.
+/// Whether a trace is sampled. `share` is from 0 to 1. All calls of a trace get the same result.
 pub fn is_sampled(trace: [u8; 16], share: f64) -> bool {
-    // The last bytes are random in every version of the standard.
+    // The last 7 bytes of a trace ID are random in every version of W3C Trace Context.
     let [.., a, b, c, d, e, f, g] = trace;
     let place = u64::from_be_bytes([0, a, b, c, d, e, f, g]);
     (place as f64) < share * (1_u64 << 56) as f64
 }
 
-/// The beginning of a text, as long as it may be wanted.
+/// The first [`HELD`] bytes of a text.
 #[derive(Clone, Debug, Default)]
 pub struct Words(Vec<u8>);
 
@@ -45,18 +45,18 @@ impl Words {
         self.0.clear();
     }
 
-    /// Adds a piece.
+    /// Appends a piece of the text.
     pub fn push(&mut self, piece: &[u8]) {
         let room = HELD.saturating_sub(self.0.len());
         self.0.extend_from_slice(piece.get(..room).unwrap_or(piece));
     }
 
-    /// Takes back what came after the first `length` bytes.
+    /// Drops all bytes after the first `length`.
     pub fn truncate(&mut self, length: usize) {
         self.0.truncate(length);
     }
 
-    /// What is reported of it: redacted, then cut. None where there was no text.
+    /// The text that is reported: redacted, then truncated to [`CHARACTERS`]. None if the text is empty.
     pub fn report(&self, redaction: &Redaction) -> Option<Box<str>> {
         if self.0.is_empty() {
             return None;
@@ -73,7 +73,7 @@ mod tests {
 
     #[cfg(feature = "capture")]
     #[test]
-    fn redaction_comes_before_the_cut_and_memory_is_bounded() {
+    fn text_is_redacted_before_it_is_truncated_and_memory_is_bounded() {
         let redaction = Redaction::new(None).unwrap();
         let mut words = Words::default();
         words.push("x".repeat(CHARACTERS - 5).as_bytes());
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_is_sampled_as_a_whole_and_at_the_share_asked_for() {
+    fn traces_are_sampled_as_a_whole_and_at_the_configured_share() {
         let trace = |n: u64| {
             let mut trace = [7; 16];
             trace[8..].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
