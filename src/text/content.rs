@@ -1,15 +1,15 @@
-//! Words themselves, for development or for a sample of calls: the last message and the answer, redacted, then cut short.
+//! Captured text: the last message of the prompt and the answer, redacted and then truncated.
 //!
-//! Off unless `privacy.capture` says so. Bound: [`HELD`] bytes of each text, of which [`CHARACTERS`] characters are reported.
+//! Off unless `privacy.capture` is set. Bound: [`HELD`] bytes of each text are held, [`CHARACTERS`] characters are reported.
 
 use crate::text::redaction::Redaction;
 
 /// Most characters of a text that are reported.
 const CHARACTERS: usize = 1000;
-/// Bytes held: more than is reported, so that what is to be redacted is seen whole where the cut would go through it.
+/// Most bytes of a text that are held. More than is reported, so that a match across the end of the report is redacted.
 const HELD: usize = 4 * CHARACTERS + 512;
 
-/// The beginning of a text, as long as it may be wanted.
+/// The first [`HELD`] bytes of a text.
 #[derive(Clone, Debug, Default)]
 pub struct Words(Vec<u8>);
 
@@ -19,18 +19,18 @@ impl Words {
         self.0.clear();
     }
 
-    /// Adds a piece.
+    /// Appends a piece of the text.
     pub fn push(&mut self, piece: &[u8]) {
         let room = HELD.saturating_sub(self.0.len());
         self.0.extend_from_slice(piece.get(..room).unwrap_or(piece));
     }
 
-    /// Takes back what came after the first `length` bytes.
+    /// Drops all bytes after the first `length`.
     pub fn truncate(&mut self, length: usize) {
         self.0.truncate(length);
     }
 
-    /// What is reported of it: redacted, then cut. None where there was no text.
+    /// The text that is reported: redacted, then truncated to [`CHARACTERS`]. None if the text is empty.
     pub fn report(&self, redaction: &Redaction) -> Option<Box<str>> {
         if self.0.is_empty() {
             return None;
@@ -47,7 +47,7 @@ mod tests {
 
     #[cfg(feature = "capture")]
     #[test]
-    fn redaction_comes_before_the_cut_and_memory_is_bounded() {
+    fn text_is_redacted_before_it_is_truncated_and_memory_is_bounded() {
         let redaction = Redaction::new(None).unwrap();
         let mut words = Words::default();
         words.push("x".repeat(CHARACTERS - 5).as_bytes());

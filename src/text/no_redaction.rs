@@ -1,16 +1,18 @@
-//! Stands for `redaction` where it is not built in: then no words are reported either.
+//! Replaces the module `redaction` if the feature `capture` is off: then no captured text is reported.
 
 use serde_json::Value;
 
 use crate::config::value::ConfigError;
 
-/// Nothing, as there is none.
-#[derive(Clone, Debug)]
+/// Has no values, because this build cannot redact.
+#[derive(Debug)]
 pub enum Redaction {}
 
 impl Redaction {
+    /// Refuses every configuration that needs redaction.
+    ///
     /// # Errors
-    /// Always: this build reports no words.
+    /// Always: this build reports no captured text.
     pub fn new(_: Option<&Value>) -> Result<Self, ConfigError> {
         Err(ConfigError::new("privacy.capture", "this build reports no words: build it with the feature `capture`"))
     }

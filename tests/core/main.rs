@@ -18,6 +18,8 @@ mod framing;
 mod json;
 mod manual;
 mod otlp;
+#[cfg(feature = "capture")]
+mod redaction;
 mod replay;
 
 #[path = "../oracle/mod.rs"]

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gaugeway::config::Config;
 use gaugeway::exchange::{End, Exchange, Head, Observer};
+use gaugeway::text::redaction::Redaction;
 use works::Work;
 
 /// What Envoy hands over at a time.
@@ -41,5 +42,30 @@ fn core(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, core);
+/// Redaction of as much text as is held: ordinary text, and texts that make a search for each kind start often and fail.
+fn redaction(criterion: &mut Criterion) {
+    const HELD: usize = 4500;
+    let own = serde_json::json!(["EMP-[0-9]+", "[A-Z]{3}[0-9]{6}", "(?i)project [a-z]+", "[0-9]{6,}", r"[^ @]+ing\b"]);
+    let with = |own| Redaction::new(own).unwrap_or_else(|error| panic!("{error}"));
+    let mut group = criterion.benchmark_group("redaction");
+    group.throughput(Throughput::Bytes(HELD as u64));
+    for (name, redaction) in [("built-in kinds", with(None)), ("five patterns more", with(Some(&own)))] {
+        for (text, part) in [
+            ("ordinary", "Answers arrive in pieces; see page 12 of 340, or write to ada@mail.example. "),
+            ("telephone", "+00000000000000000000000000000000a"),
+            ("digits and spaces", "0000000 "),
+            ("separators", "_"),
+            ("e-mail", "a@-a.b "),
+            ("web token", "-eyJaaaaaaaa."),
+            ("account", "AA00 AAAA AAAA AAAA a "),
+            ("private key", "-----BEGIN "),
+            ("five patterns", "project EMP-7 ABC12345 "),
+        ] {
+            let whole: String = part.chars().cycle().take(HELD).collect();
+            group.bench_function(format!("{name}, {text}"), |bench| bench.iter(|| redaction.apply(&whole)));
+        }
+    }
+}
+
+criterion_group!(benches, core, redaction);
 criterion_main!(benches);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use crate::dice::Dice;
-use crate::host::{self, CONTINUE, Host};
+use crate::host::{CONTINUE, Host};
 use crate::host_calls::{Headers, statuses};
 use gaugeway::usage_injection::ask;
 use gaugeway_demo::fixtures::Fixture;
