@@ -77,11 +77,11 @@ impl Decoder {
         None
     }
 
-    fn waits(&self) -> bool {
+    fn has_pending_output(&self) -> bool {
         false
     }
 
-    fn is_late(&self) -> bool {
+    fn has_delayed_output(&self) -> bool {
         false
     }
 
@@ -145,18 +145,18 @@ impl Body {
     }
 
     /// Whether it was given up, so that nobody knows how it ended.
-    pub fn is_unread(&self) -> bool {
+    pub fn is_abandoned(&self) -> bool {
         self.unread
     }
 
     /// Whether what is read comes later than it was sent: no time can be told of it.
-    pub fn is_late(&self) -> bool {
-        self.decoder.as_ref().is_some_and(Decoder::is_late)
+    pub fn has_delayed_output(&self) -> bool {
+        self.decoder.as_ref().is_some_and(Decoder::has_delayed_output)
     }
 
     /// Whether a call of [`Body::feed`] without bytes would read something.
-    pub fn waits(&self) -> bool {
-        self.decoder.as_ref().is_some_and(Decoder::waits)
+    pub fn has_pending_output(&self) -> bool {
+        self.decoder.as_ref().is_some_and(Decoder::has_pending_output)
     }
 
     /// Whether the body is a stream of documents, each told as it comes.
@@ -208,7 +208,7 @@ impl Body {
 
     /// Ends the body. Returns true if it ended between documents.
     pub fn finish(&mut self, rules: Rules<'_>, draft: &mut Draft) -> bool {
-        if self.decoder.take().is_some_and(|decoder| decoder.waits()) {
+        if self.decoder.take().is_some_and(|decoder| decoder.has_pending_output()) {
             self.stop(draft);
         }
         if let Kind::Form(form) = &mut self.kind {

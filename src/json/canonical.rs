@@ -71,7 +71,7 @@ impl Default for Canonical {
 }
 
 /// Hash of an object's key, to require it by.
-pub fn key(name: &str) -> u64 {
+pub fn key_hash(name: &str) -> u64 {
     name.bytes().fold(SEED, mix)
 }
 

@@ -6,20 +6,22 @@
 
 mod beginning;
 mod canonical;
-mod late;
+mod deferred;
 pub(crate) mod number;
 mod program;
 mod scalar;
 mod search;
 mod string;
 
-pub use canonical::{Canonical, key};
-pub use program::{Ended, Group, Late, On, Program, Rule, Scalar, anew, close, late, open, raw, scalar, text};
+pub use canonical::{Canonical, key_hash};
+pub use program::{
+    Deferred, Ended, Group, On, Program, Rule, Scalar, close, deferred, open, raw, scalar, supersedes, text,
+};
 pub use scalar::{COUNT_LIMIT, identity};
 pub use string::{LIMIT, Unescape};
 
 use beginning::{Beginning, With};
-use late::Waiting;
+use deferred::DeferredTexts;
 use memchr::memchr;
 use program::{DEPTH, NONE, Node};
 use search::{is_word, whole_string};
@@ -42,8 +44,8 @@ enum State {
     After,
     Text,
     /// A text that may come late; and one that must come after those that did not come yet.
-    Late,
-    Due,
+    Deferrable,
+    Immediate,
     Word,
     /// A string or word that no rule asks for.
     BlindText,
@@ -86,7 +88,7 @@ pub struct Scanner {
     raw: bool,
     escape: Escape,
     /// Texts of the piece being read that did not come yet.
-    late: Waiting,
+    deferred: DeferredTexts,
     stack: [Frame; DEPTH],
     held: Held,
     beginning: Beginning,
@@ -103,7 +105,7 @@ impl Scanner {
             skip: 0,
             raw: false,
             escape: Escape::new(),
-            late: Waiting::NONE,
+            deferred: DeferredTexts::NONE,
             stack: [Frame { node: NONE, array: false, index: 0 }; DEPTH],
             held: Held::new(),
             beginning: Beginning::NONE,
@@ -137,18 +139,18 @@ impl Scanner {
     /// Reads `bytes`, which may begin and end anywhere.
     pub fn feed<T>(&mut self, program: &Program<T>, target: &mut T, bytes: &[u8]) {
         let mut rest = bytes;
-        self.late.size = u32::try_from(bytes.len()).unwrap_or(0);
+        self.deferred.size = u32::try_from(bytes.len()).unwrap_or(0);
         while !rest.is_empty() {
             rest = self.step(program, target, rest);
-            if self.state == State::Due {
+            if self.state == State::Immediate {
                 self.catch_up(program, target, bytes);
                 self.begin_text(program, target);
             }
         }
-        if self.late.count > 0 {
+        if self.deferred.count > 0 {
             self.catch_up(program, target, bytes);
         }
-        self.late.size = 0;
+        self.deferred.size = 0;
     }
 
     fn begin_text<T>(&mut self, program: &Program<T>, target: &mut T) {
@@ -202,8 +204,8 @@ impl Scanner {
         let blank = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         match self.state {
             State::KeyText => return Some(self.key(program, bytes)),
-            State::Text | State::Due => return Some(self.string(program, target, bytes)),
-            State::Late => return Some(self.late(program, target, bytes)),
+            State::Text | State::Immediate => return Some(self.string(program, target, bytes)),
+            State::Deferrable => return Some(self.defer(program, target, bytes)),
             State::Word | State::BlindWord => return Some(self.word(program, target, bytes)),
             State::BlindText | State::SkipText => {
                 let (rest, done) = self.escape.pass(bytes);
@@ -271,9 +273,9 @@ impl Scanner {
                 if let Some(node) = node.filter(|n| n.wants_string()) {
                     self.held.clear();
                     self.state = State::Text;
-                    if let Some(late) = node.late.as_ref().filter(|_| self.late.size > 0) {
-                        let may = self.late.has_room() && !(late.waits)(target);
-                        self.state = if may { State::Late } else { State::Due };
+                    if let Some(late) = node.deferred.as_ref().filter(|_| self.deferred.size > 0) {
+                        let may = self.deferred.has_room() && !(late.is_awaited)(target);
+                        self.state = if may { State::Deferrable } else { State::Immediate };
                     } else if let Some(apply) = node.text {
                         apply(target, b"");
                     }
@@ -286,8 +288,8 @@ impl Scanner {
                         apply(target, index);
                         self.beginning.note(self.node, With::Open(index));
                     }
-                    if node.anew {
-                        self.late.count = 0;
+                    if node.supersedes {
+                        self.deferred.count = 0;
                     }
                     self.push(false);
                 }
@@ -401,8 +403,8 @@ impl Scanner {
                     after
                 }
                 [b'"', inside @ ..] => {
-                    let late = wanted.and_then(|n| n.late.as_ref());
-                    let late = late.filter(|late| self.late.has_room() && !(late.waits)(target));
+                    let late = wanted.and_then(|n| n.deferred.as_ref());
+                    let late = late.filter(|late| self.deferred.has_room() && !(late.is_awaited)(target));
                     let Some(after) = late.and_then(|late| self.put_off(target, late, inside)) else { return value };
                     after
                 }

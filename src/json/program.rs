@@ -26,38 +26,38 @@ pub enum On<T> {
     Scalar(fn(&mut T, Scalar<'_>)),
     /// A string in unescaped pieces; the first call of each string has an empty piece.
     Text(fn(&mut T, &[u8])),
-    /// The same, which may come late: behind what follows it in the input, and not at all once an [`On::Anew`] came. Most of
+    /// The same, which may come late: behind what follows it in the input, and not at all once an [`On::Supersedes`] came. Most of
     /// what a conversation repeats is passed over so.
-    Late(fn() -> Late<T>),
+    Deferred(fn() -> Deferred<T>),
     /// An object or array as it is written, in pieces; the first call of each has an empty piece.
     Raw(fn(&mut T, &[u8])),
     /// An object begins; the number is its position where it is an array's element, else 0.
     Open(fn(&mut T, u32)),
     /// The same, and of the texts before it none is wanted any more that did not come yet.
-    Anew(fn(&mut T, u32)),
+    Supersedes(fn(&mut T, u32)),
     /// That object ended.
     Close(fn(&mut T)),
 }
 
 /// What happens with a string that may come late.
-pub struct Late<T> {
+pub struct Deferred<T> {
     /// Whether somebody waits for it.
-    pub waits: fn(&T) -> bool,
+    pub is_awaited: fn(&T) -> bool,
     /// It comes at once, in pieces.
     pub now: fn(&mut T, &[u8]),
     /// It will come late, or not at all: all of it, as it is written, up to its last quote.
-    pub glimpse: Option<fn(&mut T, &[u8])>,
+    pub preview: Option<fn(&mut T, &[u8])>,
     /// It comes late, in pieces.
-    pub then: fn(&mut T, &[u8]),
+    pub later: fn(&mut T, &[u8]),
 }
 
-impl<T> Clone for Late<T> {
+impl<T> Clone for Deferred<T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T> Copy for Late<T> {}
+impl<T> Copy for Deferred<T> {}
 
 /// One path of interest and what to do there.
 pub struct Rule<T> {
@@ -90,8 +90,8 @@ pub const fn text<T>(path: &'static str, apply: fn(&mut T, &[u8])) -> Rule<T> {
     Rule { path, on: On::Text(apply) }
 }
 /// A rule for a string in pieces that may come late.
-pub const fn late<T>(path: &'static str, how: fn() -> Late<T>) -> Rule<T> {
-    Rule { path, on: On::Late(how) }
+pub const fn deferred<T>(path: &'static str, how: fn() -> Deferred<T>) -> Rule<T> {
+    Rule { path, on: On::Deferred(how) }
 }
 /// A rule for an object or array as it is written.
 pub const fn raw<T>(path: &'static str, apply: fn(&mut T, &[u8])) -> Rule<T> {
@@ -102,8 +102,8 @@ pub const fn open<T>(path: &'static str, apply: fn(&mut T, u32)) -> Rule<T> {
     Rule { path, on: On::Open(apply) }
 }
 /// A rule for the beginning of an object that ends the wait for late texts before it.
-pub const fn anew<T>(path: &'static str, apply: fn(&mut T, u32)) -> Rule<T> {
-    Rule { path, on: On::Anew(apply) }
+pub const fn supersedes<T>(path: &'static str, apply: fn(&mut T, u32)) -> Rule<T> {
+    Rule { path, on: On::Supersedes(apply) }
 }
 /// A rule for the end of an object.
 pub const fn close<T>(path: &'static str, apply: fn(&mut T)) -> Rule<T> {
@@ -119,10 +119,10 @@ pub(super) struct Node<T> {
     pub element: u16,
     pub scalar: Option<fn(&mut T, Scalar<'_>)>,
     pub text: Option<fn(&mut T, &[u8])>,
-    pub late: Option<Late<T>>,
+    pub deferred: Option<Deferred<T>>,
     pub raw: Option<fn(&mut T, &[u8])>,
     pub open: Option<fn(&mut T, u32)>,
-    pub anew: bool,
+    pub supersedes: bool,
     pub close: Option<fn(&mut T)>,
 }
 
@@ -135,10 +135,10 @@ impl<T> Node<T> {
             element: NONE,
             scalar: None,
             text: None,
-            late: None,
+            deferred: None,
             raw: None,
             open: None,
-            anew: false,
+            supersedes: false,
             close: None,
         }
     }
@@ -201,21 +201,22 @@ impl<T> Program<T> {
                 let Some(node) = program.nodes.get_mut(usize::from(at)) else { continue };
                 match rule.on {
                     On::Scalar(apply) => node.scalar = Some(apply),
-                    On::Text(apply) => (node.text, node.late) = (Some(apply), None),
-                    On::Late(how) => {
-                        let late = how();
-                        (node.text, node.late) = (Some(late.now), Some(late));
+                    On::Text(apply) => (node.text, node.deferred) = (Some(apply), None),
+                    On::Deferred(how) => {
+                        let deferred = how();
+                        (node.text, node.deferred) = (Some(deferred.now), Some(deferred));
                     }
                     On::Raw(apply) => node.raw = Some(apply),
-                    On::Open(apply) => (node.open, node.anew) = (Some(apply), false),
-                    On::Anew(apply) => (node.open, node.anew) = (Some(apply), true),
+                    On::Open(apply) => (node.open, node.supersedes) = (Some(apply), false),
+                    On::Supersedes(apply) => (node.open, node.supersedes) = (Some(apply), true),
                     On::Close(apply) => node.close = Some(apply),
                 }
             }
         }
         // What is taken as it is written is not looked into as well.
         for node in program.nodes.iter_mut().filter(|node| node.raw.is_some()) {
-            *node = Node { scalar: node.scalar, text: node.text, late: node.late, raw: node.raw, ..Node::new() };
+            *node =
+                Node { scalar: node.scalar, text: node.text, deferred: node.deferred, raw: node.raw, ..Node::new() };
         }
         program
     }

@@ -176,9 +176,9 @@ fn one_call_brings_a_bounded_number_of_bytes_and_a_zstd_frame_the_rest_with_the_
     let mut out = Vec::new();
     let packed = zstd(text);
     decoder.feed(&packed, |piece| out.extend_from_slice(piece)).unwrap();
-    assert!(decoder.waits() && out.len() as u64 <= CALL);
+    assert!(decoder.has_pending_output() && out.len() as u64 <= CALL);
     decoder.feed(&[], |piece| out.extend_from_slice(piece)).unwrap();
-    assert!(out == text && !decoder.waits());
+    assert!(out == text && !decoder.has_pending_output());
 }
 
 #[test]
