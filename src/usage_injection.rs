@@ -12,7 +12,7 @@ const LINE: usize = 64 << 10;
 
 /// The request with its usage asked for; None where the client asked itself, or said that it does not want it, or asks for no
 /// stream, or the body is not JSON of a form that leaves no doubt.
-pub fn ask(body: &[u8]) -> Option<Vec<u8>> {
+pub fn request_usage(body: &[u8]) -> Option<Vec<u8>> {
     let members = members(body)?;
     if value(&members, body, b"stream").ok()? != Some(b"true") {
         return None;
@@ -134,7 +134,7 @@ enum State {
 
 /// An answer's events on their way to a client that did not ask for usage.
 #[derive(Debug)]
-pub struct Strip {
+pub struct UsageStripper {
     state: State,
     held: Vec<u8>,
     /// The event has a line that went on.
@@ -145,13 +145,13 @@ pub struct Strip {
     carriage: Option<bool>,
 }
 
-impl Default for Strip {
+impl Default for UsageStripper {
     fn default() -> Self {
-        Strip { state: State::Start, held: Vec::new(), in_event: false, drop_blank: false, carriage: None }
+        UsageStripper { state: State::Start, held: Vec::new(), in_event: false, drop_blank: false, carriage: None }
     }
 }
 
-impl Strip {
+impl UsageStripper {
     /// What goes on to the client of these bytes and of those held before. `end`: nothing follows.
     pub fn feed(&mut self, mut bytes: &[u8], end: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.held.len() + bytes.len());
@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     fn asked(body: &str) -> Option<String> {
-        ask(body.as_bytes()).map(|asked| String::from_utf8(asked).unwrap())
+        request_usage(body.as_bytes()).map(|asked| String::from_utf8(asked).unwrap())
     }
 
     #[test]
@@ -341,11 +341,11 @@ mod tests {
         let bytes = ANSWER.as_bytes();
         for cut in 0..=bytes.len() {
             let (head, tail) = bytes.split_at(cut);
-            let mut strip = Strip::default();
+            let mut strip = UsageStripper::default();
             let out = [strip.feed(head, false), strip.feed(tail, true)].concat();
             assert_eq!(String::from_utf8(out).unwrap(), UNASKED, "cut at {cut}");
         }
-        let mut strip = Strip::default();
+        let mut strip = UsageStripper::default();
         let mut out: Vec<u8> = bytes.iter().flat_map(|byte| strip.feed(&[*byte], false)).collect();
         out.extend(strip.feed(b"", true));
         assert_eq!(String::from_utf8(out).unwrap(), UNASKED);
@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn lines_that_are_not_chunks_wait_for_nothing() {
-        let mut strip = Strip::default();
+        let mut strip = UsageStripper::default();
         for piece in ["data: [DO", "NE]", "\n", "\nevent: x", "\r", "id", "\n\n"] {
             assert_eq!(strip.feed(piece.as_bytes(), false), piece.as_bytes());
         }

@@ -2,7 +2,7 @@
 //! counts by modality.
 
 use crate::draft::Draft;
-use crate::json::{Late, Rule, anew, late, raw, scalar, text};
+use crate::json::{Deferred, Rule, deferred, raw, scalar, supersedes, text};
 
 /// What the system says where it is no message, in the order of the APIs: Anthropic and Bedrock, Responses, Gemini, Cohere.
 pub const SYSTEM: &[Rule<Draft>] = &[
@@ -35,7 +35,7 @@ pub const REQUIRED: &[Rule<Draft>] = &[
 
 /// An item of the input, where messages, calls and results stand in one list: Responses, Interactions, Mistral's conversations.
 pub const ITEM: &[Rule<Draft>] = &[
-    anew("", |d, _| {
+    supersedes("", |d, _| {
         d.message();
         d.open.part = Default::default();
     }),
@@ -43,18 +43,18 @@ pub const ITEM: &[Rule<Draft>] = &[
     scalar("role", |d, v| d.history.role(v)),
     scalar("name", |d, v| d.open.part.name = v.text()),
     text("arguments", |d, piece| d.history.call_arguments(piece)),
-    late("content", said),
-    late("content[].text", said),
+    deferred("content", said),
+    deferred("content[].text", said),
 ];
 
 /// What a message says: only the last one's is wanted.
-pub fn said() -> Late<Draft> {
-    Late { waits: Draft::listens, now: Draft::said, glimpse: None, then: Draft::said }
+pub fn said() -> Deferred<Draft> {
+    Deferred { is_awaited: Draft::listens, now: Draft::said, preview: None, later: Draft::said }
 }
 
 /// The text of a tool's result: of one that is not in the last message only the beginning is looked at.
-pub fn result() -> Late<Draft> {
-    Late { waits: Draft::listens, now: Draft::result, glimpse: Some(Draft::glimpse), then: Draft::input }
+pub fn result() -> Deferred<Draft> {
+    Deferred { is_awaited: Draft::listens, now: Draft::result, preview: Some(Draft::glimpse), later: Draft::input }
 }
 
 /// Rules for lists of counts by modality: what the API calls a number, and where each list counts.

@@ -6,7 +6,7 @@ use super::common::{ITEM, result};
 use super::openai::{COST, ERROR, SAMPLING, TOKENS, output_type, prompted};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Rule, Scalar, close, identity, late, open, scalar, text};
+use crate::json::{Rule, Scalar, close, deferred, identity, open, scalar, text};
 use crate::text::fingerprint::Begins;
 
 /// `POST .../responses`
@@ -44,7 +44,7 @@ pub const INPUT: &[Rule<Draft>] = &[
     scalar("text.format.type", output_type),
     scalar("conversation", Draft::conversation),
     scalar("conversation.id", Draft::conversation),
-    late("input", prompted),
+    deferred("input", prompted),
     open("tools[]", |d, _| d.history.tool_offered()),
     close("input[]", item),
     scalar("input[].call_id", |d, v| {
@@ -52,8 +52,8 @@ pub const INPUT: &[Rule<Draft>] = &[
         d.history.result_id(v);
     }),
     text("input[].input", |d, piece| d.history.call_arguments(piece)),
-    late("input[].output", result),
-    late("input[].output[].text", result),
+    deferred("input[].output", result),
+    deferred("input[].output[].text", result),
 ];
 
 /// What an item of the input was. Calls of one turn follow each other as items of their own.

@@ -5,7 +5,7 @@ use crate::oracle::dice::Dice;
 use crate::oracle::documents::{Shape, document};
 use crate::oracle::paths::{Log, Told, Wanted, scan};
 use crate::oracle::tree::Tree;
-use gaugeway::json::{Documents, Ended, Late, Program, Scanner, anew, late};
+use gaugeway::json::{Deferred, Documents, Ended, Program, Scanner, deferred, supersedes};
 
 const SMALL: Shape = Shape { size: 12, lines: true, object: false };
 
@@ -288,13 +288,13 @@ fn texts_that_may_come_late_come_in_their_order_or_not_at_all() {
         said.last.extend_from_slice(piece);
         said.came += piece.len();
     }
-    let may = || Late { waits: |_| false, now: say, glimpse: None, then: say };
-    let must = || Late { waits: |_| true, now: say, glimpse: None, then: say };
+    let may = || Deferred { is_awaited: |_| false, now: say, preview: None, later: say };
+    let must = || Deferred { is_awaited: |_| true, now: say, preview: None, later: say };
     let rules = [
-        anew("m[]", |said: &mut Said, _| said.last.clear()),
-        late("m[].late", may),
-        late("m[].parts[].late", may),
-        late("m[].due", must),
+        supersedes("m[]", |said: &mut Said, _| said.last.clear()),
+        deferred("m[].late", may),
+        deferred("m[].parts[].late", may),
+        deferred("m[].due", must),
     ];
     let rules: &'static [_] = Vec::from(rules).leak();
     let program = Program::new(&[("", rules)], |_| {}, |_, _| {});

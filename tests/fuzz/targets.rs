@@ -113,12 +113,12 @@ pub fn base64(data: &[u8]) {
         decoder.decode(b"");
         for piece in pieces.filter(|piece| !piece.is_empty()) {
             decoder.decode(piece);
-            let taken = decoder.take();
+            let taken = decoder.take_decoded();
             out.extend_from_slice(&taken);
-            decoder.reuse(taken);
+            decoder.reuse_buffer(taken);
         }
         decoder.finish();
-        [out, decoder.take()].concat()
+        [out, decoder.take_decoded()].concat()
     };
     let whole = decode(&mut [body].into_iter());
     assert_eq!(decode(&mut pieces.clone()), whole);

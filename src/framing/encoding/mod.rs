@@ -62,13 +62,13 @@ impl Decoder {
     }
 
     /// Whether output comes later than the bytes that it is decoded from, so that its time says nothing.
-    pub fn is_late(&self) -> bool {
+    pub fn has_delayed_output(&self) -> bool {
         matches!(self.kind, Kind::Zstd(_))
     }
 
     /// Whether bytes wait for another call of [`Decoder::feed`], which may bring no further bytes.
-    pub fn waits(&self) -> bool {
-        matches!(&self.kind, Kind::Zstd(zstd) if zstd.waits())
+    pub fn has_pending_output(&self) -> bool {
+        matches!(&self.kind, Kind::Zstd(zstd) if zstd.has_pending_output())
     }
 
     /// Decodes `bytes` and passes the result to `sink`.

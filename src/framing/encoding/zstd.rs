@@ -74,7 +74,7 @@ impl Zstd {
     }
 
     /// Whether the last call had no room for everything that came. The next call goes on, also without bytes.
-    pub fn waits(&self) -> bool {
+    pub fn has_pending_output(&self) -> bool {
         self.waits
     }
 
