@@ -174,8 +174,8 @@ impl Run {
         let id = client::request_id();
         let reply = client::replay(self.envoy.addr, &self.fixture, &[("x-request-id", &id)]).await;
         assert_eq!(reply.body, self.fixture.response.body, "the answer was changed");
-        let entry = self.envoy.entry(&id, PATIENCE).await.expect("a line in the access log");
-        self.receiver.wait_for_request(&id, PATIENCE).await.expect("a span");
+        let entry = self.envoy.entry(&id, PATIENCE).await.expect("no access log line for the request");
+        self.receiver.wait_for_request(&id, PATIENCE).await.expect("no span for the request");
         // What may come after it is under way by now.
         tokio::time::sleep(Duration::from_secs(1)).await;
         (self.receiver.spans(), entry)
