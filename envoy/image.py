@@ -1,7 +1,7 @@
 """Packs a wasm plugin as an OCI image without a container engine: one layer that holds `plugin.wasm`.
 
-This is the "compat" form that Istio and Envoy Gateway load, and that every registry keeps. The layout is the OCI image
-specification's: a folder that `skopeo copy oci:FOLDER:TAG docker://...` pushes. The same plugin gives the same bytes.
+This is the "compat" variant, which Istio and Envoy Gateway load and every registry accepts. The output is an OCI image
+layout folder, which `skopeo copy oci:FOLDER:TAG docker://...` pushes. The same plugin gives the same bytes.
 
     image.py PLUGIN FOLDER TAG
 """
@@ -21,7 +21,7 @@ OCI = "application/vnd.oci.image"
 def main(plugin, folder, tag):
     wasm, folder = pathlib.Path(plugin).read_bytes(), pathlib.Path(folder)
     if wasm[:4] != b"\0asm":
-        sys.exit(f"{plugin} is no WebAssembly module")
+        sys.exit(f"{plugin} is not a WebAssembly module")
     shutil.rmtree(folder, ignore_errors=True)
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)
@@ -31,7 +31,7 @@ def main(plugin, folder, tag):
         return {"mediaType": f"{OCI}.{kind}", "digest": f"sha256:{sha256(data)}", "size": len(data), **more}
 
     archive = layer(wasm)
-    # What has no operating system and no processor of its own still has to name one: engines refuse an empty word.
+    # Container engines reject an empty architecture or operating system, so the image names wasm and wasi.
     config = put(
         as_json(
             architecture="wasm",
@@ -56,7 +56,7 @@ def main(plugin, folder, tag):
 
 
 def layer(wasm):
-    """A tar archive that says nothing about when, where and by whom it was made."""
+    """A tar archive without times, paths and owners, so that it is reproducible."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         entry = tarfile.TarInfo("plugin.wasm")

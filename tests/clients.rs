@@ -1,5 +1,5 @@
-//! Real clients through a real Envoy: the code that envoy/applications.md shows, run as it stands there. Client and gateway
-//! are in one trace, agents are followed step by step, and both count the same tokens.
+//! Real SDKs and frameworks through a real Envoy, with the scripts that envoy/applications.md shows. Client and gateway
+//! spans must be in one trace, agent runs must be recognised, and both sides must count the same tokens.
 
 #![allow(
     clippy::disallowed_methods,
@@ -8,7 +8,7 @@
     clippy::panic,
     clippy::unreachable,
     clippy::unwrap_used,
-    reason = "a test reads its environment and the clock, and fails by a panic"
+    reason = "tests read environment variables and the clock, and fail by panicking"
 )]
 
 mod support;
@@ -32,7 +32,7 @@ const GPT: &str = "chat gpt-4o";
 const CLAUDE: &str = "chat claude-sonnet-4-20250514";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_sdks_calls_hang_below_their_own_spans() {
+async fn the_sdks_calls_are_children_of_the_sdks_spans() {
     let (_upstream, gateway) = scripted().await;
     let openai = [
         "chat: chat gpt-4o < POST",
@@ -55,7 +55,7 @@ async fn the_sdks_calls_hang_below_their_own_spans() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_langchain_agent_is_followed_step_by_step_over_every_api() {
+async fn every_step_of_a_langchain_agent_is_recognised_over_every_api() {
     let (_upstream, gateway) = scripted().await;
     let run = gateway.run("langchain_chain.py", &[], "").await;
     let (openai, anthropic) =
@@ -91,7 +91,7 @@ async fn a_langchain_agent_is_followed_step_by_step_over_every_api() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn llamaindex_queries_and_agents_are_followed() {
+async fn llamaindex_queries_and_agents_are_recognised() {
     let (_upstream, gateway) = scripted().await;
     let run = gateway.run("llamaindex_query.py", &[], "").await;
     let embedding =
@@ -103,7 +103,7 @@ async fn llamaindex_queries_and_agents_are_followed() {
         format!(
             "query: {GPT} < POST < DefaultRefineProgram.task < CompactAndRefine.task < CompactAndRefine.task < CompactAndRefine.task < {query}"
         ),
-        // LlamaIndex's own spans of a streamed answer are never sent.
+        // LlamaIndex never exports its own spans of a streamed answer.
         format!("query, streamed: embeddings text-embedding-3-small < POST < {embedding} < ?"),
         format!("query, streamed: {GPT}, streamed < POST < ?"),
     ];
@@ -114,7 +114,7 @@ async fn llamaindex_queries_and_agents_are_followed() {
     let agent = "POST < BaseWorkflowAgent.task < FunctionAgent.workflow";
     let mut expected = steps("function agent", GPT, agent).to_vec();
     expected.extend(steps("function agent, streamed", &format!("{GPT}, streamed"), agent));
-    // ReAct offers its tools in words: nobody but the client can tell its steps.
+    // ReAct describes its tools in text, so only the client knows its steps.
     let react = format!("ReAct agent: {GPT}, streamed < POST < BaseWorkflowAgent.task < ReActAgent.workflow");
     expected.extend(vec![react; 3]);
     assert_eq!(run.lines(), expected);
@@ -122,21 +122,21 @@ async fn llamaindex_queries_and_agents_are_followed() {
     gateway.assert_runs(2, &[("temperature", 4), ("fahrenheit", 2)]).await;
 }
 
-/// Whatever a real model says, both ends count the same.
+/// Both sides must count the same tokens for whatever a real model answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_real_models_tokens_are_those_its_clients_saw() {
+async fn the_tokens_of_a_real_model_match_those_its_clients_report() {
     let local = LocalModel::start().await.unwrap_or_else(|error| panic!("{error}"));
     let gateway = Gateway::start(Options::to(local.addr)).await;
     for (script, calls) in [("openai_sdk.py", 4), ("anthropic_sdk.py", 2), ("langchain_chain.py", 4)] {
         let mut run = gateway.run(script, &[], "").await;
         assert_eq!(run.calls.len(), calls, "{:#?}", run.lines());
         for call in &run.calls {
-            assert_ne!(call.root, "", "no span of the client's above {:?}", call.span);
+            assert_ne!(call.root, "", "the span has no parent from the client: {:?}", call.span);
             assert_eq!(call.span.text("gen_ai.response.model"), Some(local.model.as_str()), "{:?}", call.span);
         }
         if script == "langchain_chain.py" {
-            // This server tells the input's tokens at a stream's start, and LangChain takes them from its end.
-            assert_eq!(run.printed[3].0, 0, "LangChain knows the input's tokens: compare them too");
+            // This server sends the input tokens at the start of a stream, but LangChain reads them from its end.
+            assert_eq!(run.printed[3].0, 0, "LangChain now reports the input tokens: compare them too");
             run.printed[3].0 = run.calls[3].tokens().0;
         }
         run.assert_same_tokens();
@@ -144,7 +144,7 @@ async fn a_real_models_tokens_are_those_its_clients_saw() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_links_is_what_the_page_says() {
+async fn the_manual_lists_which_instrumentations_link_their_spans() {
     let (_upstream, gateway) = scripted().await;
     let page = page();
     let rows: Vec<Vec<&str>> = page
@@ -154,7 +154,7 @@ async fn what_links_is_what_the_page_says() {
         .take_while(|line| line.starts_with('|'))
         .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
         .collect();
-    assert!(rows.len() > 10, "the page's table has {} rows", rows.len());
+    assert!(rows.len() > 10, "the table in envoy/applications.md has only {} rows", rows.len());
     let (third, second): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row[0].starts_with("openai 3"));
     for (version, rows) in [("", second), ("openai-3", third)] {
         let arguments: Vec<_> = rows.iter().map(|row| format!("{}:{}", row[0], row[1].trim_matches('–'))).collect();
@@ -166,26 +166,26 @@ async fn what_links_is_what_the_page_says() {
         let seen: Vec<_> =
             rows.iter().zip(&run.calls).map(|(row, call)| [row[0], row[1], &shown(call)].join(" | ")).collect();
         let told: Vec<_> = rows.iter().map(|row| row.join(" | ")).collect();
-        assert_eq!(told, seen, "the page's table must have the second of these");
+        assert_eq!(told, seen, "the table in envoy/applications.md must have the second of these");
     }
 }
 
 #[test]
-fn the_page_shows_the_code_that_runs() {
+fn the_manual_shows_the_scripts_that_the_tests_run() {
     let page = page();
     let mut scripts: Vec<PathBuf> = fs::read_dir(clients()).unwrap().map(|entry| entry.unwrap().path()).collect();
     scripts.retain(|path| path.extension().is_some_and(|end| end == "py") && !path.ends_with("links.py"));
     for path in &scripts {
         let (name, code) = (path.file_name().unwrap().to_str().unwrap(), fs::read_to_string(path).unwrap());
         let shown = format!("[{name}](../tests/clients/{name})");
-        let block = page.split(&shown).nth(1).unwrap_or_else(|| panic!("the page does not name {shown}"));
+        let block = page.split(&shown).nth(1).unwrap_or_else(|| panic!("envoy/applications.md does not name {shown}"));
         let block = block.split("```python\n").nth(1).and_then(|block| block.split("```").next());
-        assert_eq!(block, Some(&*code), "the code below {shown} is not the file's");
+        assert_eq!(block, Some(&*code), "the code below {shown} in envoy/applications.md differs from the file");
     }
-    assert_eq!(page.matches("```python").count(), scripts.len(), "the page has code that no test runs");
+    assert_eq!(page.matches("```python").count(), scripts.len(), "envoy/applications.md has code that no test runs");
 }
 
-/// An agent's run of three steps, the first with two calls at once.
+/// The expected lines of an agent run of three turns, the first with two tool calls.
 fn steps(root: &str, span: &str, above: &str) -> [String; 3] {
     let told = ["temperature, temperature", "fahrenheit", ""];
     std::array::from_fn(|at| {
@@ -206,19 +206,19 @@ struct Gateway {
     spans: Receiver,
 }
 
-/// What a script did.
+/// The result of a script.
 struct Run {
     calls: Vec<Call>,
-    /// Input and output as the client printed them.
+    /// Input and output tokens as the client printed them.
     printed: Vec<(i64, i64)>,
 }
 
 /// One call as the gateway saw it.
 struct Call {
     span: Span,
-    /// The names of the spans above it, the nearest first, without the root; `?` for one that was never sent.
+    /// Names of the ancestor spans without the root, the nearest first. `?` stands for a span that was never exported.
     above: Vec<String>,
-    /// The trace's first span.
+    /// Name of the trace's root span.
     root: String,
 }
 
@@ -229,10 +229,11 @@ impl Gateway {
         Self { envoy, spans }
     }
 
-    /// Runs a script with the environment that the page tells to set. `path` is a folder of packages that come first.
+    /// Runs a script with the environment variables that envoy/applications.md says to set. `path` is a folder of
+    /// packages that take precedence.
     async fn run(&self, script: &str, arguments: &[String], path: &str) -> Run {
-        let installed = std::env::var("GAUGEWAY_CLIENTS")
-            .expect("GAUGEWAY_CLIENTS is not set: ./build.sh test installs the clients");
+        let installed =
+            std::env::var("GAUGEWAY_CLIENTS").expect("GAUGEWAY_CLIENTS is not set: run ./build.sh test clients");
         let before = self.envoy.entries().len();
         let run = Command::new(Path::new(&installed).join("bin/python"))
             .arg("-B")
@@ -243,7 +244,8 @@ impl Gateway {
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
-        let run = tokio::time::timeout(Duration::from_secs(300), run).await.expect("it ends").unwrap();
+        let run =
+            tokio::time::timeout(Duration::from_secs(300), run).await.expect("the script did not end in time").unwrap();
         let out = String::from_utf8_lossy(&run.stdout);
         assert!(run.status.success(), "{script}:\n{out}\n{}", String::from_utf8_lossy(&run.stderr));
         let numbers = |line: &str| {
@@ -252,12 +254,12 @@ impl Gateway {
         };
         let printed = out.lines().filter_map(numbers).collect();
 
-        // The client has sent its spans at its end. Its calls came one after the other, each with a line in the access log.
+        // The client exports its spans before it exits. Its calls are sequential, and each has an access log line.
         let mut calls = Vec::new();
         tokio::time::sleep(Duration::from_millis(200)).await;
         for entry in &self.envoy.entries()[before..] {
             let id = entry["request_id"].as_str().unwrap();
-            let span = self.spans.wait_for_request(id, PATIENCE).await.expect("a span for each call");
+            let span = self.spans.wait_for_request(id, PATIENCE).await.expect("no span for a call");
             assert_eq!(span.text("gaugeway.outcome"), Some("completed"), "{script}: {span:?}");
             assert_eq!(entry["gaugeway.trouble"], Value::Null, "{script}: {entry}");
             calls.push(Call::of(span, &self.spans.spans()));
@@ -265,7 +267,7 @@ impl Gateway {
         Run { calls, printed }
     }
 
-    /// Every run ended as completed after three iterations, and had these tool calls.
+    /// Checks that every run completed after three iterations and had these tool calls.
     async fn assert_runs(&self, runs: u64, tools: &[(&str, u64)]) {
         let taken = |samples: &[_]| total(samples, "gaugeway_agent_iterations_count", &[]) >= runs as f64;
         let samples = self.envoy.samples_when(taken, PATIENCE).await;
@@ -286,7 +288,7 @@ impl Run {
         self.calls.iter().map(Call::line).collect()
     }
 
-    /// What the client printed of its chats is what the gateway saw.
+    /// Checks that the client printed the tokens that the gateway saw.
     fn assert_same_tokens(&self) {
         let chats = self.calls.iter().filter(|call| call.span.text("gen_ai.operation.name") == Some("chat"));
         assert_eq!(self.printed, chats.map(Call::tokens).collect::<Vec<_>>());
@@ -318,7 +320,7 @@ impl Call {
         (count("gen_ai.usage.input_tokens"), count("gen_ai.usage.output_tokens"))
     }
 
-    /// `root: span, what the plugin says < parent < its parent`, without the root.
+    /// `root: span, the plugin's values < parent < its parent`, without the root.
     fn line(&self) -> String {
         let mut line = format!("{}: {}", self.root, self.span.name);
         if self.span.attributes.contains_key("gen_ai.request.stream") {
@@ -335,13 +337,13 @@ impl Call {
     }
 }
 
-/// The page's `export` lines, with this run's addresses.
+/// The `export` lines of the page, with the addresses of this run.
 fn exports(page: &str, envoy: SocketAddr, otlp: SocketAddr) -> Vec<(String, String)> {
     let lines = page.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
     let here =
         |value: &str| value.replace("127.0.0.1:10000", &envoy.to_string()).replace("127.0.0.1:4318", &otlp.to_string());
     let exports: Vec<_> = lines.map(|(name, value)| (name.to_owned(), here(value))).collect();
-    assert!(exports.len() >= 5, "the page tells to set {exports:?}");
+    assert!(exports.len() >= 5, "envoy/applications.md must have at least 5 export lines, not {exports:?}");
     exports
 }
 

@@ -1,7 +1,7 @@
-"""The import gate: the functions that a plugin asks of its host are exactly those listed here, all of module `env`.
+"""Checks that the plugin imports exactly the functions listed here, all from the module `env`.
 
-A host refuses a module with an import that it does not have (WASI above all), and only when it starts. Paths given after the
-plugin must not occur in it: a build must not depend on the machine that made it.
+A host rejects a module with an unknown import (WASI in particular), but only at start. The PATHs must not occur in the
+plugin, because a build must not depend on the machine that made it.
 
     imports.py PLUGIN.wasm [PATH ...]
 """
@@ -12,7 +12,7 @@ import sys
 MAGIC = b"\0asm\1\0\0\0"
 IMPORT_SECTION = 2
 
-# The calls that the plugin makes, and what for. src/envoy/host.rs tells which of them go through the SDK.
+# The calls that the plugin makes, and their purposes. src/envoy/host.rs says which of them go through the SDK.
 CALLED = {
     "proxy_continue_stream": "release a request that was held for its body",
     "proxy_define_metric": "metrics",
@@ -36,8 +36,8 @@ CALLED = {
     "proxy_set_tick_period_milliseconds": "periodic work",
 }
 
-# Calls in default methods of the SDK's traits. The method tables keep them in the module; the plugin never makes them, and
-# tests/host.rs fails if it does.
+# Calls in default methods of the SDK's traits. Their method tables keep the imports in the module. The plugin never
+# makes these calls, and tests/host fails if it does.
 NEVER_CALLED = {
     "proxy_add_header_map_value": "HttpContext::add_http_request_header and the like",
     "proxy_call_foreign_function": "Context::call_foreign_function",
@@ -65,7 +65,7 @@ class Reader:
 
     def take(self, count):
         if self.at + count > len(self.data):
-            raise ValueError(f"ends at byte {len(self.data)}, in the middle of something")
+            raise ValueError(f"is truncated: it ends at byte {len(self.data)} inside a field")
         self.at += count
         return self.data[self.at - count : self.at]
 
@@ -93,7 +93,7 @@ class Reader:
 
 def sections(data):
     if not data.startswith(MAGIC):
-        raise ValueError("is no WebAssembly 1.0 module")
+        raise ValueError("is not a WebAssembly 1.0 module")
     reader = Reader(data)
     reader.take(len(MAGIC))
     while reader.at < len(data):
@@ -105,7 +105,7 @@ def imports(section):
     for _ in range(reader.number()):
         module, name, kind = reader.name(), reader.name(), reader.byte()
         yield module, name
-        # Each kind is described at another length, and the next import begins behind it.
+        # The description of each kind has another length, and the next import follows it.
         if kind == 0:  # function
             reader.number()
         elif kind == 1:  # table
@@ -119,7 +119,7 @@ def imports(section):
             reader.byte()
             reader.number()
         else:
-            raise ValueError(f"import {module}.{name} is of unknown kind {kind}")
+            raise ValueError(f"import {module}.{name} has the unknown kind {kind}")
 
 
 def offences(data, paths):
@@ -130,7 +130,7 @@ def offences(data, paths):
     for module, name in sorted(listed - found):
         yield f"does not import {module}.{name}, which tests/imports.py lists"
     for path in paths:
-        # `/src/` is a machine's path, but not inside `/cargo/src/`.
+        # `/src/` may be a path of the build machine, but not inside `/cargo/src/`.
         if re.search(rb"(?<![\w.-])" + re.escape(path.encode()), data):
             yield f"contains the path {path} of the machine that built it"
 

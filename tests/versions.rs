@@ -1,5 +1,5 @@
-//! The released Envoys before the one that all other tests run in: in each the same tests pass, with what `envoy.yaml` tells
-//! to delete for it. README.md's table of versions is what was run.
+//! Runs selected tests of tests/envoy in older released Envoy versions, with the deletions in `envoy.yaml` that
+//! README.md requires for them. README.md's table of versions must match `VERSIONS`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -8,14 +8,14 @@
     clippy::panic,
     clippy::unreachable,
     clippy::unwrap_used,
-    reason = "a test reads its environment and the clock, and fails by a panic"
+    reason = "tests read environment variables and the clock, and fail by panicking"
 )]
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Versions, what their spans carry, and what has to be deleted from `envoy.yaml`.
+/// Version, kind of span attributes, and what to delete from `envoy.yaml`.
 const VERSIONS: &[(&str, &str, &str)] = &[
     ("1.40.0", "with types", "nothing"),
     ("1.39.3", "strings", "every `value_type`"),
@@ -23,26 +23,26 @@ const VERSIONS: &[(&str, &str, &str)] = &[
     ("1.36.4", "none", "`operation` and `custom_tags`"),
 ];
 
-/// Tests of tests/envoy that depend on what Envoy does.
+/// Tests of tests/envoy that depend on Envoy's own behaviour.
 const TESTS: &[&str] = &[
-    "configuration::a_wrong_configuration_ends_envoy_at_its_start_and_the_log_names_the_key",
-    "passing::a_plugin_that_cannot_start_again_counts_as_failure",
-    "passing::after_a_crash_envoy_counts_refused_requests_then_the_reload_and_never_vm_reload",
-    "passing::without_fail_reload_a_crash_moves_no_series_and_the_plugin_stays_away",
-    "endings::a_client_that_goes_away_leaves_what_was_seen_and_is_counted_once",
-    "replay::over_http_2_in_crumbs_and_many_at_once_every_fixture_comes_to_its_observation",
-    "routes::each_route_has_the_plugin_it_is_given_with_its_own_settings",
+    "configuration::an_invalid_configuration_stops_envoy_at_start_and_the_log_names_the_key",
+    "passing::a_plugin_that_fails_to_restart_is_counted_in_vm_reload_failure",
+    "passing::after_a_crash_envoy_counts_refused_requests_and_the_reload_but_never_vm_reload",
+    "passing::without_fail_reload_a_crash_changes_no_counter_and_the_plugin_is_not_restarted",
+    "endings::a_disconnected_client_is_counted_once_with_the_values_seen_so_far",
+    "replay::every_fixture_gives_its_observation_over_http_2_in_small_pieces_concurrently",
+    "routes::routes_enable_the_plugin_separately_and_with_their_own_settings",
 ];
 
-/// Before 1.39 the plugin is not told of the end of what a cluster's filters see, so it counts nothing there.
+/// Before Envoy 1.39 the plugin is not notified when a stream of a cluster's filters ends, so it counts nothing there.
 const SINCE_1_39: &[&str] = &[
-    "routes::among_a_clusters_filters_each_attempt_is_counted_and_the_last_one_is_shown",
-    "routes::where_the_listener_has_a_plugin_too_only_that_one_reports",
+    "routes::as_an_upstream_filter_each_attempt_is_counted_and_the_last_one_is_reported",
+    "routes::if_the_listener_has_the_plugin_too_only_the_listeners_plugin_reports",
 ];
 
 #[test]
-fn every_version_passes_the_tests_of_the_newest() {
-    let folder = std::env::var("GAUGEWAY_OLDER_ENVOYS").expect("./build.sh test fetches older Envoys and says where");
+fn every_older_version_passes_the_selected_envoy_tests() {
+    let folder = std::env::var("GAUGEWAY_OLDER_ENVOYS").expect("GAUGEWAY_OLDER_ENVOYS is not set: run ./build.sh test");
     let mut faults = Vec::new();
     for (version, ..) in VERSIONS.iter().skip(1) {
         let program = Path::new(&folder).join(format!("envoy-{version}/envoy/_bin/envoy"));
@@ -60,7 +60,7 @@ fn every_version_passes_the_tests_of_the_newest() {
 }
 
 #[test]
-fn build_sh_fetches_these_versions_and_the_readme_tells_them() {
+fn build_sh_and_the_readme_list_the_tested_versions() {
     let read = |path| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
     let (script, readme) = (read("build.sh"), read("README.md"));
     let mut older: Vec<_> = VERSIONS.iter().skip(1).map(|(version, ..)| *version).collect();
@@ -71,5 +71,5 @@ fn build_sh_fetches_these_versions_and_the_readme_tells_them() {
         VERSIONS.iter().map(|(version, spans, delete)| format!("| {version} | {spans} | {delete} |")).collect();
     let header = "| Envoy | span attributes | delete from envoy.yaml |\n|---|---|---|\n";
     let table = format!("{header}{}\n", rows.join("\n"));
-    assert!(readme.contains(&table), "this must stand in README.md:\n{table}");
+    assert!(readme.contains(&table), "README.md must contain this table:\n{table}");
 }

@@ -1,6 +1,6 @@
-// Cloudflare's Workers Analytics Engine: columns have no names there, so these lists say which is which.
+// Cloudflare's Workers Analytics Engine has columns without names. These lists define the columns.
 
-/** blob1, blob2, ... */
+/** Attributes of blob1, blob2, ... */
 export const BLOBS = [
   'gen_ai.operation.name',
   'gen_ai.provider.name',
@@ -16,7 +16,7 @@ export const BLOBS = [
   'route',
 ];
 
-/** double1, double2, ...; unknown is -1, for there is no empty column and 0 is a number of tokens. */
+/** Attributes of double1, double2, ... Unknown values are -1, because columns cannot be empty and 0 is a valid count. */
 export const DOUBLES = [
   'gen_ai.usage.input_tokens',
   'gen_ai.usage.output_tokens',
@@ -32,7 +32,7 @@ export const DOUBLES = [
   'status',
 ];
 
-/** Bytes that the index and a blob may have. */
+/** Size limits of the index and of a blob in bytes. */
 const INDEX = 96;
 const BLOB = 1024;
 

@@ -1,18 +1,18 @@
-// One exchange: feeds the core, and tells once what it came to. Nothing here can fail the traffic it reads.
+// One exchange: passes its bytes to the core and reports the observation once. No error here affects the traffic.
 import {Core, loadPrices} from './core.js';
 import {prices} from './prices.js';
 import {watched} from './stream.js';
 
-/** What differs from platform to platform. */
+/** Differences between platforms. */
 export const platform = {sendsStreams: true};
 
-/** Options that are not the plugin's configuration. */
+/** Options that are not part of the plugin's configuration. */
 const OWN = ['onError', 'onObservation', 'route', 'waitUntil'];
 
-/** Bytes handed over at once. The core's memory grows to the largest piece it was ever given, and never shrinks. */
+/** Maximum size of a piece in bytes. The core's memory grows to the largest piece it was ever given and never shrinks. */
 const PIECE = 32768;
 
-/** Cores by their configuration. */
+/** Cores by configuration. */
 const cores = new Map();
 const CORES = 64;
 
@@ -54,7 +54,7 @@ export class Exchange {
     this.#details = {...details, route: options.route};
     this.done = new Promise(settle => (this.#settle = settle));
     if (options.route) this.#safely(() => wasm.route(options.route));
-    // Said at once: a runtime may give no other chance when the client has gone.
+    // Registered at once, because the runtime may stop the script when the client disconnects.
     options.waitUntil?.(this.done);
   }
 
@@ -81,7 +81,7 @@ export class Exchange {
     const end_time = now();
     const wasm = this.#wasm;
     this.#safely(() => wasm.finish(end, end_time));
-    // Not again, and not after a failure.
+    // Only once, and not after an error.
     if (!this.#wasm) return;
     this.#wasm = undefined;
     this.#tell(wasm, end_time).then(this.#settle);
@@ -95,7 +95,7 @@ export class Exchange {
     return this.#wasm?.isRecognised() ?? false;
   }
 
-  /** The same body, read on its way. */
+  /** Returns the same body, which is read as it is consumed. */
   readRequest(body) {
     return watched(body, {
       chunk: chunk => this.requestBody(chunk),
@@ -105,9 +105,9 @@ export class Exchange {
     });
   }
 
-  /** The same response, read on its way. */
+  /** Returns the same response, which is read as it is consumed. */
   readResponse(response, signal) {
-    // What fetch gives is decoded already, and the header stays.
+    // fetch decodes the body but keeps the content-encoding header.
     const headers = new Headers(response.headers);
     headers.delete('content-encoding');
     this.response({status: response.status, headers});
@@ -123,7 +123,7 @@ export class Exchange {
       cancelled: () => this.finish('client_disconnect'),
     });
     const length = response.headers.get('content-length');
-    // Workers send a script's stream in chunks, unless they are told its length this way.
+    // Workers send a script's stream in chunks unless its length is given this way.
     if (globalThis.FixedLengthStream && length && !response.headers.has('content-encoding')) {
       body = body.pipeThrough(new FixedLengthStream(Number(length)));
     }
@@ -150,7 +150,7 @@ export class Exchange {
     }
   }
 
-  /** A fault of the core's ends the observation, not the exchange. */
+  /** An error of the core ends the observation, not the exchange. */
   #safely(step) {
     if (!this.#wasm) return;
     try {
@@ -163,7 +163,7 @@ export class Exchange {
   }
 }
 
-/** How an exchange ended that fetch or a body's stream gave up with an error. */
+/** The outcome of an exchange in which fetch or a body's stream failed with an error. */
 export function reason(error, signal) {
   if (signal?.aborted) error = signal.reason;
   const names = [error?.name, error?.code, error?.cause?.name, error?.cause?.code];
@@ -171,7 +171,7 @@ export function reason(error, signal) {
   return signal?.aborted || error?.name === 'AbortError' ? 'client_disconnect' : 'upstream_reset';
 }
 
-/** The core of a configuration. Those that differ in callbacks only share one. */
+/** Returns the core for a configuration. Options that differ only in callbacks share a core. */
 function core(options) {
   const own = Object.entries(options).filter(([name, value]) => !OWN.includes(name) && value !== undefined);
   const text = JSON.stringify(Object.fromEntries(own));
@@ -183,7 +183,7 @@ function core(options) {
     } catch (error) {
       throw typeof error === 'string' ? new TypeError(`gaugeway: ${error}`) : error;
     }
-    // Exchanges keep what they need of theirs.
+    // Running exchanges keep references to what they need.
     if (cores.size >= CORES) {
       const [oldest] = cores.keys();
       cores.get(oldest).free();
@@ -215,7 +215,7 @@ function pieces(chunk, use) {
   for (let at = 0; at < bytes.length; at += PIECE) use(bytes.subarray(at, at + PIECE));
 }
 
-/** At most as much as the buffer takes, and no half of a pair. */
+/** The largest piece of text that fits the buffer and does not split a surrogate pair. */
 function slice(text, at) {
   const end = at + PIECE / 4;
   const split = end < text.length && /[\uD800-\uDBFF]/.test(text[end - 1]);
@@ -226,7 +226,7 @@ function report({onError = console.error}, error) {
   try {
     onError(error);
   } catch {
-    // There is nobody left to tell.
+    // An error of the error handler is ignored.
   }
 }
 

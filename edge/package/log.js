@@ -1,4 +1,4 @@
-// One line of JSON for each exchange.
+// Writes one line of JSON for each exchange.
 
 export function log(write = console.log) {
   return (observation, {end, status, route}) =>

@@ -1,4 +1,4 @@
-// Node.js, Deno and Bun: the .wasm is a file beside this one.
+// Node.js, Deno and Bun: the .wasm is a file in this folder.
 import {readFileSync} from 'node:fs';
 import {initSync} from './core.js';
 

@@ -1,7 +1,7 @@
-// Around fetch, and around a request and its response.
+// Wraps fetch, or a request and its response.
 import {Observer, platform, reason} from './exchange.js';
 
-/** Exchanges whose request has been seen and whose response is awaited. */
+/** Exchanges whose request has been observed and whose response has not. */
 const begun = new WeakMap();
 
 export function createObserver(options) {
@@ -56,7 +56,7 @@ export function observeResponse(request, response, options) {
   return exchange.readResponse(response, request.signal);
 }
 
-/** Method, URL, headers and body of a call, as fetch will have them. */
+/** Method, URL, headers and body of a call as fetch will send them. */
 function described(input, init) {
   const request = input instanceof Request ? input : undefined;
   const url = request?.url ?? String(input);
@@ -65,7 +65,7 @@ function described(input, init) {
   const headers = new Headers(init?.headers ?? request?.headers);
   let body = init?.body ?? request?.body;
   if (isComposed(body) && method.toUpperCase() === 'POST') {
-    // Parts are written down with a boundary, each time another.
+    // The parts are serialised here, because each serialisation has another boundary.
     body = new Response(body);
     const type = body.headers.get('content-type');
     if (type) headers.set('content-type', type);
@@ -73,7 +73,7 @@ function described(input, init) {
   return {method, url, headers, body};
 }
 
-/** What to call fetch with so that the body is seen, and what else there is to wait for. */
+/** Returns the arguments for fetch with which the body is observed, and a promise to wait for, if any. */
 async function watchedRequest(exchange, {body}, input, init) {
   const whole = known(body);
   if (whole !== undefined || !body) {
@@ -95,7 +95,7 @@ async function watchedRequest(exchange, {body}, input, init) {
   return [input, init];
 }
 
-/** Text or bytes that need no stream. */
+/** Returns text or bytes that can be read without a stream, otherwise undefined. */
 function known(body) {
   if (typeof body === 'string' || body instanceof ArrayBuffer || ArrayBuffer.isView(body)) return body;
   if (body instanceof URLSearchParams) return String(body);
@@ -105,7 +105,7 @@ function isComposed(body) {
   return body instanceof Blob || body instanceof FormData;
 }
 
-/** Workers send a script's stream in chunks, unless they are told its length this way. */
+/** Workers send a script's stream in chunks unless its length is given this way. */
 function sized(stream, request) {
   const length = request.headers.get('content-length');
   return globalThis.FixedLengthStream && length ? stream.pipeThrough(new FixedLengthStream(Number(length))) : stream;

@@ -1,6 +1,6 @@
-// OpenTelemetry's OTLP over HTTP, as JSON: a span and the plugin's metrics for each exchange. One POST an exchange and signal.
+// OpenTelemetry's OTLP over HTTP as JSON: a span and the plugin's metrics for each exchange, with one POST per signal.
 
-/** Attributes that are real numbers, also where their value is whole. */
+/** Attributes of the type double, also if their value is a whole number. */
 const DOUBLES = new Set([
   'gaugeway.cost.usd',
   'gaugeway.time_to_first_token',
@@ -11,7 +11,7 @@ const DOUBLES = new Set([
   'gen_ai.response.time_to_first_chunk',
 ]);
 
-/** Upper bounds of the histograms' buckets, the same as in `envoy/envoy.yaml`. */
+/** Upper bounds of the histograms' buckets, as in `envoy/envoy.yaml`. */
 const SECONDS = doubled(10_000, 14);
 const BOUNDS = {
   gaugeway_agent_iterations: [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128],
@@ -82,7 +82,7 @@ function sender(path, {endpoint = 'http://127.0.0.1:4318', headers, resource, fe
   };
 }
 
-/** Samples as OTLP has them: points under the name of their metric. */
+/** Groups samples by metric, as OTLP requires. */
 function grouped({samples, start, end}) {
   const metrics = new Map();
   for (const {name, kind, value, labels} of samples()) {
@@ -107,7 +107,7 @@ function grouped({samples, start, end}) {
   return [...metrics.values()];
 }
 
-/** What one exchange adds: an isolate at the edge does not live long enough to add up. */
+/** The increment by one exchange (delta temporality). An isolate at the edge does not live long enough to accumulate. */
 function empty(kind) {
   if (kind === 'counter') return {sum: {aggregationTemporality: DELTA, isMonotonic: true, dataPoints: []}};
   if (kind === 'histogram') return {histogram: {aggregationTemporality: DELTA, dataPoints: []}};

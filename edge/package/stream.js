@@ -1,7 +1,8 @@
-// A stream as it was, watched on its way: a chunk is taken when the reader asks for one, so nothing is held back and nothing kept.
+// Passes a stream on unchanged and observes it. A chunk is read when the reader asks for one, so nothing is delayed or
+// buffered.
 //
-// A TransformStream would do the same, but runtimes differ in whether its transformer hears of a cancelled reader and of a
-// broken source, and those are endings to be told apart.
+// A TransformStream is not used, because not every runtime tells its transformer about a cancelled reader or a failed
+// source, and these are different outcomes.
 
 let readsBytes;
 
@@ -10,7 +11,7 @@ export function watched(source, {bytes = false, chunk, end, failed, cancelled}) 
   const underlying = {
     async pull(controller) {
       let next;
-      // A byte stream takes no empty chunk, and asks again only when it got one.
+      // A byte stream accepts no empty chunk, and calls pull again only after a chunk.
       do {
         try {
           next = await reader.read();

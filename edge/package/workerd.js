@@ -1,4 +1,4 @@
-// Cloudflare Workers: the .wasm is a module, compiled before the Worker starts.
+// Cloudflare Workers: the .wasm is a module that is compiled before the Worker starts.
 import module from './core_bg.wasm';
 import {initSync} from './core.js';
 

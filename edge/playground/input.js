@@ -1,33 +1,33 @@
-// What people paste or drop: a request, a response, a stream or a HAR file.
+// Parses what users paste or drop: a request, a response, a stream or a HAR file.
 
-/** Headers nobody should see in a screenshot. The core does not read them. */
+/** Headers that must not appear in a screenshot. The core does not read them. */
 const SECRET = /^(proxy-)?authorization$|^(set-)?cookie$|api-key$|token$/i;
 
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
-/** Method, URL, headers and body. Throws what is wrong with it. */
+/** Returns method, URL, headers and body. Throws an error that says what is wrong. */
 export function parseRequest(bytes) {
   const {first, headers, body} = split(bytes);
   const [, method, target] = /^([A-Z]+) (\S+)/.exec(first) ?? [];
-  if (!method) throw new Error('The request has no first line. It begins like POST https://api.openai.com/v1/chat/completions');
+  if (!method) throw new Error('The request has no first line. It must start with a line such as POST https://api.openai.com/v1/chat/completions');
   const host = headers.get('host');
-  if (!/^https?:/.test(target) && !host) throw new Error(`Whose is ${target}? Add a line host: api.openai.com, or write the whole URL.`);
+  if (!/^https?:/.test(target) && !host) throw new Error(`${target} has no host. Add a line such as host: api.openai.com, or write the whole URL.`);
   const url = new URL(target, host ? `https://${host}` : undefined);
   return {method, url: url.href, headers, body};
 }
 
-/** Status, headers and body; a note where the head had to be guessed. */
+/** Returns status, headers and body, with a note if the headers had to be guessed. */
 export function parseResponse(bytes) {
   const {first, headers, body} = split(bytes);
   const [, status] = /^(?:HTTP\/[\d.]+ )?([1-5]\d\d)(?: |$)/.exec(first) ?? [];
   if (status) return {status: Number(status), headers, body};
   const type = /^\s*[[{]/.test(decoder.decode(bytes.subarray(0, 64))) ? 'application/json' : 'text/event-stream';
-  const note = bytes.length ? `No head: taken for 200 and ${type}.` : 'No response yet.';
+  const note = bytes.length ? `No headers: read as status 200 and ${type}.` : 'No response yet.';
   return {status: 200, headers: new Headers({'content-type': type}), body: bytes, note};
 }
 
-/** The calls of a HAR file, each with its request and response written out; undefined where it is no HAR file. */
+/** Returns the calls of a HAR file with requests and responses as text, or undefined if it is not a HAR file. */
 export function parseHar(text) {
   let har;
   try {
@@ -47,7 +47,7 @@ function call({request, response = {}}) {
   return {
     title: `${request.method} ${url.host}${url.pathname} ${response.status ?? ''}`.trim(),
     request: written(`${request.method} ${url.href}`, request.headers, encoder.encode(request.postData?.text ?? '')),
-    // A browser writes down what it decoded, and the header stays.
+    // A browser stores the decoded body but keeps the encoding headers.
     response: written(String(response.status || 200), response.headers, answer, ['content-encoding', 'transfer-encoding']),
   };
 }
@@ -67,7 +67,7 @@ function unbase64(text = '') {
   return Uint8Array.from(atob(text), character => character.charCodeAt(0));
 }
 
-/** The head ends with the first empty line, in either kind of line ends. */
+/** Splits at the first empty line, with LF or CRLF line ends. */
 function split(bytes) {
   let end = bytes.length;
   let start = bytes.length;
@@ -79,11 +79,11 @@ function split(bytes) {
   }
   const [first = '', ...lines] = decoder.decode(bytes.subarray(0, end)).split(/\r?\n/);
   const headers = new Headers();
-  // Of a body without a head, no line is a header.
+  // Without a first line, the whole text is the body.
   if (/^[A-Z]+ \S|^(HTTP\/[\d.]+ )?[1-5]\d\d( |$)/.test(first)) {
     for (const line of lines.filter(Boolean)) {
       const colon = line.indexOf(':', 1);
-      if (colon < 0) throw new Error(`This is no header: ${line.slice(0, 80)}`);
+      if (colon < 0) throw new Error(`This line is not a header: ${line.slice(0, 80)}`);
       headers.append(line.slice(0, colon).trim(), line.slice(colon + 1).trim());
     }
   }

@@ -1,6 +1,6 @@
-// Where in a JSON text the key stands that an error names.
+// Finds the key in a JSON text that an error message names.
 
-/** Start and end of the key with the longest path that the message begins with; undefined where there is none. */
+/** Returns start and end of the key with the longest path that the message starts with, or undefined. */
 export function keyOf(text, message) {
   let found;
   for (const {path, start, end} of keys(text)) {
@@ -9,7 +9,7 @@ export function keyOf(text, message) {
   return found;
 }
 
-/** Start and end of where a text stops being JSON, and why; undefined where it is JSON. */
+/** Returns start and end of the first JSON error and its reason, or undefined if the text is valid JSON. */
 export function faultOf(text) {
   try {
     JSON.parse(text);
@@ -21,7 +21,7 @@ export function faultOf(text) {
   }
 }
 
-/** Every member's path, the way the configuration's errors write it, and its key's place. The text is JSON. */
+/** Every member's path, in the notation of configuration errors, and the position of its key. The text must be JSON. */
 function* keys(text) {
   const token = /"(?:[^"\\]|\\.)*"|[{}[\],:]/g;
   const open = [];

@@ -1,16 +1,16 @@
-// The page: reads what stands in it again after each edit. After it has loaded, it asks nobody for anything.
+// The page: reads its inputs again after each edit. After it has loaded, it makes no requests.
 import {span} from '../otlp.js';
 import {parseHar, parseRequest, parseResponse} from './input.js';
 import {faultOf, keyOf} from './place.js';
 import {courses, knownAt, read} from './reading.js';
 
-/** Options of the package's that no configuration has. */
+/** Options of the package that are not part of the configuration. */
 const OWN = ['onError', 'onObservation', 'route', 'waitUntil'];
 
-/** Measured while this page reads, so they tell nothing about the call. */
+/** Measured while this page reads the bytes, so they say nothing about the call. */
 const TIMES = /time_to_first|duration|per_output_token/;
 
-/** A larger text is not put into a textarea, nor a larger body shown whole. */
+/** A larger text is not put into a textarea, and a larger body is not shown completely. */
 const SHOWN = 200_000;
 const AROUND = 200;
 
@@ -18,7 +18,7 @@ const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 const [id, make] = [name => document.getElementById(name), element];
 
-/** Bytes that a textarea cannot hold: other line ends, no text, too much of it. An edit replaces them. */
+/** Bytes that a textarea cannot represent: other line ends, invalid UTF-8 or too much text. An edit replaces them. */
 const whole = {request: undefined, response: undefined};
 let har = [];
 let waiting;
@@ -55,13 +55,13 @@ addEventListener('drop', event => {
   else take(event.dataTransfer.getData('text'), onto);
 });
 
-// Asked for now, so that nothing is asked for later.
+// Loads all examples now, so that no request is made later.
 const buttons = [...document.querySelectorAll('[data-example]')];
 try {
   await Promise.all(buttons.map(async button => {
     const [request, response] = await Promise.all(['request', 'response'].map(async part => {
       const answer = await fetch(`examples/${button.dataset.example}/${part}.http`);
-      if (!answer.ok) throw new Error(`${answer.url} answers ${answer.status}`);
+      if (!answer.ok) throw new Error(`${answer.url} returned status ${answer.status}`);
       return new Uint8Array(await answer.arrayBuffer());
     }));
     button.addEventListener('click', () => choose({request, response}, button));
@@ -78,7 +78,7 @@ async function open(file, onto) {
   else put(bytes, onto);
 }
 
-/** A HAR file's calls, or text for one side. */
+/** Reads the calls of a HAR file, or text for one side. */
 async function take(text, onto) {
   const calls = parseHar(text);
   if (!calls) return put(encoder.encode(text), onto);
@@ -86,10 +86,10 @@ async function take(text, onto) {
   har = [];
   for (const call of calls) {
     try {
-      // The core has the word on what an LLM call is.
+      // The core decides which calls are LLM calls.
       if (await read({}, parseRequest(call.request), parseResponse(call.response), {cut: 'whole', ending: 'whole'})) har.push(call);
     } catch {
-      // What cannot be read is no LLM call.
+      // A call that cannot be parsed is not an LLM call.
     }
   }
   id('calls').hidden = !har.length;
@@ -121,7 +121,7 @@ function fill(name, bytes) {
   whole[name] = bytes;
   const more = bytes.length - SHOWN;
   const text = decoder.decode(bytes.subarray(0, SHOWN));
-  id(name).value = more > 0 ? `${text}\n… and ${more.toLocaleString('en')} bytes, read all the same until you edit this` : text;
+  id(name).value = more > 0 ? `${text}\n… and ${more.toLocaleString('en')} bytes, which are read too unless you edit this text` : text;
 }
 
 function later() {
@@ -137,16 +137,16 @@ async function now() {
   const [configuration, request, response] = [settings(), side('request', parseRequest), side('response', parseResponse)];
   const [cut, ending] = [Number(id('cut').value) || id('cut').value, id('ending').value];
   let seen;
-  let said = 'Nothing is read until what is marked is set right.';
+  let said = 'Correct the marked fields first.';
   if (configuration && request && response) {
     try {
       seen = await read(configuration, request, response, {cut, ending});
-      said = seen ? '' : 'No LLM traffic: no API that Gaugeway knows has this method, host and path, or the body says otherwise.';
+      said = seen ? '' : 'No LLM traffic: this is no API that Gaugeway knows, by its method, host and path, or by its body.';
     } catch (error) {
       if (!(error instanceof TypeError) || !misfit(error.message.replace(/^gaugeway: /, ''))) said = String(error.message ?? error);
     }
   }
-  // An edit may have come in between.
+  // The inputs may have been edited in the meantime.
   if (own !== turn) return;
   shown = seen && {...seen, request, response, courses: courses(seen.changes)};
   id('status').hidden = !said;
@@ -173,14 +173,14 @@ function side(name, parse) {
   return parsed;
 }
 
-/** The configuration, or undefined once its fault is shown. */
+/** Returns the configuration, or undefined after showing its error. */
 function settings() {
   const text = id('config').value.trim() || '{}';
   const fault = faultOf(id('config').value.trim() ? id('config').value : '{}');
   refuse();
-  if (fault) return refuse(`This is not JSON: ${fault.why}`, fault);
+  if (fault) return refuse(`The configuration is not JSON: ${fault.why}`, fault);
   const value = JSON.parse(text);
-  if (typeof value !== 'object' || Array.isArray(value) || !value) return refuse('The configuration is a JSON object, as {}');
+  if (typeof value !== 'object' || Array.isArray(value) || !value) return refuse('The configuration must be a JSON object such as {}');
   const own = OWN.find(name => name in value);
   return own ? void misfit(`${own}: not a key of the plugin’s configuration`) : value;
 }
@@ -190,7 +190,7 @@ function misfit(message) {
   return true;
 }
 
-/** Shows the fault beneath, with the line it is in and a button that goes there. */
+/** Shows the error below the configuration, with the line of the key and a button that goes to it. */
 function refuse(message, place) {
   const area = id('config');
   if (message) area.setAttribute('aria-invalid', 'true');
@@ -231,8 +231,8 @@ function draw() {
   ));
 
   id('grain').textContent = typeof grain === 'number'
-    ? `Looked at after every ${grain === 1 ? 'byte' : `${grain.toLocaleString('en')} bytes`}. A mark ends where an attribute was first known, or changed last.`
-    : 'A mark is the piece after which an attribute was first known, or changed last.';
+    ? `Read in pieces of ${grain === 1 ? '1 byte' : `${grain.toLocaleString('en')} bytes`}. A mark ends where an attribute was first known or last changed.`
+    : 'A mark is the piece after which an attribute was first known or last changed.';
   const places = marks();
   for (const part of ['request', 'response']) body(part, places.filter(place => place.part === part));
   table(places);
@@ -252,7 +252,7 @@ function draw() {
   id('span').textContent = JSON.stringify(span(seen, {...details, headers: shown.request.headers}), null, 2);
 }
 
-/** The places to mark: where attributes were first known and where they changed last, in order. */
+/** The positions to mark, in order: where attributes were first known and where they changed last. */
 function marks() {
   const at = new Map();
   for (const {key, first, last} of shown.courses.values()) {
@@ -262,7 +262,7 @@ function marks() {
   return inBodies.map(([step, keys], number) => ({step, keys, number: number + 1, ...shown.steps[step]}));
 }
 
-/** A body with its marks; of a large one only what is around them. */
+/** Shows a body with its marks. Of a large body only the text around the marks is shown. */
 function body(part, places) {
   const bytes = shown[part].body;
   const isLarge = bytes.length > SHOWN;
@@ -290,13 +290,13 @@ function body(part, places) {
   id(`${part}-body`).replaceChildren(...(out.length ? out : [make('span', {class: 'gap'}, 'empty')]));
 }
 
-/** The end of the character that the byte before belongs to. */
+/** The end of the UTF-8 character that contains the previous byte. */
 function after(bytes, end) {
   while (end < bytes.length && (bytes[end] & 0xc0) === 0x80) end++;
   return end;
 }
 
-/** The start of the member or line that ends there. */
+/** The start of the JSON member or line that ends there. */
 function wordBefore(bytes, end) {
   let at = end - 1;
   while (at > 0 && '\r\n,]} '.includes(String.fromCharCode(bytes[at]))) at--;
@@ -319,12 +319,12 @@ function table(places) {
   id('attributes').replaceChildren(...rows);
 }
 
-/** A name that may be broken where its words end. */
+/** A name with permitted line breaks between its words. */
 function broken(name) {
   return name.split(/(?<=[._])/).flatMap(word => [word, make('wbr')]);
 }
 
-/** Shows what was known after a step. */
+/** Shows the attributes known after a step. */
 function scrub(step) {
   const known = knownAt(shown.changes, step);
   for (const row of id('attributes').children) {
@@ -332,7 +332,7 @@ function scrub(step) {
     const value = known.get(key);
     row.classList.toggle('later', value === undefined);
     const words = value === undefined ? 'not yet' : Array.isArray(value) ? value.join(', ') : String(value);
-    row.children[1].textContent = TIMES.test(key) && value !== undefined ? `${value.toPrecision(2)} s (this page’s own)` : words;
+    row.children[1].textContent = TIMES.test(key) && value !== undefined ? `${value.toPrecision(2)} s (measured in this page)` : words;
   }
   for (const mark of document.querySelectorAll('mark[data-step]')) mark.classList.toggle('later', Number(mark.dataset.step) > step);
   id('step-name').textContent = shown.steps[step].name;

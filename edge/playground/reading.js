@@ -1,12 +1,12 @@
-// One exchange fed piece by piece, with a look at what is known after each: where every attribute appeared and changed.
+// Feeds one exchange to the core piece by piece and records after each piece which attributes appeared or changed.
 import {createObserver} from '../browser.js';
 
-/** Looks at one exchange. Pieces of large bodies grow so that there are no more. */
+/** Maximum number of pieces of one exchange. Pieces of large bodies are larger. */
 const LOOKS = 20_000;
 
 /**
- * Undefined where it is no LLM traffic. Steps are the places looked at: the heads, each piece of a body, the ends; changes are
- * in the order of their steps.
+ * Returns undefined if it is not LLM traffic. The steps are both heads, each piece of a body and both ends. The changes are in
+ * the order of the steps.
  */
 export async function read(configuration, request, response, {cut, ending}) {
   let observation;
@@ -64,7 +64,7 @@ export function courses(changes) {
   return courses;
 }
 
-/** What was known after a step. */
+/** The attributes known after a step. */
 export function knownAt(changes, step) {
   const known = new Map();
   for (const change of changes) {
@@ -83,7 +83,7 @@ function* pieces(body, cut, least) {
   for (let start = 0, end; start < body.length; start = end) {
     end = start + Math.max(typeof cut === 'number' ? cut : 1, least);
     if (events) {
-      // The first event that ends there or later.
+      // The first event that ends at or after this position.
       while (events.length && events[0] < end) events.shift();
       end = events[0] ?? body.length;
     }
@@ -92,7 +92,7 @@ function* pieces(body, cut, least) {
   }
 }
 
-/** Where as many line ends come in a row; undefined where they never do. */
+/** The positions after `wanted` successive line ends, or undefined if there are none. */
 function ends(body, wanted) {
   const found = [];
   let lines = 0;

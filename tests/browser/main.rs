@@ -1,4 +1,5 @@
-//! Tests that need a real browser: the demo's live page, and the spans in Phoenix: `./build.sh test browser`.
+//! Tests that need a real browser: the demo's live page, and the spans in Phoenix. Run them with `./build.sh test
+//! browser`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -7,7 +8,7 @@
     clippy::panic,
     clippy::unreachable,
     clippy::unwrap_used,
-    reason = "a test reads its environment and the clock, and fails by a panic"
+    reason = "tests read environment variables and the clock, and fail by panicking"
 )]
 
 mod page;

@@ -1,4 +1,4 @@
-//! The live page of `./build.sh run` in a real browser: what stands in its document is what Envoy counts and logs.
+//! The live page of `./build.sh run` in a real browser: the document must show the values that Envoy counts and logs.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const DURATION: &str = "gen_ai_client_operation_duration_microseconds";
 const FIRST_TOKEN: &str = "gen_ai_server_time_to_first_token_microseconds";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_page_shows_what_envoy_counts_and_logs_and_says_when_there_is_nothing_to_show() {
+async fn the_page_shows_envoys_counts_and_calls_and_says_when_there_are_none() {
     let (_upstream, envoy, live) = start().await;
 
     let empty = open(&live).await;
@@ -48,7 +48,7 @@ async fn the_page_shows_what_envoy_counts_and_logs_and_says_when_there_is_nothin
 
     let dom = open(&live).await;
     assert!(is_hidden(&dom, "empty") && !is_hidden(&dom, "numbers") && is_hidden(&dom, "problem"), "{dom}");
-    assert!(!dom.contains("<img"), "a model's name became an element");
+    assert!(!dom.contains("<img"), "a model name was inserted as HTML");
     totals_agree(part(&dom, "id=\"totals\"", "</section>"), &samples, &[]);
     for model in ["gpt-4o-2024-11-20", "gpt-5-mini-2025-08-07", "claude-sonnet-4-20250514"] {
         let row = part(&dom, &format!("<tr data-key=\"{model}\""), "</tr>");
@@ -62,7 +62,7 @@ async fn the_page_shows_what_envoy_counts_and_logs_and_says_when_there_is_nothin
     ] {
         let bar = part(part(&dom, "id=\"token-bars\"", "</ul>"), &format!("data-key=\"{kind}\""), "</li>");
         assert_eq!(figure(bar, "amount"), total(&samples, metric, &[]), "tokens: {kind}");
-        assert!(figure(bar, "amount") > 0.0, "no tokens: {kind}");
+        assert!(figure(bar, "amount") > 0.0, "the page shows no tokens of the kind {kind}");
     }
     for (list, metric, label) in [
         ("spend-bars", "gaugeway_cost_nanousd_total", "gen_ai_response_model"),
@@ -72,7 +72,7 @@ async fn the_page_shows_what_envoy_counts_and_logs_and_says_when_there_is_nothin
     ] {
         let bars = part(&dom, &format!("id=\"{list}\""), "</ul>");
         let own: Vec<&Sample> = samples.iter().filter(|one| one.name == metric && one.value > 0.0).collect();
-        assert!(!own.is_empty(), "nothing to compare in {list}");
+        assert!(!own.is_empty(), "there are no series to compare with {list}");
         for value in own.iter().map(|one| one.label(label)) {
             let bar = part(bars, &format!("data-key=\"{value}\""), "</li>");
             assert_eq!(figure(bar, "amount"), total(&samples, metric, &[(label, value)]), "{list}: {value}");
@@ -93,7 +93,7 @@ async fn the_page_shows_what_envoy_counts_and_logs_and_says_when_there_is_nothin
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_button_sends_its_call_through_envoy_and_no_other_site_can() {
+async fn a_button_sends_its_call_through_envoy_but_other_sites_cannot() {
     let (_upstream, envoy, live) = start().await;
     let own = format!("http://{}", live.addr);
     let host = live.addr.to_string();
@@ -125,9 +125,10 @@ async fn start() -> (Upstream, Envoy, Live) {
     (upstream, envoy, live)
 }
 
-/// The document as a browser has it after the page's first drawings. Panics when the browser has an error to report.
+/// The document in a browser after the page was drawn. Panics if the browser reports an error.
 async fn open(live: &Live) -> String {
-    let program = std::env::var("GAUGEWAY_CHROMIUM").expect("GAUGEWAY_CHROMIUM is set by ./build.sh test");
+    let program =
+        std::env::var("GAUGEWAY_CHROMIUM").expect("GAUGEWAY_CHROMIUM is not set: run ./build.sh test browser");
     let folder = std::env::temp_dir().join(format!("gaugeway-browser-{}-{}", std::process::id(), live.addr.port()));
     let browser = Command::new(program)
         .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"])
@@ -137,10 +138,13 @@ async fn open(live: &Live) -> String {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(Duration::from_secs(120), browser).await.expect("the browser ends").unwrap();
+    let output = tokio::time::timeout(Duration::from_secs(120), browser)
+        .await
+        .expect("the browser did not exit in time")
+        .unwrap();
     drop(std::fs::remove_dir_all(folder));
     let (dom, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(dom.contains("</html>"), "the browser has no document: {log}");
+    assert!(dom.contains("</html>"), "the browser printed no document: {log}");
     let complaints: Vec<&str> = log.lines().filter(|line| line.contains(":CONSOLE")).collect();
     assert!(complaints.is_empty(), "{complaints:#?}");
     dom.into_owned()
@@ -164,7 +168,7 @@ fn totals_agree(part: &str, samples: &[Sample], labels: &[(&str, &str)]) {
         ("output", total(samples, "gaugeway_output_tokens_total", labels)),
         ("spend", total(samples, "gaugeway_cost_nanousd_total", labels)),
     ];
-    assert!(calls > 0.0, "nothing counted for {labels:?}");
+    assert!(calls > 0.0, "there are no calls with {labels:?}");
     for (name, value) in expected {
         assert_eq!(figure(part, name), value, "{name} of {labels:?}");
     }
@@ -180,7 +184,7 @@ fn totals_agree(part: &str, samples: &[Sample], labels: &[(&str, &str)]) {
     }
 }
 
-/// The bounds of the bucket in which that share of the observations is reached.
+/// The bounds of the bucket that contains this quantile.
 fn bucket(samples: &[Sample], metric: &str, labels: &[(&str, &str)], share: f64) -> Option<(f64, f64)> {
     let name = format!("{metric}_bucket");
     let own = samples.iter().filter(|one| one.name == name && one.has(labels));
@@ -211,15 +215,15 @@ fn row_agrees(row: &str, entry: &Value) {
 }
 
 fn part<'a>(dom: &'a str, from: &str, to: &str) -> &'a str {
-    let start = dom.find(from).unwrap_or_else(|| panic!("no {from} in {dom}"));
+    let start = dom.find(from).unwrap_or_else(|| panic!("the document does not contain {from}: {dom}"));
     &dom[start..][..dom[start..].find(to).unwrap()]
 }
 
-/// The machine's value of a `<data>` element.
+/// The `value` attribute of a `<data>` element.
 fn figure(part: &str, name: &str) -> f64 {
     let element = self::part(part, &format!("data-f=\"{name}\""), ">");
     let value = element.split("value=\"").nth(1).unwrap_or_else(|| panic!("{name} has no value in {part}"));
-    value.split('"').next().unwrap().parse().unwrap_or_else(|_| panic!("{name} is no number in {part}"))
+    value.split('"').next().unwrap().parse().unwrap_or_else(|_| panic!("{name} is not a number in {part}"))
 }
 
 fn words<'a>(part: &'a str, name: &str) -> &'a str {

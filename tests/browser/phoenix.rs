@@ -1,4 +1,5 @@
-//! The spans as a backend for traces of LLM calls understands them: a real Envoy exports to a real Phoenix, a real browser shows.
+//! The plugin's spans in an LLM tracing backend: a real Envoy exports to a real Phoenix, and a real browser shows the
+//! pages.
 
 use crate::support::agent::{Api, Conversation, Line};
 use crate::support::client;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
 
-/// What Phoenix makes of an attribute, by its own names for LLM calls.
+/// Attributes that Phoenix translates to its own names for LLM calls.
 const TRANSLATED: [(&str, &str); 6] = [
     ("gen_ai.request.model", "llm.model_name"),
     ("gen_ai.provider.name", "llm.provider"),
@@ -22,7 +23,7 @@ const TRANSLATED: [(&str, &str); 6] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn phoenix_knows_the_spans_for_calls_of_models_and_shows_their_tokens() {
+async fn phoenix_recognises_the_spans_as_llm_calls_and_shows_their_tokens() {
     let phoenix = Phoenix::start().await;
     let upstream = Upstream::start(Fixture::all()).await;
     let envoy = Envoy::start(&Options { otlp: Some(phoenix.addr), ..Options::to(upstream.addr) }).await;
@@ -39,11 +40,11 @@ async fn phoenix_knows_the_spans_for_calls_of_models_and_shows_their_tokens() {
     }
 
     let spans = phoenix.spans(TRACE, calls.len()).await;
-    assert_eq!(spans.len(), calls.len(), "one span for each call, and no more");
+    assert_eq!(spans.len(), calls.len(), "there must be exactly one span for each call");
     let page = phoenix.trace_page(TRACE, "phoenix-trace.png").await;
     for (id, fixture) in &calls {
         let span = spans.iter().find(|span| span["attributes"]["guid:x-request-id"] == **id);
-        let span = span.unwrap_or_else(|| panic!("no span of {}", fixture.id));
+        let span = span.unwrap_or_else(|| panic!("there is no span of {}", fixture.id));
         let seen = &fixture.observation;
         let name = format!("chat {}", seen["gen_ai.request.model"].as_str().unwrap());
         assert_eq!((&span["name"], &span["span_kind"]), (&json!(name), &json!("LLM")), "{}", fixture.id);
@@ -58,24 +59,24 @@ async fn phoenix_knows_the_spans_for_calls_of_models_and_shows_their_tokens() {
         let expected = seen.get("gaugeway.cost.usd").unwrap_or(&Value::Null);
         assert_eq!(cost(&attributes["gaugeway.cost.usd"]), cost(expected), "cost of {}", fixture.id);
 
-        assert!(page.document.contains(&name), "the page does not name {name}");
+        assert!(page.document.contains(&name), "the page does not contain {name}");
         if let Some(tokens) = attributes["llm.token_count.total"].as_u64() {
             let shown =
                 if tokens < 1000 { tokens.to_string() } else { format!("{},{:03}", tokens / 1000, tokens % 1000) };
             assert!(page.document.contains(&format!(">{shown}<")), "the page does not show {shown} tokens of {name}");
         }
     }
-    assert!(page.document.contains(TRACE), "the page is not of this trace");
+    assert!(page.document.contains(TRACE), "the page does not show this trace");
     let picture = page.picture;
     assert_eq!((picture.width, picture.height), (1600, 1000));
-    assert!(picture.detail > 0.004, "the picture is blank: {}", picture.detail);
+    assert!(picture.detail > 0.004, "the screenshot is blank: {}", picture.detail);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn phoenix_shows_an_agents_run_with_its_calls_and_tools() {
+async fn phoenix_shows_an_agent_run_with_its_calls_and_tools() {
     let phoenix = Phoenix::start().await;
     let upstream = Upstream::start(Vec::new()).await;
-    // Envoy's own spans stay out: the trace is the plugin's alone.
+    // Envoy's own spans are disabled, so the trace has only the plugin's spans.
     let config = json!({"otlp": {"cluster": "otlp"}});
     let options = Options { otlp: Some(phoenix.addr), tracing: false, config, ..Options::to(upstream.addr) };
     let envoy = Envoy::start(&options).await;
@@ -84,13 +85,13 @@ async fn phoenix_shows_an_agents_run_with_its_calls_and_tools() {
     conversation.headers.push(("traceparent", format!("00-{TRACE}-{PARENT}-01")));
     for _ in 0..3 {
         let turn = conversation.turn(&mut line, "agent=2").await;
-        conversation.bring(&turn.calls);
+        conversation.add_results(&turn.calls);
     }
 
     let spans = phoenix.spans(TRACE, 6).await;
     assert_eq!(spans.len(), 6, "{spans:#?}");
     let page = phoenix.trace_page(TRACE, "phoenix-agent.png").await;
-    let agent = spans.iter().find(|span| span["name"] == "invoke_agent").expect("the run");
+    let agent = spans.iter().find(|span| span["name"] == "invoke_agent").expect("there is no span invoke_agent");
     let mut seen: Vec<_> = spans
         .iter()
         .map(|span| {
@@ -106,8 +107,8 @@ async fn phoenix_shows_an_agents_run_with_its_calls_and_tools() {
     assert_eq!(seen, [chat(), chat(), chat(), tool("read"), tool("search"), run]);
     assert_eq!(agent["parent_id"], PARENT);
     for (name, _, _) in &seen {
-        assert!(page.document.contains(name.as_str()), "the page does not name {name}");
+        assert!(page.document.contains(name.as_str()), "the page does not contain {name}");
     }
     let picture = page.picture;
-    assert!(picture.detail > 0.004, "the picture is blank: {}", picture.detail);
+    assert!(picture.detail > 0.004, "the screenshot is blank: {}", picture.detail);
 }

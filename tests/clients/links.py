@@ -1,4 +1,4 @@
-"""Calls a model with a client, with only the named instrumentations and no span of its own around the call.
+"""Calls a model with a client. Only the named instrumentations are active, and there is no other span around the call.
 
 links.py 'CLIENT: INSTRUMENTATION, ...' ...    one call per argument, in this order
 """
@@ -75,12 +75,12 @@ def main(client, names):
     for name in filter(None, map(str.strip, names.split(","))):
         module, kind = INSTRUMENTATIONS[name].split(":")
         getattr(import_module(module), kind)().instrument()
-    # "openai 3, streamed" is openai() of whatever version is installed.
+    # "openai 3, streamed" calls openai(), which uses the installed version.
     globals()[client.removesuffix(", streamed").split()[0].replace("-", "_")](client.endswith(", streamed"))
     provider.shutdown()
 
 
-# Importing takes longer than calling.
+# Imports before the calls, because importing takes longer than calling.
 for argument in sys.argv[1:]:
     client, names = argument.split(":")
     package = client.removesuffix(", streamed").split()[0].replace("-", "_")
@@ -89,7 +89,7 @@ for argument in sys.argv[1:]:
         import_module(INSTRUMENTATIONS[name].split(":")[0])
 
 for argument in sys.argv[1:]:
-    # An instrumentation cannot be taken back, so each call has a process of its own.
+    # An instrumentation cannot be removed, so each call runs in a process of its own.
     child = os.fork()
     if not child:
         main(*argument.split(":"))

@@ -1,4 +1,5 @@
-//! The fuzz targets of tests/fuzz, as ordinary tests: over the kept corpus, every fixture, and fixtures with a little damage.
+//! Runs the fuzz targets of tests/fuzz as ordinary tests: on the kept corpus, on every fixture and on slightly damaged
+//! fixtures.
 
 #[path = "../fuzz/targets.rs"]
 mod targets;
@@ -10,7 +11,7 @@ use crate::oracle::dice::Dice;
 use targets::{NEXT, TARGETS};
 
 #[test]
-fn every_fuzz_target_has_its_program_and_takes_the_kept_corpus() {
+fn every_fuzz_target_has_a_program_and_accepts_the_kept_corpus() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz");
     let mut programs: Vec<_> =
         files(&folder.join("fuzz_targets")).iter().map(|file| file.file_stem().unwrap().to_owned()).collect();
@@ -26,10 +27,10 @@ fn every_fuzz_target_has_its_program_and_takes_the_kept_corpus() {
 }
 
 #[test]
-fn every_fuzz_target_takes_bodies_with_a_little_damage() {
+fn every_fuzz_target_accepts_slightly_damaged_bodies() {
     let mut dice = Dice::new(3);
     let fixtures = bodies();
-    assert!(fixtures.len() > 200, "only {} bodies", fixtures.len());
+    assert!(fixtures.len() > 200, "only {} bodies were found", fixtures.len());
     for (_, target) in TARGETS {
         for body in &fixtures {
             let mut data = body.clone();

@@ -1,5 +1,5 @@
-//! The formats read a second time, by a reader that shares nothing with the crate: it must agree with what the fixtures say,
-//! whichever way the bytes are written.
+//! Compares the core with the oracle, an independent reader of the wire formats. Both must agree with the fixtures, and
+//! with each other on every rewriting of the bytes.
 
 use crate::oracle::fixture::{self, Fixture};
 use crate::oracle::mutate::mutations;
@@ -8,7 +8,7 @@ use crate::support::core::{Wire, observer, pass, timeless};
 use gaugeway::exchange::End;
 
 #[test]
-fn the_oracle_reads_every_fixture_as_it_says() {
+fn the_oracle_agrees_with_every_fixture() {
     let mut wrong = Vec::new();
     for fixture in fixture::all() {
         let found = observe(&fixture.exchange).unwrap_or_default();
@@ -19,14 +19,14 @@ fn the_oracle_reads_every_fixture_as_it_says() {
 }
 
 #[test]
-fn bytes_written_otherwise_mean_the_same() {
+fn the_core_reads_rewritten_bytes_like_the_original() {
     let before = |fixture: &Fixture, _: &Exchange| observe(&fixture.exchange);
     let after = |mutated: &Exchange| observe(mutated);
     agree(before, after, &["same:", "twice:"]);
 }
 
 #[test]
-fn the_streaming_extraction_agrees_with_the_oracle() {
+fn the_core_agrees_with_the_oracle() {
     let shared = observer();
     let extract = |exchange: &Exchange| {
         let wire = Wire {
@@ -44,7 +44,8 @@ fn the_streaming_extraction_agrees_with_the_oracle() {
     agree(|_, mutated| observe(mutated), extract, &["same:", "less:"]);
 }
 
-/// Fails with every key two readings differ in, over all mutations of all fixtures whose label starts with one of `kinds`.
+/// Fails with every key in which two readings differ, over all mutations of all fixtures whose label starts with one of
+/// `kinds`.
 fn agree(
     expected: impl Fn(&Fixture, &Exchange) -> Option<Map>,
     found: impl Fn(&Exchange) -> Option<Map>,
@@ -52,7 +53,7 @@ fn agree(
 ) {
     let (mut compared, mut wrong) = (0, Vec::new());
     for fixture in fixture::all() {
-        // By its name: another fixture more or less changes nothing for this one.
+        // The seed depends only on the fixture's name, so adding a fixture does not change the mutations of others.
         let seed = fixture
             .name
             .bytes()
@@ -66,6 +67,6 @@ fn agree(
             }
         }
     }
-    assert!(compared > 0, "no mutation was made: is tests/fixtures there?");
+    assert!(compared > 0, "no mutation was made: check that tests/fixtures exists");
     assert!(wrong.is_empty(), "{} differences in {compared} exchanges:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -1,4 +1,4 @@
-//! Tests of the core on this machine's own target. They need nothing but the crates of Cargo.lock: `./build.sh test core`.
+//! Tests of the core on the host's own target. They need only the crates of Cargo.lock: `./build.sh test core`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -7,7 +7,7 @@
     clippy::panic,
     clippy::unreachable,
     clippy::unwrap_used,
-    reason = "a test reads its environment and the clock, and fails by a panic"
+    reason = "tests read environment variables and the clock, and fail by panicking"
 )]
 
 mod contract;

@@ -1,4 +1,4 @@
-//! The manuals name only files, headings, commands and metrics that exist, and every alert.
+//! Every file, heading, command and metric that the manuals name must exist, and the manual must list every alert.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,18 +17,20 @@ const MANUALS: [&str; 9] = [
 ];
 
 #[test]
-fn every_alert_has_its_row_and_every_row_its_alert() {
+fn the_table_of_alerts_lists_exactly_the_alerts_of_the_rules() {
     let alerts = read("envoy/prometheus/alerts.yml");
     let alerts: BTreeSet<_> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     let manual = read("envoy/README.md");
-    let (_, table) = manual.split_once("| alert | it means | what to do |").expect("the table of alerts");
+    let (_, table) =
+        manual.split_once("| alert | it means | what to do |").expect("envoy/README.md has no table of alerts");
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
-    let told: BTreeSet<_> = rows.map(|row| row.split('`').nth(1).expect("an alert's name")).collect();
+    let told: BTreeSet<_> =
+        rows.map(|row| row.split('`').nth(1).expect("a row of the table has no alert name in backticks")).collect();
     assert_eq!(told, alerts);
 }
 
 #[test]
-fn the_manuals_name_only_files_headings_commands_and_metrics_that_exist() {
+fn every_file_heading_command_and_metric_that_a_manual_names_exists() {
     let script = read("build.sh");
     let metrics = gaugeway::sink::stats::METRICS.iter().map(|metric| metric.name);
     let own = [gaugeway::sink::stats::OVERFLOW, gaugeway::sink::stats::PRICE_TABLE, gaugeway::sink::stats::SPANS];
@@ -42,12 +44,12 @@ fn the_manuals_name_only_files_headings_commands_and_metrics_that_exist() {
             assert!(target.exists(), "{manual} links to {link}, which does not exist");
             assert!(
                 heading.is_empty() || anchors(&target).any(|anchor| anchor == heading),
-                "{manual}: no heading {link}"
+                "{manual}: there is no heading {link}"
             );
         }
         for rest in text.split("`./build.sh ").skip(1) {
             let command: String = rest.chars().take_while(char::is_ascii_lowercase).collect();
-            assert!(script.contains(&format!("command_{command}()")), "{manual}: no command '{command}'");
+            assert!(script.contains(&format!("command_{command}()")), "{manual}: build.sh has no command '{command}'");
         }
         for name in text.split('`').filter(|word| word.starts_with("gaugeway_") && word.chars().all(is_name)) {
             assert!(metrics.contains(name), "{manual} names {name}, which is not a metric");
@@ -63,10 +65,10 @@ fn every_path_that_contributing_names_exists() {
     let paths: BTreeSet<_> = text.split('`').skip(1).step_by(2).filter(is_path).collect();
     let missing: Vec<_> = paths.iter().filter(|path| !root().join(path).exists()).collect();
     assert!(missing.is_empty(), "CONTRIBUTING.md names {missing:?}, which do not exist");
-    assert!(paths.len() > 30, "CONTRIBUTING.md names only {paths:?}");
+    assert!(paths.len() > 30, "CONTRIBUTING.md must name more than 30 paths, not only {paths:?}");
 }
 
-/// Link targets of the headings of a Markdown file.
+/// The link targets of the headings in a Markdown file.
 fn anchors(file: &Path) -> impl Iterator<Item = String> {
     let text = fs::read_to_string(file).unwrap();
     let headings: Vec<_> = text.lines().filter(|line| line.starts_with('#')).map(str::to_lowercase).collect();

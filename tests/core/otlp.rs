@@ -1,4 +1,4 @@
-//! The receiver for spans that the demo and the tests use reads what the published schema of OTLP writes.
+//! The OTLP receiver of the demo and the tests must read what the published protobuf schema encodes.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn pair(key: &str, value: Value) -> KeyValue {
 }
 
 #[tokio::test]
-async fn every_part_of_a_span_is_read_as_the_schema_writes_it() {
+async fn every_field_of_a_span_is_decoded_as_the_schema_encodes_it() {
     let strings = vec![any(Value::StringValue("a".into())), any(Value::StringValue("b".into()))];
     let sent = Span {
         trace_id: vec![0xab; 16],

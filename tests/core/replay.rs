@@ -1,4 +1,5 @@
-//! Every fixture through the core: whole, at every cut, and in random pieces, always to the observation it names.
+//! Runs every fixture through the core whole, cut at every byte and in random pieces. The result must always be its
+//! `observation.json`.
 
 use crate::support::core::{Wire, observer, pass_at, timeless};
 use crate::support::fixtures::Fixture;
@@ -35,7 +36,7 @@ fn observe_at(
     pass_at(observer, &wire, End::Whole, now).map(|exchange| timeless(exchange.observation())).unwrap_or_default()
 }
 
-/// The keys in which two observations differ, one a line.
+/// The keys in which two observations differ, one per line.
 fn differences(expected: &Map<String, Value>, seen: &Map<String, Value>) -> Vec<String> {
     let mut keys: Vec<_> = expected.keys().chain(seen.keys()).collect();
     keys.sort();
@@ -51,11 +52,11 @@ fn differences(expected: &Map<String, Value>, seen: &Map<String, Value>) -> Vec<
 }
 
 #[test]
-fn every_fixture_whole_comes_to_its_observation() {
+fn every_whole_fixture_gives_its_observation() {
     let observer = observer();
     let mut wrong = Vec::new();
     let fixtures = Fixture::all();
-    assert!(fixtures.len() > 100, "only {} fixtures", fixtures.len());
+    assert!(fixtures.len() > 100, "only {} fixtures were found", fixtures.len());
     for fixture in fixtures {
         let seen = observe(&observer, &fixture, vec![&fixture.request.body], vec![&fixture.response.body]);
         wrong
@@ -67,10 +68,10 @@ fn every_fixture_whole_comes_to_its_observation() {
 const HOUR: u64 = 3_600_000_000_000;
 const YEAR: u64 = 365 * 24 * HOUR;
 
-/// Some prices depend on the day and the hour. A fixture must not have one, or the tests in a host with a clock of its
-/// own would pass in the evening and fail at night.
+/// Some prices depend on the day and the hour. A fixture must not use such a price, because tests with a real clock
+/// would pass or fail depending on the time of day.
 #[test]
-fn no_fixture_comes_to_something_else_at_another_hour_or_in_another_year() {
+fn no_fixtures_observation_depends_on_the_date_or_hour() {
     let observer = observer();
     let mut wrong = Vec::new();
     for fixture in Fixture::all() {
@@ -85,7 +86,7 @@ fn no_fixture_comes_to_something_else_at_another_hour_or_in_another_year() {
 }
 
 #[test]
-fn the_hour_of_the_call_and_a_tier_that_a_header_tells_decide_what_it_cost() {
+fn the_cost_depends_on_the_hour_of_the_call_and_the_tier_in_a_header() {
     let observer = observer();
     let cost = |id: &str, model: &str, tier: Option<&str>, now: u64| {
         let mut fixture = Fixture::load(id);
@@ -106,7 +107,7 @@ fn the_hour_of_the_call_and_a_tier_that_a_header_tells_decide_what_it_cost() {
 }
 
 #[test]
-fn no_single_cut_changes_what_is_seen() {
+fn no_single_cut_of_the_bodies_changes_the_observation() {
     let observer = observer();
     for fixture in Fixture::all() {
         let (request, response) = (&fixture.request.body, &fixture.response.body);
@@ -121,7 +122,7 @@ fn no_single_cut_changes_what_is_seen() {
 }
 
 #[test]
-fn pieces_of_any_size_change_nothing() {
+fn pieces_of_any_size_give_the_same_observation() {
     let observer = observer();
     for fixture in Fixture::all() {
         let (request, response) = (&fixture.request.body, &fixture.response.body);

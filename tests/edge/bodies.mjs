@@ -1,4 +1,4 @@
-// Every form a request's body may have: each is seen, and arrives as it was sent.
+// Every type of request body must be observed and must arrive unchanged.
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import {observe, observeRequest, observeResponse} from './gaugeway/node.js';
@@ -25,12 +25,12 @@ async function seen(input, init) {
 const hash = (await seen(URL_, {method: 'POST', body: BODY}))['gaugeway.prompt.hash'];
 
 for (const [name, body] of Object.entries({bytes, buffer: bytes.buffer, view: new DataView(bytes.buffer), blob: new Blob([BODY])})) {
-  test(`a body that is ${name} is seen and sent`, async () => {
+  test(`a body that is ${name} is observed and arrives unchanged`, async () => {
     assert.equal((await seen(URL_, {method: 'POST', body}))['gaugeway.prompt.hash'], hash);
   });
 }
 
-test('a stream and a Request with a body are read on their way', async () => {
+test('a stream and a Request with a body are read as they are sent', async () => {
   for (const call of [
     [URL_, {method: 'POST', body: stream(), duplex: 'half'}],
     [new Request(URL_, {method: 'POST', body: BODY})],
@@ -40,7 +40,7 @@ test('a stream and a Request with a body are read on their way', async () => {
   }
 });
 
-test('a form is read beside, for its boundary is made when it is sent', async () => {
+test('a form is read from a copy, because its boundary is chosen when it is sent', async () => {
   const form = new FormData();
   form.set('model', 'whisper-1');
   form.set('file', new Blob(['x'.repeat(200_000)]), 'a.wav');
@@ -54,7 +54,7 @@ test('a form is read beside, for its boundary is made when it is sent', async ()
   assert.equal(observation['gen_ai.request.model'], 'whisper-1');
 });
 
-test('request and response in different hands are one exchange', async () => {
+test('a request and a response that are observed separately are one exchange', async () => {
   let observation;
   const options = {onObservation: o => (observation = o)};
   const request = observeRequest(new Request(URL_, {method: 'POST', body: BODY}), options);
@@ -64,7 +64,7 @@ test('request and response in different hands are one exchange', async () => {
   assert.equal(observation['gen_ai.usage.input_tokens'], 3);
 });
 
-test('what fetch throws is thrown and told, and what onObservation throws is not', async () => {
+test('an error of fetch is thrown and reported, an error of onObservation is not thrown', async () => {
   const told = [];
   const faults = [];
   const options = {onObservation: o => told.push(o['gaugeway.outcome']), onError: error => faults.push(error)};
@@ -82,7 +82,7 @@ test('what fetch throws is thrown and told, and what onObservation throws is not
   assert.deepEqual(faults.map(String), ['Error: mine']);
 });
 
-test('a reader that waits holds the source back', async () => {
+test('a slow reader applies backpressure to the source', async () => {
   let made = 0;
   const endless = new ReadableStream({pull: c => c.enqueue(new TextEncoder().encode(`data: ${made++}\n\n`))}, {highWaterMark: 0});
   const send = async () => new Response(endless, {headers: {'content-type': 'text/event-stream'}});
@@ -94,6 +94,6 @@ test('a reader that waits holds the source back', async () => {
   await reader.cancel();
 });
 
-test('a configuration that does not fit is thrown with its place', () => {
+test('an invalid configuration throws an error with the path of the key', () => {
   assert.throws(() => observe(fetch, {label: 1}), /^TypeError: gaugeway: label: unknown key; known here: agent/);
 });

@@ -1,4 +1,4 @@
-// The handler behind Deno's own server: deno run -A deno.mjs '{"upstream": ..., "options": {...}}'
+// The handler on Deno's own server: deno run -A deno.mjs '{"upstream": ..., "options": {...}}'
 import * as gaugeway from './gaugeway/node.js';
 import {handler} from './handler.mjs';
 import {helpers} from './helpers.mjs';

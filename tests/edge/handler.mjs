@@ -1,4 +1,4 @@
-// What every runtime is asked to do: stand before the upstream, pass everything on, and tell each observation in a line of JSON.
+// The handler that every runtime runs: a proxy in front of the upstream that prints each observation as a line of JSON.
 import {initSync} from './gaugeway/core.js';
 
 export function handler({observe}, helpers, {upstream, options}) {
@@ -19,7 +19,7 @@ export function handler({observe}, helpers, {upstream, options}) {
       onError: error => console.log(JSON.stringify({error: String(error?.stack ?? error)})),
       onObservation: (...seen) => Promise.all(told.map(tell => tell(...seen))),
     };
-    // What came over a proxy's port belongs to the provider all the same.
+    // A request to the proxy's port is observed as a request to the provider.
     return observe(passed, all)(request);
   };
 }

@@ -1,4 +1,4 @@
-// Where observations go in the tests: lines, and OTLP where a collector is named.
+// The test exporters: lines of JSON, and OTLP if a collector is given.
 import {metrics, spans} from './gaugeway/otlp.js';
 
 export function helpers({collector}, {lines}) {

@@ -1,4 +1,4 @@
-//! Tests of the npm package in Node.js, Deno, workerd and a browser: `./build.sh test edge`.
+//! Tests of the npm package in Node.js, Deno, workerd and a browser. Run them with `./build.sh test edge`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -7,7 +7,7 @@
     clippy::panic,
     clippy::unreachable,
     clippy::unwrap_used,
-    reason = "a test reads its environment and the clock, and fails by a panic"
+    reason = "tests read environment variables and the clock, and fail by panicking"
 )]
 
 mod package;

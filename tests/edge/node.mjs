@@ -1,4 +1,4 @@
-// The handler behind Node's own server: node node.mjs '{"upstream": ..., "options": {...}}'
+// The handler on Node's own server: node node.mjs '{"upstream": ..., "options": {...}}'
 import http from 'node:http';
 import {Readable} from 'node:stream';
 import {pipeline} from 'node:stream/promises';

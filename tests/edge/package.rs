@@ -1,4 +1,4 @@
-//! The package for JavaScript as it ships: its size, what it asks of its host, its types and what its README shows.
+//! The JavaScript package as published: its size, its imports, its types and the code in its README.
 
 use std::fs;
 use std::io::Write;
@@ -15,19 +15,26 @@ use gaugeway::sink::attributes::{FIELDS, Value};
 use gaugeway::sink::stats::{Kind, METRICS};
 
 #[test]
-fn the_wasm_is_under_300_kib_and_gzipped_under_120() {
+fn the_wasm_is_under_300_kib_and_under_120_kib_gzipped() {
     let wasm = fs::read(package().join("core_bg.wasm")).unwrap();
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(&wasm).unwrap();
     let gzipped = gzip.finish().unwrap().len();
     println!("core_bg.wasm: {} bytes, {gzipped} gzipped", wasm.len());
-    assert!(wasm.len() < 300 << 10 && gzipped < 120 << 10, "{} bytes, {gzipped} gzipped", wasm.len());
+    assert!(
+        wasm.len() < 300 << 10 && gzipped < 120 << 10,
+        "core_bg.wasm is too large: {} bytes, {gzipped} gzipped",
+        wasm.len()
+    );
     let folder = env!("CARGO_MANIFEST_DIR").as_bytes();
-    assert!(!wasm.windows(folder.len()).any(|bytes| bytes == folder), "the .wasm tells where it was built");
+    assert!(
+        !wasm.windows(folder.len()).any(|bytes| bytes == folder),
+        "core_bg.wasm contains the path of the build folder"
+    );
 }
 
 #[test]
-fn there_is_no_eval_in_it() {
+fn the_package_does_not_use_eval() {
     for file in fs::read_dir(package()).unwrap().map(|entry| entry.unwrap().path()) {
         if file.extension().is_some_and(|extension| extension == "js") {
             let text = fs::read_to_string(&file).unwrap();
@@ -37,7 +44,7 @@ fn there_is_no_eval_in_it() {
 }
 
 #[test]
-fn the_types_list_every_attribute_in_the_tables_words() {
+fn index_d_ts_lists_every_attribute_with_the_documentation_of_the_table() {
     let types = fs::read_to_string(package().join("index.d.ts")).unwrap();
     for field in FIELDS {
         let told = types.lines().zip(types.lines().skip(1)).any(|(doc, member)| {
@@ -46,11 +53,11 @@ fn the_types_list_every_attribute_in_the_tables_words() {
         assert!(told, "index.d.ts lacks:\n  /** {} */\n  '{}'", field.doc, field.name);
     }
     let interface = types.split("export interface Observation {").nth(1).unwrap().split("\n}").next().unwrap();
-    assert_eq!(interface.matches("/**").count(), FIELDS.len(), "index.d.ts lists what there is not");
+    assert_eq!(interface.matches("/**").count(), FIELDS.len(), "index.d.ts lists attributes that do not exist");
 }
 
 #[test]
-fn otlp_knows_which_attributes_are_real_numbers_and_every_histograms_buckets() {
+fn otlp_js_lists_all_real_attributes_and_the_buckets_of_all_histograms() {
     let otlp = fs::read_to_string(package().join("otlp.js")).unwrap();
     let doubles = otlp.split("new Set([").nth(1).unwrap().split("])").next().unwrap();
     drop(observer());
@@ -61,7 +68,7 @@ fn otlp_knows_which_attributes_are_real_numbers_and_every_histograms_buckets() {
         let seen = FIELDS.iter().filter(|field| (field.get)(exchange.observation()).is_some_and(is_real));
         real.extend(seen.map(|field| field.name));
     }
-    // A whole number in OpenTelemetry's convention.
+    // OpenTelemetry defines this attribute as an integer.
     real.retain(|name| *name != "gen_ai.request.top_k");
     real.sort_unstable();
     real.dedup();
@@ -75,12 +82,12 @@ fn otlp_knows_which_attributes_are_real_numbers_and_every_histograms_buckets() {
 }
 
 #[test]
-fn what_the_readme_shows_keeps_to_the_types_and_runs() {
+fn the_code_in_the_readme_type_checks_and_runs() {
     let folder = project();
     let mut shown = 0;
     let readme = fs::read_to_string(root().join("edge/README.md")).unwrap();
     for code in readme.split("```js\n").skip(1).map(|part| part.split("```").next().unwrap()) {
-        // Parameters have no types in JavaScript.
+        // Removes the parameters' types, which JavaScript does not have.
         let code = code.replace(
             "handle(request, options)",
             "handle(/** @type {Request} */ request, /** @type {import('gaugeway').Options} */ options)",
@@ -88,10 +95,10 @@ fn what_the_readme_shows_keeps_to_the_types_and_runs() {
         fs::write(folder.join(format!("readme-{shown}.js")), code).unwrap();
         shown += 1;
     }
-    assert!(shown > 2, "the README shows {shown} pieces of code");
+    assert!(shown > 2, "the README must have more than 2 code examples, not {shown}");
     assert_eq!(type_errors(&folder), "");
 
-    // The first piece, run where its imports resolve by the package's own exports.
+    // Runs the first example in a folder where its imports resolve through the package's exports.
     let node = std::env::var("GAUGEWAY_NODE").unwrap();
     let output = Command::new(node).arg(folder.join("readme-0.js")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -99,7 +106,7 @@ fn what_the_readme_shows_keeps_to_the_types_and_runs() {
 }
 
 #[test]
-fn the_types_take_every_key_of_the_configuration_and_no_other() {
+fn the_types_accept_exactly_the_keys_of_the_configuration() {
     let folder = project();
     let config = fs::read_to_string(root().join("envoy/config.json")).unwrap();
     let typed = |config: &str| {
@@ -111,11 +118,11 @@ fn the_types_take_every_key_of_the_configuration_and_no_other() {
     assert_eq!(type_errors(&folder), "");
     fs::write(folder.join("config.ts"), typed(&config.replacen("slots", "slot", 1))).unwrap();
     let said = type_errors(&folder);
-    assert!(said.contains("slot\"' does not exist"), "any key is taken: {said}");
+    assert!(said.contains("slot\"' does not exist"), "an unknown key must be a type error: {said}");
     drop(fs::remove_dir_all(folder));
 }
 
-/// What TypeScript has to say about the scripts in a folder.
+/// The type errors that TypeScript reports for the scripts in a folder.
 fn type_errors(folder: &Path) -> String {
     let config = r#"{"compilerOptions": {"allowJs": true, "checkJs": true, "noEmit": true, "strict": true, "target": "es2024",
         "module": "nodenext", "moduleResolution": "nodenext", "lib": ["es2024", "dom", "dom.iterable"], "types": [],

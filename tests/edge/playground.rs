@@ -1,12 +1,12 @@
-//! The playground in a real browser: what it shows is what the fixtures' observations say, and it asks nobody for anything.
+//! The playground in a real browser: it must show the fixtures' observations and make no requests after it has loaded.
 
 use std::path::Path;
 use std::process::Command;
 
 #[test]
-fn the_playground_shows_what_the_core_sees_and_keeps_it_to_itself() {
+fn the_playground_shows_the_cores_observations_and_sends_nothing() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let node = std::env::var("GAUGEWAY_NODE").expect("GAUGEWAY_NODE is set by ./build.sh test");
+    let node = std::env::var("GAUGEWAY_NODE").expect("GAUGEWAY_NODE is not set: run ./build.sh test edge");
     let output = Command::new(node)
         .args(["--test", "--test-reporter=spec"])
         .arg(tests.join("edge/playground/page.mjs"))

@@ -1,5 +1,5 @@
-//! The package for JavaScript where it is used: Node, Deno and workerd, each as a proxy between a client and an upstream. What it
-//! tells is what the fixtures' observations say, whatever the bytes' way.
+//! The JavaScript package in Node.js, Deno and workerd, each as a proxy between a client and an upstream. The
+//! observations must be those of the fixtures, however the bytes are cut.
 
 use std::fs;
 use std::path::Path;
@@ -19,22 +19,22 @@ use tokio::task::JoinSet;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_node_every_fixture_comes_to_its_observation_and_its_bytes_arrive() {
+async fn in_node_every_fixture_gives_its_observation_and_arrives_unchanged() {
     replay(Runtime::Node).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_deno_every_fixture_comes_to_its_observation_and_its_bytes_arrive() {
+async fn in_deno_every_fixture_gives_its_observation_and_arrives_unchanged() {
     replay(Runtime::Deno).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_workerd_every_fixture_comes_to_its_observation_and_its_bytes_arrive() {
+async fn in_workerd_every_fixture_gives_its_observation_and_arrives_unchanged() {
     replay(Runtime::Workerd).await;
 }
 
 #[tokio::test]
-async fn an_applications_request_is_seen_in_every_form_its_body_may_have() {
+async fn requests_with_every_type_of_body_are_observed() {
     let folder = edge::laid_out();
     let mut node = Command::new(std::env::var("GAUGEWAY_NODE").unwrap());
     let output = node.arg("--test").arg(folder.join("bodies.mjs")).output().await.unwrap();
@@ -45,7 +45,7 @@ async fn an_applications_request_is_seen_in_every_form_its_body_may_have() {
 /// Sends every fixture whole and in pieces.
 async fn replay(runtime: Runtime) {
     let fixtures = Fixture::all();
-    assert!(fixtures.len() > 100, "only {} fixtures", fixtures.len());
+    assert!(fixtures.len() > 100, "only {} fixtures were found", fixtures.len());
     let upstream = Upstream::start(fixtures.clone()).await;
     let edge = Arc::new(Edge::start(runtime, upstream.addr, json!({})).await);
     let places = Arc::new(Semaphore::new(8));
@@ -68,7 +68,7 @@ async fn replay(runtime: Runtime) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_broke_off_is_told_and_exported_also_when_the_client_has_gone() {
+async fn client_disconnects_and_upstream_resets_are_reported_and_exported() {
     let stream = Fixture::load("openai-chat/stream-include-usage");
     let upstream = Upstream::start(Fixture::all()).await;
     for runtime in Runtime::ALL {
@@ -84,15 +84,17 @@ async fn who_broke_off_is_told_and_exported_also_when_the_client_has_gone() {
         )
         .await
         .unwrap();
-        assert!(gone.read_until(b"data:").await.unwrap(), "{runtime:?} streams nothing");
+        assert!(gone.read_until(b"data:").await.unwrap(), "{runtime:?} does not stream the response");
         gone.reset().unwrap();
-        let told =
-            edge.told(&id, PATIENCE).await.unwrap_or_else(|| panic!("{runtime:?} tells nothing: {:?}", edge.errors()));
+        let told = edge
+            .told(&id, PATIENCE)
+            .await
+            .unwrap_or_else(|| panic!("{runtime:?} printed no observation: {:?}", edge.errors()));
         assert_eq!(told["observation"]["gaugeway.outcome"], "client_disconnect", "{runtime:?}");
         let mut exported = Vec::new();
         for _ in 0..2 {
             let one = upstream.take_request(&collected, PATIENCE).await;
-            let one = one.unwrap_or_else(|| panic!("{runtime:?} exports nothing: {:?}", edge.errors()));
+            let one = one.unwrap_or_else(|| panic!("{runtime:?} exported nothing: {:?}", edge.errors()));
             exported.push((one.path, serde_json::from_slice::<Value>(&one.body).unwrap()));
         }
         exported.sort_by(|one, other| one.0.cmp(&other.0));
@@ -107,15 +109,17 @@ async fn who_broke_off_is_told_and_exported_also_when_the_client_has_gone() {
         let id = client::request_id();
         let reply =
             client::replay(edge.addr, &stream, &[("x-request-id", &id), ("x-upstream", "reset-after=300")]).await;
-        assert!(reply.broken.is_some(), "{runtime:?} hides that the upstream broke off");
-        let told =
-            edge.told(&id, PATIENCE).await.unwrap_or_else(|| panic!("{runtime:?} tells nothing: {:?}", edge.errors()));
+        assert!(reply.broken.is_some(), "{runtime:?} does not pass on that the upstream broke off");
+        let told = edge
+            .told(&id, PATIENCE)
+            .await
+            .unwrap_or_else(|| panic!("{runtime:?} printed no observation: {:?}", edge.errors()));
         assert_eq!(told["observation"]["gaugeway.outcome"], "upstream_reset", "{runtime:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_64_mib_the_usage_is_read_and_the_core_holds_nothing() {
+async fn the_usage_after_64_mib_is_read_in_constant_memory() {
     let upstream = Upstream::start(Fixture::all()).await;
     for runtime in Runtime::ALL {
         let edge = Edge::start(runtime, upstream.addr, json!({})).await;
@@ -130,17 +134,19 @@ async fn of_64_mib_the_usage_is_read_and_the_core_holds_nothing() {
                     "{runtime:?} {case} {size}: {:?}",
                     reply.broken
                 );
-                let told =
-                    edge.told(&id, PATIENCE).await.unwrap_or_else(|| panic!("{runtime:?} tells nothing of {case}"));
+                let told = edge
+                    .told(&id, PATIENCE)
+                    .await
+                    .unwrap_or_else(|| panic!("{runtime:?} printed no observation of {case}"));
                 let seen = &told["observation"];
                 assert_eq!(seen["gen_ai.usage.output_tokens"], 22, "{runtime:?} {case} {size}: {seen}");
             }
             let wasm = client::get(edge.addr, "/memory").await.unwrap().body;
             held.push((String::from_utf8(wasm.to_vec()).unwrap().parse::<u64>().unwrap(), edge.resident()));
         }
-        let [(small, _), (large, before), (_, after)] = held[..] else { panic!("three sizes were sent") };
-        assert_eq!(small, large, "the core's memory grew in {runtime:?}");
-        // What a runtime collects late is its own business, but 128 MiB more went through and left nothing.
+        let [(small, _), (large, before), (_, after)] = held[..] else { panic!("three sizes must have been sent") };
+        assert_eq!(small, large, "the memory of the core grew in {runtime:?}");
+        // The runtime may collect garbage late, but the 128 MiB that were sent must not stay in memory.
         assert!(after < before + (64 << 10), "{runtime:?} grew from {before} to {after} KiB");
     }
 }
@@ -150,19 +156,19 @@ async fn call(edge: &Edge, fixture: &Fixture, travel: &str) -> Vec<String> {
     let reply = client::replay(edge.addr, fixture, &[("x-request-id", &id), ("x-upstream", travel)]).await;
     let mut faults = Vec::new();
     if (reply.status, &reply.body) != (fixture.response.status, &fixture.response.body) || reply.broken.is_some() {
-        faults.push(format!("the response changed on its way: {} {:?}", reply.status, reply.broken));
+        faults.push(format!("the response was changed: {} {:?}", reply.status, reply.broken));
     }
     if fixture.observation.is_empty() {
         return faults;
     }
     match edge.told(&id, PATIENCE).await {
         Some(told) => faults.extend(differences(&fixture.observation, told["observation"].as_object().unwrap())),
-        None => faults.push("nothing was told".to_owned()),
+        None => faults.push("no observation was printed".to_owned()),
     }
     faults
 }
 
-/// The keys in which two observations differ, one a line. JSON has one kind of number.
+/// The keys in which two observations differ, one per line. JSON does not distinguish integers from real numbers.
 fn differences(expected: &Map<String, Value>, seen: &Map<String, Value>) -> Vec<String> {
     let mut keys: Vec<_> = expected.keys().chain(seen.keys()).filter(|key| !TIMING.contains(&key.as_str())).collect();
     keys.sort();
@@ -178,7 +184,7 @@ fn differences(expected: &Map<String, Value>, seen: &Map<String, Value>) -> Vec<
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_example_worker_says_the_cost_of_an_answer_in_one_piece_and_passes_streams_on() {
+async fn the_example_worker_adds_the_cost_header_to_whole_answers_and_passes_streams() {
     let upstream = Upstream::start(Fixture::all()).await;
     let folder = edge::project();
     let worker = Path::new(env!("CARGO_MANIFEST_DIR")).join("edge/worker/src");
@@ -220,7 +226,7 @@ async fn the_example_worker_says_the_cost_of_an_answer_in_one_piece_and_passes_s
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_example_worker_is_what_wrangler_uploads_and_runs_in_workerd() {
+async fn the_example_worker_as_uploaded_by_wrangler_runs_in_workerd() {
     let upstream = Upstream::start(Fixture::all()).await;
     let worker = Edge::deployed(upstream.addr).await;
     for (name, is_stream) in [("openai-chat/unary", false), ("openai-chat/stream-include-usage", true)] {
@@ -233,7 +239,10 @@ async fn the_example_worker_is_what_wrangler_uploads_and_runs_in_workerd() {
         assert_eq!(said, if is_stream { None } else { cost.as_f64() }, "{name}");
         let id = &fixture.observation["gen_ai.response.id"];
         let fits = |line: &Value| (&line["gen_ai.response.id"] == id).then(|| line.clone());
-        let told = worker.wait_for(PATIENCE, fits).await.unwrap_or_else(|| panic!("nothing is logged of {name}"));
+        let told = worker
+            .wait_for(PATIENCE, fits)
+            .await
+            .unwrap_or_else(|| panic!("the Worker logged no observation of {name}"));
         assert_eq!((&told["route"], &told["gaugeway.cost.usd"]), (&json!("openai"), cost), "{name}");
     }
 }

@@ -1,4 +1,4 @@
-//! Numbers that no call can have, texts of any length, and labels past the limit of series, through a real Envoy.
+//! Impossible numbers, very long texts and label values beyond the series limit, sent through a real Envoy.
 
 use std::time::{Duration, Instant};
 
@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const UNARY: &str = "openai-chat/unary";
-/// A usage of Bedrock that stands only in headers.
+/// A Bedrock fixture that reports its usage only in response headers.
 const IN_HEADERS: &str = "bedrock-invoke/mistral-unary-usage-in-headers";
-/// The largest count and the largest cost in USD that are accepted.
+/// The largest accepted count, and the largest accepted cost in USD.
 const COUNT: u64 = 1 << 32;
 const USD: u64 = 1_000_000;
 
-/// An answer and what of it is reported: input and output tokens, and the cost in nano-dollars.
+/// A response and the values expected for it: input tokens, output tokens and the cost in nano-dollars.
 struct Case {
     fixture: Fixture,
     input: Option<u64>,
@@ -29,7 +29,7 @@ struct Case {
     trouble: bool,
 }
 
-/// A chat completion of gpt-4o, whose million tokens cost 2.50 and 10 USD, with this usage.
+/// A chat completion of gpt-4o with this usage. One million tokens cost 2.50 USD (input) and 10 USD (output).
 fn chat(usage: &str, input: Option<u64>, output: Option<u64>, nanousd: Option<u64>, trouble: bool) -> Case {
     let mut fixture = Fixture::load(UNARY);
     let choice = r#"{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}"#;
@@ -38,7 +38,8 @@ fn chat(usage: &str, input: Option<u64>, output: Option<u64>, nanousd: Option<u6
     Case { fixture, input, output, nanousd, trouble }
 }
 
-/// The same at Anthropic, which counts what was cached beside the input. The model's million tokens cost 1,000 USD.
+/// The same for Anthropic, where cached tokens are not part of `input_tokens`. One million tokens of the model cost
+/// 1,000 USD.
 fn message(usage: &str, input: Option<u64>, output: Option<u64>, nanousd: Option<u64>) -> Case {
     let mut fixture = Fixture::load("anthropic-messages/unary-stop-sequence");
     let content = r#"[{"type":"text","text":"hi"}]"#;
@@ -67,7 +68,7 @@ fn cases() -> Vec<Case> {
         vec![chat(r#"{"prompt_tokens":40,"completion_tokens":10}"#, Some(40), Some(10), Some(200_000), false)];
     for absurd in ["9007199254740991", "4294967297", "1e300", "18446744073709551615", "1e400"] {
         let usage = |rest: &str| rest.replace('#', absurd);
-        // A count that is none is not reported; the other one is, and is paid.
+        // An invalid count is not reported. The valid count is still reported and priced.
         cases.push(chat(&usage(r#"{"prompt_tokens":#,"completion_tokens":10}"#), None, Some(10), Some(100_000), true));
         cases.push(chat(&usage(r#"{"prompt_tokens":40,"completion_tokens":#}"#), Some(40), None, Some(100_000), true));
         cases.push(chat(&usage(r#"{"prompt_tokens":#,"completion_tokens":#}"#), None, None, None, true));
@@ -76,10 +77,10 @@ fn cases() -> Vec<Case> {
         cases.push(in_headers(absurd, absurd));
         cases.push(message(&usage(r#"{"input_tokens":#,"output_tokens":3}"#), None, Some(3), Some(3_000_000)));
     }
-    // Each part is possible, their sum is not. No cost can be told from it.
+    // Each count is valid but their sum is too large, so no cost is computed.
     let parts = format!(r#"{{"input_tokens":{COUNT},"cache_read_input_tokens":1,"output_tokens":3}}"#);
     cases.push(message(&parts, None, Some(3), None));
-    // The provider's own cost is not reported if it is absurd; the table's price is.
+    // An impossible cost from the provider is ignored, and the price table is used instead.
     for absurd in ["1e300", "1000000.01", "9007199254740991", "1e400"] {
         let usage = format!(r#"{{"prompt_tokens":40,"completion_tokens":10,"cost":{absurd}}}"#);
         cases.push(chat(&usage, Some(40), Some(10), Some(200_000), true));
@@ -90,7 +91,7 @@ fn cases() -> Vec<Case> {
     }
     let ticks = r#"{"prompt_tokens":40,"completion_tokens":10,"cost_in_usd_ticks":100000000000000000}"#;
     cases.push(chat(ticks, Some(40), Some(10), Some(200_000), true));
-    // Both are possible, their sum is not.
+    // Both counts are valid but their sum is too large.
     let sum = format!(
         r#"{{"prompt_tokens":40,"completion_tokens":10,"cost":{USD},"is_byok":true,"cost_details":{{"upstream_inference_cost":{USD}}}}}"#
     );
@@ -99,7 +100,7 @@ fn cases() -> Vec<Case> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn absurd_numbers_are_trouble_and_leave_every_counter_exact() {
+async fn impossible_numbers_are_counted_as_parse_errors_and_every_counter_stays_exact() {
     let mut cases = cases();
     for (number, case) in cases.iter_mut().enumerate() {
         case.fixture.id = format!("absurd/{number}");
@@ -142,10 +143,10 @@ async fn absurd_numbers_are_trouble_and_leave_every_counter_exact() {
         assert_eq!(total(&samples, name, &[]), sum as f64, "{name}");
     }
     assert_eq!(total(&samples, "gaugeway_trouble_total", &[("trouble", "number")]), troubles as f64);
-    // The spans come to the same sums.
+    // The sums over all spans must be the same.
     let end = Instant::now() + PATIENCE;
     while receiver.spans().len() < 3 * cases.len() {
-        assert!(Instant::now() < end, "{} spans", receiver.spans().len());
+        assert!(Instant::now() < end, "only {} spans arrived", receiver.spans().len());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let spans = receiver.spans();
@@ -154,9 +155,9 @@ async fn absurd_numbers_are_trouble_and_leave_every_counter_exact() {
         let figures = figures.map(|figure| match figure {
             Attribute::Int(whole) => *whole as f64,
             Attribute::Double(real) => *real,
-            // Before Envoy 1.40.
+            // Envoy versions before 1.40 send strings.
             Attribute::String(text) => text.parse().unwrap(),
-            other => panic!("{key}: {other:?}"),
+            other => panic!("{key} has an unexpected type: {other:?}"),
         });
         figures.sum()
     };
@@ -169,7 +170,7 @@ async fn absurd_numbers_are_trouble_and_leave_every_counter_exact() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_largest_numbers_that_are_accepted_add_up() {
+async fn the_largest_accepted_numbers_are_summed_exactly() {
     const CALLS: u64 = 100;
     let mut tokens = chat(
         &format!(r#"{{"prompt_tokens":{COUNT},"completion_tokens":{COUNT},"cost":{USD}}}"#),
@@ -180,7 +181,7 @@ async fn the_largest_numbers_that_are_accepted_add_up() {
     )
     .fixture;
     tokens.id = "largest/tokens".to_owned();
-    // A price of 1,000 USD for a million tokens: 4.3 million USD.
+    // A price of 1,000 USD per million tokens: 4.3 million USD in all.
     let mut dear =
         chat(&format!(r#"{{"prompt_tokens":{COUNT},"completion_tokens":0}}"#), None, None, None, true).fixture;
     dear.id = "largest/dear".to_owned();
@@ -205,7 +206,7 @@ async fn the_largest_numbers_that_are_accepted_add_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn absurd_rate_limits_are_not_reported() {
+async fn impossible_rate_limits_are_not_reported() {
     let with = |value: &str, id: &str| {
         let mut fixture = Fixture::load(UNARY);
         fixture.id = id.to_owned();
@@ -232,11 +233,11 @@ async fn absurd_rate_limits_are_not_reported() {
     is_well(&envoy).await;
 }
 
-/// Longest text of a header or a property that is reported, in bytes.
+/// The longest header or property text that is reported, in bytes.
 const TEXT: usize = 256;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn texts_of_headers_and_properties_are_reported_up_to_256_bytes() {
+async fn texts_from_headers_and_properties_are_cut_to_256_bytes() {
     let long = "a".repeat(9_000);
     let error = format!("Error{}:http://internal", "E".repeat(40_000));
     let headers = |fixture: &mut Fixture, headers: &[(&str, &str)]| {
@@ -276,7 +277,7 @@ async fn texts_of_headers_and_properties_are_reported_up_to_256_bytes() {
     })
     .await;
 
-    // A conversation's name that has a character of two bytes at the limit.
+    // A conversation id with a two-byte character across the length limit.
     let wide = format!("x{}", "é".repeat(2_000));
     let kind = format!("application/json; note={long}");
     let mut entries = Vec::new();
@@ -297,14 +298,14 @@ async fn texts_of_headers_and_properties_are_reported_up_to_256_bytes() {
         let mut raw = Raw::send(envoy.addr, &client::raw_request(&fixture, &own)).await.unwrap();
         raw.read_to_end().await.unwrap();
         assert!(raw.read.ends_with(&fixture.response.body), "{}", raw.read.escape_ascii());
-        entries.push(envoy.entry(&id, PATIENCE).await.expect("a line in the access log"));
+        entries.push(envoy.entry(&id, PATIENCE).await.expect("no access log line for the request"));
     }
     let expected = format!("x{}", "é".repeat(127));
     for entry in &entries {
         assert_eq!(entry["gen_ai.conversation.id"], expected.as_str(), "{entry}");
         let ours = entry.as_object().unwrap().iter().filter(|(key, _)| expect::is_ours(key));
         for (key, value) in ours.filter_map(|(key, value)| Some((key, value.as_str()?))) {
-            assert!(value.len() <= TEXT, "{key} has {} bytes", value.len());
+            assert!(value.len() <= TEXT, "{key} has {} bytes, more than {TEXT}", value.len());
         }
     }
     assert_eq!(entries[0]["error.type"], &error[..TEXT], "{}", entries[0]);
@@ -323,7 +324,7 @@ async fn texts_of_headers_and_properties_are_reported_up_to_256_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn past_the_limit_of_series_a_successful_call_has_no_error_type() {
+async fn a_successful_call_beyond_the_series_limit_has_an_empty_error_type() {
     let ids =
         [UNARY, "anthropic-messages/unary-stop-sequence", "ollama-chat/stream-by-default", "bedrock-invoke/error-403"];
     let fixtures: Vec<_> = ids.map(Fixture::load).to_vec();
@@ -348,21 +349,21 @@ async fn past_the_limit_of_series_a_successful_call_has_no_error_type() {
     is_well(&envoy).await;
 }
 
-/// Sends a fixture's request, compares the answer, and returns the line of the access log.
+/// Sends a fixture's request, compares the response and returns the access log line.
 async fn replay(envoy: &Envoy, fixture: &Fixture) -> Value {
     let id = client::request_id();
     let reply = client::replay(envoy.addr, fixture, &[("x-request-id", &id)]).await;
     assert_eq!(reply.body, fixture.response.body);
-    envoy.entry(&id, PATIENCE).await.expect("a line in the access log")
+    envoy.entry(&id, PATIENCE).await.expect("no access log line for the request")
 }
 
-/// The plugin has not crashed.
+/// Checks that the plugin has not crashed.
 async fn is_well(envoy: &Envoy) {
     let samples = envoy.samples().await;
     assert!(samples.iter().all(|sample| expect::is_intended(&sample.name)), "{samples:?}");
     let mut reloads = samples.iter().filter(|sample| sample.name.contains("vm_reload"));
     assert!(reloads.all(|sample| sample.value == 0.0), "the plugin crashed:\n{}", envoy.log());
-    // A crash shows with the next request.
+    // Envoy reports a crash with the next request.
     let missing = client::get(envoy.addr, "/v1/models").await.unwrap();
     assert_ne!(missing.status, 503, "{}", envoy.log());
     assert!(!envoy.log().contains("[wasm]"), "{}", envoy.log());

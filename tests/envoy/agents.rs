@@ -1,5 +1,5 @@
-//! Agents' runs through a real Envoy with two workers: what one call leaves for the next is there, whichever worker has it,
-//! and every run is counted once, however it ends.
+//! Agent runs through a real Envoy with two workers: the state that one call stores is available to the next call on
+//! either worker, and every run is counted exactly once.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,14 +11,14 @@ use crate::support::prometheus::{Sample, total};
 use crate::support::upstream::Upstream;
 use serde_json::json;
 
-/// Longer than any run is waited for here.
+/// Timeout of every wait. It is longer than any run waits for its next call in these tests.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long the tools of these tests take, at least.
+/// The shortest time that a tool takes in these tests.
 const TOOL: Duration = Duration::from_millis(50);
 const APIS: [Api; 3] = [Api::Completions, Api::Messages, Api::Responses];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_of_three_calls_tells_its_iterations_and_how_long_its_tools_took() {
+async fn a_run_of_three_calls_reports_its_iterations_and_tool_durations() {
     let site = Site::start(json!({})).await;
     let (began, mut lines) = (Instant::now(), to_both_workers(&site.envoy).await);
     for (api, stream) in APIS.into_iter().flat_map(|api| [(api, false), (api, true)]) {
@@ -27,35 +27,38 @@ async fn a_run_of_three_calls_tells_its_iterations_and_how_long_its_tools_took()
             let turn = conversation.turn(&mut lines[iteration % 2], "agent=2").await;
             assert_eq!(site.iteration(&turn.request_id).await, iteration.to_string(), "{api:?} stream {stream}");
             tokio::time::sleep(TOOL).await;
-            conversation.bring(&turn.calls);
+            conversation.add_results(&turn.calls);
         }
     }
     let most = began.elapsed().as_micros() as f64;
     let samples = site.when("gaugeway_agent_iterations_count", &[], 6.0).await;
     assert_eq!(runs(&samples), [("completed", 6)].into());
-    // Sums of Envoy's histograms are off by up to 5 %.
+    // The sums of Envoy's histograms are inexact by up to 5 %.
     let iterations = total(&samples, "gaugeway_agent_iterations_sum", &[]);
-    assert!((17.0..19.0).contains(&iterations), "{iterations} iterations in 6 runs of 3");
+    assert!((17.0..19.0).contains(&iterations), "6 runs of 3 calls must give about 18 iterations, not {iterations}");
     for tool in ["search", "read"] {
         let labels = [("gen_ai_tool_name", tool)];
         assert_eq!(total(&samples, "gaugeway_tool_duration_microseconds_count", &labels), 6.0, "{tool}");
         let sum = total(&samples, "gaugeway_tool_duration_microseconds_sum", &labels);
         let least = 6.0 * TOOL.as_micros() as f64;
-        assert!(sum > least * 0.94 && sum < most * 1.06, "{tool}: {sum} is not between {least} and {most}");
+        assert!(
+            sum > least * 0.94 && sum < most * 1.06,
+            "the duration of {tool} is {sum}, not between {least} and {most}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_of_one_turn_are_told_apart_whether_their_results_come_together_or_not() {
+async fn tool_calls_of_one_turn_are_measured_separately_in_one_or_several_requests() {
     let site = Site::start(json!({})).await;
     let mut lines = to_both_workers(&site.envoy).await;
     for api in APIS {
-        // Two calls a turn, both results in one request: three requests, four results.
+        // Two calls per turn and both results in one request: three requests, four results.
         let mut conversation = Conversation::new(api, api == Api::Messages);
         for iteration in 1..=3 {
             let turn = conversation.turn(&mut lines[iteration % 2], "agent=4 calls=2").await;
             assert_eq!(site.iteration(&turn.request_id).await, iteration.to_string(), "{api:?}");
-            conversation.bring(&turn.calls);
+            conversation.add_results(&turn.calls);
         }
     }
     let samples = site.when("gaugeway_tool_duration_microseconds_count", &[], 12.0).await;
@@ -66,14 +69,15 @@ async fn calls_of_one_turn_are_told_apart_whether_their_results_come_together_or
     }
     assert_eq!(runs(&samples), [("completed", 3)].into());
 
-    // The second result comes first, and the first one with what the answer to that asked for.
+    // The second result is sent first. The first result is sent together with the result that the next answer asked
+    // for.
     let mut conversation = Conversation::new(Api::Responses, false);
     let first = conversation.turn(&mut lines[0], "agent=3 calls=2").await;
     assert_eq!(first.calls.len(), 2);
-    conversation.bring(&first.calls[1..]);
+    conversation.add_results(&first.calls[1..]);
     let second = conversation.turn(&mut lines[1], "agent=3 calls=1").await;
-    conversation.bring(&first.calls[..1]);
-    conversation.bring(&second.calls);
+    conversation.add_results(&first.calls[..1]);
+    conversation.add_results(&second.calls);
     let third = conversation.turn(&mut lines[0], "agent=3 calls=1").await;
     assert_eq!((second.calls.len(), third.calls.len()), (1, 0));
     assert_eq!(site.iteration(&second.request_id).await, "2");
@@ -84,33 +88,33 @@ async fn calls_of_one_turn_are_told_apart_whether_their_results_come_together_or
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_is_abandoned_once_when_nobody_goes_on_with_it_and_stays_so() {
+async fn a_run_that_is_not_continued_is_counted_as_abandoned_exactly_once() {
     let site = Site::start(json!({"agent": {"abandoned_after": 2, "max_iterations": 6}})).await;
     let mut lines = to_both_workers(&site.envoy).await;
     for (number, api) in APIS.into_iter().enumerate() {
-        // Never continued, until it is too late; one of them asks for two results and gets the second only.
+        // Runs that are not continued before the timeout. One of them asks for two results and gets only the second.
         let (mut left, mut pair) = (Conversation::new(api, false), Conversation::new(api, true));
         let left_calls = left.turn(&mut lines[0], "agent=2").await.calls;
         let pair_calls = pair.turn(&mut lines[1], "agent=3 calls=2").await.calls;
-        // Each call by another worker than the one before; counted as ended before they have their last answer.
+        // Each call goes to the other worker. The run is counted as ended before its last answer.
         Conversation::new(api, false).run(&mut lines, "agent=2").await;
         Conversation::new(api, false).run(&mut lines, "agent=99").await;
         Conversation::new(api, true).run(&mut lines, "agent=99 again").await;
         site.when(RUNS, &[("status", "abandoned")], 2.0 * (number + 1) as f64).await;
-        left.bring(&left_calls);
+        left.add_results(&left_calls);
         left.run(&mut lines, "agent=2").await;
-        pair.bring(&pair_calls[1..]);
+        pair.add_results(&pair_calls[1..]);
         assert_eq!(pair.turn(&mut lines[0], "agent=2").await.calls.len(), 1);
     }
-    // Longer than anything is waited for.
+    // Waits longer than any timeout of the plugin.
     tokio::time::sleep(Duration::from_secs(6)).await;
-    // Who repeats nothing shows no loop.
+    // A run without repeated calls is not a loop.
     let expected = [("abandoned", 6), ("completed", 3), ("loop", 2), ("max_iterations", 4)];
     assert_eq!(runs(&site.envoy.samples().await), expected.into());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_whose_call_failed_is_an_error_unless_it_is_tried_again() {
+async fn a_run_with_a_failed_call_ends_as_error_unless_the_call_is_retried() {
     let site = Site::start(json!({"agent": {"abandoned_after": 2}})).await;
     let mut lines = to_both_workers(&site.envoy).await;
     for api in APIS {
@@ -119,7 +123,7 @@ async fn a_run_whose_call_failed_is_an_error_unless_it_is_tried_again() {
         for tries in [1, 2] {
             let mut conversation = Conversation::new(api, true);
             let turn = conversation.turn(&mut lines[0], "agent=2").await;
-            conversation.bring(&turn.calls);
+            conversation.add_results(&turn.calls);
             for line in lines.iter_mut().take(tries) {
                 assert_eq!(conversation.turn(line, "first=429 agent=2").await.status, 429);
             }
@@ -132,12 +136,12 @@ async fn a_run_whose_call_failed_is_an_error_unless_it_is_tried_again() {
     tokio::time::sleep(Duration::from_secs(6)).await;
     let samples = site.envoy.samples().await;
     assert_eq!(runs(&samples), [("completed", 3), ("error", 6)].into());
-    // The first result of both kinds of runs was measured at its first coming.
+    // The first tool result of both kinds of runs was measured when it first arrived.
     assert_eq!(total(&samples, "gaugeway_tool_duration_microseconds_count", &[]), 9.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_may_go_on_at_a_streams_last_event_and_leave_before_its_end() {
+async fn a_run_continues_if_the_client_leaves_after_the_last_event_of_a_stream() {
     let site = Site::start(json!({"agent": {"abandoned_after": 2}})).await;
     for api in APIS {
         let mut conversation = Conversation::new(api, true);
@@ -145,7 +149,7 @@ async fn a_client_may_go_on_at_a_streams_last_event_and_leave_before_its_end() {
             let mut line = Line::open(site.envoy.addr).await.unwrap();
             let turn = conversation.turn(&mut line, "agent=2 linger=600").await;
             assert_eq!(turn.calls.len(), usize::from(iteration < 3), "{api:?}");
-            conversation.bring(&turn.calls);
+            conversation.add_results(&turn.calls);
         }
     }
     tokio::time::sleep(Duration::from_secs(6)).await;
@@ -154,7 +158,7 @@ async fn a_client_may_go_on_at_a_streams_last_event_and_leave_before_its_end() {
     assert_eq!(total(&samples, "gaugeway_tool_duration_microseconds_count", &[]), 6.0);
 }
 
-/// How one of many runs goes.
+/// How a simulated run ends.
 #[derive(Clone, Copy, PartialEq)]
 enum Fate {
     Completed,
@@ -164,8 +168,8 @@ enum Fate {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn thousands_of_runs_at_the_same_time_are_each_counted_once_in_memory_that_does_not_grow() {
-    // GAUGEWAY_AGENT_RUNS=10000 takes its time.
+async fn thousands_of_concurrent_runs_are_each_counted_once_in_constant_memory() {
+    // GAUGEWAY_AGENT_RUNS sets the number of runs. 10,000 runs take several minutes.
     let count: usize = std::env::var("GAUGEWAY_AGENT_RUNS").map_or(2_000, |count| count.parse().unwrap());
     let site = Site::start(json!({"agent": {"abandoned_after": 20, "max_iterations": 3}})).await;
     let mut resident = Vec::new();
@@ -192,7 +196,7 @@ async fn thousands_of_runs_at_the_same_time_are_each_counted_once_in_memory_that
     ];
     let samples = site.when(RUNS, &[], count as f64).await;
     assert_eq!(runs(&samples), expected.into());
-    // Time for what would be counted twice.
+    // Waits so that a run counted twice would be visible.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let samples = site.envoy.samples().await;
     assert_eq!(runs(&samples), expected.into());
@@ -201,15 +205,15 @@ async fn thousands_of_runs_at_the_same_time_are_each_counted_once_in_memory_that
     assert_eq!(total(&samples, "gaugeway_tool_duration_microseconds_count", &[]), brought);
     let grown = resident[3].saturating_sub(resident[0]);
     eprintln!(
-        "resident memory: {resident:?} bytes, {grown} more after the first quarter; {} calls",
+        "resident memory per quarter: {resident:?} bytes; grown by {grown} bytes after the first quarter; {} calls",
         total(&samples, "gaugeway_requests_total", &[])
     );
-    assert!(grown < 6 << 20, "{resident:?} bytes after each quarter");
+    assert!(grown < 6 << 20, "resident memory grew by {grown} bytes; after each quarter: {resident:?}");
 }
 
-/// Clients at the same time, each with runs of its own, all of them under way at once.
+/// Number of concurrent clients. Each client has its own runs, all in progress at the same time.
 const CLIENTS: usize = 16;
-/// Runs of a client that are under way together.
+/// Number of runs that one client interleaves.
 const INTERLEAVED: usize = 8;
 
 fn fate(number: usize) -> Fate {
@@ -221,7 +225,8 @@ fn fate(number: usize) -> Fate {
     }
 }
 
-/// Takes runs three calls far, each call by another connection than the one before, and another run's call between any two.
+/// Sends the three calls of each run. Successive calls of a run use different connections and alternate with calls of
+/// other runs.
 async fn many(addr: SocketAddr, numbers: Vec<usize>) {
     let mut lines = [Line::open(addr).await.unwrap(), Line::open(addr).await.unwrap(), Line::open(addr).await.unwrap()];
     for numbers in numbers.chunks(INTERLEAVED) {
@@ -236,7 +241,7 @@ async fn many(addr: SocketAddr, numbers: Vec<usize>) {
                     _ => "agent=2",
                 };
                 let turn = conversation.turn(&mut lines[(*number + step) % 3], travel).await;
-                conversation.bring(&turn.calls);
+                conversation.add_results(&turn.calls);
             }
         }
     }
@@ -256,19 +261,19 @@ impl Site {
         Self { _upstream: upstream, envoy }
     }
 
-    /// What the access log says of a call.
+    /// Returns the iteration in the access log line of a call.
     async fn iteration(&self, request_id: &str) -> String {
-        let entry = self.envoy.entry(request_id, PATIENCE).await.expect("a line in the access log");
+        let entry = self.envoy.entry(request_id, PATIENCE).await.expect("no access log line for the request");
         entry["gaugeway.agent.iteration"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// All samples once a sum is as high, or as they are when patience ends.
+    /// Returns all samples once the sum of a metric has reached a value, or when the timeout expires.
     async fn when(&self, name: &str, labels: &[(&str, &str)], reached: f64) -> Vec<Sample> {
         self.envoy.samples_when(|samples| total(samples, name, labels) >= reached, PATIENCE).await
     }
 }
 
-/// Runs that ended, by how.
+/// Number of ended runs by status.
 fn runs(samples: &[Sample]) -> BTreeMap<&str, u64> {
     let mut runs = BTreeMap::new();
     for sample in samples.iter().filter(|sample| sample.name == RUNS) {

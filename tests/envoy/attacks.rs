@@ -1,5 +1,6 @@
-//! What is made to exhaust or to mislead goes through a real Envoy unchanged, is called by its name in the counters, and costs
-//! no memory: bombs in every encoding, keys and numbers without end, headers, and settings in the metadata of routes.
+//! Malicious input through a real Envoy: decompression bombs in every encoding, endless keys and numbers, hostile
+//! headers and hostile settings in route metadata. All bytes pass unchanged, each case is counted under its own error
+//! name, and memory does not grow.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const UNARY: &str = "openai-chat/unary";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bomb_in_any_encoding_is_given_up_passes_whole_and_takes_no_memory() {
+async fn a_decompression_bomb_in_any_encoding_passes_unchanged_unread_and_in_constant_memory() {
     let zeros = [b"{\"a\":\"".as_slice(), &vec![b'0'; 16 << 20]].concat();
     let mut bombs: Vec<(&str, Vec<u8>)> = Vec::new();
     macro_rules! packed {
@@ -67,17 +68,21 @@ async fn a_bomb_in_any_encoding_is_given_up_passes_whole_and_takes_no_memory() {
             }
         }
     }
-    // A window for each encoding, and the largest piece of zstd.
+    // The bound allows one window per encoding and the largest zstd block.
     let grown = envoy.resident().saturating_sub(before);
-    assert!(grown < 48 << 20, "{before} bytes before, {grown} more after {sent} bombs");
+    assert!(grown < 48 << 20, "{sent} bombs grew the resident memory of {before} bytes by {grown} bytes");
     is_well(&envoy).await;
     let samples = envoy.samples().await;
     assert_eq!(total(&samples, "gaugeway_trouble_total", &[("trouble", "encoding")]), sent);
-    assert_eq!(total(&samples, "gaugeway_trouble_total", &[]), sent, "nothing else is wrong");
+    assert_eq!(
+        total(&samples, "gaugeway_trouble_total", &[]),
+        sent,
+        "there are other parse errors than the expected ones"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_of_10_mib_and_numbers_of_a_million_digits_hide_nothing_that_stands_behind_them() {
+async fn values_after_keys_of_10_mib_and_numbers_of_a_million_digits_are_still_read() {
     let (key, digits) = ("k".repeat(10 << 20), "9".repeat(1_000_000));
     let usage = r#""usage":{"prompt_tokens":27,"completion_tokens":16,"total_tokens":43}"#;
     let (json, sse) = ("application/json", "text/event-stream");
@@ -168,15 +173,19 @@ async fn keys_of_10_mib_and_numbers_of_a_million_digits_hide_nothing_that_stands
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     let grown = envoy.resident().saturating_sub(before);
-    assert!(grown < 16 << 20, "{before} bytes before, {grown} more");
+    assert!(grown < 16 << 20, "the resident memory of {before} bytes grew by {grown} bytes");
     is_well(&envoy).await;
     let samples = envoy.samples().await;
     assert_eq!(total(&samples, "gaugeway_trouble_total", &[("trouble", "number")]), numbers);
-    assert_eq!(total(&samples, "gaugeway_trouble_total", &[]), numbers, "nothing else is wrong");
+    assert_eq!(
+        total(&samples, "gaugeway_trouble_total", &[]),
+        numbers,
+        "there are other parse errors than the expected ones"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn headers_do_not_forge_labels_and_do_not_get_lost() {
+async fn hostile_header_values_pass_unchanged_and_cannot_forge_labels() {
     let unary = Fixture::load(UNARY);
     let mut odd = unary.clone();
     odd.id = "odd/head".to_owned();
@@ -212,7 +221,7 @@ async fn headers_do_not_forge_labels_and_do_not_get_lost() {
     for value in evil {
         let id = client::request_id();
         let mut head: Vec<(&str, &[u8])> = vec![("x-request-id", id.as_bytes()), ("connection", b"close")];
-        // What tells the plugin where a call is in a trace, in a conversation, or how it is to be counted; all of it twice.
+        // The headers that give the trace context, the conversation or a label, each sent twice.
         for name in
             ["x-team", "x-talk", "traceparent", "b3", "x-b3-traceid", "x-dashscope-sse", "wasm.gaugeway.listener"]
         {
@@ -223,11 +232,11 @@ async fn headers_do_not_forge_labels_and_do_not_get_lost() {
         let shown = value.escape_ascii().to_string();
         assert!(raw.read.starts_with(b"HTTP/1.1 200"), "{shown:.60}: {}", raw.read.escape_ascii());
         assert!(raw.read.ends_with(&unary.response.body), "{shown:.60}");
-        let received = upstream.take_request(&id, PATIENCE).await.expect("it reaches the upstream");
+        let received = upstream.take_request(&id, PATIENCE).await.expect("the request did not reach the upstream");
         let talk: Vec<_> =
             received.headers.get_all("x-talk").iter().flat_map(|value| value.as_bytes().to_vec()).collect();
         assert!(talk.starts_with(value) && talk.ends_with(b"second"), "{shown:.60}");
-        let entry = envoy.entry(&id, PATIENCE).await.expect("a line in the access log");
+        let entry = envoy.entry(&id, PATIENCE).await.expect("no access log line for the request");
         assert_eq!(entry["gaugeway.outcome"], "completed", "{shown:.60}: {entry}");
         assert_eq!(entry["gen_ai.usage.input_tokens"], "27", "{shown:.60}: {entry}");
         calls += 1.0;
@@ -253,7 +262,7 @@ async fn headers_do_not_forge_labels_and_do_not_get_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn settings_of_routes_from_hell_are_told_once_in_few_words_and_passed_over() {
+async fn hostile_route_settings_are_ignored_and_logged_once_in_a_short_line() {
     let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
     let models: String = (0..20_000).map(|n| format!("\"model-{n}\":{{\"input\":1,\"output\":1}},")).collect();
     let settings: Vec<(Value, &str)> = vec![
@@ -313,7 +322,7 @@ async fn settings_of_routes_from_hell_are_told_once_in_few_words_and_passed_over
     }
     let log = envoy.log();
     let longest = log.lines().map(str::len).max().unwrap_or_default();
-    assert!(longest < 1000, "a line of {longest} bytes in the log");
+    assert!(longest < 1000, "the log has a line of {longest} bytes");
     assert!(!log.lines().any(|line| line.starts_with("gaugeway: forged")), "{log}");
     let samples = envoy.samples().await;
     for n in 0..settings.len() {
@@ -323,7 +332,7 @@ async fn settings_of_routes_from_hell_are_told_once_in_few_words_and_passed_over
     is_well(&envoy).await;
 }
 
-/// A member of 64 MiB of the digit 0, as br packs it with its largest window.
+/// A JSON member of 64 MiB of the digit 0, compressed with br and its largest window.
 fn brotli_bomb() -> Vec<u8> {
     let hex = "cbffff3ff88dd460cd9863a588ce5ec184c56d81c0d9fbbf15fcffff835f02200e8b0074effff8ffff07bf04401c1600e8defff1ffff0f\
                7e0980382c00d0bdffe3ffff1ffc1200715800a07bffc7ffff3ff82500e2b00040f7fe8fffff7ff04b00c4610180eefd1fffffffe0970088c30200ddfbbf2800c02f0110040400";
@@ -331,18 +340,18 @@ fn brotli_bomb() -> Vec<u8> {
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
-/// Sends a call, holds both bodies against what was sent, and gives the line of the access log.
+/// Sends a call, checks that both bodies arrive unchanged and returns the access log line.
 async fn pass(envoy: &Envoy, upstream: &Upstream, fixture: &Fixture, travel: &str) -> Value {
     let id = client::request_id();
     let reply = client::replay(envoy.addr, fixture, &[("x-request-id", &id), ("x-upstream", travel)]).await;
     assert_eq!(reply.status, fixture.response.status, "{} {travel}", fixture.id);
     assert!(reply.body == fixture.response.body, "{} {travel}: the answer was changed", fixture.id);
-    let received = upstream.take_request(&id, PATIENCE).await.expect("it reaches the upstream");
+    let received = upstream.take_request(&id, PATIENCE).await.expect("the request did not reach the upstream");
     assert!(received.body == fixture.request.body, "{} {travel}: the request was changed", fixture.id);
-    envoy.entry(&id, PATIENCE).await.expect("a line in the access log")
+    envoy.entry(&id, PATIENCE).await.expect("no access log line for the request")
 }
 
-/// The plugin has not crashed, its series have the names they should, and it still observes.
+/// Checks that the plugin has not crashed, that its series have valid names and that it still observes calls.
 async fn is_well(envoy: &Envoy) {
     let samples = envoy.samples().await;
     assert!(samples.iter().all(|sample| expect::is_intended(&sample.name)), "{samples:?}");

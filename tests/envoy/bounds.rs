@@ -1,4 +1,4 @@
-//! Bodies of any size and any number of calls pass through a real Envoy while the plugin's memory stays what it is.
+//! Bodies of any size and any number of calls pass through a real Envoy while the plugin's memory stays constant.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use tokio::task::JoinSet;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const BIG: usize = 64 << 20;
-/// What Envoy's own buffers and allocator may take or leave.
+/// Growth that Envoy's own buffers and allocator may cause, in bytes.
 const SLACK: u64 = 6 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_and_requests_of_64_mib_are_read_to_their_end_in_the_memory_of_small_ones() {
+async fn requests_and_responses_of_64_mib_are_read_to_the_end_in_constant_memory() {
     let upstream = Upstream::start(Fixture::all()).await;
     let envoy = Envoy::start(&Options::to(upstream.addr)).await;
     let calls = async || {
@@ -34,14 +34,14 @@ async fn answers_and_requests_of_64_mib_are_read_to_their_end_in_the_memory_of_s
         calls().await;
     }
     let grown = envoy.resident().saturating_sub(before);
-    assert!(grown < SLACK, "{before} bytes before, {grown} more after nine bodies of 64 MiB");
+    assert!(grown < SLACK, "nine bodies of 64 MiB grew the resident memory of {before} bytes by {grown} bytes");
     let samples = envoy.samples().await;
     assert_eq!(total(&samples, "gaugeway_requests_total", &[("outcome", "completed")]), 12.0);
     assert_eq!(total(&samples, "gaugeway_trouble_total", &[]), 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn thousands_of_calls_leave_nothing_behind() {
+async fn thousands_of_calls_do_not_grow_memory_and_are_each_counted_once() {
     let fixtures: Vec<_> =
         ["openai-chat/stream-tool-calls-in-fragments", "anthropic-messages/stream-thinking-text-tool-use"]
             .map(Fixture::load)
@@ -60,7 +60,7 @@ async fn thousands_of_calls_leave_nothing_behind() {
             clients.spawn(async move {
                 for number in 0..count / 5 {
                     let fixture = &fixtures[number % fixtures.len()];
-                    // Every tenth client leaves in the middle.
+                    // Every tenth client disconnects in the middle of the response.
                     let request =
                         client::request(fixture, &[("x-upstream", if number % 10 == 0 { "gap=1" } else { "whole" })]);
                     if number % 10 == 0 {
@@ -77,12 +77,12 @@ async fn thousands_of_calls_leave_nothing_behind() {
     let before = envoy.resident();
     calls(3000).await;
     let grown = envoy.resident().saturating_sub(before);
-    assert!(grown < SLACK, "{before} bytes before, {grown} more after 3,000 calls");
+    assert!(grown < SLACK, "3,000 calls grew the resident memory of {before} bytes by {grown} bytes");
     let counted = |samples: &[_]| total(samples, "gaugeway_requests_total", &[]) == 4000.0;
-    assert!(counted(&envoy.samples_when(counted, PATIENCE).await), "every call is counted once");
+    assert!(counted(&envoy.samples_when(counted, PATIENCE).await), "not every call was counted exactly once");
 }
 
-/// The usage of such an answer stands behind its text.
+/// Sends a call with a large response. The usage of such a response follows its text.
 async fn big_answer(envoy: &Envoy, fixture: &str) {
     let (fixture, id) = (Fixture::load(fixture), client::request_id());
     let request = client::request(&fixture, &[("x-request-id", &id), ("x-upstream", &format!("big={BIG}"))]);
@@ -90,7 +90,7 @@ async fn big_answer(envoy: &Envoy, fixture: &str) {
     assert_eq!((reply.status, reply.broken.as_deref()), (200, None));
     let text = reply.body.len() - reply.body.iter().rev().position(|byte| *byte == b'a').unwrap();
     assert!(reply.body.len() > BIG && text > BIG);
-    let entry = envoy.entry(&id, PATIENCE).await.expect("a line in the access log");
+    let entry = envoy.entry(&id, PATIENCE).await.expect("no access log line for the request");
     assert_eq!(entry["gen_ai.usage.input_tokens"], "11", "{entry}");
     assert_eq!(entry["gen_ai.usage.output_tokens"], "22", "{entry}");
     assert_eq!(entry["gen_ai.response.model"], "gpt-4o-2024-08-06", "{entry}");
@@ -100,7 +100,7 @@ async fn big_answer(envoy: &Envoy, fixture: &str) {
     }
 }
 
-/// The history of a long agent run: very many messages, and the model's name behind them.
+/// Sends the history of a long agent run: very many messages, followed by the model name.
 async fn big_request(envoy: &Envoy, upstream: &Upstream) {
     let (fixture, id) = (Fixture::load("openai-chat/unary"), client::request_id());
     let (mut head, _) = client::request(&fixture, &[("x-request-id", &id)]).into_parts();
@@ -114,10 +114,10 @@ async fn big_request(envoy: &Envoy, upstream: &Upstream) {
     let sent = Request::from_parts(head, Made(frames));
     let reply = client::send(envoy.addr, sent, Http::One).await.unwrap();
     assert_eq!(reply.body, fixture.response.body);
-    let received = upstream.take_request(&id, PATIENCE).await.expect("it reaches the upstream");
-    let parsed: Value = serde_json::from_slice(&received.body).expect("the body arrives whole");
+    let received = upstream.take_request(&id, PATIENCE).await.expect("the request did not reach the upstream");
+    let parsed: Value = serde_json::from_slice(&received.body).expect("the request body is not a whole JSON document");
     assert_eq!(parsed["messages"].as_array().unwrap().len(), count + 1);
-    let entry = envoy.entry(&id, PATIENCE).await.expect("a line in the access log");
+    let entry = envoy.entry(&id, PATIENCE).await.expect("no access log line for the request");
     assert_eq!(entry["gaugeway.message_count"], (count + 1).to_string(), "{entry}");
     assert_eq!(entry["gen_ai.request.model"], "gpt-4o", "{entry}");
     let hash: String = Sha256::digest("the last one")[..8].iter().map(|byte| format!("{byte:02x}")).collect();

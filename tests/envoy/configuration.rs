@@ -1,4 +1,5 @@
-//! The plugin's configuration in a real Envoy: what is wrong keeps it from starting and is told; what is right is in force.
+//! The plugin's configuration in a real Envoy: an invalid configuration prevents the start and is logged, a valid one
+//! takes effect.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::support::upstream::Upstream;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_configuration_ends_envoy_at_its_start_and_the_log_names_the_key() {
+async fn an_invalid_configuration_stops_envoy_at_start_and_the_log_names_the_key() {
     let upstream = Upstream::start(Vec::new()).await;
     for (config, words) in [
         (json!({"labels": {"max_series": "many"}}), "gaugeway: labels.max_series: must be a whole number"),
@@ -19,14 +20,14 @@ async fn a_wrong_configuration_ends_envoy_at_its_start_and_the_log_names_the_key
         (json!([]), "gaugeway: must be an object"),
     ] {
         let started = Envoy::try_start(&Options { config: config.clone(), ..Options::to(upstream.addr) }).await;
-        let log = started.err().unwrap_or_else(|| panic!("Envoy starts with {config}"));
+        let log = started.err().unwrap_or_else(|| panic!("Envoy started with the invalid configuration {config}"));
         assert!(log.starts_with("Envoy ended while starting"), "{config}: {log}");
-        assert!(log.contains(words), "{config}: no {words:?} in\n{log}");
+        assert!(log.contains(words), "{config}: the log does not contain {words:?}:\n{log}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn prices_models_and_headers_of_the_configuration_are_in_force() {
+async fn configured_prices_models_and_label_headers_take_effect() {
     let fixture = Fixture::load("openai-chat/unary");
     let upstream = Upstream::start(vec![fixture.clone()]).await;
     let tag = "  - {tag_name: team, regex: '^wasmcustom\\..*?(team=\\.=(.*?);\\.;)'}\n";
@@ -44,8 +45,11 @@ async fn prices_models_and_headers_of_the_configuration_are_in_force() {
     for (fixture, team) in [(&fixture, "blue"), (&house, "a;.;route=.=b")] {
         let id = client::request_id();
         client::replay(envoy.addr, fixture, &[("x-request-id", &id), ("x-team", team)]).await;
-        let entry = envoy.entry(&id, Duration::from_secs(10)).await.expect("a line in the access log");
-        assert_eq!(entry["gaugeway.cost.usd"], "0.0187", "27 * 100 + 16 * 1000 millionths of a dollar: {entry}");
+        let entry = envoy.entry(&id, Duration::from_secs(10)).await.expect("no access log line for the request");
+        assert_eq!(
+            entry["gaugeway.cost.usd"], "0.0187",
+            "the cost must be 27 * 100 + 16 * 1000 millionths of a dollar: {entry}"
+        );
     }
     let samples = envoy.samples().await;
     let requests = |labels: &[(&str, &str)]| total(&samples, "gaugeway_requests_total", labels);

@@ -1,4 +1,4 @@
-//! No number of open encoded requests takes a worker's memory from other clients.
+//! Many open requests with encoded bodies do not take a worker's decoder memory away from other clients.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -17,13 +17,13 @@ use tokio::net::{TcpSocket, TcpStream};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const UNARY: &str = "openai-chat/unary";
-/// Requests that are open at once.
+/// Number of requests that are open at the same time.
 const OPEN: usize = 300;
-/// Memory that the attack may take: the whole budget for requests, and what Envoy needs for so many connections.
+/// Allowed growth in bytes: the whole decoder budget for requests, and what Envoy needs for this many connections.
 const MOST: u64 = 48 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hundreds_of_open_requests_in_any_encoding_cost_the_budget_and_hide_nobody_elses_answers() {
+async fn hundreds_of_open_encoded_requests_stay_in_the_budget_and_other_clients_are_still_observed() {
     let mut honest = Vec::new();
     for (encoding, encode) in ENCODINGS {
         let mut fixture = Fixture::load(UNARY);
@@ -46,28 +46,28 @@ async fn hundreds_of_open_requests_in_any_encoding_cost_the_budget_and_hide_nobo
         for round in 0..25 {
             for fixture in &honest {
                 let id = client::request_id();
-                // Loopback has more than one address: this client is not the attacker.
+                // Uses another loopback address, because the budget is shared by client address.
                 let reply = from_elsewhere(envoy.addr, fixture, &id).await;
                 assert!(reply.starts_with(b"HTTP/1.1 200"), "{encoding}: {}", reply.escape_ascii());
-                let entry = envoy.entry(&id, PATIENCE).await.expect("a line in the access log");
+                let entry = envoy.entry(&id, PATIENCE).await.expect("no access log line for the request");
                 assert_eq!(entry["gen_ai.usage.input_tokens"], "27", "{encoding}, round {round}: {entry}");
             }
         }
         let grown = envoy.resident().saturating_sub(before);
-        assert!(grown < MOST, "{encoding}: {before} bytes before, {grown} more");
+        assert!(grown < MOST, "{encoding}: the resident memory of {before} bytes grew by {grown} bytes");
         before = before.max(envoy.resident());
         drop(open);
     }
     let counted = |samples: &[_]| total(samples, "gaugeway_trouble_total", &[("trouble", "encoding")]) > 0.0;
     let samples = envoy.samples_when(counted, PATIENCE).await;
-    assert!(counted(&samples), "requests that found no memory are counted");
+    assert!(counted(&samples), "the requests that exceeded the budget were not counted");
     let mut reloads = samples.iter().filter(|sample| sample.name.contains("vm_reload"));
     assert!(reloads.all(|sample| sample.value == 0.0), "the plugin crashed:\n{}", envoy.log());
-    // The memory was given back: the attacker itself is served again.
+    // The memory was released: the first client's responses are decoded again.
     for fixture in &honest {
         let id = client::request_id();
         client::replay(envoy.addr, fixture, &[("x-request-id", &id)]).await;
-        let entry = envoy.entry(&id, PATIENCE).await.expect("a line in the access log");
+        let entry = envoy.entry(&id, PATIENCE).await.expect("no access log line for the request");
         assert_eq!(entry["gen_ai.usage.input_tokens"], "27", "{entry}");
     }
 }
@@ -88,26 +88,27 @@ const ENCODINGS: [(&str, Encode); 3] = [
     ("zstd", |text| compress_to_vec(text, CompressionLevel::Fastest)),
 ];
 
-/// A zstd frame that announces a window of 8 MiB and begins to fill it with 64 repeated bytes: 262 bytes that become 8 MiB.
+/// A zstd frame that announces a window of 8 MiB and starts to fill it with 64 repeated bytes: 262 bytes that decode to
+/// 8 MiB.
 fn zstd_window() -> Vec<u8> {
     let block = ((128_u32 << 10) << 3 | 1 << 1).to_le_bytes();
     let blocks = std::iter::repeat_n([block[0], block[1], block[2], b' '], 64).flatten();
     [0x28, 0xb5, 0x2f, 0xfd, 0, 0x68].into_iter().chain(blocks).collect()
 }
 
-/// A br stream that announces a window of 4 MiB and a block of 16 MiB, of which a part comes (RFC 7932, section 9.2).
+/// A br stream that announces a window of 4 MiB and an incomplete block of 16 MiB (RFC 7932, section 9.2).
 fn brotli_window() -> Vec<u8> {
-    // Window 22; not last; six nibbles of length; stored; then the byte boundary.
+    // WBITS 22, not the last block, six length nibbles, uncompressed, then padding to the byte boundary.
     let header = 0b1011_u64 | 2 << 5 | 0xff_ffff << 7 | 1 << 31;
     [&header.to_le_bytes()[..4], &b" ".repeat(1000)].concat()
 }
 
-/// Text that deflate cannot make small.
+/// Text that deflate cannot compress well.
 fn numbers() -> Vec<u8> {
     (0..40_000_u32).flat_map(|n| (n * n % 9973).to_string().into_bytes()).collect()
 }
 
-/// A stream that has filled its window of 32 KiB and is not over.
+/// An unfinished gzip stream that has filled its window of 32 KiB.
 fn gzip_window() -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(&numbers()).unwrap();
@@ -122,7 +123,7 @@ fn zlib_window() -> Vec<u8> {
     encoder.get_ref().clone()
 }
 
-/// Sends the head of a chat and the beginning of its body. The request stays open as long as the stream lives.
+/// Sends the headers of a chat call and the start of its body. The request stays open as long as the TCP stream lives.
 async fn upload(addr: SocketAddr, encoding: &str, body: &[u8]) -> TcpStream {
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: api.openai.com\r\ncontent-type: application/json\r\n\
@@ -133,7 +134,7 @@ async fn upload(addr: SocketAddr, encoding: &str, body: &[u8]) -> TcpStream {
     stream
 }
 
-/// Sends a call from another address than the attacker's and returns the answer.
+/// Sends a call from another source address than the attacker's and returns the response.
 async fn from_elsewhere(addr: SocketAddr, fixture: &Fixture, id: &str) -> Vec<u8> {
     use tokio::io::AsyncReadExt;
     let socket = TcpSocket::new_v4().unwrap();

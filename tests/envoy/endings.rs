@@ -1,4 +1,5 @@
-//! How an exchange ends, in a real Envoy: whoever breaks off, what was seen until then is reported, and counted once.
+//! How an exchange ends in a real Envoy: whichever side aborts it, the values seen so far are reported and the exchange
+//! is counted once.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -17,12 +18,12 @@ use hyper::{HeaderMap, Request};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Says its model and its input tokens in its first event.
+/// A stream whose first event has the model and the input tokens.
 const STREAM: &str = "anthropic-messages/stream-thinking-text-tool-use";
 const UNARY: &str = "openai-chat/unary";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_goes_away_leaves_what_was_seen_and_is_counted_once() {
+async fn a_disconnected_client_is_counted_once_with_the_values_seen_so_far() {
     let gateway = Gateway::start().await;
     let stream = Fixture::load(STREAM);
     let mut cut_streams = Vec::new();
@@ -33,7 +34,7 @@ async fn a_client_that_goes_away_leaves_what_was_seen_and_is_counted_once() {
 
     let (id, slow) = gateway.slow_stream(&stream, "", Http::Two).await;
     let Open { response, connection } = slow;
-    drop(response); // RST_STREAM; the connection stays
+    drop(response); // Sends RST_STREAM; the connection stays open.
     gateway.entry(&id).await;
     drop(connection);
     cut_streams.push((id, "http2.remote_reset"));
@@ -59,9 +60,12 @@ async fn a_client_that_goes_away_leaves_what_was_seen_and_is_counted_once() {
             ],
         );
         assert!(entry["gen_ai.response.finish_reasons"].is_null(), "{entry}");
-        assert!(seconds(&entry, "gaugeway.time_to_first_token") >= 1.0, "two pauses before it: {entry}");
-        // A span does not see what is written after the stream is gone, but it has what was known before.
-        let span = gateway.spans.wait_for_request(id, PATIENCE).await.expect("a span");
+        assert!(
+            seconds(&entry, "gaugeway.time_to_first_token") >= 1.0,
+            "the first token comes after two pauses: {entry}"
+        );
+        // The span does not contain values written after the stream was destroyed, but it has those known before.
+        let span = gateway.spans.wait_for_request(id, PATIENCE).await.expect("no span for the request");
         if envoy::spans() != Spans::Plain {
             let tokens = span.attributes.get("gen_ai.usage.input_tokens").map(Attribute::to_string);
             assert_eq!(tokens.as_deref(), Some("412"), "{span:?}");
@@ -69,12 +73,12 @@ async fn a_client_that_goes_away_leaves_what_was_seen_and_is_counted_once() {
         }
     }
 
-    // Before there was an answer, and before there was a whole request.
+    // The client disconnects before the response starts, and before the request is complete.
     let unary = Fixture::load(UNARY);
     let id = client::request_id();
     let bytes = client::raw_request(&unary, &[("x-request-id", id.as_bytes()), ("x-upstream", b"hang")]);
     let raw = Raw::send(gateway.envoy.addr, &bytes).await.unwrap();
-    gateway.upstream.take_request(&id, PATIENCE).await.expect("the request reaches the upstream");
+    gateway.upstream.take_request(&id, PATIENCE).await.expect("the request did not reach the upstream");
     drop(raw);
     let entry = gateway.entry(&id).await;
     says(&entry, &[("gaugeway.outcome", "client_disconnect"), ("gen_ai.request.model", "gpt-4o")]);
@@ -96,7 +100,7 @@ async fn a_client_that_goes_away_leaves_what_was_seen_and_is_counted_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upstream_that_breaks_off_or_keeps_still_is_told_from_a_client_that_does() {
+async fn upstream_resets_and_timeouts_are_distinguished_from_client_disconnects() {
     let gateway = Gateway::start().await;
     let stream = Fixture::load(STREAM);
     let first_events = stream.response.events.iter().take(6).map(Bytes::len).sum::<usize>();
@@ -107,7 +111,10 @@ async fn an_upstream_that_breaks_off_or_keeps_still_is_told_from_a_client_that_d
     {
         for http in [Http::One, Http::Two] {
             let (entry, reply) = gateway.exchange(&stream, route, &reset, http).await;
-            assert!(reply.is_none_or(|reply| reply.broken.is_some()), "the client must see that it was cut");
+            assert!(
+                reply.is_none_or(|reply| reply.broken.is_some()),
+                "the client did not see that the response was cut off"
+            );
             assert!(entry["response_code_details"].as_str().unwrap().starts_with(details), "{entry}");
             says(
                 &entry,
@@ -134,7 +141,7 @@ async fn an_upstream_that_breaks_off_or_keeps_still_is_told_from_a_client_that_d
     says(&entry, &[("gaugeway.outcome", "timeout"), ("error.type", "timeout"), ("gen_ai.request.model", "gpt-4o")]);
 
     let (entry, reply) = gateway.exchange(&stream, "/slow", "gap=200", Http::One).await;
-    assert!(reply.is_none_or(|reply| reply.broken.is_some()), "the client must see that it was cut");
+    assert!(reply.is_none_or(|reply| reply.broken.is_some()), "the client did not see that the response was cut off");
     says(&entry, &[("gaugeway.outcome", "timeout"), ("gen_ai.usage.input_tokens", "412")]);
 
     let counted = gateway.counted().await;
@@ -148,13 +155,13 @@ async fn an_upstream_that_breaks_off_or_keeps_still_is_told_from_a_client_that_d
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_gateways_own_answers_retries_and_trailers_are_what_they_are() {
+async fn local_replies_retries_and_trailers_are_reported_correctly() {
     let gateway = Gateway::start().await;
     let unary = Fixture::load(UNARY);
 
     let (entry, reply) = gateway.exchange(&unary, "/direct", "", Http::One).await;
     assert_eq!(reply.unwrap().status, 403);
-    // Envoy answered before it read the body, so there is no model.
+    // Envoy answered before it read the body, so the model is unknown.
     says(
         &entry,
         &[("gaugeway.outcome", "local_reply"), ("error.type", "local_reply"), ("gen_ai.operation.name", "chat")],
@@ -171,7 +178,11 @@ async fn the_gateways_own_answers_retries_and_trailers_are_what_they_are() {
             let (entry, reply) = gateway.exchange(&fixture, "/h2", "trailers", http).await;
             let reply = reply.unwrap();
             assert_eq!(reply.body, fixture.response.body);
-            assert_eq!(reply.trailers.is_some(), http == Http::Two, "Envoy drops them for HTTP/1.1");
+            assert_eq!(
+                reply.trailers.is_some(),
+                http == Http::Two,
+                "only HTTP/2 clients get trailers; Envoy drops them for HTTP/1.1"
+            );
             let timed = if fixture.is_stream() { expect::TIMING } else { &[] };
             let faults = expect::log_faults(&fixture.observation, timed, &entry);
             assert!(faults.is_empty(), "{} {http:?}: {faults:#?}", fixture.id);
@@ -179,7 +190,7 @@ async fn the_gateways_own_answers_retries_and_trailers_are_what_they_are() {
         }
     }
 
-    // The end of this request is its trailers.
+    // This request ends with trailers.
     let id = client::request_id();
     let (head, body) = client::request(&unary, &[("x-request-id", &id)]).into_parts();
     let data = Frame::data(body.collect().await.unwrap().to_bytes());
@@ -197,7 +208,7 @@ async fn the_gateways_own_answers_retries_and_trailers_are_what_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_a_call_to_a_model_leaves_no_trace() {
+async fn requests_that_are_not_llm_calls_are_not_reported() {
     let gateway = Gateway::start().await;
     let with = |method: &str, path: &str, body: &str| {
         let mut fixture = Fixture::load(UNARY);
@@ -225,7 +236,7 @@ async fn what_is_not_a_call_to_a_model_leaves_no_trace() {
         samples.iter().filter(|one| !one.name.starts_with("envoy_") && !expect::is_own(&one.name)).collect();
     assert!(ours.is_empty(), "{ours:?}");
 
-    // An answer without a body is an answer.
+    // A response without a body is counted as a response.
     let mut empty = Fixture::load(UNARY);
     (empty.id, empty.response.status, empty.response.body) = ("empty".to_owned(), 204, Bytes::new());
     let (entry, reply) = gateway.exchange(&empty, "", "chunked", Http::One).await;
@@ -241,7 +252,7 @@ struct Gateway {
 }
 
 impl Gateway {
-    /// Envoy with one more route for each thing that can happen, told apart by the path's beginning.
+    /// Starts Envoy with one more route per scenario, selected by a path prefix.
     async fn start() -> Self {
         let mut empty = Fixture::load(UNARY);
         (empty.id, empty.response.status, empty.response.body) = ("empty".to_owned(), 204, Bytes::new());
@@ -271,7 +282,7 @@ impl Gateway {
         Self { upstream, spans, envoy }
     }
 
-    /// Sends a fixture by a route and reads what comes; no reply where not even a head came.
+    /// Sends a fixture on a route and reads the reply. The reply is None if no response headers arrived.
     async fn exchange(&self, fixture: &Fixture, route: &str, travel: &str, http: Http) -> (Value, Option<Reply>) {
         let id = client::request_id();
         let request = request(fixture, route, &[("x-request-id", &id), ("x-upstream", travel)]);
@@ -279,7 +290,7 @@ impl Gateway {
         (self.entry(&id).await, reply)
     }
 
-    /// A stream with long pauses, read up to its first token and then left to the caller.
+    /// Starts a stream with long pauses, reads it up to the first token and returns it open.
     async fn slow_stream(&self, fixture: &Fixture, route: &str, http: Http) -> (String, Open) {
         let id = client::request_id();
         let request = request(fixture, route, &[("x-request-id", &id), ("x-upstream", "gap=400")]);
@@ -294,10 +305,10 @@ impl Gateway {
 
     async fn entry(&self, id: &str) -> Value {
         let entry = self.envoy.entry(id, PATIENCE).await;
-        entry.unwrap_or_else(|| panic!("no line in the access log for {id}:\n{}", self.envoy.log()))
+        entry.unwrap_or_else(|| panic!("the access log has no line for {id}:\n{}", self.envoy.log()))
     }
 
-    /// Requests by route and outcome.
+    /// Number of requests by route and outcome.
     async fn counted(&self) -> BTreeMap<(String, String), u64> {
         let mut counted = BTreeMap::new();
         for sample in self.envoy.samples().await.iter().filter(|sample| sample.name == "gaugeway_requests_total") {
@@ -307,7 +318,7 @@ impl Gateway {
         counted
     }
 
-    /// A metric over all its labels, once the histograms had time to show.
+    /// Sum of a metric over all labels, read after the histograms were flushed.
     async fn total(&self, metric: &str) -> u64 {
         let sum = |samples: &[_]| crate::support::prometheus::total(samples, metric, &[]) as u64;
         let all = self.counted().await.values().sum::<u64>();

@@ -1,5 +1,5 @@
-//! `feedback.path` in a real Envoy: the plugin answers by itself, scores go to the model that answered, whichever worker knew
-//! it, and what is hostile or malformed is told so and counts for nothing.
+//! `feedback.path` in a real Envoy: the plugin answers feedback itself, scores are attributed to the model that
+//! answered even if the other worker saw the answer, and invalid feedback is rejected and not counted.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ const PATH: &str = "/feedback";
 const SCORES: &str = "gaugeway_feedback_permille";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_score_counts_once_for_the_model_that_answered_whichever_worker_saw_it() {
+async fn a_score_counts_once_for_the_model_that_answered_on_any_worker() {
     let site = Site::start(true, 2).await;
     let mut lines = to_both_workers(&site.envoy).await;
     let cases =
@@ -37,7 +37,7 @@ async fn a_score_counts_once_for_the_model_that_answered_whichever_worker_saw_it
         assert_eq!(lines[told].send(feedback().unwrap()).await, (204, Bytes::new()));
         for line in &mut lines {
             let (status, words) = line.send(feedback().unwrap()).await;
-            assert_eq!(status, 404, "it has its score: {words:?}");
+            assert_eq!(status, 404, "a second score for the same response must be refused: {words:?}");
         }
     }
     let scores = |samples: &[Sample], model, part| {
@@ -50,7 +50,7 @@ async fn a_score_counts_once_for_the_model_that_answered_whichever_worker_saw_it
         let found = scores(&samples, model, "sum");
         assert!((found / sum - 1.0).abs() < 0.06, "{model}: {found}");
     }
-    assert_eq!(total(&samples, "gaugeway_requests_total", &[]), 3.0, "feedback is no call of a model");
+    assert_eq!(total(&samples, "gaugeway_requests_total", &[]), 3.0, "feedback must not be counted as an LLM call");
     assert_eq!(total(&samples, "envoy_cluster_upstream_rq_total", &[("envoy_cluster_name", "llm")]), 3.0);
     let told = site.envoy.entries_of(12, PATIENCE).await;
     let own = told.iter().filter(|entry| entry["response_code_details"] == "gaugeway_feedback");
@@ -59,7 +59,7 @@ async fn a_score_counts_once_for_the_model_that_answered_whichever_worker_saw_it
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_feedback_is_told_so_and_counts_for_nothing() {
+async fn invalid_feedback_is_rejected_and_not_counted() {
     let site = Site::start(true, 1).await;
     let known = fixture(0, "gpt-4o");
     client::replay(site.envoy.addr, &known, &[]).await;
@@ -96,7 +96,7 @@ async fn what_is_no_feedback_is_told_so_and_counts_for_nothing() {
         }
         let pieces: Vec<_> = body.chunks(5000).map(|piece| Frame::data(Bytes::copy_from_slice(piece))).collect();
         let reply = client::send(site.envoy.addr, to(Made(pieces.into_iter())), Http::Two).await;
-        // Who has heard enough may end the stream before all is sent.
+        // The server may reset the stream before the whole body is sent.
         assert!(reply.is_ok_and(|reply| reply.status == *status) || body.len() > 4096, "{shown}");
     }
     for method in [Method::GET, Method::PUT, Method::DELETE] {
@@ -109,7 +109,7 @@ async fn what_is_no_feedback_is_told_so_and_counts_for_nothing() {
     let frames = [Frame::data(Bytes::from(good.clone())), Frame::trailers(trailers)].into_iter();
     assert_eq!(client::send(site.envoy.addr, to(Made(frames)), Http::Two).await.unwrap().status, 400);
 
-    // Who leaves in the middle leaves nothing behind; who is slow is waited for.
+    // A client that disconnects in the middle has no effect. A slow client is waited for.
     for _ in 0..20 {
         let half = raw(good.as_bytes(), false);
         drop(Raw::send(site.envoy.addr, &half[..half.len() - 5]).await.unwrap());
@@ -135,7 +135,7 @@ async fn what_is_no_feedback_is_told_so_and_counts_for_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_envoy_that_cannot_hold_requests_says_so_and_harms_no_other() {
+async fn an_envoy_that_cannot_hold_headers_answers_feedback_with_an_error_and_other_calls_work() {
     let site = Site::start(false, 1).await;
     let case = fixture(0, "gpt-4o");
     let start = Instant::now();
@@ -156,14 +156,14 @@ async fn an_envoy_that_cannot_hold_requests_says_so_and_harms_no_other() {
         let reply = client::replay(site.envoy.addr, &case, &[]).await;
         assert_eq!((reply.status, reply.body), (200, case.response.body.clone()));
         calls += 1.0;
-        assert!(start.elapsed() < Duration::from_secs(10), "no answer");
+        assert!(start.elapsed() < Duration::from_secs(10), "there was no response within 10 seconds");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(start.elapsed() < Duration::from_millis(3500), "{:?}", start.elapsed());
     for one in held {
         assert_eq!(one.await.unwrap(), 500);
     }
-    assert_eq!(site.raw(&raw(b"", false)).await, 400, "what has no body is answered as everywhere");
+    assert_eq!(site.raw(&raw(b"", false)).await, 400, "a request without a body must get 400");
     let samples = site.envoy.samples().await;
     assert_eq!(total(&samples, "gaugeway_requests_total", &[("outcome", "completed")]), calls);
     assert_eq!(total(&samples, "envoy_cluster_upstream_rq_total", &[("envoy_cluster_name", "llm")]), calls);
@@ -187,7 +187,7 @@ impl Site {
         Self { envoy: Envoy::start(&options).await, _upstream: upstream }
     }
 
-    /// The status that bytes written by hand are answered with.
+    /// Returns the status of the response to these raw bytes.
     async fn raw(&self, bytes: &[u8]) -> u16 {
         raw_status(self.envoy.addr, bytes).await
     }
@@ -195,7 +195,7 @@ impl Site {
 
 async fn raw_status(addr: SocketAddr, bytes: &[u8]) -> u16 {
     let mut raw = Raw::send(addr, b"").await.unwrap();
-    // Envoy may have answered, and closed, before all is sent.
+    // Envoy may answer and close the connection before all bytes are sent.
     drop(tokio::time::timeout(Duration::from_millis(500), raw.write(bytes)).await);
     drop(tokio::time::timeout(PATIENCE, raw.read_until(b"\r\n\r\n")).await);
     status(&raw.read)
@@ -224,7 +224,7 @@ fn to<B>(body: B) -> Request<B> {
     Request::post(PATH).header(HOST, "llm").body(body).unwrap()
 }
 
-/// An exchange whose answer says that `model` gave it.
+/// An exchange whose response names `model`.
 fn fixture(number: usize, model: &str) -> Fixture {
     let mut fixture = Fixture::load("openai-chat/unary");
     let answer = json!({

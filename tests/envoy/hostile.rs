@@ -1,5 +1,5 @@
-//! Whatever a client or an upstream sends through a real Envoy, it arrives unchanged, the plugin lives on and its metrics stay
-//! what they are: names, labels and the number of series are not for others to choose.
+//! Hostile clients and upstreams through a real Envoy: every byte arrives unchanged, the plugin does not crash, and
+//! nobody else can choose metric names, labels or the number of series.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const UNARY: &str = "openai-chat/unary";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bytes_that_are_not_text_in_heads_and_paths_pass() {
+async fn headers_and_paths_that_are_not_utf_8_pass_unchanged() {
     let upstream = Upstream::start(vec![Fixture::load(UNARY)]).await;
     let envoy = Envoy::start(&Options::to(upstream.addr)).await;
     let unary = Fixture::load(UNARY);
@@ -30,14 +30,14 @@ async fn bytes_that_are_not_text_in_heads_and_paths_pass() {
     let mut raw = Raw::send(envoy.addr, &client::raw_request(&unary, &own)).await.unwrap();
     raw.read_to_end().await.unwrap();
     assert!(raw.read.starts_with(b"HTTP/1.1 200"), "{:?}", raw.read.escape_ascii().to_string());
-    assert!(raw.read.windows(5).any(|window| window == b": a\xff\r"), "the response's header arrives");
+    assert!(raw.read.windows(5).any(|window| window == b": a\xff\r"), "the response header did not arrive");
     assert!(raw.read.ends_with(&unary.response.body));
-    let received = upstream.take_request(&id, PATIENCE).await.expect("it reaches the upstream");
+    let received = upstream.take_request(&id, PATIENCE).await.expect("the request did not reach the upstream");
     assert_eq!(received.headers["x-bin"].as_bytes(), b"a\xff");
     let faults = expect::log_faults(&unary.observation, &[], &envoy.entry(&id, PATIENCE).await.unwrap());
     assert!(faults.is_empty(), "{faults:#?}");
 
-    // Envoy itself refuses some of these; what it lets through must pass.
+    // Envoy itself rejects some of these paths. The plugin must pass all others.
     let long = [b"/v1beta/models/".as_slice(), &[b'm'; 20_000], b":generateContent"].concat();
     let paths: [&[u8]; 11] = [
         b"/openai/deployments/%ff%fe/chat/completions?api-version=1",
@@ -75,7 +75,7 @@ async fn bytes_that_are_not_text_in_heads_and_paths_pass() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_that_make_no_sense_pass_unchanged_and_are_called_trouble() {
+async fn malformed_bodies_pass_unchanged_and_are_counted_as_parse_errors() {
     let deep = |n: usize| [b"[".repeat(n), b"]".repeat(n)].concat();
     let usage = |usage: &str| format!(r#"{{"id":"x","model":"gpt-4o","choices":[],"usage":{usage}}}"#).into_bytes();
     let (json, sse, aws) = ("application/json", "text/event-stream", "application/vnd.amazon.eventstream");
@@ -94,14 +94,14 @@ async fn bodies_that_make_no_sense_pass_unchanged_and_are_called_trouble() {
         (json, br#"{"a":}"#.to_vec(), "json"),
         (json, b"<html>no".to_vec(), "json"),
         (json, b"\xff\xfe\0\x01".to_vec(), "json"),
-        (json, b"{\"model\":\"\xff\xfe\",\"id\":\"\\ud800\\udc\"}".to_vec(), ""), // read as U+FFFD
+        (json, b"{\"model\":\"\xff\xfe\",\"id\":\"\\ud800\\udc\"}".to_vec(), ""), // decoded as U+FFFD
         (json, deep(200_000), ""),
         (json, [b"{\"a\":".repeat(50_000), b"1".to_vec(), b"}".repeat(50_000)].concat(), ""),
         (json, [b"\"".to_vec(), b"\\u0000".repeat(50_000), b"\"".to_vec()].concat(), "json"),
         (sse, b"data: {broken\n\ndata: [DONE]\n\n".to_vec(), "json"),
-        (sse, [b"data: ".to_vec(), b"a".repeat(300_000), b"\n\n".to_vec()].concat(), ""), // a sign, as [DONE] is
+        (sse, [b"data: ".to_vec(), b"a".repeat(300_000), b"\n\n".to_vec()].concat(), ""), // a marker such as [DONE]
         (sse, [b"data: {".to_vec(), b"\"a".repeat(300_000), b"\n\n".to_vec()].concat(), "json"),
-        (sse, [b"data: {\"a\":\"".to_vec(), b"a".repeat(300_000)].concat(), ""), // an event that never ends is cut off
+        (sse, [b"data: {\"a\":\"".to_vec(), b"a".repeat(300_000)].concat(), ""), // an unfinished event is truncated
         (sse, b"\r\r\r\n\n\nid\nretry: \xff\n:\n\n".to_vec(), ""),
         (aws, damaged, "framing"),
         (aws, vec![0xff; 5000], "framing"),
@@ -142,8 +142,8 @@ async fn bodies_that_make_no_sense_pass_unchanged_and_are_called_trouble() {
         for travel in ["whole", "cut=997"] {
             let id = client::request_id();
             let reply = client::replay(envoy.addr, &fixture, &[("x-request-id", &id), ("x-upstream", travel)]).await;
-            let received = upstream.take_request(&id, PATIENCE).await.expect("it reaches the upstream");
-            let entry = envoy.entry(&id, PATIENCE).await.expect("a line in the access log");
+            let received = upstream.take_request(&id, PATIENCE).await.expect("the request did not reach the upstream");
+            let entry = envoy.entry(&id, PATIENCE).await.expect("no access log line for the request");
             let seen = entry["gaugeway.trouble"].as_str().unwrap_or_default();
             let unchanged = reply.body == fixture.response.body && received.body == fixture.request.body;
             if reply.status != 200 || !unchanged || seen != trouble || entry["gaugeway.outcome"].is_null() {
@@ -158,7 +158,7 @@ async fn bodies_that_make_no_sense_pass_unchanged_and_are_called_trouble() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_model_name_gets_out_of_its_label() {
+async fn no_model_name_can_break_out_of_its_label() {
     let upstream = Upstream::start(vec![Fixture::load(UNARY)]).await;
     let envoy = Envoy::start(&Options::to(upstream.addr)).await;
     let long = "m".repeat(5_000);
@@ -187,47 +187,51 @@ async fn no_model_name_gets_out_of_its_label() {
         let reply = echo(&envoy, body, &client::request_id()).await;
         assert_eq!(reply["model"], name);
     }
-    // A model that no JSON text can hold.
+    // A model name that is not valid JSON text.
     echo(&envoy, r#"{"model":"\ud800\udc\u0000","messages":[]}"#.to_owned(), &client::request_id()).await;
 
     let entries = envoy.entries_of(names.len() + 1, PATIENCE).await;
-    assert!(entries.iter().all(Value::is_object), "the access log is JSON, line by line: {entries:#?}");
-    assert_eq!(entries[0]["gen_ai.request.model"], names[0], "the log may have the name as it is");
+    assert!(entries.iter().all(Value::is_object), "not every access log line is JSON: {entries:#?}");
+    assert_eq!(entries[0]["gen_ai.request.model"], names[0], "the access log must have the exact model name");
     let samples = all_intended(&envoy).await;
     assert_eq!(total(&samples, "gaugeway_requests_total", &[]), 1.0 + names.len() as f64);
     let models: BTreeSet<_> = of_ours(&samples).map(|sample| sample.label("gen_ai_response_model")).collect();
     for expected in ["evil_._gen_ai_request_model_._x_._", "line_break", "tab_nul_del_nel_", "dots", "{le_\"+Inf\"}"] {
-        assert!(models.contains(expected), "no {expected:?} in {models:#?}");
+        assert!(models.contains(expected), "no label value {expected:?} in {models:#?}");
     }
     is_well(&envoy).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn three_thousand_invented_models_do_not_fill_the_metrics() {
+async fn three_thousand_invented_models_do_not_exceed_the_series_limit() {
     let upstream = Upstream::start(vec![Fixture::load(UNARY)]).await;
     let envoy =
         Envoy::start(&Options { config: json!({"labels": {"max_series": 150}}), ..Options::to(upstream.addr) }).await;
-    // Where the upstream does not say the name back, it is nobody's.
+    // If the response does not repeat the model name, the name is not used as a label.
     invent(&envoy, "invented", "whole").await;
     let samples = counted(&envoy, 1500.0).await;
     let models: BTreeSet<_> = of_ours(&samples).map(|sample| sample.label("gen_ai_request_model")).collect();
     assert_eq!(models, BTreeSet::from(["other"]));
     assert_eq!(total(&samples, "gaugeway_series_overflow_total", &[]), 0.0);
     let before = series(&samples);
-    assert!(before < 20, "{before} series");
+    assert!(before < 20, "invented models made {before} series");
 
-    // Where it does, the number of series has an end.
+    // If the response repeats it, the number of series is limited.
     invent(&envoy, "echoed", "echo").await;
     let samples = counted(&envoy, 3000.0).await;
-    assert!((140..=170).contains(&series(&samples)), "{} series", series(&samples));
+    assert!((140..=170).contains(&series(&samples)), "{} series, not 140 to 170", series(&samples));
     assert!(total(&samples, "gaugeway_series_overflow_total", &[]) > 1000.0);
     let labels = [("gen_ai_request_model", "other"), ("gen_ai_response_model", "other")];
     assert!(total(&samples, "gaugeway_requests_total", &labels) > 1000.0);
-    assert_eq!(total(&samples, "gaugeway_output_tokens_total", &[]), 1500.0 * 16.0 + 1500.0 * 2.0, "no token is lost");
+    assert_eq!(
+        total(&samples, "gaugeway_output_tokens_total", &[]),
+        1500.0 * 16.0 + 1500.0 * 2.0,
+        "the token counters are not exact"
+    );
     is_well(&envoy).await;
 }
 
-/// Asks for 1,500 models that do not exist.
+/// Sends calls for 1,500 models that do not exist.
 async fn invent(envoy: &Envoy, name: &'static str, travel: &'static str) {
     let mut clients = JoinSet::new();
     for first in 0..5 {
@@ -258,12 +262,12 @@ fn of_ours(samples: &[Sample]) -> impl Iterator<Item = &Sample> {
     samples.iter().filter(|sample| !sample.name.starts_with("envoy_") && !expect::is_own(&sample.name))
 }
 
-/// Series of the plugin, a histogram counted once.
+/// Number of the plugin's series. A histogram counts as one.
 fn series(samples: &[Sample]) -> usize {
     of_ours(samples).filter(|sample| !sample.name.ends_with("_bucket") && !sample.name.ends_with("_sum")).count()
 }
 
-/// Every sample, once the histograms show all requests.
+/// Returns all samples once the histograms include all requests.
 async fn counted(envoy: &Envoy, requests: f64) -> Vec<Sample> {
     let shown =
         |samples: &[Sample]| total(samples, "gen_ai_client_operation_duration_microseconds_count", &[]) >= requests;
@@ -272,7 +276,7 @@ async fn counted(envoy: &Envoy, requests: f64) -> Vec<Sample> {
     samples
 }
 
-/// All samples have names that were meant, and labels that are whole.
+/// Checks that all samples have known metric names and intact labels.
 async fn all_intended(envoy: &Envoy) -> Vec<Sample> {
     const LABELS: &[&str] = &[
         "gen_ai_operation_name",
@@ -305,11 +309,11 @@ async fn all_intended(envoy: &Envoy) -> Vec<Sample> {
     samples
 }
 
-/// The plugin has not crashed, says nothing, and still observes.
+/// Checks that the plugin has not crashed, logged nothing and still observes calls.
 async fn is_well(envoy: &Envoy) {
     let samples = all_intended(envoy).await;
     let reloads: Vec<_> = samples.iter().filter(|sample| sample.name.contains("vm_reload")).collect();
-    assert!(!reloads.is_empty(), "Envoy counts how often it had to start the plugin anew");
+    assert!(!reloads.is_empty(), "Envoy exports no counter of plugin reloads");
     assert!(reloads.iter().all(|sample| sample.value == 0.0), "the plugin crashed:\n{}", envoy.log());
     assert!(!envoy.log().to_lowercase().contains("wasm"), "{}", envoy.log());
     let (fixture, id) = (Fixture::load(UNARY), client::request_id());

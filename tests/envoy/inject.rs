@@ -1,5 +1,6 @@
-//! `stream_usage.inject` in a real Envoy: usage is asked for where the client did not, the client sees what it would have seen,
-//! the next request on the connection is whole, and where Envoy cannot hold headers every call goes through as it is.
+//! `stream_usage.inject` in a real Envoy: the plugin asks for usage if the client did not, the client's response is as
+//! without it, and the next request on the connection is intact. If Envoy cannot hold headers, every call passes
+//! unchanged.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,11 +19,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Its upstream says usage as OpenAI does when asked.
+/// Its upstream sends usage, as OpenAI does when a request asks for it.
 const STREAM: &str = "openai-chat/stream-include-usage";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn usage_is_asked_for_and_the_client_does_not_see_it() {
+async fn usage_is_requested_from_the_provider_and_hidden_from_the_client() {
     let (mut silent, asking) = (Fixture::load(STREAM), Fixture::load(STREAM));
     silent.request.body = without_options(&asking.request.body);
     let upstream = Upstream::start(vec![asking.clone()]).await;
@@ -37,21 +38,21 @@ async fn usage_is_asked_for_and_the_client_does_not_see_it() {
             let reply = client::send(envoy.addr, client::request(&silent, &extra), http).await.unwrap();
             assert_eq!((reply.status, reply.broken), (200, None), "{http:?} {travel}");
             assert_eq!(text(&reply.body), text(&unseen), "{http:?} {travel}");
-            let received = upstream.take_request(&id, PATIENCE).await.expect("it reaches the upstream");
+            let received = upstream.take_request(&id, PATIENCE).await.expect("the request did not reach the upstream");
             assert_eq!(received.headers["content-length"], received.body.len().to_string());
             assert_eq!(received.headers["accept-encoding"], "identity");
             let mut body: Value = serde_json::from_slice(&received.body).unwrap();
             assert_eq!(body["stream_options"], json!({"include_usage": true}));
             body.as_object_mut().unwrap().remove("stream_options");
             assert_eq!(body, serde_json::from_slice::<Value>(&silent.request.body).unwrap());
-            let entry = envoy.entry(&id, PATIENCE).await.expect("a line in the access log");
+            let entry = envoy.entry(&id, PATIENCE).await.expect("no access log line for the request");
             assert_eq!(entry["gen_ai.usage.output_tokens"], "8", "{entry}");
             assert_eq!(entry["gaugeway.outcome"], "completed", "{entry}");
             calls += 1.0;
         }
     }
 
-    // Whoever asks gets it, and what leaves a doubt or cannot be held stays as it is.
+    // A client that asks for usage gets it. A request that is ambiguous or too large to hold is not changed.
     let mut large = silent.clone();
     large.request.body = Bytes::from(format!("{{\"stream\":true,\"messages\":[],\"a\":\"{}\"}}", "a".repeat(300_000)));
     let mut declined = silent.clone();
@@ -62,7 +63,7 @@ async fn usage_is_asked_for_and_the_client_does_not_see_it() {
         let id = client::request_id();
         let reply = client::replay(envoy.addr, fixture, &[("x-request-id", &id), ("x-upstream", "whole")]).await;
         assert_eq!(reply.body, asking.response.body);
-        let received = upstream.take_request(&id, PATIENCE).await.expect("it reaches the upstream");
+        let received = upstream.take_request(&id, PATIENCE).await.expect("the request did not reach the upstream");
         assert_eq!(received.body, fixture.request.body);
         calls += 1.0;
     }
@@ -71,14 +72,14 @@ async fn usage_is_asked_for_and_the_client_does_not_see_it() {
     head.headers.remove("content-length");
     let frames = Made([Frame::data(body.collect().await.unwrap().to_bytes())].into_iter());
     let reply = client::send(envoy.addr, Request::from_parts(head, frames), Http::One).await.unwrap();
-    assert_eq!(reply.body, asking.response.body, "no length is known of a chunked request");
+    assert_eq!(reply.body, asking.response.body, "a chunked request without a known length must not be changed");
 
     assert_eq!(total(&envoy.samples().await, "gaugeway_requests_total", &[("outcome", "completed")]), calls + 1.0);
     assert!(!envoy.log().contains("gaugeway"), "{}", envoy.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_next_request_on_the_connection_is_the_next_request() {
+async fn the_next_request_on_the_same_upstream_connection_is_intact() {
     let seen = Arc::new(Mutex::new(Vec::<Vec<u8>>::new()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -118,7 +119,7 @@ async fn the_next_request_on_the_connection_is_the_next_request() {
     let calls = [request("one", 0), get.clone(), request("two", 100_000), request("three", 1), get];
     let mut raw = Raw::send(envoy.addr, b"").await.unwrap();
     for call in &calls {
-        // In two writes, so that the body comes in parts.
+        // Sends the request in two writes, so that the body arrives in parts.
         let (head, tail) = call.as_bytes().split_at(call.len() - 9);
         raw.write(head).await.unwrap();
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -133,7 +134,7 @@ async fn the_next_request_on_the_connection_is_the_next_request() {
         arrived.extend(requests);
         left += rest;
     }
-    assert_eq!(left, 0, "bytes that belong to no request");
+    assert_eq!(left, 0, "the connection has bytes that belong to no request");
     let lines: Vec<_> = arrived.iter().map(|(line, _)| line.as_str()).collect();
     assert_eq!(
         lines,
@@ -148,7 +149,7 @@ async fn the_next_request_on_the_connection_is_the_next_request() {
     for ((_, body), (name, pad)) in
         arrived.iter().filter(|(_, body)| !body.is_empty()).zip([("one", 0), ("two", 100_000), ("three", 1)])
     {
-        let body: Value = serde_json::from_slice(body).expect("a whole document");
+        let body: Value = serde_json::from_slice(body).expect("the request body is not a whole JSON document");
         assert_eq!(body["model"], name);
         assert_eq!(body["a"].as_str().unwrap().len(), pad);
         assert_eq!(body["stream_options"]["include_usage"], true);
@@ -156,7 +157,7 @@ async fn the_next_request_on_the_connection_is_the_next_request() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_headers_cannot_be_held_calls_go_through_as_they_are() {
+async fn without_allow_on_headers_stop_iteration_requests_pass_unchanged() {
     let (mut silent, asking) = (Fixture::load(STREAM), Fixture::load(STREAM));
     silent.request.body = without_options(&asking.request.body);
     let upstream = Upstream::start(vec![asking.clone()]).await;
@@ -165,7 +166,7 @@ async fn where_headers_cannot_be_held_calls_go_through_as_they_are() {
         let id = client::request_id();
         let reply = client::replay(envoy.addr, &silent, &[("x-request-id", &id), ("x-upstream", "whole")]).await;
         assert_eq!((reply.status, &reply.body), (200, &asking.response.body));
-        let received = upstream.take_request(&id, PATIENCE).await.expect("it reaches the upstream");
+        let received = upstream.take_request(&id, PATIENCE).await.expect("the request did not reach the upstream");
         assert_eq!(received.body, silent.request.body);
         assert_eq!(received.headers["content-length"], silent.request.body.len().to_string());
     };
@@ -192,7 +193,7 @@ fn without_options(body: &[u8]) -> Bytes {
     text(body).replace(r#","stream_options":{"include_usage":true}"#, "").into()
 }
 
-/// The answer of a provider that was not asked for usage.
+/// The response of a provider that was not asked for usage.
 fn unasked(answer: &[u8]) -> Bytes {
     let events = text(answer);
     let events = events.split_inclusive("\n\n").filter(|event| !event.contains(r#""choices":[],"usage":{"#));
@@ -203,7 +204,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// The whole requests in what came over a connection, as method with path and body, and how many bytes are left.
+/// Parses the bytes of a connection into whole requests (method with path, and body) and returns the number of bytes
+/// left over.
 fn requests(mut bytes: &[u8]) -> (Vec<(String, Vec<u8>)>, usize) {
     let mut found = Vec::new();
     while let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {

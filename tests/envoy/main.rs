@@ -1,4 +1,4 @@
-//! Tests of the plugin in a real Envoy. They need no other tool: `./build.sh test envoy`.
+//! Tests of the plugin in a real Envoy. `./build.sh test envoy` runs them; they need no other tool.
 
 #![allow(
     clippy::disallowed_methods,
@@ -7,7 +7,7 @@
     clippy::panic,
     clippy::unreachable,
     clippy::unwrap_used,
-    reason = "a test reads its environment and the clock, and fails by a panic"
+    reason = "tests read environment variables and the clock, and fail by panicking"
 )]
 
 mod absurd;
@@ -32,7 +32,7 @@ mod streams;
 mod tracing;
 
 #[path = "../oracle/dice.rs"]
-#[allow(dead_code, reason = "tests/core uses all of it")]
+#[allow(dead_code, reason = "tests/core uses the rest of the module")]
 mod dice;
 #[path = "../support/mod.rs"]
 mod support;

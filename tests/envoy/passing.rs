@@ -1,4 +1,5 @@
-//! What passes a real Envoy beside calls to models: TLS to the upstream, protocol upgrades, gRPC, and a plugin that crashes.
+//! Traffic other than plain LLM calls in a real Envoy: protocol upgrades, gRPC, TLS to the upstream, and a plugin that
+//! crashes.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const UNARY: &str = "openai-chat/unary";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upgraded_connection_carries_any_bytes_and_is_no_call() {
+async fn an_upgraded_connection_passes_any_bytes_and_is_not_counted() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -57,12 +58,12 @@ async fn an_upgraded_connection_carries_any_bytes_and_is_no_call() {
     }
     drop(raw);
     let entry = envoy.entry_where(|entry| entry["response_code"] == "101" || entry["response_code"] == 101, PATIENCE);
-    let entry = entry.await.expect("a line in the access log");
+    let entry = entry.await.expect("no access log line for the request");
     assert!(entry.as_object().unwrap().keys().all(|key| !expect::is_ours(key)), "{entry}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn grpc_and_its_trailers_pass() {
+async fn grpc_calls_and_their_trailers_pass_unchanged() {
     let mut fixture = Fixture::load(UNARY);
     fixture.request.path = "/inference.GRPCInferenceService/ModelInfer".to_owned();
     fixture.request.headers.push(("te".to_owned(), "trailers".to_owned()));
@@ -81,38 +82,38 @@ async fn grpc_and_its_trailers_pass() {
     let request = Request::from_parts(head, Made([data, trailers].into_iter()));
     let reply = client::send(envoy.addr, request, Http::Two).await.unwrap();
     assert_eq!((reply.status, &reply.body), (200, &fixture.response.body));
-    assert_eq!(reply.trailers.expect("trailers")["x-upstream-end"], "yes");
-    let received = upstream.take_request(&id, PATIENCE).await.expect("it reaches the upstream");
+    assert_eq!(reply.trailers.expect("the response has no trailers")["x-upstream-end"], "yes");
+    let received = upstream.take_request(&id, PATIENCE).await.expect("the request did not reach the upstream");
     assert_eq!(received.body, fixture.request.body);
     let entry = envoy.entry(&id, PATIENCE).await.unwrap();
     assert!(entry.as_object().unwrap().keys().all(|key| !expect::is_ours(key)), "{entry}");
 }
 
-/// What Envoy counts of a plugin's crashes: `vm_reload`, `vm_reload_success`, `vm_reload_failure`, `vm_reload_backoff`.
+/// Envoy's counters of plugin crashes: `vm_reload`, `vm_reload_success`, `vm_reload_failure`, `vm_reload_backoff`.
 async fn reloads(envoy: &Envoy) -> [f64; 4] {
     let samples = envoy.samples().await;
     ["", "_success", "_failure", "_backoff"].map(|end| {
         let name = format!("envoy_wasm_gaugeway_vm_reload{end}");
-        assert!(samples.iter().any(|sample| sample.name == name), "Envoy exports {name} from the start");
+        assert!(samples.iter().any(|sample| sample.name == name), "Envoy does not export {name} at start");
         total(&samples, &name, &[])
     })
 }
 
-/// Envoy starts no plugin sooner than this after the last start: `reload_config.backoff.base_interval`.
+/// The minimum time between two starts of a plugin: `reload_config.backoff.base_interval`.
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_crash_envoy_counts_refused_requests_then_the_reload_and_never_vm_reload() {
+async fn after_a_crash_envoy_counts_refused_requests_and_the_reload_but_never_vm_reload() {
     let upstream = Upstream::start(vec![Fixture::load(UNARY)]).await;
     let crashing = Crashing::start(Options::to(upstream.addr), "FAIL_RELOAD").await;
     let mut refused = 0.0;
     for crashes in [1.0, 2.0, 3.0] {
         assert_eq!(crashing.call(&[]).await, 200);
         let before = reloads(&crashing.envoy).await;
-        // The call that meets the crash fails, and moves nothing.
+        // The call that crashes the plugin fails and changes no counter.
         assert_eq!(crashing.call(CRASH).await, 503);
         assert_eq!(reloads(&crashing.envoy).await, before);
-        // If the last start is too short ago, each call fails, and is counted.
+        // Until the interval since the last start has passed, each call fails and is counted.
         let end = Instant::now() + PATIENCE;
         while crashing.call(&[]).await != 200 {
             assert!(Instant::now() < end, "{}", crashing.envoy.log());
@@ -121,11 +122,11 @@ async fn after_a_crash_envoy_counts_refused_requests_then_the_reload_and_never_v
         }
         assert_eq!(reloads(&crashing.envoy).await, [0.0, crashes, 0.0, refused]);
     }
-    assert!(refused > 0.0, "three crashes in a row have calls refused");
+    assert!(refused > 0.0, "no call was refused after three crashes in a row");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plugin_that_cannot_start_again_counts_as_failure() {
+async fn a_plugin_that_fails_to_restart_is_counted_in_vm_reload_failure() {
     let upstream = Upstream::start(vec![Fixture::load(UNARY)]).await;
     let crashing = Crashing::start(Options::to(upstream.addr), "FAIL_RELOAD").await;
     assert_eq!(crashing.call(CRASH_FOR_GOOD).await, 503);
@@ -140,25 +141,29 @@ async fn a_plugin_that_cannot_start_again_counts_as_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_fail_reload_a_crash_moves_no_series_and_the_plugin_stays_away() {
+async fn without_fail_reload_a_crash_changes_no_counter_and_the_plugin_is_not_restarted() {
     let upstream = Upstream::start(vec![Fixture::load(UNARY)]).await;
     for (policy, after) in [("FAIL_OPEN", 200), ("FAIL_CLOSED", 503)] {
         let crashing = Crashing::start(Options::to(upstream.addr), policy).await;
         assert_eq!(crashing.call(&[]).await, 200, "{policy}");
-        // Whatever the policy: the call that meets the crash fails.
+        // The call that crashes the plugin fails under every policy.
         assert_eq!(crashing.call(CRASH).await, 503, "{policy}");
         for pause in [Duration::ZERO, 2 * PAUSE] {
             tokio::time::sleep(pause).await;
             assert_eq!(crashing.call(&[]).await, after, "{policy}");
-            assert_eq!(crashing.call(CRASH).await, after, "{policy}: only a plugin that runs can crash again");
+            assert_eq!(
+                crashing.call(CRASH).await,
+                after,
+                "{policy}: the status shows whether the plugin was started again"
+            );
         }
         assert_eq!(reloads(&crashing.envoy).await, [0.0; 4], "{policy}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upstream_behind_tls_is_read_like_any_other() {
-    // A second Envoy stands before the upstream and speaks TLS.
+async fn calls_to_an_upstream_over_tls_are_observed() {
+    // A second Envoy terminates TLS in front of the upstream.
     let fixtures: Vec<_> = [UNARY, "anthropic-messages/stream-thinking-text-tool-use"].map(Fixture::load).into();
     let upstream = Upstream::start(fixtures.clone()).await;
     let folder = std::env::temp_dir().join(format!("gaugeway-tls-{}", std::process::id()));
@@ -195,14 +200,14 @@ async fn an_upstream_behind_tls_is_read_like_any_other() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-/// Made for this test and nothing else.
+/// A private key that is used only by this test.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgd2uDlr/uhVKg3/rf
 dJy65X0Sidco/RnKwksWfX9+U4yhRANCAAQCBfAGwHRdWC+Uemv7wl7pXSEZIfj5
 IveH6oDJndgh5HTyUUyr95gTBAjZxwtWa71lOQbfU86PeDKwC2WV1wMN
 -----END PRIVATE KEY-----";
 
-/// Of llm.test, signed by itself, for a hundred years.
+/// A self-signed certificate for llm.test, valid for a hundred years.
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----
 MIIBkzCCATigAwIBAgIUJmDCOfGMa1/KltyBgNe7sJWRCkIwCgYIKoZIzj0EAwIw
 EzERMA8GA1UEAwwIbGxtLnRlc3QwIBcNMjYxMTIyMjMyNTAzWhgPMjEyNjEwMjky

@@ -1,4 +1,4 @@
-//! Exchanges with a word of its own in every place where a client or a provider may say something.
+//! Exchanges with a unique marker word in every place where a client or a provider can put text.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,25 +7,25 @@ use serde_json::{Value, json};
 
 use crate::support::fixtures::Fixture;
 
-/// What every word begins with.
+/// The prefix of every marker word.
 pub const MARK: &str = "zqplanted";
 
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
 
-/// A word nobody else says.
+/// Returns a new unique marker word.
 pub fn word() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     format!("{MARK}{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Each API, streaming and not, with this last message and this answer.
+/// A conversation for each API, streaming and not, with this last message and this answer.
 pub fn conversations(prompt: &str, answer: &str) -> Vec<Fixture> {
     let of = [completions, messages, contents, responses];
     of.into_iter().flat_map(|api| [api(prompt, answer, false), api(prompt, answer, true)]).collect()
 }
 
-/// Answers that fail, break off or are not what they should be.
+/// Responses that fail, break off or are malformed.
 pub fn failures() -> Vec<Fixture> {
     let at = ("api.openai.com", "/v1/chat/completions");
     let request = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": word()}], "stream": true});
@@ -63,11 +63,11 @@ fn events(events: &[Value], named: bool) -> Bytes {
         Some(kind) => format!("event: {kind}\ndata: {event}\n\n"),
         None => format!("data: {event}\n\n"),
     };
-    // Escaped, so that what is looked for in the text is not in the bytes.
+    // Escapes `@`, so that the decoded text contains secrets that the raw bytes do not.
     events.iter().map(one).collect::<String>().replace('@', "\\u0040").into()
 }
 
-/// Text in three pieces, none of them a word.
+/// The text in three pieces, none of which is a whole marker word.
 fn pieces(text: &str) -> Vec<String> {
     let letters: Vec<char> = text.chars().collect();
     letters.chunks(letters.len().div_ceil(3).max(1)).map(|piece| piece.iter().collect()).collect()

@@ -1,5 +1,6 @@
-//! What becomes of words, in a real Envoy whose log says all it can: none gets out by default; captured ones only where they
-//! belong, redacted and cut; hashes are what they are said to be; and what answers are judged by.
+//! Privacy in a real Envoy whose access log writes everything it can: by default no text of a prompt or an answer is
+//! reported; captured texts are redacted, cut and reported only where documented; hashes are as documented. Also the
+//! checks that `judge` applies to answers.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -20,7 +21,7 @@ const SECRETS: &str = "ada@mail.example, +49 30 901820, 4111 1111 1111 1111, DE8
 const REDACTED: &str = "[email], [phone], [card], [iban], [key], [redacted]";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_word_of_a_prompt_or_an_answer_gets_out() {
+async fn no_text_of_a_prompt_or_an_answer_is_reported_by_default() {
     let mut fixtures = conversations(&word(), &word());
     fixtures.extend(failures());
     let site = Site::start(json!({}), &fixtures).await;
@@ -36,7 +37,7 @@ async fn no_word_of_a_prompt_or_an_answer_gets_out() {
     }
     let outputs = site.outputs(fixtures.len() * 3 + 3).await;
     assert_eq!(said(&outputs, &[]), Vec::<String>::new());
-    // All of it was read: that is in the metrics, and in the spans of both.
+    // The metrics and the spans show that everything was read.
     let samples = site.envoy.samples().await;
     let completed = total(&samples, "gaugeway_requests_total", &[("outcome", "completed")]);
     assert!(completed >= 16.0, "{completed}");
@@ -47,7 +48,7 @@ async fn no_word_of_a_prompt_or_an_answer_gets_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn captured_words_are_redacted_cut_and_nowhere_else() {
+async fn captured_texts_are_redacted_and_cut_and_appear_only_in_spans_and_access_log() {
     let (prompt, answer) = (word(), word());
     let long = |word: &str| format!("{word}: {SECRETS}. {}", "é ".repeat(1000));
     let fixtures = conversations(&long(&prompt), &long(&answer));
@@ -59,7 +60,9 @@ async fn captured_words_are_redacted_cut_and_nowhere_else() {
     }
     for (fixture, entry) in &entries {
         for (key, word) in WORDS.iter().zip([&prompt, &answer]) {
-            let text = entry[*key].as_str().unwrap_or_else(|| panic!("{fixture} has no {key}: {entry}"));
+            let text = entry[*key]
+                .as_str()
+                .unwrap_or_else(|| panic!("the access log line of {fixture} has no {key}: {entry}"));
             assert!(text.starts_with(&format!("{word}: {REDACTED}. é é")), "{fixture}: {text}");
             assert_eq!(text.chars().count(), 1000, "{fixture} {key}");
         }
@@ -71,11 +74,15 @@ async fn captured_words_are_redacted_cut_and_nowhere_else() {
         assert!(*kind == "span" || *kind == "access log" || !text.contains(MARK), "{kind}: {text}");
     }
     let with_words = site.spans.spans().into_iter().filter(|span| span.text(WORDS[1]).is_some()).count();
-    assert_eq!(with_words, 2 * entries.len(), "Envoy's span and the plugin's of each");
+    assert_eq!(
+        with_words,
+        2 * entries.len(),
+        "the captured texts must be in Envoy's span and the plugin's span of each call"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sample_of_traces_is_of_whole_traces() {
+async fn capture_sampling_selects_whole_traces() {
     let fixtures = conversations(&word(), &word());
     let site = Site::start(json!({"privacy": {"capture": "sampled", "sample": 0.5}}), &fixtures[..1]).await;
     let mut seen = [0, 0];
@@ -83,7 +90,7 @@ async fn a_sample_of_traces_is_of_whole_traces() {
         let trace = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let parent = format!("00-{:016x}{trace:016x}-{:016x}-01", !trace, number + 1);
         let uuid = format!("{number:08x}-0000-9000-80{:02x}-{:012x}", trace & 0xff, trace >> 8 & 0xffff_ffff_ffff);
-        // Half of them have no trace: then it is the call that is decided about.
+        // Half of the calls have no trace. They are sampled by call.
         let (header, value, calls) =
             if number % 2 == 0 { ("traceparent", parent, 3) } else { ("x-request-id", uuid, 2) };
         let mut captured = Vec::new();
@@ -100,11 +107,11 @@ async fn a_sample_of_traces_is_of_whole_traces() {
         assert_eq!(captured[0][0], captured[0][1]);
         seen[usize::from(captured[0][0])] += 1;
     }
-    assert!(seen.iter().all(|count| (70..=130).contains(count)), "{seen:?} are out and in");
+    assert!(seen.iter().all(|count| (70..=130).contains(count)), "about half of 200 must be captured, not {seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hashes_are_hmac_of_what_is_chosen_and_tell_conversations_apart() {
+async fn hashes_are_hmacs_of_the_documented_texts_and_distinguish_conversations() {
     const KEY: &str = "a key of the team's";
     let texts =
         ["You are terse.", "Which wind is the mistral?", "A cold one.", "And the föhn?", "Which wind is the föhn?"];
@@ -147,7 +154,7 @@ async fn hashes_are_hmac_of_what_is_chosen_and_tell_conversations_apart() {
     let both = unhex(&expected[0]).into_iter().chain(unhex(&expected[1])).collect::<Vec<_>>();
     assert_eq!(of(0, "conversation.hash"), hmac_of(KEY, &[both])[0][..16]);
 
-    // Only what names itself has an identifier; a header comes before the body.
+    // Only a call that names its conversation has a conversation id. A header takes precedence over the body.
     let named = seen.iter().map(|(_, entry)| entry["gen_ai.conversation.id"].as_str());
     let own = fixtures[3].observation["gen_ai.conversation.id"].as_str();
     assert_eq!(named.collect::<Vec<_>>(), [None, None, None, own]);
@@ -163,13 +170,13 @@ async fn hashes_are_hmac_of_what_is_chosen_and_tell_conversations_apart() {
     for (fixture, entry) in site.replay(&fixtures[..3], "whole").await {
         let has: Vec<_> = entry.as_object().unwrap().keys().filter(|key| key.ends_with("hash")).cloned().collect();
         assert_eq!(has, ["gaugeway.tools.hash"], "{fixture}");
-        assert_ne!(entry["gaugeway.tools.hash"], of(0, "tools.hash"), "another key, another hash");
-        assert!(entry["gaugeway.prompt.characters"].is_string(), "the length stays");
+        assert_ne!(entry["gaugeway.tools.hash"], of(0, "tools.hash"), "another key must give another hash");
+        assert!(entry["gaugeway.prompt.characters"].is_string(), "the length must still be reported");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_are_judged_streamed_or_not() {
+async fn answers_are_checked_alike_with_and_without_streaming() {
     let schema = json!({"type": "object", "required": ["wind", "from"], "properties": {"wind": {"required": ["x"]}}});
     let asked = |id: &str, answer: String, kind: &str| {
         let format = json!({"type": "json_schema", "json_schema": {"name": "wind", "schema": schema}});
@@ -218,7 +225,7 @@ struct Site {
 }
 
 impl Site {
-    /// With spans of Envoy's and the plugin's own, feedback, and a log of everything.
+    /// Starts Envoy with its own spans, the plugin's spans, feedback and an access log that contains everything.
     async fn start(mut config: Value, fixtures: &[Fixture]) -> Self {
         let upstream = Upstream::start(fixtures.to_vec()).await;
         let spans = Receiver::start().await;
@@ -230,19 +237,19 @@ impl Site {
         Self { envoy: Envoy::start(&options).await, _upstream: upstream, spans }
     }
 
-    /// The line in the access log of each.
+    /// Sends the fixtures and returns the access log line of each.
     async fn replay(&self, fixtures: &[Fixture], travel: &str) -> Vec<(String, Value)> {
         let mut entries = Vec::new();
         for fixture in fixtures {
             let id = client::request_id();
             client::replay(self.envoy.addr, fixture, &[("x-request-id", &id), ("x-upstream", travel)]).await;
-            let entry = self.envoy.entry(&id, PATIENCE).await.expect("a line in the access log");
+            let entry = self.envoy.entry(&id, PATIENCE).await.expect("no access log line for the request");
             entries.push((fixture.id.clone(), entry));
         }
         entries
     }
 
-    /// All that came out of Envoy, once it is out: what it is, and its text.
+    /// Returns everything that Envoy has written or sent, as kind and text, once it is complete.
     async fn outputs(&self, calls: usize) -> Vec<(&'static str, String)> {
         for _ in 0..60 {
             if self.spans_of("llm-gateway") >= calls && self.spans_of("gaugeway") >= calls {
@@ -270,7 +277,7 @@ impl Site {
     }
 }
 
-/// Outputs that have a planted word, other than under these keys.
+/// Returns the outputs that contain a marker word under a key that is not allowed.
 fn said(outputs: &[(&str, String)], allowed: &[&str]) -> Vec<String> {
     let without = |text: &str| match serde_json::from_str::<Value>(text) {
         Ok(Value::Object(mut members)) => {
@@ -311,7 +318,7 @@ fn chat_stream(text: &str, end: &str) -> String {
     letters + &event(json!({}), end.into()) + &format!("data: {usage}\n\ndata: [DONE]\n\n")
 }
 
-/// HMAC-SHA-256 in hexadecimal, by somebody else's code.
+/// HMAC-SHA-256 in hexadecimal, computed by Python's implementation.
 fn hmac(key: &str, texts: &[&str]) -> Vec<String> {
     hmac_of(key, &texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>())
 }

@@ -1,5 +1,5 @@
-//! A plugin whose configuration changes while calls are under way: nothing is lost, counted twice or changed, what is under
-//! way ends by the configuration it began with, and a wrong configuration changes nothing.
+//! Configuration changes while calls are in progress: no call is lost, counted twice or changed. A call in progress
+//! keeps the configuration it began with. An invalid configuration is rejected and changes nothing.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,20 +22,20 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long a call lasts that is meant to be under way during a change, in milliseconds.
+/// Duration in milliseconds of a call that is in progress during a change.
 const SLOW: usize = 3000;
-/// Calls at the same time.
+/// Number of concurrent calls.
 const TOGETHER: usize = 16;
-/// A model that only the configuration has a price for: what a call to it cost says which configuration saw it.
+/// A model that has a price only in the configuration. The cost of a call to it shows which configuration was used.
 const HOUSE: &str = "house-model";
-/// What the upstream says a call used that it answers by echo.
+/// Number of tokens that the upstream's `echo` answer reports.
 const TOKENS: f64 = 7.0;
 
-/// A call to [`HOUSE`] under way, by its request id.
+/// A call to [`HOUSE`] in progress, with its request id.
 type HouseCall = (String, JoinHandle<io::Result<Reply>>);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_counter_is_the_sum_of_what_was_expected_and_again_after_two_changes_in_mid_traffic() {
+async fn every_counter_stays_exact_across_two_configuration_changes_under_traffic() {
     let site = Site::start(Options { concurrency: 2, drain: Duration::from_secs(10), ..config(json!({}), 1) }).await;
     let whole = |_: usize, _: &Fixture| "whole".to_owned();
     let slowly = |number: usize, fixture: &Fixture| match (fixture.response.events.len(), number % 4) {
@@ -47,7 +47,8 @@ async fn every_counter_is_the_sum_of_what_was_expected_and_again_after_two_chang
     site.pass(whole, &[]).await;
     site.assert_counted(1).await;
 
-    // A new filter chain; then a new listener, whose plugin has one more label, so that it looks every series up anew.
+    // The first change replaces a filter chain. The second replaces the listener, and its plugin has one more label, so
+    // it defines every series again.
     let first = config(json!({"max_series": 90_000}), 2);
     let mut second = config(json!({"max_series": 80_000, "headers": {"x-nobody-sends-this": "nobody"}}), 3);
     let line = "    traffic_direction: OUTBOUND";
@@ -55,12 +56,16 @@ async fn every_counter_is_the_sum_of_what_was_expected_and_again_after_two_chang
     site.pass(slowly, &[(first, 2), (second, 3)]).await;
     site.assert_counted(2).await;
     let samples = site.envoy.samples().await;
-    assert_eq!(listeners(&samples, "lds_update_success"), 3.0, "at the start and two changes");
+    assert_eq!(
+        listeners(&samples, "lds_update_success"),
+        3.0,
+        "the listener must be updated once at the start and by two changes"
+    );
     let (modified, in_place) =
         (listeners(&samples, "listener_modified"), listeners(&samples, "listener_in_place_updated"));
-    assert_eq!((modified, in_place), (2.0, 1.0), "one change is to a filter chain, one to the listener itself");
+    assert_eq!((modified, in_place), (2.0, 1.0), "one change must be to a filter chain and one to the listener itself");
 
-    // The plugins of the old configurations end, and take nothing with them.
+    // The plugins of the old configurations end, and no count is lost.
     let drained = |samples: &[Sample]| {
         listeners(samples, "total_listeners_draining") + listeners(samples, "total_filter_chains_draining") == 0.0
     };
@@ -70,7 +75,7 @@ async fn every_counter_is_the_sum_of_what_was_expected_and_again_after_two_chang
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_configuration_is_refused_and_the_old_one_goes_on() {
+async fn an_invalid_configuration_is_rejected_and_the_old_one_stays_in_use() {
     let site = Site::start(config(json!({}), 1)).await;
     assert_eq!(site.price().await, 1);
     for (refused, labels) in [(1.0, json!({"max_series": "many"})), (2.0, json!({"serie": 1}))] {
@@ -78,9 +83,13 @@ async fn a_wrong_configuration_is_refused_and_the_old_one_goes_on() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         site.envoy.deliver(&site.to(config(labels.clone(), 2)));
         let told = |samples: &[Sample]| listeners(samples, "lds_update_rejected") == refused;
-        assert!(told(&site.envoy.samples_when(told, PATIENCE).await), "{labels} is not refused: {}", site.envoy.log());
+        assert!(
+            told(&site.envoy.samples_when(told, PATIENCE).await),
+            "the configuration {labels} was not rejected: {}",
+            site.envoy.log()
+        );
         let prices = (site.price().await, site.seen_price(under_way).await);
-        assert_eq!(prices, (1, 1), "calls after a refused change and during it have the old price");
+        assert_eq!(prices, (1, 1), "calls during and after a rejected change must have the old price");
     }
     assert!(site.envoy.log().contains("gaugeway: labels.max_series: must be a whole number"), "{}", site.envoy.log());
     site.change(config(json!({}), 2), 2).await;
@@ -88,25 +97,29 @@ async fn a_wrong_configuration_is_refused_and_the_old_one_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_configuration_does_not_lift_the_limit_of_series() {
+async fn a_new_configuration_does_not_reset_the_series_limit() {
     let site = Site::start(config(json!({"max_series": 200}), 1)).await;
     assert_eq!(site.price().await, 1);
     site.invent("early").await;
     let before = expect::series(&site.envoy.samples().await);
-    assert!((200..260).contains(&before.len()), "{} series, and 200 before models are called other", before.len());
+    assert!(
+        (200..260).contains(&before.len()),
+        "{} series, but the limit is 200 before models are labelled other",
+        before.len()
+    );
     site.change(config(json!({"max_series": 200}), 2), 2).await;
     site.invent("late").await;
     let samples = site.envoy.samples().await;
     let after = expect::series(&samples);
     let new: Vec<_> = after.keys().filter(|series| !before.contains_key(*series)).collect();
-    assert!(new.is_empty(), "{} series more, {:?}", new.len(), new.first());
+    assert!(new.is_empty(), "the change added {} series, such as {:?}", new.len(), new.first());
     let calls = 2000.0 + f64::from(site.house_calls.load(Ordering::Relaxed));
     assert_eq!(total(&samples, "gaugeway_requests_total", &[]), calls);
     let tokens = ["input", "output"].map(|kind| total(&samples, &format!("gaugeway_{kind}_tokens_total"), &[]));
     assert_eq!(tokens.iter().sum::<f64>(), calls * TOKENS);
 }
 
-/// An upstream, an Envoy before it whose listener can change, and what was sent through them.
+/// An upstream, an Envoy whose listener can be replaced, and the calls that were sent.
 struct Site {
     upstream: Arc<Upstream>,
     fixtures: Vec<Fixture>,
@@ -114,14 +127,14 @@ struct Site {
     house_calls: AtomicU32,
 }
 
-/// A call that is over: its faults, and when it was.
+/// A finished call: its faults and its start and end.
 struct Call {
     faults: Vec<String>,
     began: Instant,
     ended: Instant,
 }
 
-/// A configuration with a price for [`HOUSE`]; the upstream is still to be named.
+/// A configuration with this price for [`HOUSE`]. The caller sets the upstream.
 fn config(mut labels: Value, price: u64) -> Options {
     let labels_of = labels.as_object_mut().unwrap();
     labels_of.entry("max_series").or_insert_with(|| json!(100_000));
@@ -133,7 +146,7 @@ fn config(mut labels: Value, price: u64) -> Options {
 impl Site {
     async fn start(options: Options) -> Self {
         let fixtures = Fixture::all();
-        assert!(fixtures.len() > 100, "only {} fixtures", fixtures.len());
+        assert!(fixtures.len() > 100, "only {} fixtures were found", fixtures.len());
         let upstream = Arc::new(Upstream::start(fixtures.clone()).await);
         let envoy = Envoy::start(&Options { upstream: upstream.addr, ..options }).await;
         Self { upstream, fixtures, envoy, house_calls: AtomicU32::new(0) }
@@ -143,7 +156,7 @@ impl Site {
         Options { upstream: self.upstream.addr, ..options }
     }
 
-    /// Sends every fixture, and changes the configuration each time another part of them is through, with others under way.
+    /// Sends every fixture. Applies one change after each part of the fixtures, while other calls are in progress.
     async fn pass(&self, travel: impl Fn(usize, &Fixture) -> String, changes: &[(Options, u64)]) {
         let (mut calls, mut over, places) = (JoinSet::new(), Vec::new(), Arc::new(Semaphore::new(TOGETHER)));
         for (number, fixture) in self.fixtures.iter().cloned().enumerate() {
@@ -161,34 +174,49 @@ impl Site {
         }
         over.extend(calls.join_all().await);
         let faults: Vec<_> = over.iter().flat_map(|call| &call.faults).map(String::as_str).collect();
-        assert!(faults.is_empty(), "{} faults:\n{}\n{}", faults.len(), faults.join("\n"), self.envoy.log());
+        assert!(
+            faults.is_empty(),
+            "{} calls are wrong:\n{}\nEnvoy's log:\n{}",
+            faults.len(),
+            faults.join("\n"),
+            self.envoy.log()
+        );
         for (before, after) in changed {
             let under_way = over.iter().filter(|call| call.began < before && call.ended > after).count();
-            assert!(under_way >= 4, "only {under_way} calls were under way before and after a change");
+            assert!(under_way >= 4, "only {under_way} calls were in progress across a change");
         }
     }
 
-    /// Delivers a configuration that has this price, and returns when all was still as before and when the new one was in force.
+    /// Delivers a configuration with this price. Returns a time when the old one was in use, and a time when the new
+    /// one was.
     async fn change(&self, options: Options, price: u64) -> (Instant, Instant) {
         let old = self.price().await;
-        assert_ne!(old, price, "the prices tell the configurations apart");
+        assert_ne!(old, price, "the prices must distinguish the configurations");
         let taken = listeners(&self.envoy.samples().await, "lds_update_success") + 1.0;
         let under_way = self.begin(&format!("echo wait={SLOW}"));
         tokio::time::sleep(Duration::from_millis(200)).await;
         let before = Instant::now();
         self.envoy.deliver(&self.to(options));
         let told = |samples: &[Sample]| listeners(samples, "lds_update_success") == taken;
-        assert!(told(&self.envoy.samples_when(told, PATIENCE).await), "no update: {}", self.envoy.log());
+        assert!(
+            told(&self.envoy.samples_when(told, PATIENCE).await),
+            "Envoy did not apply the new configuration: {}",
+            self.envoy.log()
+        );
         while self.price().await != price {
-            assert!(before.elapsed() < PATIENCE, "the new price is not in force: {}", self.envoy.log());
+            assert!(before.elapsed() < PATIENCE, "the new price did not take effect: {}", self.envoy.log());
         }
         let after = Instant::now();
-        assert!(!under_way.1.is_finished(), "the change took longer than the call that was to see it");
-        assert_eq!(self.seen_price(under_way).await, old, "a call that began before a change has the old price");
+        assert!(!under_way.1.is_finished(), "the change took longer than the call in progress");
+        assert_eq!(
+            self.seen_price(under_way).await,
+            old,
+            "a call that began before the change must have the old price"
+        );
         (before, after)
     }
 
-    /// The price of the configuration that sees a call now.
+    /// Returns the price in the configuration that handles a new call.
     async fn price(&self) -> u64 {
         self.seen_price(self.begin("echo")).await
     }
@@ -202,12 +230,12 @@ impl Site {
     async fn seen_price(&self, (id, reply): HouseCall) -> u64 {
         let reply = reply.await.unwrap().unwrap();
         assert_eq!((reply.status, reply.broken), (200, None));
-        let entry = self.envoy.entry(&id, PATIENCE).await.expect("a line in the access log");
-        let cost: f64 = entry["gaugeway.cost.usd"].as_str().expect("a cost").parse().unwrap();
+        let entry = self.envoy.entry(&id, PATIENCE).await.expect("no access log line for the request");
+        let cost: f64 = entry["gaugeway.cost.usd"].as_str().expect("the call has no cost").parse().unwrap();
         (cost * 1000.0 / TOKENS).round() as u64
     }
 
-    /// Calls to a thousand models that nobody knows.
+    /// Sends calls for a thousand models that do not exist.
     async fn invent(&self, name: &str) {
         let (mut calls, places, addr) = (JoinSet::new(), Arc::new(Semaphore::new(TOGETHER)), self.envoy.addr);
         for number in 0..1000 {
@@ -220,7 +248,7 @@ impl Site {
         calls.join_all().await;
     }
 
-    /// The metrics must say that every fixture went through this many times, and every call to [`HOUSE`] once.
+    /// Checks that the metrics count every fixture this many times and every call to [`HOUSE`] once.
     async fn assert_counted(&self, times: u64) {
         let config = Config::parse("").unwrap();
         let mut expected = Series::new();
@@ -232,7 +260,7 @@ impl Site {
                 crate::support::core::TIMING.iter().copied().filter(|key| seen.contains_key(*key)).collect();
             expect::add_series(&mut expected, &fixture.observation, &timed, core, &config);
         }
-        assert!(expected.len() > 500, "only {} series", expected.len());
+        assert!(expected.len() > 500, "only {} series are expected", expected.len());
         expected.values_mut().for_each(|value| *value *= times);
         let counted = |samples: &[Sample]| {
             let mut series = expect::series(samples);
@@ -241,22 +269,22 @@ impl Site {
         };
         let samples = self.envoy.samples_when(|samples| counted(samples) == expected, Duration::from_secs(3)).await;
         let faults = expect::series_faults(&expected, &counted(&samples));
-        assert!(faults.is_empty(), "{} faults in pass {times}:\n{}", faults.len(), faults.join("\n"));
+        assert!(faults.is_empty(), "{} series are wrong in pass {times}:\n{}", faults.len(), faults.join("\n"));
         self.assert_house_calls_counted(&samples);
-        // A plugin that crashed would be back by now, and its numbers be right.
+        // A crashed plugin would have been restarted by now with correct numbers, so the log is checked.
         assert!(!self.envoy.log().contains("[wasm]"), "{}", self.envoy.log());
     }
 
     fn assert_house_calls_counted(&self, samples: &[Sample]) {
         let calls = f64::from(self.house_calls.load(Ordering::Relaxed));
         let labels = [("gen_ai_response_model", HOUSE)];
-        assert_eq!(total(samples, "gaugeway_requests_total", &labels), calls, "calls to {HOUSE}");
+        assert_eq!(total(samples, "gaugeway_requests_total", &labels), calls, "wrong number of calls to {HOUSE}");
         let tokens = ["input", "output"].map(|kind| total(samples, &format!("gaugeway_{kind}_tokens_total"), &labels));
-        assert_eq!(tokens.iter().sum::<f64>(), calls * TOKENS, "tokens of calls to {HOUSE}");
+        assert_eq!(tokens.iter().sum::<f64>(), calls * TOKENS, "wrong number of tokens of calls to {HOUSE}");
     }
 }
 
-/// Sends a fixture's request when it has a place.
+/// Sends a fixture's request once the semaphore permits it.
 async fn call(
     addr: SocketAddr,
     upstream: Arc<Upstream>,
@@ -286,7 +314,7 @@ async fn call(
     Call { faults, began, ended }
 }
 
-/// A request to a model that may not exist, for an upstream that is to answer in its name.
+/// A request for an arbitrary model. The upstream's answer repeats the model name.
 fn echoed(model: &str, travel: &str) -> (String, Request<Full<Bytes>>) {
     let id = client::request_id();
     let request = Request::post("/v1/chat/completions").header("host", "api.openai.com");
@@ -296,8 +324,8 @@ fn echoed(model: &str, travel: &str) -> (String, Request<Full<Bytes>>) {
     (id, request.body(Full::from(body)).unwrap())
 }
 
-/// A counter or gauge of what Envoy did with the listeners it got.
+/// The value of an Envoy counter or gauge about its listeners.
 fn listeners(samples: &[Sample], name: &str) -> f64 {
     let name = format!("envoy_listener_manager_{name}");
-    samples.iter().find(|sample| sample.name == name).unwrap_or_else(|| panic!("there is no {name}")).value
+    samples.iter().find(|sample| sample.name == name).unwrap_or_else(|| panic!("Envoy exports no {name}")).value
 }

@@ -1,5 +1,5 @@
-//! Every fixture through a real Envoy with the shipped configuration: bytes unchanged, and what the access log, the span and
-//! the metrics say is what the fixture's observation says.
+//! Sends every fixture through a real Envoy with the shipped configuration. The bytes must arrive unchanged, and the
+//! access log, the span and the metrics must match the fixture's `observation.json`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,16 +19,16 @@ use tokio::task::JoinSet;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn over_http_1_event_by_event_every_fixture_comes_to_its_observation() {
+async fn every_fixture_gives_its_observation_over_http_1_event_by_event() {
     replay(Http::One, |_| "events chunked", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn over_http_2_in_crumbs_and_many_at_once_every_fixture_comes_to_its_observation() {
+async fn every_fixture_gives_its_observation_over_http_2_in_small_pieces_concurrently() {
     replay(Http::Two, |fixture| if fixture.response.body.len() < 1000 { "cut=1" } else { "cut=3" }, 24).await;
 }
 
-/// A call as both of its ends saw it.
+/// A call as the client and the upstream saw it.
 struct Call {
     fixture: Fixture,
     id: String,
@@ -38,7 +38,7 @@ struct Call {
 
 async fn replay(http: Http, travel: fn(&Fixture) -> &'static str, together: usize) {
     let fixtures = Fixture::all();
-    assert!(fixtures.len() > 100, "only {} fixtures", fixtures.len());
+    assert!(fixtures.len() > 100, "only {} fixtures were found", fixtures.len());
     let upstream = Arc::new(Upstream::start(fixtures.clone()).await);
     let spans = Receiver::start().await;
     let options = Options {
@@ -48,7 +48,7 @@ async fn replay(http: Http, travel: fn(&Fixture) -> &'static str, together: usiz
         concurrency: if together > 1 { 2 } else { 1 },
         ..Options::to(upstream.addr)
     };
-    let envoy = Envoy::start(&options).await; // each of its workers has a plugin of its own; they count together
+    let envoy = Envoy::start(&options).await; // each worker has its own plugin; the metrics are shared
 
     let mut calls = JoinSet::new();
     let places = Arc::new(Semaphore::new(together));
@@ -83,7 +83,7 @@ async fn replay(http: Http, travel: fn(&Fixture) -> &'static str, together: usiz
                 };
                 let described = (span.name.as_str(), span.kind.as_str(), span.status.as_str());
                 if described != (name.as_str(), kind, status) {
-                    found.push(format!("the span is {described:?}"));
+                    found.push(format!("the span has an unexpected name or kind: {described:?}"));
                 }
             }
             None => found.push("no span".to_owned()),
@@ -102,9 +102,9 @@ async fn replay(http: Http, travel: fn(&Fixture) -> &'static str, together: usiz
     faults.extend(expect::series_faults(&expected, &expect::series(&samples)));
     faults.extend(expect::gauge_faults(calls.iter().map(|call| &call.fixture), &config, &samples));
     faults.extend(samples.iter().filter(|one| !expect::is_intended(&one.name)).map(|one| format!("{one:?}")));
-    assert!(faults.is_empty(), "{} faults:\n{}\n{}", faults.len(), faults.join("\n"), envoy.log());
+    assert!(faults.is_empty(), "{} faults:\n{}\nEnvoy's log:\n{}", faults.len(), faults.join("\n"), envoy.log());
 
-    // The buckets of envoy.yaml are in force, not Envoy's own.
+    // The buckets of envoy.yaml are in use instead of Envoy's defaults.
     for (metric, bound) in [
         ("gen_ai_client_token_usage_bucket", "67108864"),
         ("gen_ai_client_operation_duration_microseconds_bucket", "600000000"),
@@ -127,11 +127,11 @@ async fn call(
     let request = client::request(&fixture, &[("x-request-id", &id), ("x-upstream", travel)]);
     let reply = client::send(addr, request, http).await.unwrap_or_else(|error| panic!("{}: {error}", fixture.id));
     let received = upstream.take_request(&id, PATIENCE).await;
-    let received = received.unwrap_or_else(|| panic!("{}: nothing reached the upstream", fixture.id));
+    let received = received.unwrap_or_else(|| panic!("{}: the request did not reach the upstream", fixture.id));
     Call { fixture, id, reply, received }
 }
 
-/// What did not reach the other side as it was sent.
+/// Lists the parts of the request and the response that did not arrive as they were sent.
 fn changes(call: &Call) -> Vec<String> {
     let (sent, received) = (&call.fixture.request, &call.received);
     let (answered, reply) = (&call.fixture.response, &call.reply);
@@ -147,7 +147,7 @@ fn changes(call: &Call) -> Vec<String> {
     same("the response's body", answered.body == reply.body && reply.broken.is_none());
     let arrived =
         |headers: &hyper::HeaderMap, name: &str, value: &str| headers.get_all(name).iter().any(|v| v == value);
-    // Over HTTP/2 the host is a pseudo-header; and Envoy puts its own name into `server`.
+    // In HTTP/2 the host is a pseudo-header. Envoy sets the header `server` itself.
     for (name, value) in sent.headers.iter().filter(|(name, _)| !matches!(name.as_str(), "host" | "content-length")) {
         same(&format!("the request's {name}"), arrived(&received.headers, name, value));
     }
@@ -157,7 +157,7 @@ fn changes(call: &Call) -> Vec<String> {
     changes
 }
 
-/// The name OpenTelemetry wants: `{operation} {model}`. Other traffic has the method and the route.
+/// The span name that OpenTelemetry requires: `{operation} {model}`. Other traffic has the method and the route.
 fn name(fixture: &Fixture) -> String {
     let text = |key: &str| fixture.observation.get(key).and_then(|value| value.as_str());
     let operation = text("gen_ai.operation.name").unwrap_or(&fixture.request.method);
@@ -165,7 +165,7 @@ fn name(fixture: &Fixture) -> String {
     format!("{operation} {model}")
 }
 
-/// Which of the clock's attributes there must be.
+/// The clock-dependent attributes that the exchange must have.
 fn timed(exchange: Option<&gaugeway::exchange::Exchange>) -> Vec<&'static str> {
     let seen = exchange.map(|exchange| crate::support::core::attributes(exchange.observation())).unwrap_or_default();
     crate::support::core::TIMING.iter().copied().filter(|key| seen.contains_key(*key)).collect()

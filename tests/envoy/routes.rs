@@ -1,5 +1,5 @@
-//! Where in Envoy the plugin may stand: on some routes only, with other settings on each (`envoy/per-route.yaml`), and among
-//! a cluster's filters, once for each attempt.
+//! Where the plugin can be placed in Envoy: on some routes only with settings of their own (`envoy/per-route.yaml`),
+//! and in a cluster's HTTP filters, where it runs once per attempt.
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const UNARY: &str = "openai-chat/unary";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_route_has_the_plugin_it_is_given_with_its_own_settings() {
+async fn routes_enable_the_plugin_separately_and_with_their_own_settings() {
     let gateway = Gateway::per_route(|yaml| yaml).await;
     let unary = Fixture::load(UNARY);
     for (host, route, name, provider, cost) in [
@@ -40,39 +40,41 @@ async fn each_route_has_the_plugin_it_is_given_with_its_own_settings() {
     for (route, count) in [("llm", 1.0), ("support-agent", 1.0), ("inhouse", 1.0), ("search", 0.0), ("shop", 0.0)] {
         assert_eq!(total(&samples, "gaugeway_requests_total", &[("route", route)]), count, "{route}");
     }
-    assert_eq!(total(&samples, "gaugeway_requests_total", &[]), 3.0, "each call is counted once");
+    assert_eq!(total(&samples, "gaugeway_requests_total", &[]), 3.0, "each call must be counted once");
 
-    // The second iteration is the last one for that route's agents, and not for others.
+    // The second iteration is the last one allowed for that route's agents, but not for others.
     let asking = in_its_second_iteration();
     for (route, ended) in [("", 0.0), ("/support", 1.0)] {
         let entry = gateway.call(&asking, "api.openai.com", route).await;
         assert_eq!(entry["gaugeway.agent.iteration"], "2", "{entry}");
         let ends = total(&gateway.envoy.samples().await, "gaugeway_agent_runs_total", &[("status", "max_iterations")]);
-        assert_eq!(ends, ended, "after a call to {route}/");
+        assert_eq!(ends, ended, "wrong number of ended runs after a call to {route}/");
     }
 
-    // All of it is one VM for each thread: the base, the main thread and one worker.
+    // There is one VM per thread: the base VM, the main thread and one worker.
     let stats = gateway.envoy.admin("/stats?filter=wasm.*(active|vm_count)").await;
     assert!(stats.contains("active: 3\n") || stats.contains("wasm_vm_count: 3\n"), "{stats}");
-    assert!(!gateway.envoy.log().contains("gaugeway: "), "nothing to complain of:\n{}", gateway.envoy.log());
+    assert!(!gateway.envoy.log().contains("gaugeway: "), "the plugin logged something:\n{}", gateway.envoy.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_routes_settings_that_are_wrong_are_told_once_and_passed_over() {
+async fn invalid_route_settings_are_logged_once_and_ignored() {
     for (settings, told) in [
         (r#"{"agent": {"max_iterations": 0}}"#, "agent.max_iterations: must be a whole number from 1 to 1000"),
         (r#"{"labels": {"max_series": 5}}"#, "labels.max_series: is the same for all routes"),
         ("not JSON", "configuration is not JSON"),
     ] {
         let gateway = Gateway::per_route(|yaml| {
-            let (start, rest) = yaml.split_once("config: |\n").expect("per-route.yaml has a route with settings");
-            let (_, end) = rest.split_once("\n              - name: inhouse").expect("and the route inhouse after it");
+            let (start, rest) = yaml.split_once("config: |\n").expect("per-route.yaml has no route with settings");
+            let (_, end) = rest
+                .split_once("\n              - name: inhouse")
+                .expect("per-route.yaml has no route inhouse after it");
             format!("{start}config: {}\n              - name: inhouse{end}", Value::from(settings))
         });
         let gateway = gateway.await;
         for _ in 0..3 {
             let entry = gateway.call(&Fixture::load(UNARY), "api.openai.com", "/support").await;
-            assert_eq!(entry["gaugeway.cost.usd"], "0.0002275", "the filter's own configuration is in force: {entry}");
+            assert_eq!(entry["gaugeway.cost.usd"], "0.0002275", "the filter's own configuration must be used: {entry}");
         }
         let log = gateway.envoy.log();
         let line = format!("gaugeway: metadata of route 'support-agent' is passed over: {told}");
@@ -81,7 +83,7 @@ async fn a_routes_settings_that_are_wrong_are_told_once_and_passed_over() {
 }
 
 #[test]
-fn per_route_yaml_has_the_labels_of_envoy_yaml() {
+fn per_route_yaml_and_envoy_yaml_have_the_same_stats_tags() {
     let tags = |file: &str| -> Vec<String> {
         let lines = read(file);
         lines.lines().filter(|line| line.trim().starts_with("- {tag_name: ")).map(str::to_owned).collect()
@@ -91,15 +93,20 @@ fn per_route_yaml_has_the_labels_of_envoy_yaml() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn among_a_clusters_filters_each_attempt_is_counted_and_the_last_one_is_shown() {
+async fn as_an_upstream_filter_each_attempt_is_counted_and_the_last_one_is_reported() {
     let gateway = Gateway::upstream(false).await;
     let unary = Fixture::load(UNARY);
     let mut entry = gateway.retried(&unary).await;
     assert_eq!(entry["response_code"], 200, "{entry}");
-    // Nothing of the first attempt shows. Filter state cannot be deleted, so its error is empty in the log.
+    // No value of the first attempt is reported. Filter state cannot be deleted, so its error type is an empty string
+    // in the log.
     assert_eq!(entry.as_object_mut().unwrap().remove("error.type"), Some("".into()));
     assert_eq!(expect::log_faults(&unary.observation, &[], &entry), [""; 0], "{entry}");
-    let span = gateway.spans.wait_for_request(entry["request_id"].as_str().unwrap(), PATIENCE).await.expect("a span");
+    let span = gateway
+        .spans
+        .wait_for_request(entry["request_id"].as_str().unwrap(), PATIENCE)
+        .await
+        .expect("no span for the request");
     assert_eq!(expect::span_faults(&unary.observation, &[], &span), [""; 0], "{span:?}");
     gateway.counted(&[("completed", 1.0), ("error", 1.0)]).await;
 
@@ -111,7 +118,7 @@ async fn among_a_clusters_filters_each_attempt_is_counted_and_the_last_one_is_sh
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_the_listener_has_a_plugin_too_only_that_one_reports() {
+async fn if_the_listener_has_the_plugin_too_only_the_listeners_plugin_reports() {
     let gateway = Gateway::upstream(true).await;
     let unary = Fixture::load(UNARY);
     let entry = gateway.retried(&unary).await;
@@ -126,7 +133,7 @@ struct Gateway {
 }
 
 impl Gateway {
-    /// `envoy/per-route.yaml` as it is, but for addresses, the plugin's place and what `change` changes.
+    /// `envoy/per-route.yaml` with test addresses, the path of the plugin and the edits of `change`.
     async fn per_route(change: impl Fn(String) -> String) -> Self {
         let upstream = Upstream::start(Fixture::all()).await;
         let port = |port| format!("port_value: {port}");
@@ -139,7 +146,7 @@ impl Gateway {
         Self { envoy: envoy.unwrap_or_else(|error| panic!("{error}")), upstream, spans: Receiver::start().await }
     }
 
-    /// `envoy/envoy.yaml` with `envoy/upstream-filter.yaml` in its cluster, with or without the listener's plugin.
+    /// `envoy/envoy.yaml` with `envoy/upstream-filter.yaml` in its cluster, with or without the plugin in the listener.
     async fn upstream(listener: bool) -> Self {
         let upstream = Upstream::start(Fixture::all()).await;
         let spans = Receiver::start().await;
@@ -153,7 +160,7 @@ impl Gateway {
         Self { envoy: Envoy::start(&options).await, upstream, spans }
     }
 
-    /// Sends a fixture's request to a route and gives the line of the access log.
+    /// Sends a fixture's request to a route and returns the access log line.
     async fn call(&self, fixture: &Fixture, host: &str, route: &str) -> Value {
         let id = client::request_id();
         self.send(fixture, host, route, &[("x-request-id", &id)]).await;
@@ -165,7 +172,10 @@ impl Gateway {
         let id = client::request_id();
         self.send(fixture, "api.openai.com", "", &[("x-request-id", &id), ("x-upstream", "first=503")]).await;
         for attempt in ["first", "second"] {
-            assert!(self.upstream.take_request(&id, PATIENCE).await.is_some(), "there is no {attempt} attempt");
+            assert!(
+                self.upstream.take_request(&id, PATIENCE).await.is_some(),
+                "the {attempt} attempt did not reach the upstream"
+            );
         }
         self.entry(&id).await
     }
@@ -181,12 +191,12 @@ impl Gateway {
 
     async fn entry(&self, id: &str) -> Value {
         let entry = self.envoy.entry(id, PATIENCE).await;
-        entry.unwrap_or_else(|| panic!("no line in the access log for {id}:\n{}", self.envoy.log()))
+        entry.unwrap_or_else(|| panic!("the access log has no line for {id}:\n{}", self.envoy.log()))
     }
 
     async fn counted(&self, outcomes: &[(&str, f64)]) {
         let all: f64 = outcomes.iter().map(|(_, count)| count).sum();
-        // Older Envoys let go of a cluster's filters after they have written the access log.
+        // Older Envoy versions destroy a cluster's filters after they have written the access log.
         let done = |samples: &[Sample]| total(samples, "gaugeway_requests_total", &[]) >= all;
         let samples = self.envoy.samples_when(done, PATIENCE).await;
         for (outcome, count) in outcomes {
@@ -196,7 +206,7 @@ impl Gateway {
     }
 }
 
-/// A call whose request brings a tool's result and whose answer asks for another tool.
+/// A call whose request contains a tool result and whose response asks for another tool.
 fn in_its_second_iteration() -> Fixture {
     let mut fixture = Fixture::load("openai-chat/unary-parallel-tool-calls");
     let call = json!([{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
@@ -210,7 +220,7 @@ fn in_its_second_iteration() -> Fixture {
 }
 
 fn plugin() -> String {
-    std::env::var("GAUGEWAY_WASM").expect("./build.sh test sets GAUGEWAY_WASM")
+    std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test")
 }
 
 fn read(path: &str) -> String {

@@ -1,7 +1,8 @@
-//! Very many exchanges of every kind through a real Envoy: whole, in crumbs, left by the client, cut by the upstream, with bodies
-//! of 64 MiB and 500 streams open at once. Memory stays what it is, every counter is exact, no stream is harmed.
+//! Very many exchanges of every kind through a real Envoy: whole, in small pieces, aborted by the client, cut by the
+//! upstream, with bodies of 64 MiB and with 500 concurrent streams. Memory stays constant, every counter is exact and
+//! every stream arrives intact.
 //!
-//! GAUGEWAY_SOAK sets how many; 200,000 take ten minutes.
+//! GAUGEWAY_SOAK sets the number of exchanges; 200,000 take ten minutes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,14 +27,15 @@ const FEW: usize = 8_000;
 const CLIENTS: usize = 24;
 const OPEN: usize = 500;
 const BIG: usize = 64 << 20;
-/// What Envoy's own buffers and allocator may take or leave.
+/// Growth that Envoy's own buffers and allocator may cause, in bytes.
 const SLACK: u64 = 10 << 20;
-/// Says its usage in its last event only.
+/// A stream that reports usage only in its last event.
 const STREAM: &str = "openai-chat/stream-include-usage";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn memory_is_flat_counters_are_exact_and_no_stream_is_harmed() {
-    let count = std::env::var("GAUGEWAY_SOAK").map_or(FEW, |count| count.parse().expect("GAUGEWAY_SOAK is a number"));
+async fn under_load_memory_is_constant_counters_are_exact_and_streams_are_intact() {
+    let count =
+        std::env::var("GAUGEWAY_SOAK").map_or(FEW, |count| count.parse().expect("GAUGEWAY_SOAK must be a number"));
     let mut fixtures = Fixture::all();
     fixtures.iter_mut().for_each(|fixture| fixture.response.gap = Duration::ZERO);
     let fixtures = Arc::new(fixtures);
@@ -41,7 +43,7 @@ async fn memory_is_flat_counters_are_exact_and_no_stream_is_harmed() {
     let envoy = Envoy::start(&quiet(&upstream)).await;
     let mut told = Told::default();
 
-    // Every series there will be, and as many remembered tool calls as there may be.
+    // The warm-up creates every series and fills the table of remembered tool calls.
     told.add(exchanges(envoy.addr, &fixtures, count.min(20_000), 0).await);
     told.add(open_at_once(envoy.addr).await);
     big(&envoy, &mut told).await;
@@ -50,7 +52,11 @@ async fn memory_is_flat_counters_are_exact_and_no_stream_is_harmed() {
         told.add(exchanges(envoy.addr, &fixtures, count / 4, part + 1).await);
         told.add(open_at_once(envoy.addr).await);
         big(&envoy, &mut told).await;
-        println!("{} exchanges: {warm} bytes after the first, {} now", told.requests(), resident(&envoy));
+        println!(
+            "{} exchanges: {warm} bytes of resident memory after the warm-up, {} now",
+            told.requests(),
+            resident(&envoy)
+        );
     }
     let grown = resident(&envoy).saturating_sub(warm);
 
@@ -65,10 +71,10 @@ async fn memory_is_flat_counters_are_exact_and_no_stream_is_harmed() {
     assert_eq!(total(&samples, "gaugeway_output_tokens_total", &[]) as u64, told.output);
     let reloads = samples.iter().filter(|sample| sample.name.contains("vm_reload"));
     assert_eq!(reloads.map(|sample| sample.value).sum::<f64>(), 0.0, "{}", envoy.log());
-    assert!(grown < SLACK, "{warm} bytes after the first exchanges, {grown} more after {count} others");
+    assert!(grown < SLACK, "{count} exchanges grew the resident memory of {warm} bytes by {grown} bytes");
 }
 
-/// What the plugin must have counted.
+/// The counts that the plugin must report.
 #[derive(Debug, Default)]
 struct Told {
     outcomes: BTreeMap<String, u64>,
@@ -124,7 +130,7 @@ async fn exchanges(addr: SocketAddr, fixtures: &Arc<Vec<Fixture>>, count: usize,
     all
 }
 
-/// An exchange that goes through, on a connection that is kept.
+/// An exchange that completes, on a connection that is kept.
 async fn whole(
     addr: SocketAddr,
     kept: &mut Option<SendRequest<Full<Bytes>>>,
@@ -147,14 +153,14 @@ async fn whole(
     assert_eq!(response.status().as_u16(), fixture.response.status, "{}", fixture.id);
     let closes = response.headers().get("connection").is_some_and(|value| value == "close");
     let body = response.into_body().collect().await.unwrap_or_else(|error| panic!("{}: {error}", fixture.id));
-    assert!(body.to_bytes() == fixture.response.body, "{} ({travel}): the answer changed on the way", fixture.id);
+    assert!(body.to_bytes() == fixture.response.body, "{} ({travel}): the response body was changed", fixture.id);
     told.whole(fixture);
     if !closes {
         *kept = Some(sender);
     }
 }
 
-/// A client that goes away in the middle of a stream.
+/// A client that disconnects in the middle of a stream.
 async fn leave(addr: SocketAddr, told: &mut Told) {
     let request = client::request(&Fixture::load(STREAM), &[("x-upstream", "gap=500")]);
     let mut open = client::open(addr, request, Http::One).await.unwrap();
@@ -163,15 +169,18 @@ async fn leave(addr: SocketAddr, told: &mut Told) {
     told.outcome("client_disconnect");
 }
 
-/// An upstream that does.
+/// An upstream that closes the connection in the middle of a stream.
 async fn cut(addr: SocketAddr, told: &mut Told) {
     let request = client::request(&Fixture::load(STREAM), &[("x-upstream", "whole reset-after=700")]);
     let reply = client::send(addr, request, Http::One).await;
-    assert!(reply.is_err() || reply.is_ok_and(|reply| reply.broken.is_some()), "the client must see that it was cut");
+    assert!(
+        reply.is_err() || reply.is_ok_and(|reply| reply.broken.is_some()),
+        "the client did not see that the response was cut off"
+    );
     told.outcome("upstream_reset");
 }
 
-/// Streams that all wait for their next event while the last of them begins.
+/// Opens streams that all wait for their next event while the last one starts.
 async fn open_at_once(addr: SocketAddr) -> Told {
     let fixture = Fixture::load(STREAM);
     let mut streams = Vec::new();
@@ -207,7 +216,7 @@ async fn big(envoy: &Envoy, told: &mut Told) {
     }
 }
 
-/// Without a line in the access log for each call.
+/// Options without an access log line for each call.
 fn quiet(upstream: &Upstream) -> Options {
     let mut options = Options::to(upstream.addr);
     let logger = "          - name: envoy.access_loggers.stdout\n";
@@ -216,10 +225,10 @@ fn quiet(upstream: &Upstream) -> Options {
     options
 }
 
-/// The memory that Envoy's process occupies, in bytes.
+/// Resident memory of the Envoy process, in bytes.
 fn resident(envoy: &Envoy) -> u64 {
-    let status =
-        fs::read_to_string(format!("/proc/{}/status", envoy.pid())).expect("Linux tells a process's memory here");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line VmRSS");
+    let status = fs::read_to_string(format!("/proc/{}/status", envoy.pid()))
+        .expect("/proc/PID/status is not readable: this test needs Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("/proc/PID/status has no line VmRSS");
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }

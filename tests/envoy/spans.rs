@@ -1,5 +1,5 @@
-//! The trace of an agent's run, made by the plugin in a real Envoy with two workers: who hangs under whom, with and without
-//! other spans around it, and a collector that is slow, broken or not there.
+//! The trace of an agent run that the plugin exports from a real Envoy with two workers: parents of spans, with and
+//! without other spans, and a collector that is slow, broken or missing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SPANS: &str = "gaugeway_spans_total";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_of_three_calls_is_one_trace_under_the_first_calls_span() {
+async fn a_run_of_three_calls_is_one_trace_under_the_span_of_the_first_call() {
     let site = Site::start(true, json!({})).await;
     let mut lines = to_both_workers(&site.envoy).await;
     let apis = [Api::Completions, Api::Messages, Api::Responses].into_iter().enumerate();
@@ -30,10 +30,10 @@ async fn a_run_of_three_calls_is_one_trace_under_the_first_calls_span() {
             [site.envoys(&requests[0]).await, site.envoys(&requests[1]).await, site.envoys(&requests[2]).await];
         let run = Trace::of(&site, &envoys[0].trace_id).await;
 
-        // Envoy's span of the first call is between the client's and the run's.
+        // Envoy's span of the first call is between the client's span and the run's span.
         assert_eq!((envoys[0].trace_id == client.0, envoys[0].parent_id == client.1), (parent, parent));
         assert_eq!(run.agent.parent_id, envoys[0].span_id, "{api:?}");
-        // The others are where they are, and linked to.
+        // Envoy's spans of the later calls keep their own traces and are linked.
         let linked: Vec<_> = run.chats.iter().map(|chat| chat.links.clone()).collect();
         let link = |span: &Span| vec![(span.trace_id.clone(), span.span_id.clone())];
         assert_eq!(linked, [vec![], link(&envoys[1]), link(&envoys[2])], "{api:?}");
@@ -77,13 +77,13 @@ async fn a_run_of_three_calls_is_one_trace_under_the_first_calls_span() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_envoys_spans_a_run_hangs_under_the_clients_or_makes_its_own_trace() {
+async fn without_envoys_spans_a_run_has_the_clients_span_as_parent_or_starts_a_trace() {
     let site = Site::start(false, json!({"agent": {"abandoned_after": 1}, "otlp": {"service": "helpdesk"}})).await;
     let mut lines = to_both_workers(&site.envoy).await;
     let (trace, span) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
     let client = |flags: &str| ("traceparent", format!("00-{trace}-{span}-{flags}"));
 
-    // Not recorded; what comes after it shows that it never will be.
+    // The run is not recorded. The runs after it show that its spans are never sent.
     let mut silent = Conversation::new(Api::Completions, false);
     silent.headers.push(client("00"));
     for number in 0..2 {
@@ -104,27 +104,27 @@ async fn without_envoys_spans_a_run_hangs_under_the_clients_or_makes_its_own_tra
     assert_eq!(run.agent.parent_id, span);
     assert!(run.chats.iter().all(|chat| chat.links.is_empty()));
 
-    // A later call decides nothing; a call by itself has no run.
+    // The sampling flag of a later call has no effect. A single call without tools has no run.
     let mut mixed = Conversation::new(Api::Completions, false);
     let first = mixed.turn(&mut lines[0], "agent=2").await;
-    mixed.bring(&first.calls);
+    mixed.add_results(&first.calls);
     mixed.headers.push(("traceparent", format!("00-{trace}-{span}-00")));
     mixed.run(&mut lines, "agent=2").await;
     Trace::of(&site, &first.request_id.replace('-', "")).await;
 
-    // Each call goes on at the last event of the one before, whose place nobody knows before its end.
+    // Each call starts at the last event of the previous call, before the plugin has stored that call's trace context.
     let (mut hasty, mut open, mut requests) = (Conversation::new(Api::Messages, true), Vec::new(), Vec::new());
     for _ in 0..3 {
         let mut line = Line::open(site.envoy.addr).await.unwrap();
         let turn = hasty.turn(&mut line, "agent=2 linger=500").await;
-        hasty.bring(&turn.calls);
+        hasty.add_results(&turn.calls);
         requests.push(turn.request_id.replace('-', ""));
         open.push((line, turn.rest));
     }
     Trace::of(&site, &requests[0]).await;
     drop(open);
 
-    // Nobody goes on with it.
+    // A run that is never continued.
     let mut left = Conversation::new(Api::Responses, false);
     let request = left.turn(&mut lines[0], "agent=2").await.request_id.replace('-', "");
     let agent =
@@ -135,27 +135,27 @@ async fn without_envoys_spans_a_run_hangs_under_the_clients_or_makes_its_own_tra
     site.assert_all_sent().await;
     let spans = site.spans.spans();
     assert!(spans.iter().all(|span| span.service == "helpdesk"));
-    assert_eq!(spans.len(), 4 * 6 + 2, "four runs and one that was left");
+    assert_eq!(spans.len(), 4 * 6 + 2, "there must be the spans of four runs and of one abandoned run");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_or_broken_collector_loses_spans_that_are_counted_and_nothing_else() {
+async fn a_slow_or_broken_collector_only_loses_spans_and_lost_spans_are_counted() {
     let site = Site::start(false, json!({})).await;
     let mut lines = to_both_workers(&site.envoy).await;
     let by = |samples: &[_]| {
         ["sent", "failed", "dropped"].map(|result| total(samples, SPANS, &[("result", result)]) as usize)
     };
 
-    // It takes what it gets, and says nothing: one request of each worker is out, and the queue fills behind it.
+    // The collector accepts requests and does not answer. One request of each worker is in flight and the queue fills.
     site.spans.answer(0);
     calls(&mut lines, 20).await;
     tokio::time::sleep(Duration::from_millis(2500)).await;
     calls(&mut lines, 2000).await;
     let samples = site.envoy.samples_when(|samples| by(samples)[2] > 0, PATIENCE).await;
     let [_, _, dropped] = by(&samples);
-    assert!(dropped > 500 && dropped < 2000, "{dropped} dropped");
+    assert!(dropped > 500 && dropped < 2000, "{dropped} spans were dropped, not 500 to 2000");
     assert_eq!(total(&samples, "gaugeway_requests_total", &[("outcome", "completed")]), 2020.0);
-    // Its time is over; then it refuses; then it works.
+    // The request times out; then the collector refuses; then it works.
     site.spans.answer(503);
     let samples = site.envoy.samples_when(|samples| by(samples).iter().sum::<usize>() == 2020, PATIENCE).await;
     let [sent, failed, dropped] = by(&samples);
@@ -170,7 +170,7 @@ async fn a_slow_or_broken_collector_loses_spans_that_are_counted_and_nothing_els
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collector_envoy_does_not_know_is_told_once_and_harms_nothing() {
+async fn an_unknown_collector_cluster_is_logged_once_per_worker_and_calls_still_work() {
     let site = Site::start(false, json!({"otlp": {"cluster": "nowhere"}})).await;
     let mut lines = to_both_workers(&site.envoy).await;
     for round in 1..=3 {
@@ -181,13 +181,13 @@ async fn a_collector_envoy_does_not_know_is_told_once_and_harms_nothing() {
     }
     let log = site.envoy.log();
     let told = |line: &&str| line.contains("gaugeway: otlp.cluster: Envoy cannot send to 'nowhere'");
-    assert_eq!(log.lines().filter(told).count(), 2, "one line for each worker: {log}");
+    assert_eq!(log.lines().filter(told).count(), 2, "each worker must log one line: {log}");
     assert_eq!(log.matches("[wasm]").count(), 2, "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collector_cluster_without_endpoints_fails_the_spans_and_harms_nothing() {
-    // Envoy answers the call of the plugin before the host call returns.
+async fn a_collector_cluster_without_endpoints_fails_the_spans_and_calls_still_work() {
+    // Envoy answers the plugin's HTTP call before the host call returns.
     let cluster = "{name: empty, connect_timeout: 1s, load_assignment: {cluster_name: empty}}".to_owned();
     let site = Site::with(false, json!({"otlp": {"cluster": "empty"}}), &[cluster]).await;
     let mut lines = to_both_workers(&site.envoy).await;
@@ -208,12 +208,12 @@ struct Site {
 }
 
 impl Site {
-    /// Envoy and the plugin send their spans to one collector.
+    /// Starts Envoy; it and the plugin send their spans to the same collector.
     async fn start(tracing: bool, config: serde_json::Value) -> Self {
         Self::with(tracing, config, &[]).await
     }
 
-    /// The same, with more clusters.
+    /// Like `start`, with more clusters.
     async fn with(tracing: bool, mut config: serde_json::Value, clusters: &[String]) -> Self {
         let upstream = Upstream::start(Vec::new()).await;
         let spans = Receiver::start().await;
@@ -227,10 +227,10 @@ impl Site {
 
     /// Envoy's own span of a call.
     async fn envoys(&self, request_id: &str) -> Span {
-        self.spans.wait_for_request(request_id, PATIENCE).await.expect("Envoy's span")
+        self.spans.wait_for_request(request_id, PATIENCE).await.expect("Envoy sent no span for the request")
     }
 
-    /// Every span the plugin made arrived, once.
+    /// Checks that every span of the plugin arrived exactly once.
     async fn assert_all_sent(&self) {
         let own = self.spans.spans().into_iter().filter(|span| span.service != "llm-gateway");
         let mut ids: Vec<_> = own.map(|span| (span.trace_id, span.span_id)).collect();
@@ -239,11 +239,15 @@ impl Site {
         assert_eq!(total(&samples, SPANS, &[("result", "sent")]), ids.len() as f64);
         ids.sort_unstable();
         ids.dedup();
-        assert_eq!(ids.len() as f64, total(&samples, SPANS, &[]), "no two spans have one identifier");
+        assert_eq!(
+            ids.len() as f64,
+            total(&samples, SPANS, &[]),
+            "the number of span ids differs from the number of spans"
+        );
     }
 }
 
-/// The spans of a run of three calls and two tools, by their time.
+/// The spans of a run of three calls and two tools, in time order.
 struct Trace {
     agent: Span,
     chats: Vec<Span>,
@@ -251,7 +255,7 @@ struct Trace {
 }
 
 impl Trace {
-    /// All that the plugin sent of a trace, once it has six spans. What is not the run itself hangs under it.
+    /// Collects the plugin's spans of a trace once there are six. All spans but the run's own must be its children.
     async fn of(site: &Site, trace: &str) -> Self {
         let own = |span: &Span| span.trace_id == trace && span.service != "llm-gateway";
         site.spans.wait_for(|span| own(span) && span.name == "invoke_agent", PATIENCE).await;
@@ -277,18 +281,18 @@ impl Trace {
     }
 }
 
-/// A run of three calls by both workers; gives their request ids.
+/// Sends a run of three calls over both workers and returns the request ids.
 async fn three(conversation: &mut Conversation, lines: &mut [Line; 2]) -> Vec<String> {
     let mut requests = Vec::new();
     for number in 0..3 {
         let turn = conversation.turn(&mut lines[number % 2], "agent=2").await;
-        conversation.bring(&turn.calls);
+        conversation.add_results(&turn.calls);
         requests.push(turn.request_id);
     }
     requests
 }
 
-/// So many calls without any tool, by both workers.
+/// Sends `count` calls without tools over both workers.
 async fn calls(lines: &mut [Line; 2], count: usize) {
     for number in 0..count {
         let turn = Conversation::plain().turn(&mut lines[number % 2], "echo").await;

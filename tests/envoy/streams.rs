@@ -1,5 +1,5 @@
-//! Streams with honest pauses, and bodies in encodings, through a real Envoy: the times are right, and what is compressed is
-//! read while it stays compressed for the client.
+//! Streams with real pauses and encoded bodies through a real Envoy: the reported times are correct, and compressed
+//! bodies are read while the client still gets them compressed.
 
 use std::io::Write;
 use std::time::Duration;
@@ -17,13 +17,13 @@ use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const UNARY: &str = "openai-chat/unary";
-/// Its first event only says whose turn it is.
+/// The first event of this stream has only the role.
 const STREAM: &str = "openai-chat/stream-include-usage";
-/// How late a busy machine may be.
+/// Delay in seconds that a busy machine may add.
 const LATE: f64 = 1.0;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn first_chunk_first_token_and_pace_are_those_of_the_upstream() {
+async fn time_to_first_chunk_time_to_first_token_and_time_per_token_match_the_upstream() {
     let (stream, unary) = (Fixture::load(STREAM), Fixture::load(UNARY));
     let upstream = Upstream::start(vec![stream.clone(), unary.clone()]).await;
     let envoy = Envoy::start(&Options::to(upstream.addr)).await;
@@ -34,42 +34,49 @@ async fn first_chunk_first_token_and_pace_are_those_of_the_upstream() {
     assert!((0.3..0.3 + LATE).contains(&first_chunk), "{entry}");
     assert!(
         (first_chunk - reply.first_byte.as_secs_f64()).abs() < LATE / 2.0,
-        "{:?} at the client: {entry}",
+        "the client measured {:?}: {entry}",
         reply.first_byte
     );
     let pause = first_token - first_chunk;
-    assert!((0.14..0.14 + LATE).contains(&pause), "{pause} from the first chunk to the first token: {entry}");
+    assert!((0.14..0.14 + LATE).contains(&pause), "{pause} s from the first chunk to the first token: {entry}");
 
     let (entry, _) = exchange(&envoy, &unary, "wait=50").await;
-    assert!(entry["gen_ai.response.time_to_first_chunk"].is_null(), "not a stream: {entry}");
-    assert!(entry["gaugeway.time_to_first_token"].is_null(), "not a stream: {entry}");
+    assert!(entry["gen_ai.response.time_to_first_chunk"].is_null(), "only a stream has this time: {entry}");
+    assert!(entry["gaugeway.time_to_first_token"].is_null(), "only a stream has this time: {entry}");
 
     let duration = "gen_ai_client_operation_duration_microseconds";
     let shown = |samples: &[Sample]| total(samples, &format!("{duration}_count"), &[]) == 2.0;
     let samples = envoy.samples_when(shown, Duration::from_secs(5)).await;
     let sum =
         |metric: &str, model: &str| total(&samples, &format!("{metric}_sum"), &[("gen_ai_request_model", model)]) / 1e6;
-    let near = |seen: f64, told: f64| (seen - told).abs() <= told * 0.06; // how exact Envoy's sums are
+    let near = |seen: f64, told: f64| (seen - told).abs() <= told * 0.06; // Envoy's sums are exact to 6 %
     let (chunk, token) = (
         sum("gen_ai_client_operation_time_to_first_chunk_microseconds", "gpt-4o-mini"),
         sum("gen_ai_server_time_to_first_token_microseconds", "gpt-4o-mini"),
     );
     assert!(near(chunk, first_chunk) && near(token, first_token), "{chunk} {token}: {entry}");
     let (whole, took) = (sum(duration, "gpt-4o-mini"), reply.took.as_secs_f64());
-    assert!((whole - took).abs() < took * 0.06 + LATE / 2.0, "{whole} seconds, {took} at the client");
-    // Of eight tokens seven come after the first, in the pauses before the third and every later event.
+    assert!(
+        (whole - took).abs() < took * 0.06 + LATE / 2.0,
+        "the plugin reports {whole} s, but the client measured {took} s"
+    );
+    // Seven of eight tokens come after the first, in the pauses before the third and every later event.
     let events = stream.response.events.len() as f64;
     let pace = sum("gen_ai_server_time_per_output_token_microseconds", "gpt-4o-mini");
-    assert!((0.9..1.0 + LATE).contains(&(pace / (0.15 * (events - 2.0) / 7.0))), "{pace} seconds a token");
+    assert!((0.9..1.0 + LATE).contains(&(pace / (0.15 * (events - 2.0) / 7.0))), "wrong time per token: {pace} s");
     let (chunks, tokens) = (
         "gen_ai_client_operation_time_to_first_chunk_microseconds_count",
         "gen_ai_server_time_to_first_token_microseconds_count",
     );
-    assert_eq!((total(&samples, chunks, &[]), total(&samples, tokens, &[])), (1.0, 1.0), "only the stream has them");
+    assert_eq!(
+        (total(&samples, chunks, &[]), total(&samples, tokens, &[])),
+        (1.0, 1.0),
+        "only the stream must have these times"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn compressed_bodies_are_read_and_stay_compressed() {
+async fn compressed_bodies_are_read_and_reach_the_client_compressed() {
     let (unary, stream) = (Fixture::load(UNARY), Fixture::load(STREAM));
     let body = &unary.response.body[..];
     let mut answers = vec![
@@ -103,9 +110,9 @@ async fn compressed_bodies_are_read_and_stay_compressed() {
             assert!(faults.is_empty(), "{encoding:?} {travel}: {faults:#?}");
             assert_eq!(reply.headers.get("content-encoding").map(|value| value.to_str().unwrap()), encoding);
             let id = entry["request_id"].as_str().unwrap();
-            let received = upstream.take_request(id, PATIENCE).await.expect("it reaches the upstream");
+            let received = upstream.take_request(id, PATIENCE).await.expect("the request did not reach the upstream");
             assert_eq!(received.body, fixture.request.body);
-            // The first token comes with the second event, however it is packed.
+            // The first token comes with the second event, in every encoding.
             if fixture.is_stream() && travel == "gap=20" {
                 let times = expect::TIMING.iter().map(|key| seconds(&entry, key)).collect::<Vec<_>>();
                 assert!(times[1] - times[0] > 0.015, "{times:?}");
@@ -115,7 +122,7 @@ async fn compressed_bodies_are_read_and_stay_compressed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_encoding_that_cannot_be_read_is_trouble_and_passes() {
+async fn an_unreadable_encoding_is_counted_as_a_parse_error_and_passes_unchanged() {
     let unary = Fixture::load(UNARY);
     let packed = gzip(&[&unary.response.body[..]]).concat();
     let damaged = [&packed[..40], &[0xff; 40], &packed[80..]].concat();
@@ -142,19 +149,19 @@ async fn an_encoding_that_cannot_be_read_is_trouble_and_passes() {
     assert_eq!(trouble, answers.len() as f64);
 }
 
-/// Sends a fixture and checks that its answer arrives as it was sent.
+/// Sends a fixture and checks that the response arrives unchanged.
 async fn exchange(envoy: &Envoy, fixture: &Fixture, travel: &str) -> (Value, Reply) {
     let id = client::request_id();
     let reply = client::replay(envoy.addr, fixture, &[("x-request-id", &id), ("x-upstream", travel)]).await;
     assert_eq!((reply.status, &reply.body, &reply.broken), (200, &fixture.response.body, &None), "{}", fixture.id);
-    (envoy.entry(&id, PATIENCE).await.expect("a line in the access log"), reply)
+    (envoy.entry(&id, PATIENCE).await.expect("no access log line for the request"), reply)
 }
 
 fn seconds(entry: &Value, key: &str) -> f64 {
     entry[key].as_str().unwrap_or_else(|| panic!("no {key} in {entry}")).parse().unwrap()
 }
 
-/// The fixture with its answer in an encoding, in pieces.
+/// The fixture with its response in an encoding, sent in these pieces.
 fn encoded(fixture: &Fixture, encoding: &str, pieces: Vec<Vec<u8>>) -> Fixture {
     let mut fixture = fixture.clone();
     fixture.response.headers.push(("content-encoding".to_owned(), encoding.to_owned()));
@@ -163,7 +170,7 @@ fn encoded(fixture: &Fixture, encoding: &str, pieces: Vec<Vec<u8>>) -> Fixture {
     fixture
 }
 
-/// One gzip member whose pieces can each be read as they come, as servers send streams.
+/// One gzip member, flushed after each piece so that each piece can be decoded on arrival.
 fn gzip(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     let mut packed = Vec::new();
@@ -188,13 +195,13 @@ fn bare_deflate(body: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// RFC 7932: a window of 64 KiB, one uncompressed meta-block, an empty last one.
+/// A br stream (RFC 7932): a window of 64 KiB, one uncompressed meta-block and an empty last one.
 fn stored_brotli(body: &[u8]) -> Vec<u8> {
     let head = u32::try_from(body.len() - 1).unwrap() << 4 | 1 << 20;
     [&head.to_le_bytes()[..3], body, &[0b11]].concat()
 }
 
-/// RFC 8878: a frame that states its size, one raw block.
+/// A zstd frame (RFC 8878) that states its size, with one raw block.
 fn stored_zstd(body: &[u8]) -> Vec<u8> {
     let size = u32::try_from(body.len()).unwrap();
     let block = size << 3 | 1;

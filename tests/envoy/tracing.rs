@@ -1,5 +1,5 @@
-//! One trace from the client through Envoy to the provider: what a client says of its trace is honoured, and the names that
-//! backends read are in the span.
+//! Trace context from the client through Envoy to the provider: the client's trace is continued, and the span has the
+//! attribute names that tracing backends read.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const SPAN: &str = "b7ad6b7169203331";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_traceparent_is_continued_to_the_span_and_to_the_provider() {
+async fn a_traceparent_is_continued_in_the_span_and_to_the_provider() {
     let fixture = Fixture::load("openai-chat/unary");
     let upstream = Upstream::start(vec![fixture.clone()]).await;
     let spans = Receiver::start().await;
@@ -25,32 +25,41 @@ async fn a_traceparent_is_continued_to_the_span_and_to_the_provider() {
     client::replay(envoy.addr, &fixture, &[("x-request-id", &id), ("traceparent", &parent), ("tracestate", "a=b")])
         .await;
 
-    let span = spans.wait_for_request(&id, PATIENCE).await.expect("a span");
+    let span = spans.wait_for_request(&id, PATIENCE).await.expect("no span for the request");
     assert_eq!((span.trace_id.as_str(), span.parent_id.as_str()), (TRACE, SPAN), "{span:?}");
     assert_eq!(span.text("gen_ai.request.model"), Some("gpt-4o"), "{span:?}");
-    let received = upstream.take_request(&id, PATIENCE).await.expect("the request reaches the upstream");
-    assert_eq!(header(&received, "traceparent"), format!("00-{TRACE}-{}-01", span.span_id), "the span is the parent");
+    let received = upstream.take_request(&id, PATIENCE).await.expect("the request did not reach the upstream");
+    assert_eq!(
+        header(&received, "traceparent"),
+        format!("00-{TRACE}-{}-01", span.span_id),
+        "Envoy's span must be the parent"
+    );
     assert_eq!(header(&received, "tracestate"), "a=b");
-    let entry = envoy.entry(&id, PATIENCE).await.expect("a line in the access log");
+    let entry = envoy.entry(&id, PATIENCE).await.expect("no access log line for the request");
     assert_eq!(entry["trace_id"], TRACE, "{entry}");
 
-    // A client that says not to record is obeyed.
+    // A client's decision not to sample is respected.
     let id = client::request_id();
     let parent = format!("00-{TRACE}-{SPAN}-00");
     client::replay(envoy.addr, &fixture, &[("x-request-id", &id), ("traceparent", &parent)]).await;
-    let entry = envoy.entry(&id, PATIENCE).await.expect("a line in the access log");
-    assert_eq!(entry["gen_ai.request.model"], "gpt-4o", "it is logged all the same: {entry}");
+    let entry = envoy.entry(&id, PATIENCE).await.expect("no access log line for the request");
+    assert_eq!(
+        entry["gen_ai.request.model"], "gpt-4o",
+        "the access log must have the call although it is not sampled: {entry}"
+    );
     let after = client::request_id();
     client::replay(envoy.addr, &fixture, &[("x-request-id", &after)]).await;
-    spans.wait_for_request(&after, PATIENCE).await.expect("the next one's span");
+    spans.wait_for_request(&after, PATIENCE).await.expect("no span for the next request");
     assert!(spans.spans().iter().all(|span| span.text("guid:x-request-id") != Some(&id)), "{:?}", spans.spans());
 }
 
-/// As the manual says it: Envoy's OpenTelemetry tracer does not know B3, its Zipkin tracer knows both.
+/// The configuration of the manual: Envoy's OpenTelemetry tracer does not read B3, its Zipkin tracer reads B3 and
+/// traceparent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_the_tracer_that_the_manual_names_b3_is_continued_and_traceparent_too() {
-    let (_, zipkin) =
-        include_str!("../../envoy/README.md").split_once("```yaml\nprovider:\n").expect("the manual shows a provider");
+async fn the_zipkin_tracer_of_the_manual_continues_b3_and_traceparent() {
+    let (_, zipkin) = include_str!("../../envoy/README.md")
+        .split_once("```yaml\nprovider:\n")
+        .expect("envoy/README.md has no YAML example of a tracing provider");
     let zipkin: String =
         zipkin.lines().take_while(|line| *line != "```").map(|line| format!("            {line}\n")).collect();
     let yaml = Options::to("127.0.0.1:9".parse().unwrap()).yaml().unwrap();
@@ -68,8 +77,8 @@ async fn with_the_tracer_that_the_manual_names_b3_is_continued_and_traceparent_t
         let id = client::request_id();
         let headers = [&[("x-request-id", id.as_str())], headers].concat();
         client::replay(envoy.addr, &fixture, &headers).await;
-        let received = upstream.take_request(&id, PATIENCE).await.expect("the request reaches the upstream");
-        // It goes on in the form it came in, or in B3, under the span that Envoy made.
+        let received = upstream.take_request(&id, PATIENCE).await.expect("the request did not reach the upstream");
+        // The trace continues in the format it arrived in, or in B3, with Envoy's span as the parent.
         let b3 = header(&received, "b3");
         let (trace, sampled, under) = match b3.split('-').collect::<Vec<_>>()[..] {
             [trace, _, sampled, under] => (trace, sampled, under),
@@ -79,18 +88,18 @@ async fn with_the_tracer_that_the_manual_names_b3_is_continued_and_traceparent_t
             }
         };
         assert_eq!((trace, sampled, under), (TRACE, "1", SPAN), "{headers:?}: {received:?}");
-        let entry = envoy.entry(&id, PATIENCE).await.expect("a line in the access log");
+        let entry = envoy.entry(&id, PATIENCE).await.expect("no access log line for the request");
         assert_eq!((&entry["trace_id"], &entry["gaugeway.outcome"]), (&TRACE.into(), &"completed".into()), "{entry}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tokens_written_to_a_cache_go_by_the_name_a_backend_knows() {
+async fn cache_write_tokens_have_the_attribute_name_that_the_backend_reads() {
     let fixtures = Fixture::all();
     let written = "gen_ai.usage.cache_creation.input_tokens";
     let some =
         |fixture: &&Fixture| fixture.observation.get(written).and_then(|count| count.as_i64()).is_some_and(|n| n > 0);
-    let fixture = fixtures.iter().find(some).expect("a fixture whose tokens are written to a cache").clone();
+    let fixture = fixtures.iter().find(some).expect("no fixture has tokens written to a cache").clone();
     let count = fixture.observation[written].as_i64().unwrap();
     let upstream = Upstream::start(fixtures).await;
     let spans = Receiver::start().await;
@@ -105,7 +114,7 @@ async fn tokens_written_to_a_cache_go_by_the_name_a_backend_knows() {
         let envoy = Envoy::start(&options).await;
         let id = client::request_id();
         client::replay(envoy.addr, &fixture, &[("x-request-id", &id)]).await;
-        let span = spans.wait_for_request(&id, PATIENCE).await.expect("a span");
+        let span = spans.wait_for_request(&id, PATIENCE).await.expect("no span for the request");
         for (name, there) in [(written, creation), ("gen_ai.usage.cache_write.input_tokens", write)] {
             assert_eq!(span.attributes.get(name), there.then_some(&Attribute::Int(count)), "{choice:?}: {name}");
         }

@@ -1,5 +1,6 @@
-// Holds a dashboard against Grafana's own types: node check.mjs <folder with node_modules> <dashboard.json>
-// Their TypeScript becomes JSON schemas that allow no unknown key; those are kept in the folder, it takes ten seconds.
+// Validates a dashboard against Grafana's own types: node check.mjs <folder with node_modules> <dashboard.json>. The
+// TypeScript types are converted to JSON schemas that forbid unknown keys. This takes ten seconds, so the schemas are
+// cached in the folder.
 import fs from 'node:fs';
 import path from 'node:path';
 import {createRequire} from 'node:module';
@@ -31,7 +32,7 @@ process.exit(problems.length ? 1 : 0);
 function check(name, value, where, types, type) {
   const valid = validator(name, types, type);
   if (valid(value)) return;
-  // "No branch fits" says nothing beside the reasons why none does.
+  // The error that no branch matched is redundant, because the errors of the branches follow.
   const reasons = valid.errors.filter(error => !['anyOf', 'oneOf'].includes(error.keyword));
   for (const {instancePath, message, params} of reasons) problems.push(`${where}${instancePath} ${message} ${JSON.stringify(params)}`);
 }
@@ -40,7 +41,7 @@ function validator(name, types, type) {
   validator.made ??= new Map();
   if (!validator.made.has(name)) {
     const schema = schemaOf(name, types, type);
-    // Grafana fills what is left out: the types say what a whole panel has, not what a file must have.
+    // Grafana fills in missing members. The types describe a complete panel, not what a file must contain.
     delete schema.definitions[type].required;
     validator.made.set(name, new Ajv({allErrors: true, strict: false}).compile(schema));
   }

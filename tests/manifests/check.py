@@ -1,11 +1,11 @@
-"""Reads and checks YAML files strictly: what their schema does not know is an error, as a misspelt setting is otherwise ignored.
+"""Reads and validates YAML files strictly. An unknown key is an error, because a misspelt setting would otherwise be ignored.
 
-    check.py json FILE...              their documents as one JSON array, duplicate keys refused
-    check.py compose FILE...           against the schema of Docker's compose files
-    check.py crd SCHEMAS FILE...       Kubernetes resources, against SCHEMAS/<kind>.json
+    check.py json FILE...              prints their documents as one JSON array; duplicate keys are errors
+    check.py compose FILE...           validates against the schema of Docker Compose files
+    check.py crd SCHEMAS FILE...       validates Kubernetes resources against SCHEMAS/<kind>.json
     check.py trim CRDS KIND@VERSION[:PATH,...]
-                                       a schema for `crd`, out of a file of CustomResourceDefinitions: without descriptions, and
-                                       below `spec` of the named paths only
+                                       prints a schema for `crd` from a file of CustomResourceDefinitions, without descriptions
+                                       and with only the named paths below `spec`
 """
 
 import importlib.resources
@@ -64,7 +64,7 @@ def report(checked):
 
 
 def strict(schema):
-    """Closes every object that lists its properties. Branches of anyOf and the like only constrain, so they stay open."""
+    """Forbids other members in every object that lists its properties, except in branches of anyOf and the like."""
     if not isinstance(schema, dict):
         return schema
     closed = dict(schema)
@@ -92,7 +92,7 @@ def trim(crds, wanted):
                 continue
             schema = without_words(one["schema"]["openAPIV3Schema"])
             schema["properties"].pop("status", None)
-            # What every resource has. Kubernetes itself checks it.
+            # Every resource has these members. Kubernetes itself validates them.
             schema["properties"] |= {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
             if paths:
                 schema["properties"]["spec"] = only(schema["properties"]["spec"], [path.split(".") for path in paths.split(",")])

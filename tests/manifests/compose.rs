@@ -1,4 +1,5 @@
-//! envoy/docker-compose.yaml: held against its schema and against the files it names, and its processes run without containers.
+//! envoy/docker-compose.yaml: validates it against its schema and the files it names, and runs its processes without
+//! containers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,7 +20,7 @@ const FILE: &str = "envoy/docker-compose.yaml";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
-fn the_compose_file_has_only_what_its_schema_knows() {
+fn the_compose_file_is_valid_against_its_schema() {
     assert_eq!(compose_errors(&path(FILE)), "");
     let folder = Folder::new("schema");
     let wrong = folder.0.join("wrong.yaml");
@@ -28,7 +29,7 @@ fn the_compose_file_has_only_what_its_schema_knows() {
 }
 
 #[test]
-fn every_image_is_built_here_or_pinned_to_a_release() {
+fn every_image_is_built_locally_or_pinned_to_a_release() {
     let dockerfile = read("envoy/Dockerfile");
     for (name, service) in services() {
         let image = service["image"].as_str().unwrap_or_else(|| panic!("{name} has no image"));
@@ -52,55 +53,58 @@ fn every_image_is_built_here_or_pinned_to_a_release() {
             "{base}"
         );
     }
-    assert!(dockerfile.contains("FROM envoyproxy/envoy:v1.40.0 AS envoy\n"), "not the Envoy that is tested");
+    assert!(
+        dockerfile.contains("FROM envoyproxy/envoy:v1.40.0 AS envoy\n"),
+        "the Dockerfile does not use the tested version of Envoy"
+    );
 }
 
-/// `owner/name:1.2.3`, with or without a `v`.
+/// Checks that the image has the form `owner/name:1.2.3`, with or without a `v`.
 fn assert_released(image: &str) {
     let (name, tag) = image.rsplit_once(':').unwrap_or_else(|| panic!("{image} has no tag"));
     let version: Vec<_> = tag.trim_start_matches('v').split('.').collect();
     let numbers = version.len() == 3 && version.iter().all(|part| part.parse::<u32>().is_ok());
-    assert!(numbers && name.split('/').count() == 2, "{image} is not owner/name:release");
+    assert!(numbers && name.split('/').count() == 2, "{image} must have the form owner/name:release");
 }
 
 #[test]
-fn the_image_is_built_from_files_that_its_context_has() {
+fn the_build_context_contains_every_file_that_the_image_needs() {
     let ignored = read("envoy/Dockerfile.dockerignore");
     let kept: BTreeSet<_> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
-    assert!(ignored.lines().any(|line| line == "*"), "nothing is left out");
+    assert!(ignored.lines().any(|line| line == "*"), "the .dockerignore must exclude everything by default");
     for file in &kept {
-        assert!(path(file).exists(), "{file} is not there");
+        assert!(path(file).exists(), "{file} does not exist");
     }
     let dockerfile = read("envoy/Dockerfile");
     assert!(dockerfile.contains("./build.sh wasm && cargo build --package gaugeway-demo --bin recorded"));
-    // What the stages take from the build is what the build makes there.
+    // Every file that a later stage copies must be created by the build stage.
     let root = "/gaugeway/";
     for copy in dockerfile.lines().filter_map(|line| line.strip_prefix("COPY --from=build ")) {
         let from = copy.split(' ').next().unwrap().strip_prefix(root).unwrap();
         let made = ["dist/gaugeway.wasm", "target/debug/recorded"].contains(&from);
-        assert!(made || kept.iter().any(|file| from.starts_with(file)), "nobody makes {from}");
+        assert!(made || kept.iter().any(|file| from.starts_with(file)), "no build stage creates {from}");
     }
     assert!(read("build.sh").contains("PLUGIN=$ROOT/dist/gaugeway.wasm"));
     assert!(path("envoy/demo/src/bin/recorded.rs").exists());
 }
 
 #[test]
-fn every_mount_is_a_file_of_the_repository_where_the_program_looks_for_it() {
+fn every_mount_is_an_existing_file_at_the_path_its_program_reads() {
     for (name, service) in services() {
         for (from, to) in mounts(&service) {
-            assert!(from.exists(), "{name} mounts {}, which is not there", from.display());
-            assert!(to.is_absolute(), "{name} mounts at {}", to.display());
+            assert!(from.exists(), "{name} mounts {}, which does not exist", from.display());
+            assert!(to.is_absolute(), "{name} must mount at an absolute path, not {}", to.display());
         }
     }
     let grafana = service("grafana");
     let mounted: BTreeSet<_> = mounts(&grafana).into_iter().map(|(_, to)| to).collect();
     let dashboards = &documents("envoy/grafana/provisioning/dashboards/gaugeway.yaml")[0]["providers"][0];
     let board = Path::new(dashboards["options"]["path"].as_str().unwrap()).join("dashboard.json");
-    assert!(mounted.contains(&board), "Grafana looks for {}, mounted are {mounted:?}", board.display());
+    assert!(mounted.contains(&board), "Grafana reads {}, but the mounts are {mounted:?}", board.display());
     assert!(mounted.contains(Path::new("/etc/grafana/provisioning")));
     assert_eq!(grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"], board.to_str().unwrap());
 
-    // Prometheus reads its rules beside its configuration.
+    // Prometheus reads its rules from the folder of its configuration.
     let prometheus = service("prometheus");
     let mounted: BTreeSet<_> = mounts(&prometheus).into_iter().map(|(_, to)| to).collect();
     for rules in documents("envoy/prometheus/prometheus.yml")[0]["rule_files"].as_array().unwrap() {
@@ -110,12 +114,15 @@ fn every_mount_is_a_file_of_the_repository_where_the_program_looks_for_it() {
 }
 
 #[test]
-fn every_address_in_the_files_is_one_that_a_container_of_the_same_network_listens_on() {
+fn every_address_in_the_files_is_listened_on_by_a_container_of_the_network() {
     let services = services();
     for (name, service) in &services {
         let alone = service.get("network_mode").is_none();
         assert_eq!(alone, name == "envoy", "{name} must share Envoy's network");
-        assert!(alone || service.get("ports").is_none(), "{name}: with a shared network the ports are Envoy's");
+        assert!(
+            alone || service.get("ports").is_none(),
+            "{name} must not publish ports, because it shares Envoy's network"
+        );
     }
     let published: BTreeSet<u16> = services["envoy"]["ports"]
         .as_array()
@@ -126,19 +133,19 @@ fn every_address_in_the_files_is_one_that_a_container_of_the_same_network_listen
             assert_eq!(
                 (parts[0], parts[1]),
                 ("127.0.0.1", parts[2]),
-                "published beyond this machine, or under another number"
+                "a port must be published on 127.0.0.1 only, under the same number"
             );
             parts[2].parse().unwrap()
         })
         .collect();
-    // What each listens on: Envoy by its file, the provider by its command, the others by their own defaults.
+    // The listening ports: Envoy's from its file, the provider's from its command, the others from their defaults.
     let defaults = [("prometheus", 9090), ("grafana", 3000), ("jaeger UI", 16686), ("jaeger OTLP/HTTP", 4318)];
     let envoy = [10000, 9901];
     let provider: SocketAddr = services["provider"]["command"][2].as_str().unwrap().parse().unwrap();
     let listening: BTreeSet<u16> =
         defaults.iter().map(|(_, port)| *port).chain(envoy).chain([provider.port()]).collect();
     assert_eq!(&listening - &published, BTreeSet::from([4318, provider.port()]), "unpublished");
-    assert_eq!(&published - &listening, BTreeSet::new(), "nobody listens");
+    assert_eq!(&published - &listening, BTreeSet::new(), "no process listens on these published ports");
 
     let source = &documents("envoy/grafana/provisioning/datasources/gaugeway.yaml")[0]["datasources"][0];
     let scraped =
@@ -154,12 +161,12 @@ fn every_address_in_the_files_is_one_that_a_container_of_the_same_network_listen
     assert_eq!(named.len(), 5, "{named:?}");
     for address in named {
         let port: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
-        assert!(listening.contains(&port), "{address}: nobody listens there, only on {listening:?}");
+        assert!(listening.contains(&port), "{address}: no process listens there, only on {listening:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_containers_processes_work_together_outside_containers() {
+async fn the_processes_of_the_containers_work_together_without_containers() {
     let services = services();
     let folder = Folder::new("processes");
 
@@ -174,10 +181,10 @@ async fn the_containers_processes_work_together_outside_containers() {
         panic!("{why}");
     });
 
-    // Envoy's command is a script whose last part becomes Envoy.
+    // Envoy's command is a script that ends by executing Envoy.
     let command = at("envoy");
     assert_eq!(&command[..2], ["/bin/sh", "-c"]);
-    let (script, envoy) = command[2].split_once(" && exec ").expect("the script ends in exec");
+    let (script, envoy) = command[2].split_once(" && exec ").expect("the script does not end with exec");
     let ready = folder.0.join("envoy.yaml");
     assert_eq!(envoy, "envoy --config-path /tmp/envoy.yaml");
     let mut script = script.replace("/tmp/envoy.yaml", ready.to_str().unwrap());
@@ -209,8 +216,8 @@ async fn the_containers_processes_work_together_outside_containers() {
     let counted = |query: &'static str| prometheus.wait_for(query);
     assert!(counted("up{job=\"envoy\"}").await == 1.0);
     assert!(counted("sum(gaugeway_requests_total{outcome=\"completed\"})").await > 0.0);
-    assert!(counted("count(llm_token_usage_tokens_total)").await > 0.0, "the recording rules make nothing");
-    assert!(counted("count(llm_budget_usd_per_day)").await == 1.0, "the alerts' rules are not loaded");
+    assert!(counted("count(llm_token_usage_tokens_total)").await > 0.0, "the recording rules have no result");
+    assert!(counted("count(llm_budget_usd_per_day)").await == 1.0, "the alert rules are not loaded");
 
     let span = spans.wait_for(|span| span.text("gaugeway.outcome") == Some("completed"), PATIENCE).await;
     assert!(span.is_some(), "no span of a call was exported");
@@ -223,7 +230,7 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    /// With the container's own arguments and mounts, the scraped address apart.
+    /// Starts Prometheus with the container's arguments and mounts. Only the scraped address is changed.
     async fn start(folder: &Path, service: &Value, target: SocketAddr) -> Self {
         let root = folder.join("prometheus");
         for (from, to) in mounts(service) {
@@ -237,10 +244,13 @@ impl Prometheus {
             fs::write(to, text).unwrap();
         }
         let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let program =
-            Path::new(&std::env::var("GAUGEWAY_PROMETHEUS").expect("set by ./build.sh test")).join("prometheus");
+        let program = Path::new(
+            &std::env::var("GAUGEWAY_PROMETHEUS")
+                .expect("GAUGEWAY_PROMETHEUS is not set: run ./build.sh test manifests"),
+        )
+        .join("prometheus");
         let arguments = service["command"].as_array().unwrap().iter().map(text).map(|argument| {
-            let (name, file) = argument.split_once("=/").expect("each argument names a path");
+            let (name, file) = argument.split_once("=/").expect("an argument has no path");
             format!("{name}={}", root.join(file).display())
         });
         let child = tokio::process::Command::new(program)
@@ -256,7 +266,7 @@ impl Prometheus {
         Self { addr, _child: child }
     }
 
-    /// The value of the first series, once there is one that is not 0.
+    /// Returns the value of the first series once it is not 0.
     async fn wait_for(&self, query: &str) -> f64 {
         let url = format!("/api/v1/query?query={}", escaped(query));
         let end = Instant::now() + PATIENCE;
@@ -270,7 +280,7 @@ impl Prometheus {
                     return value;
                 }
             }
-            assert!(Instant::now() < end, "Prometheus has nothing for {query}");
+            assert!(Instant::now() < end, "Prometheus has no data for {query}");
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     }
@@ -291,20 +301,20 @@ fn service(name: &str) -> Value {
     services().remove(name).unwrap_or_else(|| panic!("there is no service {name}"))
 }
 
-/// From and to.
+/// Source and target of each mount.
 fn mounts(service: &Value) -> Vec<(PathBuf, PathBuf)> {
     let volumes = service["volumes"].as_array().into_iter().flatten().map(text);
     volumes
         .map(|volume| {
             let parts: Vec<_> = volume.split(':').collect();
-            assert_eq!((parts.len(), parts[2]), (3, "ro"), "{volume} is not FROM:TO:ro");
+            assert_eq!((parts.len(), parts[2]), (3, "ro"), "{volume} must have the form FROM:TO:ro");
             (path("envoy").join(parts[0].strip_prefix("./").unwrap()), PathBuf::from(parts[1]))
         })
         .collect()
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("{value} is no string")).to_owned()
+    value.as_str().unwrap_or_else(|| panic!("{value} is not a string")).to_owned()
 }
 
 fn read(file: &str) -> String {

@@ -1,5 +1,5 @@
-//! Tests of the manifests for Istio, Envoy Gateway and Docker Compose, against their schemas and in a real Envoy:
-//! `./build.sh test manifests`.
+//! Tests of the manifests for Istio, Envoy Gateway and Docker Compose, against their schemas and in a real Envoy. Run
+//! them with `./build.sh test manifests`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -8,7 +8,7 @@
     clippy::panic,
     clippy::unreachable,
     clippy::unwrap_used,
-    reason = "a test reads its environment and the clock, and fails by a panic"
+    reason = "tests read environment variables and the clock, and fail by panicking"
 )]
 
 mod compose;

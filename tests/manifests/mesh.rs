@@ -1,4 +1,5 @@
-//! The manifests for Istio and Envoy Gateway: strictly valid, as complete as envoy/envoy.yaml, and at work in a real Envoy.
+//! The manifests for Istio and Envoy Gateway: they are valid, as complete as envoy/envoy.yaml, and work in a real
+//! Envoy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -36,11 +37,11 @@ const MANIFESTS: [&str; 7] = [
 ];
 
 #[test]
-fn every_manifest_has_only_what_its_schema_knows() {
+fn every_manifest_is_valid_against_its_schema() {
     let folder = Folder::new("schemas");
     for manifest in MANIFESTS {
         assert_eq!(resource_errors(&path(manifest)), "");
-        // A member that nobody knows, in the innermost object that is closed.
+        // Adds an unknown member to the innermost object that forbids unknown members.
         let text = fs::read_to_string(path(manifest)).unwrap();
         let inside =
             ["pluginName", "rootID", "randomSamplingPercentage", "operation: MERGE", "samplingRate", "operation:"];
@@ -54,7 +55,7 @@ fn every_manifest_has_only_what_its_schema_knows() {
 }
 
 #[test]
-fn the_manifests_carry_every_attribute_label_and_bucket_of_envoy_yaml() {
+fn the_manifests_have_every_attribute_label_and_bucket_of_envoy_yaml() {
     let envoy = &documents("envoy/envoy.yaml")[0];
     let manager = &envoy["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
     let tags =
@@ -77,7 +78,11 @@ fn the_manifests_carry_every_attribute_label_and_bucket_of_envoy_yaml() {
     let folder = Folder::new("bootstrap");
     let file = folder.0.join("bootstrap.yaml");
     fs::write(&file, proxy["bootstrap"]["value"].as_str().unwrap()).unwrap();
-    assert_eq!(documents(file.to_str().unwrap()), [json!({"stats_config": stats})], "envoyproxy.yaml's bootstrap");
+    assert_eq!(
+        documents(file.to_str().unwrap()),
+        [json!({"stats_config": stats})],
+        "the bootstrap in envoyproxy.yaml differs from envoy.yaml"
+    );
     let (labels, buckets) = mesh::istio_annotations();
     let wanted: Vec<_> =
         stats["stats_tags"].as_array().unwrap().iter().map(|tag| text(&tag["tag_name"]).replace('.', "_")).collect();
@@ -93,7 +98,7 @@ fn the_manifests_carry_every_attribute_label_and_bucket_of_envoy_yaml() {
 }
 
 #[test]
-fn a_traffic_extension_makes_the_same_filter_as_the_wasm_plugin() {
+fn a_traffic_extension_gives_the_same_filter_as_the_wasm_plugin() {
     let plugin = Path::new("plugin.wasm");
     let one = mesh::istio_filter(resource("envoy/istio/wasmplugin.yaml", "WasmPlugin"), plugin);
     let two = mesh::istio_filter(resource("envoy/istio/trafficextension.yaml", "TrafficExtension"), plugin);
@@ -101,11 +106,11 @@ fn a_traffic_extension_makes_the_same_filter_as_the_wasm_plugin() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_istio_makes_of_its_manifests_reports_a_call_in_a_real_envoy() {
-    let plugin = PathBuf::from(std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is set by ./build.sh test"));
+async fn istios_configuration_reports_a_call_in_a_real_envoy() {
+    let plugin = PathBuf::from(std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test"));
     let run = Run::start(|places| mesh::istio(places, &plugin, true)).await;
     let (spans, entry) = run.call().await;
-    assert_eq!(spans.len(), 1, "the EnvoyFilter leaves one span for each call: {spans:#?}");
+    assert_eq!(spans.len(), 1, "with the EnvoyFilter there must be one span for each call: {spans:#?}");
     run.tells_all_as_strings(&spans[0], &entry);
     assert_eq!(spans[0].kind, "CLIENT");
     run.counts().await;
@@ -113,7 +118,7 @@ async fn what_istio_makes_of_its_manifests_reports_a_call_in_a_real_envoy() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_envoy_filter_a_call_through_istios_gateway_has_a_second_span() {
-    let plugin = PathBuf::from(std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is set by ./build.sh test"));
+    let plugin = PathBuf::from(std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test"));
     let run = Run::start(|places| mesh::istio(places, &plugin, false)).await;
     let (spans, _) = run.call().await;
     assert_eq!(spans.len(), 2, "{spans:#?}");
@@ -121,10 +126,10 @@ async fn without_the_envoy_filter_a_call_through_istios_gateway_has_a_second_spa
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_envoy_gateway_makes_of_its_manifests_reports_a_call_in_a_real_envoy() {
+async fn envoy_gateways_configuration_reports_a_call_in_a_real_envoy() {
     let run = Run::start_from_server(true).await;
     let (spans, entry) = run.call().await;
-    assert_eq!(spans.len(), 1, "the EnvoyPatchPolicy leaves one span for each call: {spans:#?}");
+    assert_eq!(spans.len(), 1, "with the EnvoyPatchPolicy there must be one span for each call: {spans:#?}");
     run.tells_all_as_strings(&spans[0], &entry);
     run.counts().await;
 }
@@ -160,23 +165,23 @@ impl Run {
         Self { _upstream: upstream, receiver, envoy, fixture, _folder: folder }
     }
 
-    /// Envoy Gateway, whose server has the plugin.
+    /// Starts Envoy Gateway's configuration with a server that serves the plugin.
     async fn start_from_server(with_patch: bool) -> Self {
         let plugin =
-            fs::read(std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is set by ./build.sh test")).unwrap();
+            fs::read(std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test")).unwrap();
         let sha256: String = Sha256::digest(&plugin).iter().map(|byte| format!("{byte:02x}")).collect();
         let server = serve(plugin.into()).await;
         Self::start(|places| mesh::envoy_gateway(places, server, &sha256, with_patch)).await
     }
 
-    /// The spans of one call, and its line in the access log.
+    /// Sends one call and returns its spans and its access log line.
     async fn call(&self) -> (Vec<Span>, Value) {
         let id = client::request_id();
         let reply = client::replay(self.envoy.addr, &self.fixture, &[("x-request-id", &id)]).await;
-        assert_eq!(reply.body, self.fixture.response.body, "the answer was changed");
-        let entry = self.envoy.entry(&id, PATIENCE).await.expect("a line in the access log");
-        self.receiver.wait_for_request(&id, PATIENCE).await.expect("a span");
-        // What may come after it is under way by now.
+        assert_eq!(reply.body, self.fixture.response.body, "the response body was changed");
+        let entry = self.envoy.entry(&id, PATIENCE).await.expect("no access log line for the request");
+        self.receiver.wait_for_request(&id, PATIENCE).await.expect("no span for the request");
+        // Waits for a second span, which would be exported by then.
         tokio::time::sleep(Duration::from_secs(1)).await;
         (self.receiver.spans(), entry)
     }
@@ -186,14 +191,14 @@ impl Run {
         let log = documents("envoy/istio/mesh.yaml").remove(0)["meshConfig"]["extensionProviders"][1].take();
         let known = log["envoyFileAccessLog"]["logFormat"]["labels"].as_object().unwrap();
         let told = self.fixture.observation.iter().filter(|(key, _)| known.contains_key(*key));
-        assert!(told.clone().count() > 15, "the call is too plain to show much");
+        assert!(told.clone().count() > 15, "the fixture has too few attributes for this test");
         for (key, value) in told {
             let said = match value {
                 Value::String(text) => text.clone(),
                 value => value.to_string(),
             };
-            assert_eq!(span.text(key), Some(said.as_str()), "{key} of the span");
-            assert_eq!(entry[key], said, "{key} of the access log");
+            assert_eq!(span.text(key), Some(said.as_str()), "wrong value of {key} in the span");
+            assert_eq!(entry[key], said, "wrong value of {key} in the access log");
         }
     }
 
@@ -220,7 +225,7 @@ impl Run {
     }
 }
 
-/// Answers everything with these bytes.
+/// Serves these bytes for every request.
 async fn serve(bytes: Bytes) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -245,11 +250,11 @@ fn same(file: &str, told: &Map<String, Value>, wanted: &Map<String, Value>) {
     let (told, wanted): (BTreeMap<_, _>, BTreeMap<_, _>) = (told.iter().collect(), wanted.iter().collect());
     let missing: Vec<_> = wanted.iter().filter(|(key, value)| told.get(*key) != Some(*value)).collect();
     let strange: Vec<_> = told.keys().filter(|key| !wanted.contains_key(*key)).collect();
-    assert!(missing.is_empty() && strange.is_empty(), "{file} lacks {missing:#?} and should not have {strange:#?}");
+    assert!(missing.is_empty() && strange.is_empty(), "{file} must have {missing:#?} and must not have {strange:#?}");
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("{value} is no string")).to_owned()
+    value.as_str().unwrap_or_else(|| panic!("{value} is not a string")).to_owned()
 }
 
 struct Folder(PathBuf);

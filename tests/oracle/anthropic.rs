@@ -1,4 +1,4 @@
-//! Anthropic Messages: directly, on Vertex, in Bedrock's frames; and the text completions before it.
+//! Anthropic Messages (direct, on Vertex and in Bedrock's frames) and the older text completions.
 
 use super::framing::{Body, Event};
 use super::reading::{Reading, each, sum};
@@ -13,7 +13,8 @@ pub fn read(body: &Body, reading: &mut Reading) {
     spent.settle(reading);
 }
 
-/// A whole message, or an event: their members have no name in common that means two things, so only a call and the end need its name.
+/// Reads a whole message or an event. No member has two meanings, so only tool calls and the end of the stream depend
+/// on the event's name.
 pub fn take(event: &Event, spent: &mut Spent, reading: &mut Reading) {
     let data = &event.data;
     reading.finished |= event.kind() == "message_stop";
@@ -50,12 +51,13 @@ pub struct Spent {
     read: Option<u64>,
     written: Option<u64>,
     thinking: Option<u64>,
-    /// Counts of compactions, which the message's own leave out.
+    /// The counts of compactions, which the counts of the message do not include.
     compactions: Vec<Value>,
 }
 
 impl Spent {
-    /// The last count said stands; but some servers end with zeros for what they said at the start.
+    /// The last count is used. Zeros are ignored if there is a count, because some servers end with zeros for the
+    /// counts of the start.
     fn take(&mut self, usage: &Value, reading: &mut Reading) {
         for (slot, key) in [
             (&mut self.input, "input_tokens"),

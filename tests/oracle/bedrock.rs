@@ -1,4 +1,4 @@
-//! Bedrock: Converse, and Invoke with each family's own bodies.
+//! Bedrock: Converse, and Invoke with the bodies of each model family.
 
 use super::anthropic::{self, Spent};
 use super::framing::{Body, header};
@@ -40,18 +40,18 @@ pub fn read_invoke(exchange: &Exchange, body: &Body, reading: &mut Reading) {
     from_headers(exchange, reading);
 }
 
-/// The families' fields have no name in common but mean nothing else where they meet.
+/// Reads the fields of all families. The families share few field names, and a shared name has the same meaning.
 fn each_family(body: &Body, embeds: bool, reading: &mut Reading) {
     let (mut input, mut output) = (None, None);
     let mut spent = Spent::default();
     for event in &body.events {
         let data = &event.data;
         anthropic::take(event, &mut spent, reading);
-        // Cohere's identifier beside generations and embeddings is the request's.
+        // In Cohere's generations and embeddings `id` is the request's id, not the response's.
         if data["generations"].is_null() && !embeds {
             reading.name(&data["model"], &data["id"]);
         }
-        // Nova: Converse's shapes, streamed one key an event.
+        // Nova: the objects of Converse, with one key per event in a stream.
         answer(data, reading);
         tool(&data["contentBlockStart"]["start"]["toolUse"], reading);
         reading.say(&data["contentBlockDelta"]["delta"]["text"]);
@@ -97,7 +97,7 @@ fn each_family(body: &Body, embeds: bool, reading: &mut Reading) {
     reading.usage.output = reading.usage.output.or(output);
 }
 
-/// A second copy of the usage, for what a family's own words leave out.
+/// Reads a second copy of the usage for the counts that the family's own fields do not contain.
 fn from_metrics(body: &Body, reading: &mut Reading) {
     for event in &body.events {
         let metrics = &event.data["amazon-bedrock-invocationMetrics"];

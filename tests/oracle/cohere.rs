@@ -63,7 +63,8 @@ fn whole(data: &Value, reading: &mut Reading) {
     usage(either(&data["usage"], &data["meta"]), reading);
 }
 
-/// What was billed goes before what was processed; the cache counts against the latter, so it may be the larger.
+/// Billed units take precedence over processed tokens. Cached tokens are counted among the processed ones, so there may
+/// be more of them than billed units.
 fn usage(said: &Value, reading: &mut Reading) {
     let (billed, tokens) = (&said["billed_units"], &said["tokens"]);
     reading.usage.input = reading.count(either(&billed["input_tokens"], &tokens["input_tokens"]));

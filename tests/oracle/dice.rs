@@ -1,4 +1,4 @@
-//! Chance that falls the same way everywhere.
+//! A pseudo-random generator that gives the same sequence on every platform.
 
 /// xorshift64*
 pub struct Dice(u64);
@@ -15,7 +15,7 @@ impl Dice {
         ((self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize) % end.max(1)
     }
 
-    /// Once in `times`.
+    /// Returns true once in `times` calls on average.
     pub fn rarely(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }

@@ -1,22 +1,23 @@
-//! JSON documents made up by chance: every escape, every form of number, equal keys, deep nesting, space wherever it may be.
+//! Random JSON documents: every escape, every form of number, repeated keys, deep nesting, and whitespace wherever it
+//! is allowed.
 
 use super::dice::Dice;
 
-/// A document as it goes over the wire, and a twin in which U+FFFD is spelt where the wire has half of a surrogate pair: that
-/// half means it, but `serde_json` refuses it.
+/// A document as sent, and a twin in which every lone surrogate escape is written as U+FFFD. A lone surrogate means
+/// U+FFFD, but `serde_json` rejects it.
 pub struct Document {
     pub wire: String,
     pub twin: String,
 }
 
-/// What a document may be.
+/// The properties of a random document.
 #[derive(Clone, Copy)]
 pub struct Shape {
-    /// Values in it, about.
+    /// Approximate number of values.
     pub size: usize,
-    /// It has line ends between its tokens.
+    /// True if there may be line ends between tokens.
     pub lines: bool,
-    /// It is an object.
+    /// True if the document is an object.
     pub object: bool,
 }
 
@@ -155,7 +156,7 @@ impl Writer<'_> {
         if self.left == 0 || self.dice.rarely(8) { 0 } else { 1 + self.dice.below(5) }
     }
 
-    /// One value in up to 40 containers, with a few more beside it.
+    /// Writes one value inside up to 40 containers, with a few siblings.
     fn chain(&mut self) {
         let mut close = Vec::new();
         for depth in 0..1 + self.dice.below(40) {
@@ -238,7 +239,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A low half, or high halves that none follows.
+    /// Writes a lone low surrogate, or high surrogates without a low one.
     fn half_a_pair(&mut self) {
         let low = self.dice.rarely(2);
         for _ in 0..if low { 1 } else { 1 + self.dice.below(3) } {

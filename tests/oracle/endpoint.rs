@@ -1,11 +1,11 @@
-//! Bodies sent through the whole core in every cutting, and a writer of AWS frames whose headers may be anything.
+//! Sends bodies through the whole core with every cut, and encodes AWS frames with arbitrary headers.
 
 use crate::support::core::{Wire, observer, pass, timeless};
 use gaugeway::exchange::{End, Observer};
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
-/// What one kind of stream came to: characters of the answer, input tokens, outcome, trouble.
+/// The result of one stream: characters of the answer, input tokens, outcome and parse error.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
     pub characters: u64,
@@ -15,7 +15,7 @@ pub struct Seen {
     pub error: String,
 }
 
-/// An endpoint and the content type it answers with.
+/// An endpoint and the content type of its response.
 pub struct Endpoint {
     observer: Rc<Observer>,
     path: &'static str,
@@ -61,7 +61,7 @@ impl Endpoint {
         }
     }
 
-    /// The body in one piece, which is the same in any other cutting.
+    /// The result for the body in one piece. Asserts that every other cut gives the same.
     pub fn comes_to(&self, body: &[u8]) -> Seen {
         let whole = self.sees(&[body]);
         if body.len() < 2_000 {
@@ -80,7 +80,7 @@ pub fn seen(characters: u64, input: Option<u64>, outcome: &str, trouble: &str) -
     Seen { characters, input, outcome: outcome.into(), trouble: trouble.into(), error: error.into() }
 }
 
-/// A frame whose lengths and checksums are right, whatever its headers are.
+/// A frame with correct lengths and checksums around arbitrary headers.
 pub fn frame(headers: &[u8], payload: &[u8]) -> Vec<u8> {
     let total = headers.len() + payload.len() + 16;
     let mut out = prelude(total as u32, headers.len() as u32);
@@ -96,7 +96,7 @@ pub fn prelude(total: u32, headers: u32) -> Vec<u8> {
     out
 }
 
-/// A header of type 7, a string.
+/// A header of type 7 (string).
 pub fn header(name: &str, value: &str) -> Vec<u8> {
     let length = (value.len() as u16).to_be_bytes();
     [&[name.len() as u8], name.as_bytes(), &[7], &length, value.as_bytes()].concat()

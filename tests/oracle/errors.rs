@@ -1,11 +1,12 @@
-//! What went wrong, and what it is called.
+//! Errors in a response and their names.
 
 use super::Exchange;
 use super::framing::{Body, Event, header};
 use super::reading::{Reading, text};
 use serde_json::Value;
 
-/// Marks the reading failed if this body or event says an error. Refusals and content filters are finish reasons, not errors.
+/// Marks the reading as failed if this body or event contains an error. Refusals and content filters are finish
+/// reasons, not errors.
 pub fn note(event: &Event, reading: &mut Reading) {
     let data = &event.data;
     if let Some(exception) = &event.exception {
@@ -35,17 +36,17 @@ pub fn note(event: &Event, reading: &mut Reading) {
     }
 }
 
-/// `error.type` of a failed exchange.
+/// The `error.type` of a failed exchange.
 pub fn name(exchange: &Exchange, body: &Body, reading: &Reading) -> String {
     if let Some(failure) = &reading.failure {
         return failure.clone();
     }
     if exchange.status < 400 {
-        // Inside a stream that began well, a numeric code is the status the answer would have had.
+        // In a stream that started with a success, a numeric code is the HTTP status that the response would have had.
         let code = body.events.iter().find_map(|event| status(&event.data["error"]["code"]));
         return code.unwrap_or_else(|| "_OTHER".into());
     }
-    // Error bodies name no `error` at some vendors: the words then stand at the top.
+    // The error bodies of some vendors have no `error` member; their fields are at the top level.
     let aws = header(&exchange.response_headers, "x-amzn-errortype").and_then(|v| v.split([':', '#']).next());
     aws.filter(|name| !name.is_empty())
         .map(str::to_owned)
@@ -79,7 +80,7 @@ fn top_level(body: &Value) -> Option<String> {
     code(&body["code"]).or_else(|| text(&body["error_type"])).map(str::to_owned)
 }
 
-/// A code that is a word: vendors also send the HTTP status here, as a number or a string.
+/// An error code that is a name. Vendors also send the HTTP status in this field, as a number or a string.
 fn code(value: &Value) -> Option<&str> {
     text(value).filter(|code| !code.bytes().all(|b| b.is_ascii_digit()))
 }

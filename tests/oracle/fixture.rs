@@ -65,7 +65,7 @@ fn message(bytes: &[u8]) -> (String, Vec<(String, String)>, Vec<u8>) {
     (first, headers.collect(), body.to_vec())
 }
 
-/// One frame a line: `<event-type> <JSON>`, `!<exception-type> <JSON>`, or `<event-type> base64:<JSON>`.
+/// One frame per line: `<event-type> <JSON>`, `!<exception-type> <JSON>`, or `<event-type> base64:<JSON>`.
 fn event_stream(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {

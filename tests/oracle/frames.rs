@@ -1,4 +1,5 @@
-//! AWS event stream, both ways: length, header length, CRC of both; headers; payload; CRC of all before it.
+//! Decodes and encodes AWS event-stream frames: total length, header length and the CRC of both; headers; payload; CRC
+//! of everything before it.
 
 use super::framing::{Body, Event, json};
 use super::reading::{Reading, Trouble};
@@ -29,7 +30,7 @@ pub fn read(bytes: &[u8], reading: &mut Reading) -> Body {
     body
 }
 
-/// The frames' headers and payloads, or `None` unless every frame is whole and sound.
+/// The headers and payloads of all frames, or `None` unless every frame is complete and valid.
 pub fn split(bytes: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
     let (mut out, mut rest) = (Vec::new(), bytes);
     while !rest.is_empty() {
@@ -52,10 +53,10 @@ pub fn frame(headers: &[u8], payload: &[u8]) -> Vec<u8> {
 }
 
 enum Next<'a> {
-    /// Headers and payload if the CRC is right, and what comes after.
+    /// Headers and payload if the CRC is correct, and the rest of the bytes.
     Frame(Option<(&'a [u8], &'a [u8])>, &'a [u8]),
     Cut,
-    /// The length cannot be trusted, so neither can any frame after this one.
+    /// The length is invalid, so no later frame can be found.
     Lost,
 }
 
@@ -120,7 +121,7 @@ fn be32(bytes: &[u8], at: usize) -> usize {
     bytes[at..at + 4].iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte))
 }
 
-/// IEEE, as zlib has it.
+/// CRC-32/ISO-HDLC (IEEE), as in zlib.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0u32, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 })

@@ -1,4 +1,4 @@
-//! Bodies to events: one JSON value, values after one another, server-sent events, or AWS event-stream frames.
+//! Splits bodies into events: one JSON value, a sequence of values, server-sent events or AWS event-stream frames.
 
 use super::reading::{Reading, Trouble};
 use super::{Exchange, frames};
@@ -6,14 +6,14 @@ use serde_json::Value;
 
 #[derive(Debug, Default)]
 pub struct Event {
-    /// `event:` of SSE or `:event-type` of a frame.
+    /// The `event:` of SSE or the `:event-type` of a frame.
     pub name: String,
     pub data: Value,
     pub exception: Option<String>,
 }
 
 impl Event {
-    /// The JSON's own word for what it is, else the frame's.
+    /// The event's `type` in the JSON, otherwise the name of the frame.
     pub fn kind(&self) -> &str {
         ["type", "event_type"].iter().find_map(|key| self.data[*key].as_str()).unwrap_or(&self.name)
     }
@@ -22,11 +22,11 @@ impl Event {
 #[derive(Debug, Default)]
 pub struct Body {
     pub events: Vec<Event>,
-    /// Framed as a stream, whatever the request asked for.
+    /// The body is framed as a stream, whatever the request asked for.
     pub streamed: bool,
-    /// `[DONE]` was seen.
+    /// `[DONE]` was received.
     pub done: bool,
-    /// The bytes end inside a value or a frame.
+    /// The body ends inside a value or a frame.
     pub cut: bool,
 }
 
@@ -34,7 +34,7 @@ pub fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str
     headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
-/// The content type without parameters, in lower case.
+/// The content type in lower case without parameters.
 pub fn essence(headers: &[(String, String)]) -> String {
     let value = header(headers, "content-type").unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
@@ -64,7 +64,7 @@ pub fn response(exchange: &Exchange, reading: &mut Reading) -> Body {
     }
 }
 
-/// JSON values one after another; a top-level array is its elements.
+/// A sequence of JSON values. A top-level array is replaced by its elements.
 pub fn json(bytes: &[u8], reading: &mut Reading) -> Body {
     let bytes = without_bom(bytes);
     let text = readable(&lossy(bytes));
@@ -101,8 +101,8 @@ impl Event {
     }
 }
 
-/// <https://html.spec.whatwg.org/multipage/server-sent-events.html>, but the last event may lack its blank line, and Google
-/// ends a failed stream with a JSON error outside of any event.
+/// Server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html>) with two extensions: the last
+/// event may lack its blank line, and Google ends a failed stream with a JSON error outside of any event.
 fn server_sent(bytes: &[u8], reading: &mut Reading) -> Body {
     let text = lossy(bytes).replace("\r\n", "\n").replace('\r', "\n");
     let mut body = Body { streamed: true, ..Body::default() };
@@ -165,10 +165,10 @@ fn dispatch(body: &mut Body, name: String, data: Option<String>, closed: bool, r
     }
 }
 
-/// Ends a string that the body broke off in. Nobody writes this code point: Unicode keeps it for such inner use.
+/// Marks the end of a string that the body broke off in. It is a Unicode noncharacter, so it occurs in no real text.
 pub const BROKEN_OFF: char = '\u{FDD0}';
 
-/// Where the parser gave up, as a byte offset.
+/// The byte offset at which the parser stopped.
 fn offset(text: &str, error: &serde_json::Error) -> usize {
     if error.is_eof() {
         return text.len();
@@ -178,7 +178,7 @@ fn offset(text: &str, error: &serde_json::Error) -> usize {
     (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
-/// Replaces what is not UTF-8, but drops a character that the body broke off in.
+/// Decodes UTF-8 lossily, but drops an incomplete character at the end of the body.
 fn lossy(bytes: &[u8]) -> String {
     let whole = match std::str::from_utf8(bytes) {
         Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
@@ -187,8 +187,8 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(whole).into_owned()
 }
 
-/// The longest prefix that can be closed into a JSON value: what a reader knows of a body that ended early or went wrong. A
-/// number or key that was still open is not part of it; a string is closed with a mark.
+/// Parses the longest prefix that can be closed into a JSON value, as a streaming reader sees a body that is truncated
+/// or invalid. An unfinished number or key is dropped; an unfinished string is closed with [`BROKEN_OFF`].
 fn repaired(text: &str) -> Option<Value> {
     let mut open = Vec::new();
     let mut best = None;
@@ -249,7 +249,7 @@ fn close(text: &str, open: Vec<char>) -> Option<Value> {
     serde_json::from_str(&readable(&closed)).ok()
 }
 
-/// `serde_json` refuses a `\u` escape of half a surrogate pair; a reader of other people's bodies may not.
+/// Replaces lone surrogate escapes, which `serde_json` rejects but which occur in real bodies.
 fn readable(text: &str) -> String {
     let unit = |at: usize| {
         let hex = text.get(at..).filter(|t| t.starts_with("\\u")).and_then(|t| t.get(2..6))?;

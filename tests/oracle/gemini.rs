@@ -1,4 +1,4 @@
-//! Gemini and Vertex: generateContent, embeddings, predict; and Gemini's interactions.
+//! Gemini and Vertex: generateContent, embeddings, predict, and Gemini's interactions.
 
 use super::framing::Body;
 use super::reading::{Reading, each, sum, text};
@@ -33,9 +33,9 @@ pub fn read(body: &Body, reading: &mut Reading) {
             reading.finish.entry(0).or_insert(reason.to_owned());
         }
     }
-    // If the parts already make the total, the answer's count has the thoughts in it.
+    // If prompt, answer and tools already add up to the total, the answer's count includes the thoughts.
     let inclusive = total.is_some() && total == Some(sum(&[prompt, answer, tools]));
-    // Tool results are billed as input and stand beside the prompt.
+    // Tool results are billed as input and are not part of the prompt's count.
     reading.usage.input = prompt.map(|prompt| sum(&[Some(prompt), tools]));
     reading.usage.cache_read = cached;
     reading.usage.reasoning = thoughts;
@@ -46,7 +46,7 @@ pub fn read(body: &Body, reading: &mut Reading) {
     };
 }
 
-/// embedContent, batchEmbedContents, and Vertex's predict, which counts per instance.
+/// embedContent, batchEmbedContents, and Vertex's predict, which has one count per instance.
 pub fn read_embeddings(body: &Body, reading: &mut Reading) {
     for event in &body.events {
         let data = &event.data;

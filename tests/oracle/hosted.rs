@@ -1,4 +1,4 @@
-//! Hosts with an API of their own: Alibaba's DashScope, IBM's watsonx, Hugging Face's text-generation server.
+//! Hosts with their own APIs: Alibaba's DashScope, IBM's watsonx, Hugging Face's text-generation-inference.
 
 use super::Exchange;
 use super::framing::{self, Body};
@@ -6,8 +6,8 @@ use super::openai::{self, Tally};
 use super::reading::{Reading, content_text, each, fragment, text};
 use serde_json::Value;
 
-/// `output` is chat-like, `usage` has OpenAI Responses' names. Unless the request wants increments, each event of a stream says
-/// the whole text so far.
+/// `output` resembles chat and `usage` has the names of OpenAI Responses. Unless the request asks for incremental
+/// output, each event of a stream contains the whole text so far.
 pub fn read_dashscope(exchange: &Exchange, body: &Body, reading: &mut Reading) {
     let request = framing::json(&exchange.request_body, &mut Reading::default());
     let increments =
@@ -38,7 +38,7 @@ pub fn read_dashscope(exchange: &Exchange, body: &Body, reading: &mut Reading) {
     tally.settle(reading);
 }
 
-/// There is no output, so the total is the input.
+/// Embeddings have no output, so the total is the input.
 pub fn read_dashscope_embeddings(body: &Body, reading: &mut Reading) {
     let mut input = None;
     for event in &body.events {
@@ -48,7 +48,7 @@ pub fn read_dashscope_embeddings(body: &Body, reading: &mut Reading) {
     reading.usage.input = input;
 }
 
-/// The word `null` stands for no reason yet.
+/// The string `null` means that there is no finish reason yet.
 fn finish(index: u64, reason: &Value, reading: &mut Reading) {
     if reason != "null" {
         reading.finish(index, reason);
@@ -56,13 +56,13 @@ fn finish(index: u64, reason: &Value, reading: &mut Reading) {
     }
 }
 
-/// Chat speaks like OpenAI's, but calls the model `model_id`.
+/// The chat format is OpenAI's, except that the model is in `model_id`.
 pub fn read_watsonx_chat(body: &Body, reading: &mut Reading) {
     openai::read(body, openai::CHAT, reading);
     body.events.iter().for_each(|event| reading.name(&event.data["model_id"], &Value::Null));
 }
 
-/// Counts grow over a stream; the prompt's may be told once, with zeros after it.
+/// Counts grow during a stream. The prompt's count may be sent once, with zeros after it.
 pub fn read_watsonx_generation(body: &Body, reading: &mut Reading) {
     reading.needs_terminator = true;
     let (mut input, mut output) = (None, None);
@@ -84,7 +84,7 @@ pub fn read_watsonx_generation(body: &Body, reading: &mut Reading) {
     (reading.usage.input, reading.usage.output) = (input, output);
 }
 
-/// A stream says token by token, and all of it again in the last event.
+/// A stream sends token by token, and the whole text again in the last event.
 pub fn read_tgi(body: &Body, reading: &mut Reading) {
     reading.needs_terminator = true;
     let (mut input, mut output) = (None, None);

@@ -1,5 +1,6 @@
-//! A second, independent reading of the wire formats: whole bodies in memory, `serde_json`, no streaming and nothing shared
-//! with the crate. Slow and plain on purpose: where it and the streaming extraction disagree, one of them misread a format.
+//! A second, independent reader of the wire formats: whole bodies in memory, `serde_json`, no streaming and no code
+//! shared with the crate. It is slow and simple on purpose. Where it disagrees with the core, one of them misreads a
+//! format.
 
 #![allow(dead_code)]
 
@@ -30,7 +31,7 @@ use serde_json::Value;
 
 pub type Map = serde_json::Map<String, Value>;
 
-/// One request and its response, whole and uncompressed.
+/// One request and its response, complete and uncompressed.
 #[derive(Clone, Debug, Default)]
 pub struct Exchange {
     pub method: String,
@@ -43,8 +44,8 @@ pub struct Exchange {
     pub response_body: Vec<u8>,
 }
 
-/// The keys [`observe`] answers for. Left out: timing (bodies carry none), cost (a price table, not a format) and the agent keys
-/// (they need more than one exchange).
+/// The keys that [`observe`] reports. It does not report timing (not in the bodies), cost (from a price table) or agent
+/// keys (from several exchanges).
 pub const COVERED: &[&str] = &[
     "error.type",
     "gaugeway.message_count",
@@ -80,7 +81,7 @@ pub const COVERED: &[&str] = &[
     "gen_ai.usage.reasoning.output_tokens",
 ];
 
-/// What must be reported for this exchange when it goes through whole; `None` when it is no LLM call.
+/// The expected report for a complete exchange, or `None` if it is not an LLM call.
 pub fn observe(exchange: &Exchange) -> Option<Map> {
     let route = route::route(exchange)?;
     let mut map = Map::new();
@@ -90,7 +91,7 @@ pub fn observe(exchange: &Exchange) -> Option<Map> {
     let mut reading = Reading::default();
     request::read(&route, exchange, &mut map, &mut reading);
     let mut body = framing::response(exchange, &mut reading);
-    // One array in pieces is a stream as well.
+    // An array that Gemini sends in pieces is a stream as well.
     body.streamed |= route.streams && route.api == route::Api::Gemini;
     if exchange.status < 400 {
         route.api.read(exchange, &body, &mut reading);
@@ -162,7 +163,7 @@ fn report(exchange: &Exchange, body: &framing::Body, mut reading: Reading, map: 
         ("cache_creation.input_tokens", usage.cache_creation),
         ("reasoning.output_tokens", usage.reasoning),
     ] {
-        // A sum of counts is held to the limit of a count.
+        // The limit of a single count also applies to sums.
         match count {
             Some(0..=0x1_0000_0000) => drop(map.insert(format!("gen_ai.usage.{key}"), count.into())),
             Some(_) => drop(reading.trouble.insert(reading::Trouble::Number)),
@@ -194,7 +195,7 @@ fn report(exchange: &Exchange, body: &framing::Body, mut reading: Reading, map: 
     }
 }
 
-/// The keys whose values differ, as `key: expected, found`. Numbers are compared as numbers: 1 and 1.0 are one value.
+/// The keys whose values differ, as `key: expected, found`. Numbers are compared by value: 1 equals 1.0.
 pub fn differences(expected: &Map, found: &Map, keys: &[&str]) -> Vec<String> {
     let same = |a: Option<&Value>, b: Option<&Value>| match (a, b) {
         (Some(Value::Number(a)), Some(Value::Number(b))) => a.as_f64() == b.as_f64(),

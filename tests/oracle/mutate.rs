@@ -1,7 +1,8 @@
-//! The same exchange written otherwise, or with a part missing: what servers, gateways and clients do to these formats.
+//! Rewrites an exchange, or removes a part of it, in ways that servers, gateways and clients do.
 //!
-//! A label's first word says what may change. `same`: nothing. `twice`: nothing, if the last of two equal keys stands (JSON
-//! leaves it open, and a reader that adds text as it comes has it twice). `less`: whatever the missing key said.
+//! The first word of a label says what may change in the result. `same`: nothing. `twice`: nothing, if the last of two
+//! equal keys is used (JSON leaves this open, and a reader that appends text as it arrives counts it twice). `less`:
+//! only what the removed key said.
 
 use super::dice::Dice;
 use super::framing::{essence, without_bom};
@@ -53,7 +54,7 @@ fn text_documents(body: &[u8], shape: Shape, side: &str, dice: &mut Dice, push: 
     }
 }
 
-/// Frames with their payloads written otherwise; of invoke's payloads the JSON inside.
+/// Rewrites the payloads of frames; in Invoke frames the JSON inside the payload.
 fn framed(body: &[u8], dice: &mut Dice, push: &mut Push<'_>) {
     let Some(found) = frames::split(body) else { return };
     let (mut wrapped, mut pieces) = (Vec::new(), Vec::new());
@@ -79,7 +80,7 @@ fn framed(body: &[u8], dice: &mut Dice, push: &mut Push<'_>) {
 type Push<'a> = dyn FnMut(String, Vec<u8>) + 'a;
 type Render<'a> = dyn Fn(&[Piece], bool) -> Vec<u8> + 'a;
 
-/// Keys dropped, repeated and moved, in one JSON document of the body at a time or in all of them.
+/// Removes, repeats and moves keys, in one JSON document of the body at a time or in all of them.
 fn documents(pieces: &[Piece], render: &Render<'_>, side: &str, dice: &mut Dice, push: &mut Push<'_>) {
     let found: Vec<usize> = (0..pieces.len()).filter(|at| matches!(pieces[*at], Piece::Document(_))).collect();
     if found.is_empty() {
@@ -136,7 +137,7 @@ fn piece(text: &str) -> Piece {
     Tree::parse(text).map_or_else(|| Piece::Verbatim(text.to_owned()), Piece::Document)
 }
 
-/// The body as text around documents; text that does not parse stays as it is.
+/// Splits the body into documents and the text around them. Text that is not valid JSON is kept.
 fn pieces(text: &str, shape: Shape) -> Vec<Piece> {
     if shape == Shape::Json {
         return vec![piece(text)];
@@ -171,7 +172,7 @@ fn write(pieces: &[Piece], spaced: bool) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// Server-sent events framed otherwise.
+/// Rewrites the framing of server-sent events.
 fn events(body: &[u8], dice: &mut Dice, push: &mut Push<'_>) {
     let Ok(text) = std::str::from_utf8(without_bom(body)) else { return };
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
@@ -193,7 +194,7 @@ fn events(body: &[u8], dice: &mut Dice, push: &mut Push<'_>) {
     }
 }
 
-/// A JSON payload cut where JSON may have a line end: after a comma or a colon outside of strings.
+/// Splits a JSON payload where JSON permits a line end: after a comma or colon outside of strings.
 fn two_lines(line: &str, dice: &mut Dice) -> String {
     let Some(payload) = line.strip_prefix("data:") else { return line.to_owned() };
     if Tree::parse(payload).is_none() {

@@ -1,11 +1,11 @@
-//! OpenAI chat, completions and embeddings, and what speaks like them; images and audio.
+//! OpenAI chat, completions and embeddings, and compatible APIs; images and audio.
 
 use super::framing::{Body, Event};
 use super::reading::{Reading, content_text, each, either, text};
 use serde_json::Value;
 
-/// Where a choice keeps its answer, in a whole body and in a stream. Vendors add the other places too: Together says `text`
-/// beside each delta, Perplexity repeats the message so far.
+/// The member of a choice that has the answer, in a whole body and in a stream. Other members must be ignored: Together
+/// sends `text` with each delta, and Perplexity repeats the message so far.
 pub struct Answer {
     whole: &'static str,
     delta: &'static str,
@@ -14,7 +14,7 @@ pub struct Answer {
 pub const CHAT: Answer = Answer { whole: "/message/content", delta: "/delta/content" };
 pub const COMPLETIONS: Answer = Answer { whole: "/text", delta: "/text" };
 
-/// Speech to text. A stream's last event repeats all its deltas.
+/// Speech to text. The last event of a stream repeats the text of all deltas.
 pub fn read_transcription(body: &Body, reading: &mut Reading) {
     read(body, CHAT, reading);
     let delta = |event: &&Event| matches!(event.kind(), "" | "transcript.text.delta");
@@ -25,7 +25,7 @@ pub fn read_transcription(body: &Body, reading: &mut Reading) {
     }
 }
 
-/// A total with nothing beside it is all input.
+/// A total without other counts is all input.
 pub fn read_embeddings(body: &Body, reading: &mut Reading) {
     read(body, CHAT, reading);
     for event in &body.events {
@@ -60,8 +60,8 @@ pub fn read(body: &Body, answer: Answer, reading: &mut Reading) {
     tally.settle(reading);
 }
 
-/// Mistral's conversations. Each entry names its model, and a handoff may change it: the last one answers. A function call comes
-/// in pieces that all repeat its name.
+/// Mistral's conversations. Each entry names its model, and a handoff may change it; the last one counts. Every
+/// fragment of a function call repeats the call's name.
 pub fn read_conversation(body: &Body, reading: &mut Reading) {
     reading.needs_terminator = true;
     let mut tally = Tally::default();
@@ -94,7 +94,7 @@ pub fn read_conversation(body: &Body, reading: &mut Reading) {
     tally.settle(reading);
 }
 
-/// A delta may also be one part, without an array around it.
+/// A delta may also be a single part without an array.
 fn conversation_text(content: &Value, reading: &mut Reading) {
     content_text(content, &mut reading.text);
     if content.is_object() {
@@ -102,7 +102,7 @@ fn conversation_text(content: &Value, reading: &mut Reading) {
     }
 }
 
-/// Usage as last said, field by field; `prompt_tokens` or `input_tokens` style.
+/// The last count of each usage field, with the names `prompt_tokens` or `input_tokens`.
 #[derive(Default)]
 pub struct Tally {
     input: Option<u64>,
@@ -140,7 +140,7 @@ impl Tally {
         (usage.cache_read, usage.cache_creation, usage.reasoning) = (self.read, self.written, self.reasoning);
         let reasoning = self.reasoning.unwrap_or(0);
         if let (Some(input), Some(output), Some(total)) = (self.input, self.output, self.total) {
-            // xAI counts reasoning beside the completion; the total gives it away.
+            // xAI counts reasoning separately from the completion, which shows in the total.
             if reasoning > 0 && total == input + output + reasoning {
                 usage.output = Some(output + reasoning);
             }
@@ -148,7 +148,8 @@ impl Tally {
     }
 }
 
-/// A call is new where its index is, or where an id other than the index's own appears; fragments may repeat the name.
+/// A call is new if its index is new, or if its id differs from the id seen at that index. Fragments may repeat the
+/// name.
 #[derive(Default)]
 struct Calls(Vec<(u64, u64, String)>);
 

@@ -1,11 +1,11 @@
-//! Rules for places in a document: what the scanner tells of them, and what a search through the whole tree finds there.
+//! Rules for paths in a JSON document: the callbacks of the scanner, and a search for the same paths in the whole tree.
 
 use super::dice::Dice;
 use super::documents::Document;
 use super::tree::Tree;
 use gaugeway::json::{Documents, Ended, LIMIT, On, Program, Rule, Scalar, Scanner};
 
-/// What the scanner told, in order; numbers name the rule.
+/// The callbacks of the scanner, in order. The numbers identify the rules.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told {
     Begin,
@@ -23,7 +23,7 @@ pub type Log = Vec<Told>;
 
 type Hooks = (fn(&mut Log, Scalar<'_>), fn(&mut Log, &[u8]), fn(&mut Log, u32), fn(&mut Log));
 
-/// Rules are plain functions: here is one for each number a rule may have.
+/// Rules are plain functions, so there is one set of functions for each rule number.
 struct Slot<const SLOT: usize>;
 
 impl<const SLOT: usize> Slot<SLOT> {
@@ -75,7 +75,7 @@ pub enum Kind {
 
 pub type Wish = (Vec<Step>, Kind);
 
-/// Some rules, and the same in a form that a tree can be searched for.
+/// Some rules, as a program for the scanner and as paths for the search in a tree.
 pub struct Wanted {
     pub wishes: Vec<Wish>,
     pub program: Program<Log>,
@@ -91,7 +91,7 @@ impl Wanted {
                 Kind::Open => On::Open(open),
                 Kind::Close => On::Close(close),
             };
-            // A program's rules live for ever; those of a test are few.
+            // A program needs rules with a static lifetime. Tests leak only a few.
             Rule { path: String::leak(path(steps)), on }
         };
         let rules: &'static [Rule<Log>] = Vec::leak(wishes.iter().enumerate().map(rule).collect());
@@ -107,7 +107,7 @@ impl Wanted {
         Self::new(paths.iter().map(|path| (steps(path), Kind::Scalar)).collect())
     }
 
-    /// Up to as many as there are slots, for places this document has.
+    /// Random rules for places in this document, at most as many as there are slots.
     pub fn some_of(made: &Document, dice: &mut Dice) -> Self {
         let mut places = Vec::new();
         walk(&Tree::parse(&made.twin).unwrap(), &mut Vec::new(), &mut places);
@@ -190,7 +190,7 @@ fn walk(tree: &Tree, steps: &mut Vec<Step>, out: &mut Vec<Vec<Step>>) {
 
 type Active<'w> = (usize, &'w [Step], Kind);
 
-/// What the rules tell of this value; `position` is where it stands in its array.
+/// Logs what the rules must report for this value. `position` is its index in its array.
 fn find(tree: &Tree, active: &[Active<'_>], position: u32, log: &mut Log) {
     let here = |wanted: Kind| active.iter().find(|(_, steps, kind)| steps.is_empty() && *kind == wanted).map(|a| a.0);
     let below = |step: &Step| -> Vec<Active<'_>> {
@@ -233,7 +233,7 @@ fn find(tree: &Tree, active: &[Active<'_>], position: u32, log: &mut Log) {
     }
 }
 
-/// A string as `serde_json` reads it.
+/// Decodes a string with `serde_json`.
 fn string(spelt: &str) -> String {
     serde_json::from_str(spelt).unwrap()
 }

@@ -1,4 +1,4 @@
-//! What a response came to, and the small readers every format shares.
+//! The contents of a response, and small readers that all formats use.
 
 use super::framing::BROKEN_OFF;
 use serde_json::Value;
@@ -24,7 +24,7 @@ impl Trouble {
     }
 }
 
-/// Normalised: `input` holds cached tokens, `output` holds reasoning.
+/// Normalised counts: `input` includes cached tokens, `output` includes reasoning tokens.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
     pub input: Option<u64>,
@@ -38,22 +38,22 @@ pub struct Usage {
 pub struct Reading {
     pub model: Option<String>,
     pub id: Option<String>,
-    /// By choice index.
+    /// Finish reasons by choice index.
     pub finish: BTreeMap<u64, String>,
     pub tools: Vec<String>,
     pub text: String,
     pub usage: Usage,
     pub failed: bool,
     pub failure: Option<String>,
-    /// The stream said its own end.
+    /// The stream contained its end marker.
     pub finished: bool,
-    /// A stream of this format has an end to say.
+    /// Streams of this format have an end marker.
     pub needs_terminator: bool,
     pub trouble: BTreeSet<Trouble>,
 }
 
 impl Reading {
-    /// The first non-empty model and id stay: vendors open with `""`, and some change the id on every chunk.
+    /// Keeps the first non-empty model and id. Vendors start with `""`, and some change the id in every chunk.
     pub fn name(&mut self, model: &Value, id: &Value) {
         keep_first(&mut self.model, model);
         keep_first(&mut self.id, id);
@@ -75,7 +75,8 @@ impl Reading {
         self.text.push_str(fragment(value));
     }
 
-    /// A count: a whole number from 0 to 2^32, also written `12.0`. Null is absent; anything else is trouble.
+    /// Reads a count: a whole number from 0 to 2^32, also written as `12.0`. Null means absent; any other value is a
+    /// parse error.
     pub fn count(&mut self, value: &Value) -> Option<u64> {
         const LAST: f64 = (1u64 << 32) as f64;
         match value {
@@ -88,7 +89,7 @@ impl Reading {
         }
     }
 
-    /// Overlays `slot` with a count, if the wire has one.
+    /// Sets `slot` to a count if the value is one.
     pub fn overlay(&mut self, slot: &mut Option<u64>, value: &Value) {
         if let Some(count) = self.count(value) {
             *slot = Some(count);
@@ -107,17 +108,17 @@ fn keep_first(slot: &mut Option<String>, value: &Value) {
     }
 }
 
-/// A non-empty string that arrived whole.
+/// A non-empty string that is complete.
 pub fn text(value: &Value) -> Option<&str> {
     value.as_str().filter(|s| !s.is_empty() && !s.ends_with(BROKEN_OFF))
 }
 
-/// A string as far as it arrived: text that is heard, not a name that is kept.
+/// A string as far as it arrived. It is used for text, not for names.
 pub fn fragment(value: &Value) -> &str {
     value.as_str().map_or("", |s| s.trim_end_matches(BROKEN_OFF))
 }
 
-/// A non-empty string, or a number spelt out (Gemini can send its enums as integers).
+/// A non-empty string, or a number as text (Gemini can send its enums as integers).
 pub fn word(value: &Value) -> Option<String> {
     match value {
         Value::Number(n) => Some(n.to_string()),
@@ -125,12 +126,12 @@ pub fn word(value: &Value) -> Option<String> {
     }
 }
 
-/// The elements of an array; nothing for any other value.
+/// The elements of an array, or nothing for any other value.
 pub fn each(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// The first of two values that is there.
+/// The first value unless it is null, otherwise the second.
 pub fn either<'a>(first: &'a Value, second: &'a Value) -> &'a Value {
     if first.is_null() { second } else { first }
 }
@@ -139,12 +140,12 @@ pub fn sum(parts: &[Option<u64>]) -> u64 {
     parts.iter().flatten().sum()
 }
 
-/// First 16 hex digits of SHA-256.
+/// The first 16 hexadecimal digits of SHA-256.
 pub fn hash(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Text of a message's content: a string, or the text parts of an array, with what tool results hold.
+/// Appends the text of a message's content: a string, or the text parts of an array, including those in tool results.
 pub fn content_text(content: &Value, out: &mut String) {
     match content {
         Value::String(_) => out.push_str(fragment(content)),

@@ -1,4 +1,4 @@
-//! What the request asked for.
+//! Reads the request.
 
 use super::framing::{self, essence};
 use super::reading::{Reading, content_text, each, either, fragment, hash, text};
@@ -44,7 +44,7 @@ pub fn read(route: &Route, exchange: &Exchange, map: &mut Map, reading: &mut Rea
     }
 }
 
-/// A conversation by its name, or as an object, as responses repeat it.
+/// Reads a conversation id: a string, or an object as in responses.
 pub fn conversation(said: &Value, map: &mut Map) {
     if let Some(id) = text(said).or(text(&said["id"])) {
         map.insert("gen_ai.conversation.id".into(), id.into());
@@ -65,7 +65,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Places a parameter has, over all APIs. None of the names means something else in another API's body.
+/// The paths of each parameter over all APIs. None of them has another meaning in the body of another API.
 const INTEGERS: &[(&str, &[&str])] = &[
     (
         "gen_ai.request.max_tokens",
@@ -254,7 +254,7 @@ fn output_type(asked: &Asked<'_>) -> Option<&'static str> {
     (ollama == "json" || ollama.is_object()).then_some("json")
 }
 
-/// How many messages went out, and the text of the last.
+/// The number of messages, and the text of the last one.
 fn messages(api: Api, body: &Value) -> (Option<u64>, String) {
     let mut prompt = String::new();
     let list = match api {
@@ -281,7 +281,7 @@ fn messages(api: Api, body: &Value) -> (Option<u64>, String) {
     };
     match list {
         Value::String(text) => (Some(1), text.clone()),
-        // A prompt as token numbers is one prompt.
+        // A prompt of token numbers is one prompt.
         Value::Array(items) if !items.is_empty() && items.iter().all(Value::is_number) => (Some(1), prompt),
         Value::Array(items) => {
             if let Some(last) = items.last() {
@@ -322,7 +322,7 @@ fn message_text(message: &Value, out: &mut String) {
     }
 }
 
-/// The plain fields of a multipart form, as strings; `stream` as what it means.
+/// The plain fields of a multipart form as strings, and `stream` as a boolean.
 fn form(exchange: &Exchange) -> Value {
     let kind = framing::header(&exchange.request_headers, "content-type").unwrap_or_default();
     let Some(boundary) =

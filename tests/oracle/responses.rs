@@ -1,4 +1,4 @@
-//! OpenAI Responses. A stream says each thing up to three times; each is taken from one place.
+//! OpenAI Responses. A stream contains each value up to three times; each value is read from one place.
 
 use super::framing::Body;
 use super::openai::Tally;
@@ -29,7 +29,7 @@ pub fn read(body: &Body, reading: &mut Reading) {
         reading.name(&data["response"]["model"], &data["response"]["id"]);
     }
     if let Some(response) = whole {
-        // Copilot's last word on the id is another than its first.
+        // Copilot's last event has another id than its first. The last one is used.
         if text(&response["id"]).is_some() {
             reading.id = None;
         }

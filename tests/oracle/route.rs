@@ -1,4 +1,4 @@
-//! Which API an exchange speaks, by method, path and host.
+//! Determines the API of an exchange from its method, path and host.
 
 use super::Exchange;
 
@@ -8,9 +8,9 @@ pub enum Api {
     Completions,
     Embeddings,
     Responses,
-    /// Mistral's fill-in-the-middle: prompted like completions, answered like chat.
+    /// Mistral's fill-in-the-middle: the request is like completions, the response like chat.
     Fim,
-    /// Images and speech: `usage` with `input_tokens`, if any.
+    /// Images and speech: `usage` with `input_tokens`, if present.
     Media,
     Transcription,
     /// Moderations, rerank, OCR: no tokens.
@@ -41,7 +41,7 @@ pub struct Route {
     pub api: Api,
     pub operation: &'static str,
     pub provider: &'static str,
-    /// The model, where the path names it.
+    /// The model, if the path contains it.
     pub model: Option<String>,
     /// The path's verb asks for a stream.
     pub streams: bool,
@@ -144,16 +144,16 @@ fn by_suffix(path: &str, host: &str) -> Option<(Api, &'static str)> {
         ("/generate", Api::Tgi, "text_completion"),
         ("/generate_stream", Api::Tgi, "text_completion"),
     ];
-    // A further turn names its conversation.
+    // A later turn has the conversation id in its path.
     let turn = |rest: &str| rest.is_empty() || (rest.starts_with('/') && !rest[1..].contains('/'));
     if host.contains("mistral") && path.split_once("/v1/conversations").is_some_and(|(_, rest)| turn(rest)) {
         return Some((Api::Conversations, "chat"));
     }
-    // OpenRouter's `/api/v1/embeddings` ends like Ollama's only up to the version.
+    // OpenRouter's `/api/v1/embeddings` ends like Ollama's path except for the version.
     table.iter().find(|(suffix, ..)| path.ends_with(suffix)).map(|(_, api, operation)| (*api, *operation))
 }
 
-/// Azure's classic paths name the deployment; the body's model may be absent or wrong there.
+/// Azure's classic paths contain the deployment. The body's model may be missing or wrong there.
 fn azure_deployment(path: &str) -> Option<String> {
     let (_, rest) = path.split_once("/openai/deployments/")?;
     rest.split('/').next().map(percent_decoded)

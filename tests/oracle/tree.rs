@@ -1,4 +1,4 @@
-//! JSON with its keys in order, repeats and all, and its scalars as spelt: what can be cut apart and put together otherwise.
+//! A JSON tree that keeps the order of keys, repeated keys and the spelling of scalars, so that it can be rewritten.
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tree {
@@ -9,7 +9,7 @@ pub enum Tree {
 
 type Members = Vec<(String, Tree)>;
 
-/// One member of an object: the steps to the object, then the member's place in it.
+/// A member of an object: the steps to the object, then the member's index in it.
 #[derive(Clone, Debug)]
 pub struct Place {
     steps: Vec<usize>,
@@ -17,7 +17,7 @@ pub struct Place {
 }
 
 impl Tree {
-    /// `None` for anything that is not one well-formed JSON value.
+    /// Returns `None` unless the text is one well-formed JSON value.
     pub fn parse(text: &str) -> Option<Self> {
         serde_json::from_str::<serde_json::Value>(text).ok()?;
         let mut reader = Reader { text, at: 0 };
@@ -102,7 +102,7 @@ impl Tree {
         }
     }
 
-    /// Visits every object, the inner ones too.
+    /// Visits every object, including nested ones.
     pub fn objects(&mut self, visit: &mut dyn FnMut(&mut Members)) {
         match self {
             Self::Scalar(_) => {}
@@ -121,7 +121,7 @@ impl Place {
     }
 }
 
-/// Reads text already known to be valid.
+/// Reads text that is known to be valid.
 struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -151,7 +151,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Steps over the opening bracket or a comma; over the closing bracket it says no.
+    /// Skips the opening bracket or a comma. Returns false after the closing bracket.
     fn more(&mut self, close: u8) -> bool {
         let here = self.peek();
         self.at += 1;

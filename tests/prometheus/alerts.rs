@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
-/// What dashboards written for hand-made instrumentation ask, to the letter.
+/// Queries that dashboards for manual instrumentation use, unchanged.
 const FIVE: [&str; 5] = [
     "sum(rate(llm_token_usage_tokens_total[5m])) by (llm_model)",
     "sum(rate(llm_request_cost_USD_total[1h])) * 3600",
@@ -40,7 +40,7 @@ async fn promtool_accepts_the_configuration_and_its_rules() {
 }
 
 #[tokio::test]
-async fn every_alert_fires_when_it_should_and_only_then() {
+async fn every_alert_passes_its_promtool_tests() {
     let mut files: Vec<_> =
         fs::read_dir(path("envoy/prometheus/tests")).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
@@ -48,14 +48,17 @@ async fn every_alert_fires_when_it_should_and_only_then() {
     let alerts = read("envoy/prometheus/alerts.yml");
     for alert in alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
         let fires = format!("ALERTS{{alertname=\"{alert}\",alertstate=\"firing\"");
-        assert!(tests.contains(&fires) || tests.contains(&format!("alertname: {alert}\n")), "no test of {alert}");
+        assert!(
+            tests.contains(&fires) || tests.contains(&format!("alertname: {alert}\n")),
+            "envoy/prometheus/tests/alerts.yml has no test of the alert {alert}"
+        );
     }
     let files: Vec<_> = files.iter().map(|file| file.to_str().unwrap()).collect();
     promtool(&[&["test", "rules"], &files[..]].concat()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_panel_every_rule_and_the_five_queries_have_data_under_traffic() {
+async fn every_panel_rule_and_common_query_has_data_under_traffic() {
     let upstream = Upstream::start(Fixture::all()).await;
     let spans = Receiver::start().await;
     let envoy = Envoy::start(&Options {
@@ -99,7 +102,7 @@ async fn every_panel_every_rule_and_the_five_queries_have_data_under_traffic() {
         }
         missing = still;
     }
-    assert!(missing.is_empty(), "no data for {missing:#?}");
+    assert!(missing.is_empty(), "these queries have no data: {missing:#?}");
 
     prometheus.all_rules_are_healthy_and_name_what_exists().await;
     for metric in [
@@ -111,7 +114,7 @@ async fn every_panel_every_rule_and_the_five_queries_have_data_under_traffic() {
         assert_eq!(prometheus.bounds(metric).await, configured_bounds(metric), "{metric}_seconds");
     }
 
-    // With the traffic over, other names must not mean other numbers.
+    // After the traffic has stopped, both names of a metric must have the same value.
     traffic.shutdown().await;
     let aliases = [
         ("sum(llm_request_count{llm_token_type=\"input\"})", "gaugeway_requests_total", 1.0),
@@ -126,39 +129,39 @@ async fn every_panel_every_rule_and_the_five_queries_have_data_under_traffic() {
             if expected > 0.0 && seen.len() == 1 && (seen[0] - expected).abs() < expected * 1e-9 {
                 break;
             }
-            assert!(Instant::now() < end, "{promql} is {seen:?}, and Envoy says {expected}");
+            assert!(Instant::now() < end, "Prometheus has {seen:?} for {promql}, but Envoy has {expected}");
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plugin_that_traps_makes_its_alert_fire_whether_or_not_it_starts_again() {
+async fn the_crash_alert_fires_whether_or_not_the_plugin_restarts() {
     let upstream = Upstream::start(vec![Fixture::load("openai-chat/unary")]).await;
     let start = async || Crashing::start(Options::to(upstream.addr), "FAIL_RELOAD").await;
     let (well, crashing, broken) = (start().await, start().await, start().await);
     let instances = [&well, &crashing, &broken].map(|site| site.envoy.admin);
     let prometheus = Prometheus::start(&instances).await;
-    // `increase()` needs a value from before the crash.
+    // `increase()` needs a sample from before the crash.
     let end = Instant::now() + Duration::from_secs(30);
     while prometheus.numbers("count_over_time(envoy_wasm_gaugeway_vm_reload_backoff[1m]) > 1").await.len() < 3 {
-        assert!(Instant::now() < end, "Prometheus does not scrape the three Envoys");
+        assert!(Instant::now() < end, "Prometheus did not scrape the three Envoys in time");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert_eq!(prometheus.crashed().await, BTreeSet::new());
 
     assert_eq!((crashing.call(CRASH).await, broken.call(CRASH_FOR_GOOD).await), (503, 503));
-    // Envoy starts no plugin sooner than a second or two after the last start, and refuses calls until then.
+    // Envoy starts a plugin at the earliest one or two seconds after the last start, and refuses calls until then.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let wanted = BTreeSet::from([crashing.envoy.admin.to_string(), broken.envoy.admin.to_string()]);
     let end = Instant::now() + Duration::from_secs(30);
     assert_eq!((well.call(&[]).await, crashing.call(&[]).await, broken.call(&[]).await), (200, 200, 503));
     while prometheus.crashed().await != wanted {
-        assert!(Instant::now() < end, "the alert fires for {:?}, not for {wanted:?}", prometheus.crashed().await);
+        assert!(Instant::now() < end, "the alert fires for {:?} instead of {wanted:?}", prometheus.crashed().await);
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     let series = |end: &str| format!("sum(envoy_wasm_gaugeway_vm_reload{end})");
-    assert_eq!(prometheus.numbers(&series("")).await, [0.0], "what counts crashes is not vm_reload");
+    assert_eq!(prometheus.numbers(&series("")).await, [0.0], "vm_reload must not count crashes");
     assert_eq!(prometheus.numbers(&series("_success")).await, [1.0]);
     assert_eq!(prometheus.numbers(&series("_failure")).await, [1.0]);
     assert_eq!(prometheus.numbers(&series("_backoff")).await, [0.0]);
@@ -166,7 +169,8 @@ async fn a_plugin_that_traps_makes_its_alert_fire_whether_or_not_it_starts_again
 
 const FEEDBACK: &str = "/feedback";
 
-/// All fixtures, again and again, some of them streamed slowly, cut off by the provider or left by the client; agents; feedback.
+/// Sends all fixtures repeatedly, some of them streamed slowly, cut off by the provider or aborted by the client, and
+/// also agent runs and feedback.
 fn traffic(envoy: SocketAddr) -> JoinSet<()> {
     let mut workers = JoinSet::new();
     for worker in 0..3 {
@@ -209,28 +213,29 @@ fn traffic(envoy: SocketAddr) -> JoinSet<()> {
 
 async fn promtool(arguments: &[&str]) {
     let output = Command::new(tool("promtool")).args(arguments).current_dir(path(".")).output().await;
-    let output = output.expect("promtool can be started");
+    let output = output.expect("cannot start promtool");
     let words = [output.stdout, output.stderr].map(|words| String::from_utf8_lossy(&words).into_owned()).concat();
     assert!(output.status.success(), "promtool {}\n{words}", arguments.join(" "));
 }
 
 fn tool(name: &str) -> PathBuf {
     let folder = std::env::var("GAUGEWAY_PROMETHEUS")
-        .expect("GAUGEWAY_PROMETHEUS is not set to a folder with prometheus and promtool: ./build.sh test does that");
+        .expect("GAUGEWAY_PROMETHEUS is not set to a folder with prometheus and promtool: run ./build.sh test");
     PathBuf::from(folder).join(name)
 }
 
-/// The upper bounds that envoy.yaml sets for a latency, in seconds.
+/// The upper bounds of a latency's buckets in envoy.yaml, in seconds.
 fn configured_bounds(metric: &str) -> BTreeSet<String> {
     let yaml = read("envoy/envoy.yaml");
-    let (_, after) =
-        yaml.split_once(&format!("prefix: wasmcustom.{metric}_microseconds}}")).expect("a latency has buckets");
+    let (_, after) = yaml
+        .split_once(&format!("prefix: wasmcustom.{metric}_microseconds}}"))
+        .expect("envoy.yaml has no buckets for this latency");
     let (_, list) = after.split_once("buckets: [").unwrap();
     let bounds = list.split(']').next().unwrap().split(", ");
     bounds.map(|bound| (bound.parse::<f64>().unwrap() / 1e6).to_string()).chain(["+Inf".to_owned()]).collect()
 }
 
-/// A Prometheus with the shipped configuration: only its targets are others, and it looks every second.
+/// A Prometheus with the shipped configuration. Only its targets are changed, and it scrapes every second.
 struct Prometheus {
     addr: SocketAddr,
     folder: PathBuf,
@@ -270,7 +275,7 @@ impl Prometheus {
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
-            .expect("prometheus can be started");
+            .expect("cannot start prometheus");
         let started = Self { addr, folder, _process: process };
         let end = Instant::now() + Duration::from_secs(30);
         while !client::get(addr, "/-/ready").await.is_ok_and(|reply| reply.status == 200) {
@@ -285,8 +290,8 @@ impl Prometheus {
     }
 
     async fn api(&self, path: &str) -> Value {
-        let reply = client::get(self.addr, path).await.expect("Prometheus answers");
-        let body: Value = serde_json::from_slice(&reply.body).expect("Prometheus answers in JSON");
+        let reply = client::get(self.addr, path).await.expect("Prometheus did not answer");
+        let body: Value = serde_json::from_slice(&reply.body).expect("Prometheus did not answer with JSON");
         assert_eq!(body["status"], "success", "{path}: {}", body["error"]);
         body["data"].clone()
     }
@@ -303,11 +308,11 @@ impl Prometheus {
         values.filter(|value: &f64| value.is_finite()).collect()
     }
 
-    /// The Envoys for which the alert of a crash is firing.
+    /// The Envoys for which the crash alert is firing.
     async fn crashed(&self) -> BTreeSet<String> {
         let result = self.query("ALERTS{alertname=\"GaugewayCrashed\",alertstate=\"firing\"}").await;
         let labels = result.as_array().unwrap().iter().map(|one| one["metric"]["instance"].as_str());
-        labels.map(|instance| instance.expect("the alert names its Envoy").to_owned()).collect()
+        labels.map(|instance| instance.expect("the alert has no label instance").to_owned()).collect()
     }
 
     async fn bounds(&self, metric: &str) -> BTreeSet<String> {
@@ -320,25 +325,25 @@ impl Prometheus {
         let rules = self.api("/api/v1/rules").await;
         let rules: Vec<_> =
             rules["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap()).collect();
-        assert!(rules.len() > 40, "{} rules", rules.len());
+        assert!(rules.len() > 40, "only {} rules are loaded", rules.len());
         let text = |rule: &Value, key: &str| rule[key].as_str().unwrap_or_default().to_owned();
         let by_name: BTreeMap<_, _> = rules.iter().map(|rule| (text(rule, "name"), text(rule, "query"))).collect();
         for rule in rules {
             let (name, promql) = (rule["name"].as_str().unwrap(), rule["query"].as_str().unwrap());
             assert_eq!(rule["health"], "ok", "{name}: {}", rule["lastError"]);
             for metric in metrics(promql) {
-                assert!(is_known(&metric, &recorded), "{name}: nobody makes {metric}");
+                assert!(is_known(&metric, &recorded), "{name}: the metric {metric} does not exist");
             }
             if rule["type"] != "alerting" {
                 continue;
             }
-            // With the rules it builds on: those decide which labels are left.
+            // Includes the rules that the expression builds on, because they decide which labels remain.
             let inner = metrics(promql).into_iter().filter_map(|metric| by_name.get(&metric));
             let whole = [promql].into_iter().chain(inner.map(String::as_str)).collect::<Vec<_>>().join("\n");
             let notes: BTreeMap<_, _> = rule["annotations"].as_object().unwrap().iter().collect();
             for key in ["summary", "description"] {
                 let note = notes.get(&key.to_owned()).and_then(|note| note.as_str()).unwrap_or_default();
-                assert!(note.len() > 20, "{name} has no {key}");
+                assert!(note.len() > 20, "{name} has no annotation {key}");
                 for label in note.split("$labels.").skip(1) {
                     let label = label.split([' ', '}']).next().unwrap();
                     assert!(

@@ -1,5 +1,5 @@
-//! Tests of the rules and the dashboard: a real Prometheus scrapes a real Envoy, and Grafana's types check the dashboard's JSON:
-//! `./build.sh test prometheus`.
+//! Tests of the rules and the dashboard: a real Prometheus scrapes a real Envoy, and Grafana's types validate the
+//! dashboard's JSON. Run them with `./build.sh test prometheus`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -8,7 +8,7 @@
     clippy::panic,
     clippy::unreachable,
     clippy::unwrap_used,
-    reason = "a test reads its environment and the clock, and fails by a panic"
+    reason = "tests read environment variables and the clock, and fail by panicking"
 )]
 
 mod alerts;

@@ -1,4 +1,4 @@
-//! `envoy/grafana/dashboard.json` and the rules under `envoy/prometheus/`, as the tests look at them.
+//! Reads `envoy/grafana/dashboard.json` and the rules in `envoy/prometheus/` for the tests.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use gaugeway::sink::stats::{Kind, METRICS, OVERFLOW, PRICE_TABLE, SPANS};
 use serde_json::Value;
 
-/// Filters of the dashboard; each is a label of the metrics.
+/// The dashboard's filter variables and the metric label of each.
 pub const FILTERS: &[(&str, &str)] = &[
     ("$provider", "gen_ai_provider_name"),
     ("$model", "gen_ai_request_model"),
@@ -15,7 +15,7 @@ pub const FILTERS: &[(&str, &str)] = &[
     ("$team", "team"),
 ];
 
-/// The panel of each query with its PromQL, variables still in it.
+/// A query of a panel, with the dashboard's variables in its PromQL.
 pub struct Query {
     pub panel: String,
     pub promql: String,
@@ -35,7 +35,7 @@ pub fn dashboard() -> Value {
         .unwrap_or_else(|error| panic!("dashboard.json is not JSON: {error}"))
 }
 
-/// Every panel but the rows, which are headings.
+/// Every panel except the row headings.
 pub fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
     dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] != "row")
 }
@@ -57,14 +57,14 @@ pub fn queries(dashboard: &Value) -> Vec<Query> {
     panels(dashboard).flat_map(of_panel).collect()
 }
 
-/// What a rule file records.
+/// The names that a rule file records.
 pub fn recorded(file: &str) -> BTreeSet<String> {
     let names = read(file);
     let names = names.lines().filter_map(|line| line.split_once("record: "));
     names.map(|(_, rest)| rest.split([',', ' ', '}']).next().unwrap_or_default().to_owned()).collect()
 }
 
-/// Whether the plugin, a rule or Envoy itself makes series of this name.
+/// Returns true if the plugin, a rule or Envoy creates series of this name.
 pub fn is_known(name: &str, recorded: &BTreeSet<String>) -> bool {
     let mut emitted = METRICS.iter().map(|metric| (metric.name, metric.kind)).chain([
         (OVERFLOW, Kind::Counter),
@@ -80,7 +80,7 @@ pub fn is_known(name: &str, recorded: &BTreeSet<String>) -> bool {
         || ["up", "ALERTS"].contains(&name)
 }
 
-/// The metrics an expression names: words that are no function, label, keyword or part of a quoted text.
+/// The metrics in an expression: words that are not a function, a label, a keyword or part of a quoted string.
 pub fn metrics(promql: &str) -> Vec<String> {
     const GROUPING: &[&str] = &["by", "without", "on", "ignoring", "group_left", "group_right"];
     const WORDS: &[&str] = &["and", "or", "unless", "bool", "offset", "inf", "nan"];

@@ -1,4 +1,4 @@
-//! The image for Istio and Envoy Gateway, pushed to a real registry and read back as they read it.
+//! The image for Istio and Envoy Gateway, pushed to a real registry and read back as the products read it.
 
 use std::fs;
 use std::io::Read;
@@ -11,7 +11,7 @@ use flate2::read::GzDecoder;
 use serde_json::Value;
 
 #[test]
-fn an_image_pushed_to_a_registry_comes_back_as_the_plugin_to_the_byte() {
+fn an_image_pulled_from_a_registry_contains_the_plugin_byte_for_byte() {
     let folder = Folder::new("registry");
     let made = folder.0.join("made");
     make(&made);
@@ -20,7 +20,7 @@ fn an_image_pushed_to_a_registry_comes_back_as_the_plugin_to_the_byte() {
     let read = folder.0.join("read");
     skopeo(&["copy", "--dest-tls-verify=false", &format!("oci:{}:1.2.3", made.display()), &remote]);
     skopeo(&["copy", "--src-tls-verify=false", &remote, &format!("oci:{}:1.2.3", read.display())]);
-    assert_eq!(digest(&read), digest(&made), "the registry gave another manifest");
+    assert_eq!(digest(&read), digest(&made), "the registry returned another manifest");
 
     let manifest = blob(&read, &digest(&read));
     assert_eq!(manifest["config"]["mediaType"], "application/vnd.oci.image.config.v1+json");
@@ -32,11 +32,16 @@ fn an_image_pushed_to_a_registry_comes_back_as_the_plugin_to_the_byte() {
     let files = untar(&tar);
     assert_eq!(files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["plugin.wasm"]);
     let plugin = fs::read(setting("GAUGEWAY_WASM")).unwrap();
-    assert!(files[0].1 == plugin, "{} bytes came back, and not the plugin's {}", files[0].1.len(), plugin.len());
+    assert!(
+        files[0].1 == plugin,
+        "the image has {} bytes instead of the plugin's {}, or other bytes",
+        files[0].1.len(),
+        plugin.len()
+    );
 }
 
 #[test]
-fn the_same_plugin_makes_the_same_image_to_the_byte() {
+fn the_same_plugin_gives_the_same_image_byte_for_byte() {
     let folder = Folder::new("twice");
     let (one, two) = (folder.0.join("one"), folder.0.join("two"));
     make(&one);
@@ -45,12 +50,12 @@ fn the_same_plugin_makes_the_same_image_to_the_byte() {
 }
 
 #[test]
-fn what_is_no_plugin_makes_no_image() {
+fn a_file_that_is_not_a_wasm_module_is_rejected() {
     let folder = Folder::new("refused");
     let output = image(&root().join("Cargo.toml"), &folder.0.join("image"));
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("Cargo.toml is no WebAssembly module"), "{said}");
+    assert!(said.contains("Cargo.toml is not a WebAssembly module"), "{said}");
 }
 
 fn make(layout: &Path) {
@@ -60,7 +65,13 @@ fn make(layout: &Path) {
 
 fn image(plugin: &Path, layout: &Path) -> std::process::Output {
     let mut python = Command::new("python3");
-    python.arg(root().join("envoy/image.py")).arg(plugin).arg(layout).arg("1.2.3").output().expect("python3 starts")
+    python
+        .arg(root().join("envoy/image.py"))
+        .arg(plugin)
+        .arg(layout)
+        .arg("1.2.3")
+        .output()
+        .expect("cannot start python3")
 }
 
 fn digest(layout: &Path) -> String {
@@ -96,7 +107,7 @@ fn skopeo(arguments: &[&str]) {
     if let Ok(libraries) = std::env::var("GAUGEWAY_REGISTRY_LIBRARIES") {
         skopeo.env("LD_LIBRARY_PATH", libraries);
     }
-    let output = skopeo.arg("--insecure-policy").args(arguments).output().expect("skopeo starts");
+    let output = skopeo.arg("--insecure-policy").args(arguments).output().expect("cannot start skopeo");
     assert!(output.status.success(), "skopeo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -123,12 +134,12 @@ impl Registry {
             .stderr(log)
             .stdin(Stdio::null())
             .spawn()
-            .expect("docker-registry starts");
+            .expect("cannot start docker-registry");
         let registry = Self { addr, child };
         let end = Instant::now() + Duration::from_secs(30);
         while TcpStream::connect(addr).is_err() {
             let log = || fs::read_to_string(folder.join("registry.log")).unwrap_or_default();
-            assert!(Instant::now() < end, "the registry does not listen on {addr}: {}", log());
+            assert!(Instant::now() < end, "the registry did not listen on {addr} in time: {}", log());
             std::thread::sleep(Duration::from_millis(50));
         }
         registry
@@ -159,7 +170,7 @@ impl Drop for Folder {
 }
 
 fn setting(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: ./build.sh test finds the tools and sets it"))
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run ./build.sh test"))
 }
 
 fn root() -> &'static Path {

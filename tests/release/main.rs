@@ -1,5 +1,5 @@
-//! Tests of what a release consists of: the image in a real registry, a second build of the plugin, and the price table:
-//! `./build.sh test release`.
+//! Tests of the parts of a release: the image in a real registry, a second build of the plugin, and the price table.
+//! Run them with `./build.sh test release`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -8,7 +8,7 @@
     clippy::panic,
     clippy::unreachable,
     clippy::unwrap_used,
-    reason = "a test reads its environment and the clock, and fails by a panic"
+    reason = "tests read environment variables and the clock, and fail by panicking"
 )]
 
 mod image;

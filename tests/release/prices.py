@@ -1,7 +1,7 @@
-"""Prices of the PyPI package genai-prices: as the table the plugin carries, and as its own calculator sees them.
+"""Makes the plugin's price table from the PyPI package genai-prices, and test cases with the costs of its own calculator.
 
-prices.py table FILE DAY        writes the table; DAY (2026-11-22) is kept from FILE if that is of the same version
-prices.py cases SEED COUNT AT   prints the version, then COUNT random calls after AT (seconds since 1970), each with its cost
+prices.py table FILE DAY        writes the table; DAY (2026-11-22) is not changed if FILE is from the same version
+prices.py cases SEED COUNT AT   prints the version, then COUNT random calls after AT (seconds since 1970) with their costs
 """
 
 import json
@@ -19,19 +19,19 @@ from genai_prices import types as t
 from genai_prices.data_snapshot import get_snapshot
 
 ABOUT = """\
-Prices of models. Written by './build.sh prices'; the data is genai-prices', see NOTICE.
-"providers" has, under "PROVIDER OTHER...", a provider's models; what it does not know is looked for at the others.
+Prices of models. Written by './build.sh prices' from the data of genai-prices, see NOTICE.
+"providers" has a provider's models under "PROVIDER OTHER...". A model that is not listed is looked up at the others.
 A model is ["NAME...", "RATE... ; WHEN... RATE... ; ..."].
-NAME: '*' stands for anything, '#' for a digit. A name without either counts before one with, then the first that fits does.
-A date at a name's end is left out where the name alone has the same prices. '?' instead of rates: not known.
-RATE: USD per million tokens of input (i), output (o), cached input (r), input written to a cache (w, for an hour h), reasoning
-(n), citations (c), audio (ia oa ra), images (ii oi ri), video (iv ov); per 1000 requests (q), web searches (s), searches in
-stored files (f); per hour of audio (a). What has no rate costs what the whole it is part of does.
-WHEN: >TOKENS (more input than that), @DAY (from then on), @HH:MM-HH:MM (each day; all UTC), or a tier. A part whose WHEN all
-holds replaces rates said before it; 'i-' takes one away.
+NAME: '*' matches any text, '#' a digit. A name without wildcards takes precedence; otherwise the first match is used.
+A date at the end of a name is omitted if the name without it has the same prices. '?' instead of rates: unknown.
+RATE: USD per million tokens of input (i), output (o), cached input (r), input written to a cache (w; for an hour h), reasoning
+(n), citations (c), audio (ia oa ra), images (ii oi ri), video (iv ov); per 1000 requests (q), web searches (s), file searches
+(f); per hour of audio (a). A quantity without a rate has the rate of the quantity that it is part of.
+WHEN: >TOKENS (more input tokens), @DAY (from that day on), @HH:MM-HH:MM (daily), or a tier; times are UTC. If all conditions
+of a part hold, its rates replace earlier ones; 'i-' removes a rate.
 """
 
-# Price keys of genai-prices and how the table calls them.
+# Price keys of genai-prices and their names in the table.
 RATES = {
     "input_mtok": "i",
     "output_mtok": "o",
@@ -53,14 +53,14 @@ RATES = {
     "storage_searches_kcount": "f",
     "audio_hours": "a",
 }
-# Not among a response's numbers: a model that costs any of these cannot be priced.
+# Quantities that responses do not report. A model that charges for one of these cannot be priced.
 UNSEEN = {
     "input_mchars",
     "input_text_messages_kcount",
     "input_document_kpages",
     "input_annotated_document_kpages",
 }
-# How a call is told apart, and the words for it on the wire.
+# Conditions of genai-prices, and the tiers as providers name them.
 TIERS = {
     ("processing", "batch"): "batch",
     ("service_tier", "flex"): "flex",
@@ -83,7 +83,7 @@ def table(file, day):
     now = datetime.fromisoformat(day).replace(tzinfo=UTC)
     providers = get_snapshot().providers
     blocks = {p.id: lines(p, now) for p in providers}
-    # Others rely on the names of those who rely on nobody.
+    # Providers without fallbacks come first, because others depend on their names.
     for provider in sorted(providers, key=lambda p: bool(p.fallback_model_providers)):
         askers = [p for p in providers if p is provider or provider.id in (p.fallback_model_providers or [])]
         spare(provider, now, blocks, [[p.id, *(p.fallback_model_providers or [])] for p in askers])
@@ -95,7 +95,7 @@ def table(file, day):
 
 
 def written(value, depth=0):
-    """JSON with one line for each string of a list, each list of strings in a list, and each key."""
+    """JSON with a line for each string in a list, for each list of strings in a list, and for each key."""
     pad, end = "\n" + "  " * (depth + 1), "\n" + "  " * depth
     if isinstance(value, dict):
         members = [f"{json.dumps(key)}: {written(each, depth + 1)}" for key, each in value.items()]
@@ -111,7 +111,7 @@ def slug(provider):
 
 
 def lines(provider, now):
-    """(names, prices) of each model."""
+    """The names and prices of each model."""
     full = []
     for model in provider.models:
         names, voiceless = globs(model.match)
@@ -121,14 +121,15 @@ def lines(provider, now):
 
 
 def spare(provider, now, blocks, chains):
-    """Takes names away without which a provider, and those who rely on it, know all they knew."""
+    """Removes the names without which all lookups at the provider, and at those that fall back to it, stay the same."""
 
     def wanted(name, chain):
         models = (m for asked in chain for p in get_snapshot().providers if p.id == asked for m in p.models)
         return prices(next(m for m in models if m.is_match(name)), now)
 
     for names, _ in blocks[provider.id]:
-        # Exact names last: dates in globs go for good, and a longer name goes before the shorter that stands for it.
+        # Exact names last: a glob can replace dated names, and a longer name is removed before the shorter one that
+        # covers it.
         for name in sorted(names, key=lambda n: (exact(n), -len(n), n)):
             names.remove(name)
             sample = name.replace("########", "20260101").replace("####-##-##", "2026-01-01")
@@ -150,7 +151,7 @@ def glob(name):
 
 
 def found(blocks, name):
-    """The prices that the plugin finds under a name."""
+    """The prices that the plugin finds for a name."""
     for form in (name, COMPACT.sub(r"-\1-\2-\3", name), DATE.sub("", name, count=1)):
         for lines in blocks:
             fits = [rates for names, rates in lines if form in names]
@@ -161,7 +162,7 @@ def found(blocks, name):
 
 
 def globs(clause):
-    """The globs that say what a clause does, and those of them that mean no name with `-tts` in it."""
+    """The globs that are equivalent to a clause, and those of them that exclude names with `-tts`."""
     match clause:
         case t.ClauseOr():
             both = [globs(c) for c in clause.or_]
@@ -178,16 +179,16 @@ def globs(clause):
             return ["*" + literal(clause.contains) + "*"], []
         case t.ClauseRegex():
             return expanded(clause.regex), []
-    raise SystemExit(f"the table has no way to say {clause}")
+    raise SystemExit(f"the table cannot represent the clause {clause}")
 
 
 def literal(text):
-    assert re.fullmatch(r"[^\s*#?]+", text), f"the table cannot hold the name {text}"
+    assert re.fullmatch(r"[^\s*#?]+", text), f"the table cannot represent the name {text}"
     return text.lower()
 
 
 def expanded(regex):
-    """The globs of a regex that is made of plain words, numbers of digits, sets and optional groups."""
+    """The globs equivalent to a regular expression made of literals, digits, character sets and optional groups."""
     text = re.sub(r"\\d(?:\{(\d)\})?", lambda m: "#" * int(m[1] or 1), regex.removeprefix("^"))
     text = text.removesuffix("$") if regex.endswith("$") else text + "\0"
     done, todo = [], [text]
@@ -199,12 +200,12 @@ def expanded(regex):
             todo += [text[: m.start()] + letter + text[m.end() :] for letter in m[1]]
         else:
             done.append(re.sub(r"\\(\W)", r"\1", text).replace("\0", "*").lower())
-            assert re.fullmatch(r"[\w./@:=\[\]#-]+\*?", done[-1]), f"the table has no way to say {regex}"
+            assert re.fullmatch(r"[\w./@:=\[\]#-]+\*?", done[-1]), f"the table cannot represent the pattern {regex}"
     return done
 
 
 def prices(model, now):
-    """The text of a model's prices from `now` on."""
+    """The table's text of a model's prices from `now` on."""
     options = model.prices if isinstance(model.prices, list) else [t.ConditionalPrice(prices=model.prices)]
     variants = model.price_variants or []
     if any(UNSEEN & said(p.prices).keys() for p in [*options, *variants]):
@@ -217,7 +218,7 @@ def prices(model, now):
         known = rates(option.prices)
         parts += sections(when, known, [f"{key}-" for key in sorted(before - known.keys())])
         before |= known.keys()
-    # Of genai-prices' variants the first that has a rate counts, of the table's parts the last.
+    # genai-prices uses the first variant with a rate, the table the last part with one.
     for variant in reversed(variants):
         words = [TIERS.get(pair) for pair in variant.when.items()]
         if None not in words:
@@ -226,7 +227,7 @@ def prices(model, now):
 
 
 def moment(constraint, now):
-    """The words for a time; none for one that has come and stays."""
+    """The condition for a time constraint; none for a start date in the past."""
     match constraint:
         case t.StartDateConstraint() if not constraint.active(now):
             return [f"@{constraint.start_date}"]
@@ -237,7 +238,7 @@ def moment(constraint, now):
 
 def utc(moment):
     whole = datetime.combine(datetime(2000, 1, 2), moment, moment.tzinfo or UTC).astimezone(UTC)
-    assert whole.second == whole.microsecond == 0, f"the table has no seconds for {moment}"
+    assert whole.second == whole.microsecond == 0, f"the table cannot represent the seconds of {moment}"
     return f"{whole:%H:%M}"
 
 
@@ -246,7 +247,7 @@ def said(price):
 
 
 def rates(price):
-    """The rates by the table's names for them."""
+    """The rates by their names in the table."""
     known = said(price)
     if known.get("input_audio_hours") == known.get("audio_hours"):
         known.pop("input_audio_hours", None)
@@ -254,7 +255,7 @@ def rates(price):
 
 
 def sections(when, known, gone):
-    """The part for some rates and those for their tiers of context."""
+    """The part with the base rates, and the parts for tiers by context length."""
     parts = {0: {}}
     for key, value in known.items():
         tiered = isinstance(value, t.TieredPrices)
@@ -272,7 +273,7 @@ def sections(when, known, gone):
 
 def amount(price):
     text = f"{price.normalize():f}"
-    assert len(text.partition(".")[2]) <= 18, f"the table cannot hold the decimals of {text}"
+    assert len(text.partition(".")[2]) <= 18, f"the table cannot represent the decimals of {text}"
     return text.removeprefix("0") if 0 < price < 1 else text
 
 
@@ -289,7 +290,8 @@ def cases(chance, count, after):
         tier = chance.choice(["", "", "default", "batch", "flex", "priority", "fast"])
         at = after + chance.randrange(400 * 24 * 3600)
         used = usage(chance)
-        # genai-prices takes no name that fits nothing, and the table none whose price it cannot say.
+        # genai-prices rejects a name that matches no model, and the table has no price for models that it cannot
+        # represent.
         try:
             call = calc_price(
                 Usage(**used),
@@ -309,7 +311,7 @@ def cases(chance, count, after):
 
 
 def name(chance, clause):
-    """A name that a clause is likely to take."""
+    """A random name that a clause probably matches."""
     ends = ["", "-latest", "-20260301", "-2026-03-01", "@20260301", ":0", "x"]
     match clause:
         case t.ClauseOr():
@@ -338,7 +340,7 @@ def usage(chance):
     written = chance.randint(0, text - cached)
     answer, spoken, drawn, filmed = (some(most) for most in (90_000, 9_000, 9_000, 9_000))
     thought = chance.randint(0, answer)
-    # Groq takes less than 10 seconds for 10.
+    # Groq charges at least 10 seconds.
     seconds = chance.choice([0, chance.randint(10, 9_000)])
     return {
         "input_tokens": text + audio + image + video,

@@ -1,4 +1,4 @@
-//! The cost of random calls against the calculator of the package that the price table comes from.
+//! Compares the cost of random calls with the calculator of the package from which the price table was made.
 
 use std::process::Command;
 
@@ -7,11 +7,11 @@ use gaugeway::signal::cost::PriceTable;
 use serde_json::Value;
 
 const CALLS: usize = 2000;
-/// GAUGEWAY_SEED sets another one.
+/// The default seed. GAUGEWAY_SEED sets another one.
 const SEED: &str = "gaugeway";
 
 #[test]
-fn costs_are_those_of_the_tables_source_to_the_nano_dollar() {
+fn costs_match_the_price_tables_source_to_the_nano_dollar() {
     let table = PriceTable::bundled().unwrap();
     let seed = std::env::var("GAUGEWAY_SEED").unwrap_or_else(|_| SEED.to_owned());
     println!("GAUGEWAY_SEED='{seed}'");
@@ -20,31 +20,36 @@ fn costs_are_those_of_the_tables_source_to_the_nano_dollar() {
     let version = lines.next().unwrap();
     let file: Value = serde_json::from_str(include_str!("../../src/signal/prices.json")).unwrap();
     let source = &file["source"];
-    assert_eq!(*source, format!("genai-prices {version}"), "the table is of {source}, this is {version}");
+    assert_eq!(
+        *source,
+        format!("genai-prices {version}"),
+        "the price table is from {source}, but genai-prices {version} is installed"
+    );
 
     let calls: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(calls.len(), CALLS);
     let wrong: Vec<String> = calls.iter().filter_map(|call| difference(&table, call)).collect();
     let shown = wrong.iter().take(10).cloned().collect::<Vec<_>>().join("\n");
-    assert!(wrong.is_empty(), "{} of {CALLS} differ with GAUGEWAY_SEED='{seed}':\n{shown}", wrong.len());
+    assert!(
+        wrong.is_empty(),
+        "the cost of {} of {CALLS} calls differs with GAUGEWAY_SEED='{seed}':\n{shown}",
+        wrong.len()
+    );
     let paid = calls.iter().filter(|call| call["nanousd"] != 0).count();
-    assert!(paid > CALLS * 3 / 4, "only {paid} of {CALLS} cost anything");
+    assert!(paid > CALLS * 3 / 4, "only {paid} of {CALLS} calls have a cost");
 }
 
 fn calculator(args: &[&str]) -> String {
     let python = std::env::var("GAUGEWAY_GENAI_PRICES")
-        .expect("GAUGEWAY_GENAI_PRICES is not set to a Python that has genai-prices: './build.sh test' sees to it");
+        .expect("GAUGEWAY_GENAI_PRICES is not set to a Python with genai-prices: run ./build.sh test release");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/release/prices.py");
-    let run = Command::new(&python)
-        .arg(script)
-        .args(args)
-        .output()
-        .unwrap_or_else(|e| panic!("{python} does not start: {e}"));
+    let run =
+        Command::new(&python).arg(script).args(args).output().unwrap_or_else(|e| panic!("cannot start {python}: {e}"));
     assert!(run.status.success(), "{script} failed:\n{}", String::from_utf8_lossy(&run.stderr));
     String::from_utf8(run.stdout).unwrap()
 }
 
-/// How our cost of a call differs from the calculator's.
+/// The difference between the plugin's cost of a call and the calculator's, or None.
 fn difference(table: &PriceTable, call: &Value) -> Option<String> {
     let (provider, model) = on_the_wire(call["provider"].as_str().unwrap(), call["model"].as_str().unwrap());
     let count = |key: &str| call["usage"][key].as_u64().unwrap();
@@ -75,7 +80,7 @@ fn difference(table: &PriceTable, call: &Value) -> Option<String> {
     (ours != call["nanousd"].as_u64()).then(|| format!("{ours:?} for {call} ({model} at {provider})"))
 }
 
-/// The provider by its `gen_ai.provider.name`, and the model as a client of it says it.
+/// The provider as `gen_ai.provider.name`, and the model as a client names it.
 fn on_the_wire(provider: &str, model: &str) -> (String, String) {
     let name = match provider {
         "aws" => "aws.bedrock",

@@ -1,5 +1,5 @@
-//! The client's side of an agent: a conversation that goes on with its tools' results, over connections that stay open.
-//! The upstream's side is `agent=<n>`.
+//! An agent client: a conversation that continues with tool results, over keep-alive connections. The upstream
+//! implements the other side with `agent=<n>`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,18 +25,18 @@ pub enum Api {
     Responses,
 }
 
-/// A conversation with tools on offer.
+/// A conversation that offers tools.
 #[derive(Clone, Debug)]
 pub struct Conversation {
     api: Api,
     stream: bool,
-    /// The next request.
+    /// The body of the next request.
     body: Value,
-    /// More headers of every request.
+    /// Additional headers of every request.
     pub headers: Vec<(&'static str, String)>,
 }
 
-/// A call that an answer asks for.
+/// A tool call in an answer.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub id: String,
@@ -44,16 +44,16 @@ pub struct Call {
     arguments: String,
 }
 
-/// What a turn came to.
+/// The result of one turn.
 pub struct Turn {
     pub status: u16,
     pub request_id: String,
     pub calls: Vec<Call>,
-    /// What was not read of a stream that lingers.
+    /// The unread rest of a response body that the upstream keeps open.
     pub rest: Incoming,
 }
 
-/// A connection for one call after the other.
+/// An HTTP/1.1 connection for successive calls.
 pub struct Line {
     sender: SendRequest<Full<Bytes>>,
     task: JoinHandle<()>,
@@ -68,15 +68,15 @@ impl Line {
         Ok(Self { sender, task: tokio::spawn(async move { drop(connection.await) }) })
     }
 
-    /// Sends a request and reads the answer: its status and body.
+    /// Sends a request and returns the status and the body of the response.
     pub async fn send(&mut self, request: Request<Full<Bytes>>) -> (u16, Bytes) {
-        self.sender.ready().await.expect("the connection is open");
-        let response = self.sender.send_request(request).await.expect("an answer");
-        (response.status().as_u16(), response.into_body().collect().await.expect("a whole answer").to_bytes())
+        self.sender.ready().await.expect("the connection was closed");
+        let response = self.sender.send_request(request).await.expect("the request got no response");
+        (response.status().as_u16(), response.into_body().collect().await.expect("the response broke off").to_bytes())
     }
 }
 
-/// A connection to each of Envoy's two workers, in no particular order.
+/// Opens a connection to each of Envoy's two workers, in no particular order.
 pub async fn to_both_workers(envoy: &Envoy) -> [Line; 2] {
     let (mut lines, mut workers) = (Vec::new(), Vec::new());
     while lines.len() < 2 {
@@ -92,10 +92,10 @@ pub async fn to_both_workers(envoy: &Envoy) -> [Line; 2] {
             lines.push(line);
         }
     }
-    lines.try_into().unwrap_or_else(|_| panic!("two workers"))
+    lines.try_into().unwrap_or_else(|_| panic!("Envoy must have two workers"))
 }
 
-/// Connections that each worker had.
+/// Number of connections that each worker has accepted.
 async fn served(envoy: &Envoy) -> [f64; 2] {
     let samples = envoy.samples().await;
     ["0", "1"].map(|worker| {
@@ -137,15 +137,16 @@ impl Conversation {
         Self { api, stream, body, headers: Vec::new() }
     }
 
-    /// Without tools.
+    /// A conversation without tools.
     pub fn plain() -> Self {
         let mut conversation = Self::new(Api::Completions, false);
         conversation.body.as_object_mut().unwrap().remove("tools");
         conversation
     }
 
-    /// Sends what there is to send, and reads the answer. What it asks for is not brought before [`Conversation::bring`].
-    /// Of a stream that lingers only the events are read, and the connection is lost.
+    /// Sends the next request and reads the answer. The caller adds the tool results with
+    /// [`Conversation::add_results`]. If `travel` contains `linger`, only the events are read and the connection cannot
+    /// be used again.
     pub async fn turn(&mut self, line: &mut Line, travel: &str) -> Turn {
         let (path, host) = match self.api {
             Api::Completions => ("/v1/chat/completions", "api.openai.com"),
@@ -159,13 +160,13 @@ impl Conversation {
             request = request.header(*name, value);
         }
         let request = request.body(Full::from(self.body.to_string())).unwrap();
-        line.sender.ready().await.expect("the connection is open");
-        let response = line.sender.send_request(request).await.expect("an answer");
+        line.sender.ready().await.expect("the connection was closed");
+        let response = line.sender.send_request(request).await.expect("the request got no response");
         let status = response.status().as_u16();
         let mut body = BytesMut::new();
         let mut incoming = response.into_body();
         while let Some(frame) = incoming.frame().await {
-            body.extend(frame.expect("a whole answer").into_data());
+            body.extend(frame.expect("the response broke off").into_data());
             if travel.contains("linger")
                 && ["[DONE]", "message_stop", "response.completed"].iter().any(|end| holds(&body, end))
             {
@@ -176,20 +177,21 @@ impl Conversation {
         Turn { status, request_id, calls, rest: incoming }
     }
 
-    /// Goes on, by these connections in turn, until it gets a text, an error, or has made ten calls.
+    /// Takes turns on the two connections alternately until it gets a final answer or an error, at most ten. Returns
+    /// the status.
     pub async fn run(&mut self, lines: &mut [Line; 2], travel: &str) -> u16 {
         for number in 0..10 {
             let turn = self.turn(&mut lines[number % 2], travel).await;
             if turn.calls.is_empty() {
                 return turn.status;
             }
-            self.bring(&turn.calls);
+            self.add_results(&turn.calls);
         }
         200
     }
 
-    /// Adds the results of calls to the next request.
-    pub fn bring(&mut self, calls: &[Call]) {
+    /// Adds the results of tool calls to the next request.
+    pub fn add_results(&mut self, calls: &[Call]) {
         let result = |call: &Call| match self.api {
             Api::Completions => json!({"role": "tool", "tool_call_id": call.id, "content": "fine"}),
             Api::Messages => json!({"type": "tool_result", "tool_use_id": call.id, "content": "fine"}),
@@ -203,7 +205,7 @@ impl Conversation {
         }
     }
 
-    /// The bytes of the next request's body.
+    /// Size of the next request's body in bytes.
     pub fn size(&self) -> usize {
         self.body.to_string().len()
     }
@@ -212,7 +214,7 @@ impl Conversation {
         self.body[key].as_array_mut().unwrap()
     }
 
-    /// Adds what the answer said to the conversation.
+    /// Adds the answer to the conversation and returns its tool calls.
     fn take(&mut self, body: &[u8]) -> Vec<Call> {
         let text = std::str::from_utf8(body).unwrap();
         let documents: Vec<Value> = match self.stream {
@@ -238,7 +240,7 @@ impl Conversation {
                 let blocks: Vec<_> = calls.iter().map(block).collect();
                 self.list("messages").push(json!({"role": "assistant", "content": blocks}));
             }
-            // The provider remembers what was said.
+            // The provider stores the conversation.
             Api::Responses => self.list("input").clear(),
         }
         calls
@@ -285,7 +287,7 @@ impl Conversation {
     }
 }
 
-/// Whether an event that says so has come whole.
+/// Returns true if the body ends with a whole event and has a `data:` line that contains `end`.
 fn holds(body: &[u8], end: &str) -> bool {
     let text = String::from_utf8_lossy(body);
     text.ends_with("\n\n") && text.lines().any(|line| line.starts_with("data: ") && line.contains(end))

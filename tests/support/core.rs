@@ -1,4 +1,5 @@
-//! Runs an exchange through the core as a shell would, bytes cut as asked, and gives what it came to as JSON.
+//! Runs an exchange through the core as a shell does, with the bodies cut as given, and returns the observation as
+//! JSON.
 
 use std::rc::Rc;
 
@@ -11,7 +12,7 @@ use serde_json::{Map, Value, json};
 /// Attributes that depend on the clock.
 pub const TIMING: &[&str] = &["gen_ai.response.time_to_first_chunk", "gaugeway.time_to_first_token"];
 
-/// An exchange as it goes over the wire.
+/// An exchange as it is sent over the network.
 pub struct Wire<'a> {
     pub method: &'a str,
     pub host: &'a str,
@@ -27,12 +28,12 @@ pub fn observer() -> Rc<Observer> {
     Rc::new(Observer::new(Config::parse("").unwrap()))
 }
 
-/// Passes the exchange, one nanosecond between pieces; None where it is not LLM traffic.
+/// Runs the exchange, one nanosecond between pieces. Returns None if it is not LLM traffic.
 pub fn pass(observer: &Rc<Observer>, wire: &Wire<'_>, end: End) -> Option<Exchange> {
     pass_at(observer, wire, end, 1_000)
 }
 
-/// [`pass`] that starts `now` nanoseconds after the epoch.
+/// Like [`pass`], starting `now` nanoseconds after the epoch.
 pub fn pass_at(observer: &Rc<Observer>, wire: &Wire<'_>, end: End, mut now: u64) -> Option<Exchange> {
     let status = wire.status.to_string();
     let mut head = vec![(":method", wire.method), (":authority", wire.host), (":path", wire.path)];
@@ -53,7 +54,7 @@ pub fn pass_at(observer: &Rc<Observer>, wire: &Wire<'_>, end: End, mut now: u64)
     Some(exchange)
 }
 
-/// Every attribute with something to say, typed.
+/// Every attribute that is present, with its JSON type.
 pub fn attributes(seen: &Observation) -> Map<String, Value> {
     let typed = |field: &gaugeway::sink::attributes::Field| {
         let attribute = (field.get)(seen)?;

@@ -1,4 +1,4 @@
-//! An Envoy whose plugin traps when a request says so.
+//! An Envoy whose plugin traps on request.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,9 +8,9 @@ use super::client::{self, Http};
 use super::envoy::{Envoy, Options};
 use super::fixtures::Fixture;
 
-/// The headers of a request that makes the plugin trap.
+/// Headers of a request that makes the plugin trap.
 pub const CRASH: &[(&str, &str)] = &[("x-crash", "now")];
-/// The same, and no plugin can be started after it.
+/// Headers that make the plugin trap and make every later start of a plugin fail.
 pub const CRASH_FOR_GOOD: &[(&str, &str)] = &[("x-crash", "now"), ("x-stay", "down")];
 
 pub struct Crashing {
@@ -20,7 +20,7 @@ pub struct Crashing {
 }
 
 impl Crashing {
-    /// Starts an Envoy with the shipped configuration, this failure policy, and `crash.wat` as the plugin.
+    /// Starts an Envoy with the shipped configuration, this failure policy and `crash.wat` as the plugin.
     pub async fn start(options: Options, policy: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("gaugeway-crash-{}-{}.wasm", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -33,7 +33,7 @@ impl Crashing {
         Crashing { envoy: Envoy::start(&options).await, fixture: Fixture::load("openai-chat/unary"), plugin }
     }
 
-    /// Sends one request with these headers and returns the status of its answer.
+    /// Sends one request with these headers and returns the response status.
     pub async fn call(&self, headers: &[(&str, &str)]) -> u16 {
         let request = client::request(&self.fixture, headers);
         client::send(self.envoy.addr, request, Http::One).await.unwrap().status

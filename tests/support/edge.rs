@@ -1,7 +1,7 @@
-//! The package for JavaScript in a real runtime: a proxy before the upstream that tells each observation in a line of JSON.
-//! It stops when the value is dropped.
+//! The JavaScript package in a real runtime: a proxy in front of the upstream that prints each observation as a line of
+//! JSON. Dropping the value stops it.
 
-#![allow(clippy::print_stderr, reason = "what a runtime says is for whoever reads the test's output")]
+#![allow(clippy::print_stderr, reason = "the runtime's error output belongs in the output of the test")]
 
 use std::fs;
 use std::net::SocketAddr;
@@ -65,7 +65,8 @@ impl Edge {
         Self::spawn(&format!("{runtime:?}"), command, folder).await
     }
 
-    /// The example Worker in workerd, as wrangler would upload it, but that its routes go to the upstream.
+    /// Starts the example Worker in workerd with the modules that wrangler would upload. Only its routes are changed,
+    /// to point to the upstream.
     pub async fn deployed(upstream: SocketAddr) -> Self {
         let folder = project();
         let worker = Path::new(env!("CARGO_MANIFEST_DIR")).join("edge/worker");
@@ -91,7 +92,7 @@ impl Edge {
             wanted.then(|| format!("(name = \"./{name}\", {kind} = embed \"out/{name}\")"))
         });
         let mut modules: Vec<_> = modules.collect();
-        // The first module is the Worker.
+        // The first module in the list is the Worker.
         modules.sort_by_key(|module| !module.contains("esModule"));
         fs::write(folder.join("config.capnp"), capnp(&modules, "")).unwrap();
         let command = workerd(&folder);
@@ -104,7 +105,7 @@ impl Edge {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+            .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         let lines = Arc::new(Mutex::new(Vec::new()));
         let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
         let (kept, whose) = (Arc::clone(&lines), name.to_owned());
@@ -118,17 +119,17 @@ impl Edge {
         });
         let mut edge = Self { addr: SocketAddr::from(([127, 0, 0, 1], 0)), lines, child, folder };
         let port = edge.wait_for(Duration::from_secs(60), |line| line["port"].as_u64()).await;
-        let port = port.unwrap_or_else(|| panic!("{name} says no port"));
+        let port = port.unwrap_or_else(|| panic!("{name} did not print its port"));
         edge.addr.set_port(u16::try_from(port).unwrap());
         edge
     }
 
-    /// What was told about the call with this `x-request-id`.
+    /// Returns the observation of the call with this `x-request-id`.
     pub async fn told(&self, id: &str, patience: Duration) -> Option<Value> {
         self.wait_for(patience, |line| (line["id"] == id).then(|| line.clone())).await
     }
 
-    /// How many calls were told about.
+    /// Number of observations so far.
     pub fn count(&self) -> usize {
         self.lines.lock().unwrap().iter().filter(|line| line["id"].is_string()).count()
     }
@@ -137,14 +138,14 @@ impl Edge {
         self.lines.lock().unwrap().iter().filter_map(|line| Some(line["error"].as_str()?.to_owned())).collect()
     }
 
-    /// Resident memory of the runtime, in KiB.
+    /// Resident memory of the runtime in KiB.
     pub fn resident(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
-    /// What of the lines first fits.
+    /// Returns the first result of `fits` over the printed lines, or None after the timeout.
     pub async fn wait_for<T>(&self, patience: Duration, fits: impl Fn(&Value) -> Option<T>) -> Option<T> {
         let end = Instant::now() + patience;
         loop {
@@ -164,7 +165,7 @@ impl Drop for Edge {
     }
 }
 
-/// A folder with the package and the tests' scripts, as a project that uses it would have them.
+/// Creates a folder with the package and the test scripts, laid out like a project that uses the package.
 pub fn laid_out() -> PathBuf {
     let folder = std::env::temp_dir().join(unique("edge"));
     fs::create_dir_all(folder.join("gaugeway")).unwrap();
@@ -173,7 +174,7 @@ pub fn laid_out() -> PathBuf {
             fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
         }
     }
-    // Beside scripts that are modules by their name.
+    // The scripts are modules by their file name.
     drop(fs::remove_file(folder.join("package.json")));
     folder
 }
@@ -183,12 +184,12 @@ fn unique(what: &str) -> String {
     format!("gaugeway-{what}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// `dist/edge`
+/// The folder `dist/edge`.
 pub fn package() -> PathBuf {
     from_environment("GAUGEWAY_EDGE").into()
 }
 
-/// A folder that has the package installed.
+/// Creates a project folder with the package installed.
 pub fn project() -> PathBuf {
     let folder = std::env::temp_dir().join(unique("project"));
     let installed = folder.join("node_modules/gaugeway");
@@ -204,7 +205,7 @@ fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/edge")
 }
 
-/// A program among the installed packages; `*` is the platform.
+/// Path of a program in the installed npm packages. `*` stands for the platform.
 pub fn binary(place: &str) -> PathBuf {
     let root = PathBuf::from(from_environment("GAUGEWAY_RUNTIMES")).join("node_modules");
     let (before, after) = place.split_once('*').unwrap();
@@ -212,7 +213,7 @@ pub fn binary(place: &str) -> PathBuf {
     let mut entries = fs::read_dir(root.join(parent)).unwrap().map(|entry| entry.unwrap().path());
     let fits = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(start);
     let found = entries.find(|path| fits(path) && path.join(&after[1..]).exists());
-    found.unwrap_or_else(|| panic!("npm has no {place} for this platform")).join(&after[1..])
+    found.unwrap_or_else(|| panic!("the npm packages have no {place} for this platform")).join(&after[1..])
 }
 
 fn workerd(folder: &Path) -> Command {
@@ -221,7 +222,7 @@ fn workerd(folder: &Path) -> Command {
     workerd
 }
 
-/// The tests' Worker, each module by the name others import it by.
+/// The modules of the test Worker, each under the name by which others import it.
 fn modules(folder: &Path) -> Vec<String> {
     let mut modules = Vec::new();
     for part in ["", "gaugeway"] {
@@ -232,7 +233,7 @@ fn modules(folder: &Path) -> Vec<String> {
             match name.rsplit_once('.') {
                 Some((_, "wasm")) => modules.push(format!("(name = {name:?}, wasm = embed {name:?})")),
                 Some((_, "js" | "mjs")) if wanted => {
-                    // The first module is the Worker.
+                    // The first module in the list is the Worker.
                     let at = if name == "worker.mjs" { 0 } else { modules.len() };
                     modules.insert(at, format!("(name = {name:?}, esModule = embed {name:?})"));
                 }
@@ -265,5 +266,5 @@ const worker :Workerd.Worker = (
 }
 
 fn from_environment(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: ./build.sh test sets it"))
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run ./build.sh test"))
 }

@@ -1,4 +1,4 @@
-//! What an exchange must leave in the access log, in its span and in the metrics, derived from its `observation.json`.
+//! The access log line, span and metrics that an exchange must produce, derived from its `observation.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,24 +17,25 @@ use super::prometheus::Sample;
 /// Attributes that depend on the clock.
 pub const TIMING: &[&str] = &["gen_ai.response.time_to_first_chunk", "gaugeway.time_to_first_token"];
 
-/// A metric with its labels -> its value; of a distribution, how many values it took.
+/// Values by metric name and labels. For a histogram the value is its count.
 pub type Series = BTreeMap<(String, BTreeMap<String, String>), u64>;
 
-/// The plugin's attributes in an access log entry or a span.
+/// Returns true for an attribute of the plugin in an access log line or a span.
 pub fn is_ours(key: &str) -> bool {
     key.starts_with("gen_ai.") || key.starts_with("gaugeway.") || key == "error.type"
 }
 
-/// What is wrong with an access log entry, where every value is a string. `timed` are the clock's keys that must be there.
+/// Lists the differences of an access log line, where every value is a string. `timed` are the clock-dependent keys
+/// that must be present.
 pub fn log_faults(expected: &Map<String, Value>, timed: &[&str], entry: &Value) -> Vec<String> {
-    let entry = entry.as_object().expect("an access log entry is an object");
-    // Before 1.37 what is not there is null, whatever `omit_empty_values` says.
+    let entry = entry.as_object().expect("the access log line is not a JSON object");
+    // Before 1.37 Envoy writes null for absent values, whatever `omit_empty_values` says.
     let ours = entry.iter().filter(|(key, value)| is_ours(key) && !value.is_null());
     let seen = ours.map(|(key, value)| (key.clone(), value.as_str().unwrap_or("(not a string)").to_owned()));
     faults(expected, timed, seen.collect(), |key, value, seen| is_written(key, value, seen))
 }
 
-/// Whether a string says a value.
+/// Returns true if the string represents the value.
 fn is_written(key: &str, value: &Value, seen: &str) -> bool {
     match value {
         _ if TIMING.contains(&key) => seen.parse::<f64>().is_ok_and(|seconds| seconds > 0.0 && seconds < 60.0),
@@ -44,7 +45,8 @@ fn is_written(key: &str, value: &Value, seen: &str) -> bool {
     }
 }
 
-/// What is wrong with a span: every attribute must have its value, in its own type where this Envoy has types.
+/// Lists the differences of a span: every attribute must have its value, with its own type if this Envoy version
+/// supports types.
 pub fn span_faults(expected: &Map<String, Value>, timed: &[&str], span: &Span) -> Vec<String> {
     let seen = span.attributes.iter().filter(|(key, _)| is_ours(key)).map(|(key, value)| (key.clone(), value.clone()));
     let seen = seen.collect();
@@ -67,7 +69,7 @@ fn is_typed(key: &str, value: &Value, seen: &Attribute) -> bool {
         (Value::Number(number), Attribute::Int(seen)) => !is_real(key) && number.as_i64() == Some(*seen),
         (Value::Bool(value), Attribute::Bool(seen)) => value == seen,
         (Value::String(value), Attribute::String(seen)) => value == seen,
-        // Envoy has no attributes that are arrays.
+        // Envoy has no array attributes.
         (Value::Array(_), Attribute::String(seen)) => {
             serde_json::from_str::<Value>(seen).is_ok_and(|seen| seen == *value)
         }
@@ -75,7 +77,7 @@ fn is_typed(key: &str, value: &Value, seen: &Attribute) -> bool {
     }
 }
 
-/// OpenTelemetry's type of a number.
+/// Returns true if OpenTelemetry's type of the number is double.
 fn is_real(key: &str) -> bool {
     [
         "temperature",
@@ -109,7 +111,7 @@ fn faults<T: std::fmt::Debug>(
     faults
 }
 
-/// Every series of the metrics that [`add_series`] knows, as Envoy has them.
+/// Reads from Envoy's samples every series of the metrics that [`add_series`] handles.
 pub fn series(samples: &[Sample]) -> Series {
     let plain = |name: &str| COUNTERS.contains(&name);
     let counted = |name: &str| name.strip_suffix("_count").is_some_and(|name| DISTRIBUTIONS.contains(&name));
@@ -150,7 +152,7 @@ const DISTRIBUTIONS: &[&str] = &[
     "gaugeway_tokens_per_kilocharacter",
 ];
 
-/// What an agent's run came to is not among the attributes: the core tells it.
+/// Metrics of agent runs. They are not attributes, so the expected values come from the core.
 const BY_THE_CORE: &[&str] = &[
     "gaugeway_tool_errors_total",
     "gaugeway_agent_runs_total",
@@ -161,7 +163,7 @@ const BY_THE_CORE: &[&str] = &[
     "gaugeway_agent_iterations",
 ];
 
-/// Adds what one exchange on the route `llm` must add to the metrics. `core` is what the core sees in it.
+/// Adds the values that one exchange on the route `llm` must add to the metrics. `core` is the exchange in the core.
 pub fn add_series(
     series: &mut Series,
     seen: &Map<String, Value>,
@@ -206,7 +208,7 @@ pub fn add_series(
     for metric in METRICS.iter().filter(|metric| BY_THE_CORE.contains(&metric.name)) {
         let counter = metric.kind == Kind::Counter;
         let name = if counter { metric.name.to_owned() } else { format!("{}_count", metric.name) };
-        let core = core.expect("what is reported is seen by the core");
+        let core = core.expect("the core did not recognise an exchange that has an observation");
         (metric.collect)(core, &mut |sample| add(&name, sample.labels, if counter { sample.value } else { 1 }));
     }
     for trouble in text("gaugeway.trouble").split(',').filter(|word| !word.is_empty()) {
@@ -253,7 +255,7 @@ fn labels(common: &[(&str, &str)], own: &[(&str, &str)]) -> BTreeMap<String, Str
     labels.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// What is wrong with the gauges after these exchanges: each must have the value of one that has its labels.
+/// Lists the wrong gauges after these exchanges: each gauge must have the value of one exchange with its labels.
 pub fn gauge_faults<'a>(
     fixtures: impl Iterator<Item = &'a Fixture>,
     config: &Config,
@@ -288,7 +290,7 @@ pub fn gauge_faults<'a>(
 
 const GAUGES: &[&str] = &["gaugeway_ratelimit_remaining", "gaugeway_retry_after_seconds"];
 
-/// Series of which the two sides do not say the same, one a line.
+/// Lists the series that differ, one per line.
 pub fn series_faults(expected: &Series, seen: &Series) -> Vec<String> {
     let mut keys: Vec<_> = expected.keys().chain(seen.keys()).collect();
     keys.sort();
@@ -297,12 +299,12 @@ pub fn series_faults(expected: &Series, seen: &Series) -> Vec<String> {
     differ.map(|key| format!("{key:?}: expected {:?}, saw {:?}", expected.get(key), seen.get(key))).collect()
 }
 
-/// Whether a series is of the plugin itself, not of an exchange.
+/// Returns true for a series about the plugin itself rather than an exchange.
 pub fn is_own(name: &str) -> bool {
     ["gaugeway_series_overflow_total", "gaugeway_price_table_timestamp_seconds"].contains(&name)
 }
 
-/// Whether a name in Envoy's Prometheus output is one that was meant: its own or one of the contract's.
+/// Returns true if the name is one of Envoy's own Prometheus metrics or a documented metric of the plugin.
 pub fn is_intended(name: &str) -> bool {
     let stem = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
     name.starts_with("envoy_")
@@ -311,7 +313,7 @@ pub fn is_intended(name: &str) -> bool {
         || DISTRIBUTIONS.contains(&stem)
 }
 
-/// The exchange of a fixture through the core, without any Envoy.
+/// Runs the exchange of a fixture through the core without Envoy.
 pub fn in_the_core(fixture: &Fixture) -> Option<Exchange> {
     let wire = core::Wire {
         method: &fixture.request.method,

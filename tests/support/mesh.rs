@@ -1,7 +1,9 @@
-//! What Istio and Envoy Gateway make of the manifests in envoy/istio and envoy/envoy-gateway: an Envoy configuration, part by
-//! part as their sources of 2026-08 have it. What they get from a cluster is left out: discovery, certificates, mesh metadata.
+//! Translates the manifests in envoy/istio and envoy/envoy-gateway into the Envoy configuration that Istio and Envoy
+//! Gateway generate from them, according to their sources of 2026-08. Discovery, certificates and mesh metadata, which
+//! come from a cluster, are omitted.
 //!
-//! Strict: a manifest that says more than is translated here is refused, so that nothing in it goes untried.
+//! The translation is strict: a manifest with a field that is not translated here is an error, so no field goes
+//! untested.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,15 +18,15 @@ const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wa
 const CONNECTION_MANAGER: &str =
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
-/// What the cluster would know.
+/// The addresses and files that the cluster would provide.
 pub struct Places<'a> {
     pub provider: SocketAddr,
     pub collector: SocketAddr,
-    /// For files that Envoy reads beside its configuration.
+    /// Folder for files that Envoy reads in addition to its configuration.
     pub folder: &'a Path,
 }
 
-/// Istio's gateway, with its agent's work done: the plugin's image is fetched and lies in a file.
+/// The configuration of an Istio gateway whose agent has already fetched the plugin's image into a file.
 pub fn istio(places: &Places, plugin: &Path, with_envoy_filter: bool) -> Value {
     let (name, filter) = istio_filter(resource("envoy/istio/wasmplugin.yaml", "WasmPlugin"), plugin);
     let discovered = json!({"resources": [{
@@ -75,7 +77,7 @@ pub fn istio(places: &Places, plugin: &Path, with_envoy_filter: bool) -> Value {
     let manager = if with_envoy_filter { patched(manager) } else { manager };
 
     let (tags, buckets) = istio_annotations();
-    // Istio keeps only these statistics, and writes its own labels' expressions before those that are asked for.
+    // Istio keeps only these statistics. It puts the expressions of its own labels before the requested ones.
     let inclusion: Vec<_> = ["reporter=", "cluster_manager", "listener_manager", "server", "cluster.xds-grpc", "wasm"]
         .map(|prefix| json!({"prefix": prefix}))
         .into();
@@ -92,7 +94,7 @@ pub fn istio(places: &Places, plugin: &Path, with_envoy_filter: bool) -> Value {
     bootstrap(places, manager, json!({"stats_config": stats}), false)
 }
 
-/// The filter of a WasmPlugin, or of a TrafficExtension, which says the same one level deeper.
+/// The filter for a WasmPlugin, or for a TrafficExtension, which has the same fields one level deeper.
 pub fn istio_filter(mut manifest: Value, plugin: &Path) -> (String, Value) {
     let name = format!("{}.{}", text(&manifest["metadata"]["namespace"]), text(&manifest["metadata"]["name"]));
     let mut spec = Taken::new(manifest["spec"].take());
@@ -101,7 +103,7 @@ pub fn istio_filter(mut manifest: Value, plugin: &Path) -> (String, Value) {
     assert!(text(&wasm.take("url")).starts_with("oci://"));
     let pull = wasm.take("imagePullPolicy");
     let config = wasm.take("pluginConfig");
-    // An empty one is none.
+    // An empty object means no configuration.
     let config = if config == json!({}) { String::new() } else { config.to_string() };
     let filter = json!({
         "@type": WASM,
@@ -123,14 +125,14 @@ pub fn istio_filter(mut manifest: Value, plugin: &Path) -> (String, Value) {
     (name, filter)
 }
 
-/// What the proxy's annotations say: labels, and buckets by prefix.
+/// The proxy's annotations: labels, and histogram buckets by prefix.
 pub fn istio_annotations() -> (Vec<String>, Map<String, Value>) {
     let mut patch =
         Taken::new(documents("envoy/istio/proxy.yaml").remove(0)).take_object("spec").take_object("template");
     let mut annotations = patch.take_object("metadata").take_object("annotations");
     let tags = text(&annotations.take("sidecar.istio.io/extraStatTags")).split(',').map(str::to_owned).collect();
     let buckets = text(&annotations.take("sidecar.istio.io/statsHistogramBuckets"));
-    (tags, serde_json::from_str(&buckets).expect("the buckets are JSON"))
+    (tags, serde_json::from_str(&buckets).expect("the annotation of the buckets is not JSON"))
 }
 
 fn providers() -> BTreeMap<String, Value> {
@@ -148,7 +150,7 @@ fn providers() -> BTreeMap<String, Value> {
         .collect()
 }
 
-/// With the patch of the EnvoyFilter: messages merge, lists grow, anything else is replaced.
+/// Applies the patch of the EnvoyFilter: messages are merged, lists are appended, other values are replaced.
 fn patched(mut manager: Value) -> Value {
     let mut spec = Taken::new(resource("envoy/istio/envoyfilter.yaml", "EnvoyFilter")["spec"].clone());
     spec.take("workloadSelector");
@@ -162,7 +164,8 @@ fn patched(mut manager: Value) -> Value {
     manager
 }
 
-/// Envoy Gateway's proxy. The plugin is fetched from its server, as it fetches it once for all proxies.
+/// The configuration of an Envoy Gateway proxy. The proxy fetches the plugin from the controller, which caches it for
+/// all proxies.
 pub fn envoy_gateway(places: &Places, server: SocketAddr, sha256: &str, with_patch: bool) -> Value {
     let policy = resource("envoy/envoy-gateway/envoyextensionpolicy.yaml", "EnvoyExtensionPolicy");
     let mut spec = Taken::new(policy["spec"].clone());
@@ -242,7 +245,7 @@ pub fn envoy_gateway(places: &Places, server: SocketAddr, sha256: &str, with_pat
     bootstrap
 }
 
-/// With the change of the EnvoyPatchPolicy, where the listener has what it replaces.
+/// Applies the EnvoyPatchPolicy to the listener, which must have the value that is replaced.
 fn repaired(listener: &mut Value) {
     let policy = resource("envoy/envoy-gateway/envoypatchpolicy.yaml", "EnvoyPatchPolicy");
     let mut spec = Taken::new(policy["spec"].clone());
@@ -254,7 +257,9 @@ fn repaired(listener: &mut Value) {
     let mut operation = patch.take_object("operation");
     assert_eq!(operation.take("op"), "replace");
     let place = text(&operation.take("path"));
-    let place = listener.pointer_mut(&place).unwrap_or_else(|| panic!("the listener has no {place}"));
+    let place = listener
+        .pointer_mut(&place)
+        .unwrap_or_else(|| panic!("the listener has no {place}, which the EnvoyPatchPolicy replaces"));
     *place = operation.take("value");
 }
 
@@ -309,7 +314,7 @@ fn routes(host: &str, per_filter: Value) -> Value {
     json!({"name": "calls", "virtual_hosts": [{"name": host, "domains": ["*"], "routes": [route]}]})
 }
 
-/// Both make a second span, for the way to the provider.
+/// Both products create a second span, for the upstream request.
 fn tracing_of(exporter: Value, sampling: Value, tags: Vec<Value>) -> Value {
     json!({
         "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": exporter},
@@ -348,22 +353,22 @@ fn merge(into: &mut Value, from: Value) {
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("{value} is no string")).to_owned()
+    value.as_str().unwrap_or_else(|| panic!("{value} is not a string")).to_owned()
 }
 
-/// An object whose members are taken out one by one. What is left at its end was not understood.
+/// An object whose members are removed one by one. The members left when it is dropped were not translated.
 struct Taken(Map<String, Value>);
 
 impl Taken {
     fn new(value: Value) -> Self {
         match value {
             Value::Object(members) => Self(members),
-            other => panic!("{other} is no object"),
+            other => panic!("{other} is not an object"),
         }
     }
 
     fn take(&mut self, key: &str) -> Value {
-        self.0.remove(key).unwrap_or_else(|| panic!("there is no {key} beside {:?}", self.0.keys()))
+        self.0.remove(key).unwrap_or_else(|| panic!("{key} is missing; the other keys are {:?}", self.0.keys()))
     }
 
     fn take_object(&mut self, key: &str) -> Self {
@@ -374,10 +379,10 @@ impl Taken {
         std::mem::take(&mut self.0)
     }
 
-    /// The one member of a list.
+    /// Removes a list with one element and returns the element.
     fn take_only(&mut self, key: &str) -> Self {
         let mut list = self.take(key);
-        let list = list.as_array_mut().unwrap_or_else(|| panic!("{key} is no list"));
+        let list = list.as_array_mut().unwrap_or_else(|| panic!("{key} is not a list"));
         assert_eq!(list.len(), 1, "{key}");
         Self::new(list.remove(0))
     }
@@ -386,7 +391,7 @@ impl Taken {
 impl Drop for Taken {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            assert!(self.0.is_empty(), "nobody translates {:?}", self.0.keys());
+            assert!(self.0.is_empty(), "these keys are not translated to Envoy's configuration: {:?}", self.0.keys());
         }
     }
 }

@@ -1,7 +1,8 @@
-//! What the test programs share: the parts of the demo (an upstream that replays fixtures, a real Envoy with the repository's
-//! envoy.yaml, a receiver for its spans, a client), and those that only tests need. Everything listens on 127.0.0.1 only.
+//! Code shared by the test programs: the parts of the demo (an upstream that replays fixtures, a real Envoy with the
+//! repository's envoy.yaml, a span receiver, a client) and those that only tests need. Every server listens on
+//! 127.0.0.1 only.
 
-#![allow(dead_code, unused_imports, reason = "each test program uses its own part of this")]
+#![allow(dead_code, unused_imports, reason = "each test program uses only some of these modules")]
 
 pub use gaugeway_demo::{
     answers, client, envoy, event_stream, fixtures, local_model, otlp, prometheus, scripted, upstream,

@@ -1,4 +1,5 @@
-//! Arize Phoenix, a backend for traces of LLM calls, on loopback: it takes OTLP, and is read by its API and in a browser.
+//! Arize Phoenix, a tracing backend for LLM calls, on loopback. It receives OTLP; tests read it through its API and in
+//! a browser.
 
 use std::fs;
 use std::io::Read;
@@ -17,13 +18,13 @@ use tokio::process::{Child, Command};
 use super::client::{self, Http};
 
 pub struct Phoenix {
-    /// Takes `POST /v1/traces`, answers the API, and has the pages.
+    /// Serves `POST /v1/traces`, the API and the pages.
     pub addr: SocketAddr,
     _child: Child,
     folder: PathBuf,
 }
 
-/// A page as a browser shows it.
+/// A page as rendered by a browser.
 pub struct Page {
     pub document: String,
     pub picture: Picture,
@@ -32,15 +33,16 @@ pub struct Page {
 pub struct Picture {
     pub width: u32,
     pub height: u32,
-    /// The share of bytes in the picture that differ from what the pixels beside and above make likely: 0 for a blank one.
+    /// The fraction of bytes that PNG's filters could not predict from neighbouring pixels. It is 0 for a blank
+    /// picture.
     pub detail: f64,
 }
 
-/// Its tables are made at the first start.
+/// The first start creates the database tables, so it is slow.
 const PATIENCE: Duration = Duration::from_secs(240);
 
 impl Phoenix {
-    /// Starts and waits until it answers. Panics with Phoenix's own words when it does not.
+    /// Starts Phoenix and waits until it answers. Panics with Phoenix's log if it does not.
     pub async fn start() -> Self {
         let [addr, grpc] = free();
         let folder = std::env::temp_dir().join(format!("gaugeway-phoenix-{}-{}", std::process::id(), addr.port()));
@@ -58,7 +60,7 @@ impl Phoenix {
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
-            .expect("phoenix starts");
+            .expect("cannot start phoenix");
         let mut phoenix = Self { addr, _child: child, folder };
         let end = Instant::now() + PATIENCE;
         while !client::get(addr, "/healthz").await.is_ok_and(|reply| reply.status == 200) {
@@ -70,7 +72,8 @@ impl Phoenix {
         phoenix
     }
 
-    /// The spans of a trace, oldest first, once there are `count`. Phoenix stores them some moments after it took them.
+    /// The spans of a trace, oldest first, once there are `count`. Phoenix stores spans some time after it received
+    /// them.
     pub async fn spans(&self, trace_id: &str, count: usize) -> Vec<Value> {
         let path = format!("/v1/projects/default/spans?limit=1000&trace_id={trace_id}");
         let end = Instant::now() + Duration::from_secs(60);
@@ -87,7 +90,7 @@ impl Phoenix {
         }
     }
 
-    /// What the query finds, by GraphQL: what the pages ask with.
+    /// Returns the result of a GraphQL query. The pages use the same interface.
     pub async fn ask(&self, query: &str) -> Value {
         let body = json!({"query": query}).to_string();
         let request = Request::post("/graphql").header("host", self.addr.to_string());
@@ -98,12 +101,13 @@ impl Phoenix {
         answer["data"].clone()
     }
 
-    /// The page of a trace in a browser. The picture is kept under this name in the folder for tests' files.
+    /// Opens the page of a trace in a browser. The screenshot is saved under `name` in cargo's folder for temporary
+    /// test files.
     pub async fn trace_page(&self, trace_id: &str, name: &str) -> Page {
         let project = &self.ask("{ projects { edges { node { id name } } } }").await["projects"]["edges"][0]["node"];
         assert_eq!(project["name"], "default");
         let url = format!("http://{}/projects/{}/traces/{trace_id}", self.addr, project["id"].as_str().unwrap());
-        // Cargo tells it to tests; examples are compiled with this file too, and take no pictures.
+        // Cargo sets the variable for tests only. Examples compile this file too, but take no pictures.
         let picture = option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from).join(name);
         drop(fs::remove_file(&picture));
         let document = browse(&url, &[&format!("--screenshot={}", picture.display())], &self.folder).await;
@@ -119,10 +123,10 @@ impl Drop for Phoenix {
 }
 
 impl Picture {
-    /// Only what a browser's screenshots need of PNG.
+    /// Reads only the PNG features that the browser's screenshots use.
     fn read(file: &Path) -> Self {
         let png = fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"), "{} is no PNG", file.display());
+        assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"), "{} is not a PNG file", file.display());
         let number = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
         let (mut at, mut packed) = (8, Vec::new());
         while at + 8 < png.len() {
@@ -139,7 +143,7 @@ impl Picture {
     }
 }
 
-/// The document once the page has settled.
+/// Returns the document after the page has settled.
 async fn browse(url: &str, arguments: &[&str], folder: &Path) -> String {
     let browser = Command::new(setting("GAUGEWAY_CHROMIUM"))
         .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"])
@@ -151,18 +155,22 @@ async fn browse(url: &str, arguments: &[&str], folder: &Path) -> String {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(PATIENCE, browser).await.expect("the browser ends").unwrap();
+    let output = tokio::time::timeout(PATIENCE, browser).await.expect("the browser did not exit in time").unwrap();
     let document = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(document.contains("</html>"), "the browser has no document: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        document.contains("</html>"),
+        "the browser printed no document: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     document
 }
 
-/// Two ports, held together so that they differ.
+/// Two different free ports. Both are bound at once so that they differ.
 fn free() -> [SocketAddr; 2] {
     let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     held.map(|listener| listener.local_addr().unwrap())
 }
 
 fn setting(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: ./build.sh test finds the tools and sets it"))
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run ./build.sh test"))
 }

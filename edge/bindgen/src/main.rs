@@ -1,5 +1,5 @@
-//! `gaugeway-bindgen IN.wasm FOLDER`, in the repository, leaves `core_bg.wasm`, `core.js`, `core.d.ts` and the price table in
-//! the folder.
+//! Run as `gaugeway-bindgen IN.wasm FOLDER` in the repository. Writes `core_bg.wasm`, `core.js`, `core.d.ts` and the
+//! price table into the folder.
 
 #[path = "../../../src/signal/cost/lines.rs"]
 mod table;
@@ -13,7 +13,7 @@ use wasm_bindgen_cli_support::Bindgen;
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let (Some(plugin), Some(folder)) = (arguments.next(), arguments.next()) else {
-        eprintln!("gaugeway-bindgen IN.wasm FOLDER");
+        eprintln!("usage: gaugeway-bindgen IN.wasm FOLDER");
         return ExitCode::FAILURE;
     };
     match generate(&plugin, folder.as_ref()) {
@@ -25,16 +25,20 @@ fn main() -> ExitCode {
     }
 }
 
-/// The glue loads nothing by itself: where the .wasm comes from is each platform's entry's business.
+/// The generated JavaScript does not load the .wasm; the entry file of each platform does.
 fn generate(plugin: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
     let mut bindgen = Bindgen::new();
     bindgen.web(true)?.typescript(true).omit_default_module_path(true);
     bindgen.remove_name_section(true).remove_producers_section(true);
     bindgen.input_path(plugin).out_name("core").generate(folder)?;
     let prices = table::lines(&std::fs::read_to_string(table::TABLE)?)?;
-    // Names and rates have nothing that would end the string or begin an expression.
+    // Names and rates contain no characters that have a meaning in a template literal.
     if prices.contains(['`', '\\', '$']) {
-        return Err(format!("{} has a character that means something in JavaScript", table::TABLE).into());
+        return Err(format!(
+            "{} contains a backquote, backslash or dollar sign, which have a meaning in JavaScript",
+            table::TABLE
+        )
+        .into());
     }
     let module = format!("// Made from {} by ./build.sh edge.\nexport const prices = `{prices}`;\n", table::TABLE);
     std::fs::write(folder.join("prices.js"), module)?;

@@ -1,7 +1,8 @@
-// An LLM proxy: point a client's base URL at https://<worker>/openai/v1 (or /anthropic, /gemini, /agents/v1).
+// An LLM proxy: set a client's base URL to https://<worker>/openai/v1 (or /anthropic, /gemini, /agents/v1).
 //
-// Streams pass through as they come. What a call cost is known at its end: an answer in one piece waits for it and has it in
-// its headers; a stream's is in the log, the traces and the dataset only, for its headers went out before.
+// Streams pass through without delay. The cost of a call is known at its end. A response in one piece is held until
+// then and gets the cost in its headers. The cost of a stream is only in the log, the traces and the dataset, because
+// its headers were sent before.
 import {observe} from 'gaugeway';
 import {analyticsEngine} from 'gaugeway/analytics-engine';
 import {log} from 'gaugeway/log';
@@ -23,7 +24,7 @@ export default {
       waitUntil: promise => context.waitUntil(promise),
       onObservation(observation, details) {
         seen = observation;
-        // One that fails does not keep the others from theirs.
+        // A failed exporter does not stop the others.
         return Promise.allSettled(told.map(async tell => tell(observation, details)));
       },
     });
@@ -42,7 +43,7 @@ function destinations(env) {
   return all;
 }
 
-/** Whether the answer comes in parts, or may be too large to be kept: only what says that it is JSON is waited for. */
+/** Returns true if the response is streamed or may be too large to hold. Only a response of type JSON is held. */
 function isStream({headers}) {
   return !/^application\/json\b/i.test(headers.get('content-type') ?? '') || Number(headers.get('content-length')) > 1 << 20;
 }
@@ -50,7 +51,7 @@ function isStream({headers}) {
 async function withCost(response, seen) {
   const body = await response.arrayBuffer();
   const headers = new Headers(response.headers);
-  // It is decoded by now.
+  // The body has already been decoded.
   headers.delete('content-encoding');
   headers.delete('content-length');
   const {'gaugeway.cost.usd': cost, 'gen_ai.usage.input_tokens': input, 'gen_ai.usage.output_tokens': output} = seen() ?? {};

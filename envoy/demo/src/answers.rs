@@ -1,4 +1,4 @@
-//! Answers the upstream makes up, where no fixture can be large enough or knows what was asked.
+//! Answers that the upstream generates where a fixture would be too large or could not depend on the request.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,16 +7,16 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 pub struct Answer {
-    /// Its content type.
+    /// The content type.
     pub kind: &'static str,
     pub pieces: VecDeque<Bytes>,
-    /// Where the provider knows it before it sends.
+    /// The content length, if the provider knows it before it sends.
     pub length: Option<usize>,
 }
 
 impl Answer {
-    /// `size` bytes of text without holding them (every piece is a view of the same 64 KiB), then the usage: a chat completion,
-    /// or a stream of the Responses API, whose last event repeats the text.
+    /// A chat completion, or a stream of the Responses API whose last event repeats the text, with `size` bytes of text
+    /// followed by the usage. The text is not held in memory: every piece is a view of the same 64 KiB.
     pub fn big(size: usize, stream: bool) -> Self {
         let (kind, head, tail) = if stream { RESPONSE } else { COMPLETION };
         let page = Bytes::from(vec![b'a'; 64 * 1024]);
@@ -31,7 +31,7 @@ impl Answer {
         Self { kind, pieces, length: (!stream).then_some(head.len() + size + tail.len()) }
     }
 
-    /// A chat completion by the model that the request names.
+    /// A chat completion that names the model of the request.
     pub fn echo(request: &[u8]) -> Self {
         let request: Value = serde_json::from_slice(request).unwrap_or_default();
         let body = json!({
@@ -45,21 +45,21 @@ impl Answer {
     }
 }
 
-/// How an agent is kept busy.
+/// The parameters of a generated agent run.
 #[derive(Clone, Copy, Default)]
 pub struct Steps {
-    /// Results of tools the conversation needs before it gets its answer.
+    /// Number of tool results in the conversation that ends the run.
     pub results: usize,
-    /// Calls of each answer that asks for tools.
+    /// Number of tool calls in each answer that has any.
     pub calls: usize,
-    /// Every call has the same arguments.
+    /// Gives every call the same arguments.
     pub again: bool,
 }
 
-/// The tools an agent is asked to call, in turn.
+/// The tools that an agent is asked to call, in turn.
 pub const TOOLS: [&str; 2] = ["search", "read"];
 
-/// A call of a tool that an answer asks for.
+/// A tool call in an answer.
 struct Call {
     id: String,
     name: &'static str,
@@ -67,9 +67,9 @@ struct Call {
 }
 
 impl Answer {
-    /// The next turn of a conversation: calls of tools, each with an identifier of its own, until it has brought its results;
-    /// then a text. Speaks chat completions, Anthropic's messages and, to a path of its own, the Responses API, whose
-    /// identifiers carry the number of results that came before.
+    /// The next turn of a conversation: tool calls with unique identifiers until the conversation has enough tool
+    /// results, then a text. Supports chat completions, Anthropic's messages and, on its path, the Responses API. The
+    /// identifiers of the latter contain the number of earlier results.
     pub fn agent(path: &str, request: &[u8], steps: Steps) -> Self {
         let request: Value = serde_json::from_slice(request).unwrap_or_default();
         let speak = match path {
@@ -101,7 +101,7 @@ impl Answer {
     }
 }
 
-/// Results of tools in a conversation, with those of the responses it goes on from.
+/// Number of tool results in a conversation, including those of the previous responses that it continues.
 fn brought(request: &Value) -> usize {
     let before = request["previous_response_id"].as_str().and_then(|id| id.rsplit('_').next()?.parse().ok());
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
@@ -114,7 +114,7 @@ fn brought(request: &Value) -> usize {
     before.unwrap_or(0) + parts.filter(result).count()
 }
 
-/// A number nobody had before.
+/// A number that is unique in this process.
 fn unique() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
@@ -203,7 +203,7 @@ fn responses(model: &Value, brought: usize, calls: &[Call]) -> (Value, Vec<Value
     (whole, events)
 }
 
-/// Content type, what comes before the text, what comes after it.
+/// The content type, the bytes before the text and the bytes after it.
 type Frame = (&'static str, &'static str, &'static str);
 
 const COMPLETION: Frame = (

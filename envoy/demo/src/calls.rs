@@ -1,4 +1,4 @@
-//! Who answers the demo's calls, and which calls suit them.
+//! The providers of the demo, and the calls that suit each of them.
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,7 +24,7 @@ pub enum Provider {
 pub struct Call {
     pub id: String,
     pub title: String,
-    /// What a fixture says must be seen, without what depends on the clock.
+    /// The expected values of the access log, without those that depend on the clock.
     pub expected: Option<Map<String, Value>>,
     path: String,
     headers: Vec<(String, String)>,
@@ -59,7 +59,7 @@ impl Provider {
         }
     }
 
-    /// What a provider elsewhere needs in envoy.yaml beside its port.
+    /// The edits of envoy.yaml that a remote provider needs, other than its port.
     pub fn changes(&self) -> Vec<(String, String)> {
         let Self::Remote { tls, host, port, .. } = self else { return Vec::new() };
         let mut changes = vec![
@@ -98,7 +98,7 @@ impl Provider {
         }
     }
 
-    /// A command to try by hand.
+    /// A command to send a call by hand.
     pub fn by_hand(&self) -> String {
         let (model, key) = match self {
             Self::Recorded { .. } => ("gpt-4o", ""),
@@ -147,36 +147,33 @@ impl Call {
         for (name, value) in own {
             request = request.header(name, value);
         }
-        request.body(Full::new(self.body.clone())).expect("a call's headers can be sent")
+        request.body(Full::new(self.body.clone())).expect("a call has an invalid header")
     }
 
-    /// The same call for a button, each time under an id of its own.
+    /// The same call for a button of the live page. Each request has a new id.
     pub fn replay(&self) -> Replay {
         let call = self.clone();
         let request = move || Self { id: client::request_id(), ..call.clone() }.request();
         Replay { title: self.title.clone(), request: Box::new(request) }
     }
 
-    /// How the access log differs from what the fixture says; without a fixture, what any call must have.
+    /// The differences between the access log line and the fixture. Without a fixture, the missing values that every
+    /// call must have.
     pub fn differences(&self, entry: &Value) -> Vec<String> {
         let Some(expected) = &self.expected else {
             let needed = ["gen_ai.operation.name", "gen_ai.usage.output_tokens", "gaugeway.outcome"];
-            return needed
-                .iter()
-                .filter(|key| entry[**key].is_null())
-                .map(|key| format!("{key} was not seen"))
-                .collect();
+            return needed.iter().filter(|key| entry[**key].is_null()).map(|key| format!("{key} is missing")).collect();
         };
         let differs = |key: &str, value: &Value| match entry[key].as_str() {
             Some(seen) if same(value, seen) => None,
-            Some(seen) => Some(format!("{key} is {seen}, the fixture says {value}")),
-            None => Some(format!("{key} was not seen, the fixture says {value}")),
+            Some(seen) => Some(format!("{key} is {seen} instead of {value}")),
+            None => Some(format!("{key} is missing, but must be {value}")),
         };
         expected.iter().filter_map(|(key, value)| differs(key, value)).collect()
     }
 }
 
-/// Whether a filter-state text says the same as a typed value.
+/// Returns true if a filter state text represents the typed value.
 fn same(value: &Value, seen: &str) -> bool {
     match value {
         Value::String(text) => text == seen,
@@ -188,7 +185,7 @@ fn same(value: &Value, seen: &str) -> bool {
     }
 }
 
-/// One recorded exchange of each kind people ask about, as far as the fixtures have it.
+/// One recorded exchange of each important kind, if the fixtures have one.
 fn recorded(fixtures: &[Fixture]) -> Vec<Call> {
     type Wanted = (&'static str, &'static str, fn(&Fixture) -> bool);
     let wanted: [Wanted; 6] = [
@@ -254,7 +251,7 @@ fn responses(model: &str, tool: bool) -> Sketch {
 }
 
 fn remote(url: &str) -> Result<Provider, String> {
-    let wrong = || format!("UPSTREAM is `local` or a URL like https://api.openai.com, not {url:?}");
+    let wrong = || format!("UPSTREAM must be `local` or a URL such as https://api.openai.com, not {url:?}");
     let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
     let tls = match scheme {
         "https" => true,

@@ -1,4 +1,4 @@
-//! A client for one call at a time, over HTTP/1.1, HTTP/2 or bytes written by hand. Times are measured where they are used.
+//! A client for single calls over HTTP/1.1, HTTP/2 or raw bytes. Callers measure times themselves.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -27,27 +27,27 @@ pub enum Http {
     Two,
 }
 
-/// An answer, read to its end.
+/// A response that was read to its end.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Bytes,
     pub trailers: Option<HeaderMap>,
-    /// Why the body ended before its time; what came until then is in `body`.
+    /// The reason why the body ended early. `body` has the bytes received until then.
     pub broken: Option<String>,
     pub first_byte: Duration,
     pub took: Duration,
 }
 
-/// An answer whose body is still to be read. Dropping all of it in the middle of an answer is a client that went away;
-/// dropping only `response` is, over HTTP/2, one that cancels this call and keeps the connection.
+/// A response whose body has not been read. Dropping the value in the middle of a response disconnects the client.
+/// Dropping only `response` over HTTP/2 cancels the call and keeps the connection.
 pub struct Open {
     pub response: Response<Incoming>,
     pub connection: Connection,
 }
 
-/// Lives as long as this value does.
+/// Closes the connection when dropped.
 pub struct Connection(JoinHandle<()>);
 
 impl Drop for Connection {
@@ -56,7 +56,7 @@ impl Drop for Connection {
     }
 }
 
-/// A body whose frames are made when they are sent.
+/// A body whose frames are generated when they are sent.
 pub struct Made<I>(pub I);
 
 impl<I: Iterator<Item = Frame<Bytes>> + Unpin> Body for Made<I> {
@@ -68,14 +68,14 @@ impl<I: Iterator<Item = Frame<Bytes>> + Unpin> Body for Made<I> {
     }
 }
 
-/// A request id that Envoy keeps as it is (a UUID whose 15th character says "sampled"), so that the access log entry and
-/// the span of a call can be found again.
+/// A request id that Envoy does not change: a UUID whose 15th character marks the trace as sampled. It identifies the
+/// access log line and the span of a call.
 pub fn request_id() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     format!("00000000-0000-9000-8000-{:04x}{:08x}", std::process::id() & 0xffff, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// The fixture's request with more headers: `x-fixture` is set, `extra` comes after the fixture's own.
+/// The fixture's request with the header `x-fixture`, and `extra` after the fixture's own headers.
 pub fn request(fixture: &Fixture, extra: &[(&str, &str)]) -> Request<Full<Bytes>> {
     let mut request = Request::builder().method(fixture.request.method.as_str()).uri(&fixture.request.path);
     let own = fixture.request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -90,10 +90,10 @@ pub fn request(fixture: &Fixture, extra: &[(&str, &str)]) -> Request<Full<Bytes>
         .unwrap_or_else(|error| panic!("fixture {}: {error}", fixture.id))
 }
 
-/// Sends a fixture's request through `addr` and reads the answer.
+/// Sends a fixture's request to `addr` and reads the response.
 pub async fn replay(addr: SocketAddr, fixture: &Fixture, extra: &[(&str, &str)]) -> Reply {
     let reply = send(addr, request(fixture, extra), Http::One).await;
-    reply.unwrap_or_else(|error| panic!("{}: no answer from {addr}: {error}", fixture.id))
+    reply.unwrap_or_else(|error| panic!("{}: no response from {addr}: {error}", fixture.id))
 }
 
 pub async fn get(addr: SocketAddr, path: &str) -> io::Result<Reply> {
@@ -101,7 +101,7 @@ pub async fn get(addr: SocketAddr, path: &str) -> io::Result<Reply> {
     send(addr, request, Http::One).await
 }
 
-/// Sends a request, whose body may be made as it is sent, and reads the answer.
+/// Sends a request, whose body may be generated as it is sent, and reads the response.
 pub async fn send<B>(addr: SocketAddr, request: Request<B>, http: Http) -> io::Result<Reply>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
@@ -138,7 +138,7 @@ where
     Ok(reply)
 }
 
-/// Sends the request and returns at the answer's head: the caller reads the body, or goes away.
+/// Sends the request and returns after the response headers. The caller reads the body or drops it.
 pub async fn open<B>(addr: SocketAddr, mut request: Request<B>, http: Http) -> io::Result<Open>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
@@ -168,7 +168,7 @@ where
     }
 }
 
-/// The fixture's request as HTTP/1.1 bytes. Header values need not be UTF-8; the content-length is the body's.
+/// The fixture's request as HTTP/1.1 bytes with the right content-length. Header values need not be UTF-8.
 pub fn raw_request(fixture: &Fixture, extra: &[(&str, &[u8])]) -> Vec<u8> {
     let request = &fixture.request;
     let mut out = format!("{} {} HTTP/1.1\r\n", request.method, request.path).into_bytes();
@@ -184,7 +184,7 @@ pub fn raw_request(fixture: &Fixture, extra: &[(&str, &[u8])]) -> Vec<u8> {
     out
 }
 
-/// A connection without a client library, for what no library would send or do.
+/// A connection without a client library, for bytes that a library would not send.
 pub struct Raw {
     stream: TcpStream,
     pub read: Vec<u8>,
@@ -202,7 +202,7 @@ impl Raw {
         self.stream.write_all(bytes).await
     }
 
-    /// Reads until what came contains `wanted`; `false` when the peer closed before.
+    /// Reads until the received bytes contain `wanted`. Returns false if the peer closed the connection before.
     pub async fn read_until(&mut self, wanted: &[u8]) -> io::Result<bool> {
         while !self.read.windows(wanted.len()).any(|window| window == wanted) {
             if self.stream.read_buf(&mut self.read).await? == 0 {
@@ -216,7 +216,7 @@ impl Raw {
         self.stream.read_to_end(&mut self.read).await.map(drop)
     }
 
-    /// Leaves without a goodbye: the peer gets a TCP reset.
+    /// Closes the connection with a TCP reset.
     pub fn reset(self) -> io::Result<()> {
         self.stream.set_zero_linger()
     }

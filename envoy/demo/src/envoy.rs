@@ -1,5 +1,5 @@
-//! A real Envoy with the repository's own `envoy/envoy.yaml`: only addresses, paths and intervals are replaced in it, so what
-//! is tested is the file that ships. It stops when the value is dropped.
+//! A real Envoy with the repository's `envoy/envoy.yaml`. Only addresses, paths and intervals are replaced, so the
+//! shipped file is what is tested. Dropping the value stops Envoy.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -18,40 +18,40 @@ use super::client;
 use super::prometheus::{self, Sample};
 use super::repository;
 
-/// Most lines kept of Envoy's log.
+/// The maximum number of lines kept of Envoy's log.
 pub const LINES: usize = 100_000;
 
-/// How Envoy is started. `Options::to(upstream)` is the usual case; set what differs.
+/// How Envoy is started. `Options::to(upstream)` gives the defaults.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub upstream: SocketAddr,
-    /// The text to start from, where it is not that of `envoy/envoy.yaml`.
+    /// The configuration to start from, if not `envoy/envoy.yaml`.
     pub text: Option<String>,
-    /// Where spans go; nowhere without it.
+    /// The OTLP receiver for spans. None sends no spans.
     pub otlp: Option<SocketAddr>,
     /// The plugin's configuration.
     pub config: Value,
     pub concurrency: u32,
-    /// Speaks HTTP/2 to the upstream.
+    /// Uses HTTP/2 to the upstream.
     pub http2_upstream: bool,
-    /// What Envoy writes to its log: `warning`, or more.
+    /// Envoy's log level, such as `warning`.
     pub log_level: &'static str,
-    /// `false` takes the filter out, to see what traffic does without it.
+    /// `false` removes the plugin, for comparison.
     pub plugin: bool,
-    /// `false` takes Envoy's own spans out.
+    /// `false` removes Envoy's own spans.
     pub tracing: bool,
-    /// The listener comes from a file that Envoy watches, so that [`Envoy::deliver`] can change it.
+    /// Reads the listener from a file that Envoy watches, so that [`Envoy::deliver`] can replace it.
     pub dynamic: bool,
-    /// How long a replaced listener, or a replaced part of one, has for the calls it serves.
+    /// The time that calls in progress have to finish on a replaced listener or filter chain.
     pub drain: Duration,
-    /// Keeps the ports of the file (10000 and 9901) instead of free ones.
+    /// Uses the ports of the file (10000 and 9901) instead of free ports.
     pub own_ports: bool,
-    /// More replacements in envoy.yaml; each text must stand in it exactly once.
+    /// Additional replacements in envoy.yaml. Each text must occur exactly once.
     pub replace: Vec<(String, String)>,
 }
 
 pub struct Envoy {
-    /// Where clients send their calls.
+    /// The address for clients.
     pub addr: SocketAddr,
     pub admin: SocketAddr,
     access_log: Arc<Mutex<Vec<Value>>>,
@@ -60,18 +60,18 @@ pub struct Envoy {
     folder: PathBuf,
 }
 
-/// What spans carry of the plugin's values: that depends on Envoy's version.
+/// The form of the plugin's attributes in spans, which depends on Envoy's version.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Spans {
-    /// Attributes with their types, from 1.40 on.
+    /// Attributes with types, from 1.40 on.
     Typed,
     /// Attributes that are all strings, from 1.37 on.
     Strings,
-    /// None of them.
+    /// No attributes of the plugin.
     Plain,
 }
 
-/// What the spans of the Envoy under test carry.
+/// The form of span attributes in the Envoy under test.
 pub fn spans() -> Spans {
     static SPANS: OnceLock<Spans> = OnceLock::new();
     *SPANS.get_or_init(|| {
@@ -84,24 +84,24 @@ pub fn spans() -> Spans {
             Some(40..) => Spans::Typed,
             Some(37..) => Spans::Strings,
             Some(_) => Spans::Plain,
-            None => panic!("{program} tells no version 1.x: {told}"),
+            None => panic!("{program} --version printed no version 1.x: {told}"),
         }
     })
 }
 
-/// Lets the plugin hold requests: for `stream_usage.inject` and `feedback.path`.
+/// The replacement that lets the plugin hold requests, for `stream_usage.inject` and `feedback.path`.
 pub fn holding_requests() -> (String, String) {
     let role = "                vm_config:\n";
     (role.to_owned(), format!("                allow_on_headers_stop_iteration: true\n{role}"))
 }
 
-/// envoy.yaml for an older Envoy, as its first lines say: without types, or without any of the plugin's attributes.
+/// Edits envoy.yaml for an older Envoy as its first lines say: without types, or without the plugin's attributes.
 fn for_spans(yaml: &str, spans: Spans) -> String {
     let (mut kept, mut skipping) = (String::new(), false);
     for line in yaml.lines() {
         let begins = line.trim_start();
         if spans == Spans::Plain {
-            // What belongs to `operation` and `custom_tags` stands deeper, or is an item.
+            // The lines of `operation` and `custom_tags` are indented further or are list items.
             let deeper =
                 line.starts_with("             ") || begins.starts_with("- {tag: ") || begins.starts_with("# ");
             skipping = skipping && deeper || begins.starts_with("operation: ") || begins.starts_with("custom_tags:");
@@ -134,7 +134,7 @@ impl Options {
         }
     }
 
-    /// With more routes and clusters, one line of flow YAML each, before those of envoy.yaml.
+    /// Adds routes and clusters, one line of flow YAML each, before those of envoy.yaml.
     pub fn with(mut self, routes: &[&str], clusters: &[String]) -> Self {
         let added = |before: &str, indent: &str, items: &[&str]| {
             let items: String = items.iter().map(|item| format!("{indent}- {item}\n")).collect();
@@ -146,12 +146,12 @@ impl Options {
         self
     }
 
-    /// The shipped file with this run's values.
+    /// The shipped configuration with the values of this run.
     pub fn yaml(&self) -> Result<String, String> {
         let path = repository("envoy/envoy.yaml");
         let shipped = || fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()));
         let mut yaml = self.text.clone().map_or_else(shipped, Ok)?;
-        let otlp_port = self.otlp.map_or(9, |addr| addr.port()); // 9 is "discard": nobody listens
+        let otlp_port = self.otlp.map_or(9, |addr| addr.port()); // the discard port; there is no server
         let mut replace = vec![
             ("port_value: 8080".to_owned(), format!("port_value: {}", self.upstream.port())),
             ("port_value: 4318".to_owned(), format!("port_value: {otlp_port}")),
@@ -176,7 +176,7 @@ impl Options {
         for (from, to) in replace.iter().chain(&self.replace) {
             match yaml.matches(from.as_str()).count() {
                 1 => yaml = yaml.replace(from, to),
-                n => return Err(format!("envoy.yaml has {from:?} {n} times, it must stand there once")),
+                n => return Err(format!("envoy.yaml must contain {from:?} once, not {n} times")),
             }
         }
         if !self.plugin {
@@ -191,7 +191,7 @@ impl Options {
             let (start, end) = ends.ok_or("envoy.yaml has no tracing before its part 3")?;
             yaml.replace_range(start..end, "");
         }
-        // A span for each call as it ends, instead of five at a time or after five seconds.
+        // Exports each span when its call ends, instead of every five spans or five seconds.
         yaml.push_str(
             "\nlayered_runtime: {layers: [{name: now, static_layer: {tracing.opentelemetry.min_flush_spans: 1}}]}\n",
         );
@@ -200,7 +200,7 @@ impl Options {
 }
 
 impl Envoy {
-    /// Starts and waits until it serves. Panics with Envoy's own words when it does not.
+    /// Starts Envoy and waits until it serves. Panics with Envoy's log if it does not.
     pub async fn start(options: &Options) -> Self {
         Self::try_start(options).await.unwrap_or_else(|error| panic!("{error}"))
     }
@@ -209,7 +209,7 @@ impl Envoy {
         Self::try_start_as(options.yaml()?, options).await
     }
 
-    /// With a configuration that is whole as it is, in YAML or JSON; of the options only how the process runs counts.
+    /// Starts Envoy with a complete configuration in YAML or JSON. Only the process settings of the options are used.
     pub async fn try_start_as(mut yaml: String, options: &Options) -> Result<Self, String> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let program = from_environment("GAUGEWAY_ENVOY")?;
@@ -257,7 +257,8 @@ impl Envoy {
         Ok(envoy)
     }
 
-    /// Gives an Envoy that was started with `dynamic` the listener of these options. It takes it, or refuses it, in a moment.
+    /// Writes the listener of these options for an Envoy that was started with `dynamic`. Envoy applies or rejects it
+    /// soon afterwards.
     pub fn deliver(&self, options: &Options) {
         let delivered = options.yaml().and_then(|yaml| deliver(&self.folder, yaml));
         delivered.unwrap_or_else(|error| panic!("{error}"));
@@ -271,12 +272,12 @@ impl Envoy {
         String::from_utf8_lossy(&reply.body).into_owned()
     }
 
-    /// Every Prometheus series there is now.
+    /// All Prometheus series.
     pub async fn samples(&self) -> Vec<Sample> {
         prometheus::parse(&self.admin("/stats/prometheus").await)
     }
 
-    /// Every Prometheus series once `enough` holds, or as they are after the timeout: histograms lag behind by a flush.
+    /// All Prometheus series once `enough` holds, or after the timeout. Histograms change only at the next flush.
     pub async fn samples_when(&self, enough: impl Fn(&[Sample]) -> bool, timeout: Duration) -> Vec<Sample> {
         let end = Instant::now() + timeout;
         loop {
@@ -288,12 +289,12 @@ impl Envoy {
         }
     }
 
-    /// Access log entries in order of writing; a line that is not JSON comes as a string.
+    /// All access log lines in order. A line that is not JSON is returned as a string.
     pub fn entries(&self) -> Vec<Value> {
         self.access_log.lock().unwrap().clone()
     }
 
-    /// The entry of the call that was sent with this `x-request-id`, once it is written.
+    /// The access log line of the call with this `x-request-id`, once it is written.
     pub async fn entry(&self, request_id: &str, timeout: Duration) -> Option<Value> {
         self.entry_where(|entry| entry["request_id"] == request_id, timeout).await
     }
@@ -302,30 +303,31 @@ impl Envoy {
         self.entries_when(|entries| entries.iter().any(&fits), timeout).await.into_iter().find(&fits)
     }
 
-    /// All entries once there are `count`, or those there are after the timeout.
+    /// All access log lines once there are `count`, or after the timeout.
     pub async fn entries_of(&self, count: usize, timeout: Duration) -> Vec<Value> {
         self.entries_when(|entries| entries.len() >= count, timeout).await
     }
 
-    /// What Envoy and the plugin wrote to stderr, the last [`LINES`] lines.
+    /// The last [`LINES`] lines that Envoy and the plugin wrote to stderr.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().iter().map(|line| format!("{line}\n")).collect()
     }
 
-    /// For measuring what the process uses.
+    /// The process id, for measuring its resources.
     pub fn pid(&self) -> u32 {
-        self.child.id().expect("Envoy runs for as long as this value lives")
+        self.child.id().expect("the Envoy process has ended")
     }
 
-    /// Memory the process has, in bytes.
+    /// Resident memory of the process in bytes.
     pub fn resident(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()));
-        let status = status.expect("Linux tells a process's memory here");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line VmRSS");
+        let status = status.expect("/proc/PID/status is not readable: this needs Linux");
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("/proc/PID/status has no line VmRSS");
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
-    /// Whether the process has ended by itself.
+    /// Returns true if the process has ended by itself.
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
@@ -342,7 +344,7 @@ impl Envoy {
         let end = Instant::now() + Duration::from_secs(60);
         while Instant::now() < end {
             if self.has_ended() {
-                tokio::time::sleep(Duration::from_millis(50)).await; // its last words are still in the pipe
+                tokio::time::sleep(Duration::from_millis(50)).await; // its last log lines are still in the pipe
                 return Err(format!("Envoy ended while starting:\n{}", self.log()));
             }
             if let Some(addr) = fs::read_to_string(admin_address).ok().and_then(|addr| addr.trim().parse().ok()) {
@@ -352,7 +354,9 @@ impl Envoy {
                         .map_err(|error| format!("Envoy's /listeners is not JSON: {error}"))?;
                     let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
                     let port = address["port_value"].as_u64().and_then(|port| u16::try_from(port).ok());
-                    self.addr.set_port(port.ok_or_else(|| format!("no listener in Envoy's answer: {listeners}"))?);
+                    self.addr.set_port(
+                        port.ok_or_else(|| format!("there is no listener in Envoy's /listeners: {listeners}"))?,
+                    );
                     return Ok(());
                 }
             }
@@ -364,7 +368,7 @@ impl Envoy {
 
 impl Drop for Envoy {
     fn drop(&mut self) {
-        // Waits for the end, so that its ports are free for whoever comes next.
+        // Waits for the end of the process, so that its ports are free afterwards.
         let _ = self.child.start_kill();
         for _ in 0..200 {
             if !matches!(self.child.try_wait(), Ok(None)) {
@@ -376,7 +380,7 @@ impl Drop for Envoy {
     }
 }
 
-/// Moves the listener out of the file into one that Envoy watches; gives the rest.
+/// Moves the listener from the configuration into a file that Envoy watches, and returns the rest.
 fn deliver(folder: &Path, mut yaml: String) -> Result<String, String> {
     let (watched, fresh) = (folder.join("lds.yaml"), folder.join("lds.yaml.new"));
     let (head, end) = ("  listeners:\n  - name: llm\n", "\n  clusters:\n");
@@ -387,15 +391,14 @@ fn deliver(folder: &Path, mut yaml: String) -> Result<String, String> {
     yaml.replace_range(start..=end, "");
     let watch = format!("lds_config: {{path_config_source: {{path: {}}}}}", watched.display());
     yaml.push_str(&format!("node: {{id: gateway, cluster: test}}\ndynamic_resources: {{{watch}}}\n"));
-    // Envoy looks at the file when another takes its name.
+    // Envoy reloads the file when another file is renamed to it.
     let written = fs::write(&fresh, listeners).and_then(|()| fs::rename(&fresh, &watched));
     written.map_err(|error| format!("{}: {error}", watched.display()))?;
     Ok(yaml)
 }
 
 fn from_environment(name: &str) -> Result<String, String> {
-    std::env::var(name)
-        .map_err(|_| format!("{name} is not set: ./build.sh test finds an Envoy, builds the plugin and sets it"))
+    std::env::var(name).map_err(|_| format!("{name} is not set: run ./build.sh test, or ./build.sh run"))
 }
 
 async fn each_line(pipe: impl AsyncRead + Unpin, mut take: impl FnMut(String)) {

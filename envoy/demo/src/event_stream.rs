@@ -1,26 +1,30 @@
-//! Encoder for `application/vnd.amazon.eventstream`: fixtures hold one frame a line as text, the wire wants bytes with CRCs.
-//! Spec: the AWS event stream encoding (prelude, prelude CRC, headers, payload, message CRC; CRC-32/ISO-HDLC).
+//! Encoder for `application/vnd.amazon.eventstream`. Fixtures have one frame per line of text; this makes the binary
+//! frames. Specification: the AWS event stream encoding (prelude, prelude CRC, headers, payload, message CRC;
+//! CRC-32/ISO-HDLC).
 
 use serde_json::Value;
 
-/// Encodes every non-empty line of a fixture's body: `<event> <json>`, `<event> base64:<json>` or `!<exception> <json>`.
+/// Encodes every non-empty line of a fixture's body: `<event> <json>`, `<event> base64:<json>` or `!<exception>
+/// <json>`.
 pub fn frames(text: &str) -> Vec<Vec<u8>> {
     text.lines().filter(|line| !line.trim().is_empty()).map(frame_of_line).collect()
 }
 
-/// One frame with string headers. The payload is taken as it is.
+/// A frame with string headers and this payload.
 pub fn frame(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
     let mut head = Vec::new();
     for (name, value) in headers {
-        head.push(u8::try_from(name.len()).expect("an event stream header name has at most 255 bytes"));
+        head.push(u8::try_from(name.len()).expect("the name of an event stream header has more than 255 bytes"));
         head.extend_from_slice(name.as_bytes());
         head.push(7); // the type of a string value
         head.extend_from_slice(
-            &u16::try_from(value.len()).expect("a header value has at most 65535 bytes").to_be_bytes(),
+            &u16::try_from(value.len())
+                .expect("the value of an event stream header has more than 65535 bytes")
+                .to_be_bytes(),
         );
         head.extend_from_slice(value.as_bytes());
     }
-    let length = |n: usize| u32::try_from(n).expect("a frame is below 4 GiB").to_be_bytes();
+    let length = |n: usize| u32::try_from(n).expect("a frame has 4 GiB or more").to_be_bytes();
     let mut out = Vec::with_capacity(16 + head.len() + payload.len());
     out.extend_from_slice(&length(16 + head.len() + payload.len()));
     out.extend_from_slice(&length(head.len()));
@@ -33,7 +37,7 @@ pub fn frame(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
 
 fn frame_of_line(line: &str) -> Vec<u8> {
     let (kind, payload) =
-        line.split_once(' ').unwrap_or_else(|| panic!("a frame line needs a type and a payload: {line}"));
+        line.split_once(' ').unwrap_or_else(|| panic!("a line of frames must have a type and a payload: {line}"));
     if let Some(exception) = kind.strip_prefix('!') {
         let headers =
             [(":exception-type", exception), (":content-type", "application/json"), (":message-type", "exception")];
@@ -70,13 +74,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checksum_and_base64_agree_with_their_published_examples() {
+    fn crc32_and_base64_match_their_published_examples() {
         assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
         assert_eq!([base64(b""), base64(b"f"), base64(b"fo"), base64(b"foo")], ["", "Zg==", "Zm8=", "Zm9v"]);
     }
 
     #[test]
-    fn an_empty_frame_is_the_sixteen_bytes_of_the_specification() {
+    fn an_empty_frame_has_the_sixteen_bytes_of_the_specification() {
         assert_eq!(frame(&[], b""), [0, 0, 0, 16, 0, 0, 0, 0, 5, 0xC2, 0x48, 0xEB, 0x7D, 0x98, 0xC8, 0xFF]);
     }
 }

@@ -1,5 +1,5 @@
-//! Recorded exchanges under `tests/fixtures/<api>/<case>/`: what a client sent, what the provider answered, and what the
-//! plugin must say about it (`request.http`, `response.http`, `observation.json`).
+//! Recorded exchanges in `tests/fixtures/<api>/<case>/`: the client's request (`request.http`), the provider's response
+//! (`response.http`) and the values that the plugin must report (`observation.json`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use serde_json::{Map, Value};
 
 use super::{event_stream, repository};
 
-/// One exchange, bodies as they go over the wire.
+/// An exchange with its bodies as sent.
 #[derive(Clone, Debug)]
 pub struct Fixture {
-    /// `<api>/<case>`, which is also what a client says in `x-fixture`.
+    /// `<api>/<case>`, which is also the value of the header `x-fixture`.
     pub id: String,
     pub request: Request,
     pub response: Response,
-    /// Filter-state key -> value, exactly the keys that must be written when the exchange goes through whole.
+    /// Filter state keys and values: exactly the keys that must be written if the exchange completes.
     pub observation: Map<String, Value>,
 }
 
@@ -34,7 +34,7 @@ pub struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
-    /// The body cut where the provider would pause: between events, frames or lines. One piece for anything else.
+    /// The body cut where the provider may pause: between events, frames or lines. Other bodies are one piece.
     pub events: Vec<Bytes>,
     pub gap: Duration,
 }
@@ -44,7 +44,7 @@ impl Fixture {
         Self::load_from(&root(), id)
     }
 
-    /// Every fixture of the repository, sorted by id.
+    /// All fixtures of the repository, sorted by id.
     pub fn all() -> Vec<Self> {
         Self::all_in(&root())
     }
@@ -76,7 +76,7 @@ impl Fixture {
         }
     }
 
-    /// An exchange that nobody recorded: a POST of JSON to `at`, host and path, and a successful answer.
+    /// A generated exchange: a POST of JSON to `at` (host and path) and a successful response.
     pub fn made(id: &str, at: (&str, &str), request: &Value, kind: &str, answer: impl Into<Bytes>) -> Self {
         let json = ("content-type".to_owned(), "application/json".to_owned());
         let body = answer.into();
@@ -113,7 +113,7 @@ impl Request {
         let (first, headers, body) = split(file, id);
         let (method, path) = first
             .split_once(' ')
-            .unwrap_or_else(|| panic!("fixture {id}: request.http starts with `METHOD /path`, not {first:?}"));
+            .unwrap_or_else(|| panic!("fixture {id}: request.http must start with `METHOD /path`, not {first:?}"));
         Self { method: method.to_owned(), path: path.trim().to_owned(), headers, body: Bytes::copy_from_slice(body) }
     }
 
@@ -128,16 +128,15 @@ impl Response {
         let status = first
             .split_whitespace()
             .find_map(|word| word.parse().ok())
-            .unwrap_or_else(|| panic!("fixture {id}: response.http starts with a status, not {first:?}"));
+            .unwrap_or_else(|| panic!("fixture {id}: response.http must start with a status, not {first:?}"));
         let gap = header(&headers, "x-fixture-gap-ms")
             .map(|gap| gap.parse().unwrap_or_else(|_| panic!("fixture {id}: x-fixture-gap-ms is not a number: {gap}")));
-        // The length is the wire's business: whoever sends the body knows it.
+        // The content length is added by the sender.
         headers
             .retain(|(name, _)| !matches!(name.as_str(), "x-fixture-gap-ms" | "content-length" | "transfer-encoding"));
         let kind = header(&headers, "content-type").unwrap_or_default();
         let events: Vec<Bytes> = if kind.starts_with("application/vnd.amazon.eventstream") {
-            let text =
-                std::str::from_utf8(body).unwrap_or_else(|_| panic!("fixture {id}: frames are written as UTF-8 text"));
+            let text = std::str::from_utf8(body).unwrap_or_else(|_| panic!("fixture {id}: frames must be UTF-8 text"));
             event_stream::frames(text).into_iter().map(Bytes::from).collect()
         } else if kind.starts_with("text/event-stream") {
             after_each(body, &[b"\r\n\r\n", b"\n\n", b"\r\r"])
@@ -153,14 +152,14 @@ impl Response {
         header(&self.headers, name)
     }
 
-    /// Whether the provider sends it as it is made (so without a content-length).
+    /// Returns true if the provider sends the body while it generates it, without a content-length.
     pub fn is_stream(&self) -> bool {
         let kind = self.header("content-type").unwrap_or_default();
         ["event-stream", "eventstream", "ndjson", "jsonl", "stream+json"].iter().any(|word| kind.contains(word))
     }
 }
 
-/// Where the repository's fixtures lie.
+/// The folder of the repository's fixtures.
 pub fn root() -> PathBuf {
     repository("tests/fixtures")
 }
@@ -170,7 +169,7 @@ fn folders(parent: &Path) -> Vec<String> {
     entries
         .map(|entry| entry.unwrap())
         .filter(|entry| entry.path().is_dir())
-        .map(|entry| entry.file_name().into_string().expect("a fixture's folder has a UTF-8 name"))
+        .map(|entry| entry.file_name().into_string().expect("the name of a fixture's folder is not UTF-8"))
         .collect()
 }
 
@@ -179,7 +178,7 @@ type Headers = Vec<(String, String)>;
 fn split<'a>(file: &'a [u8], id: &str) -> (String, Headers, &'a [u8]) {
     let end = file.windows(2).position(|pair| pair == b"\n\n");
     let (head, body) = end.map_or((file, &file[file.len()..]), |end| (&file[..end], &file[end + 2..]));
-    let head = std::str::from_utf8(head).unwrap_or_else(|_| panic!("fixture {id}: the head is not UTF-8"));
+    let head = std::str::from_utf8(head).unwrap_or_else(|_| panic!("fixture {id}: the headers are not UTF-8"));
     let mut lines = head.lines();
     let first = lines.next().unwrap_or_default().to_owned();
     let headers = lines

@@ -1,5 +1,6 @@
-//! The parts of the demo, which the tests and the bench use too: an upstream that replays fixtures, a real Envoy with the
-//! repository's envoy.yaml, a receiver for its spans, a client and the live page. Everything listens on 127.0.0.1 only.
+//! The parts of the demo, also used by the tests and the benchmark: an upstream that replays fixtures, a real Envoy
+//! with the repository's envoy.yaml, a span receiver, a client and the live page. Every server listens on 127.0.0.1
+//! only.
 
 pub mod answers;
 pub mod client;
@@ -17,9 +18,9 @@ pub mod upstream;
 
 use std::path::{Path, PathBuf};
 
-/// A file or folder of the repository, by its path from the root.
+/// The path of a file or folder of the repository, given relative to its root.
 pub fn repository(path: impl AsRef<Path>) -> PathBuf {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = crate_folder.ancestors().nth(2).expect("the crate is two folders below the root");
+    let root = crate_folder.ancestors().nth(2).expect("the crate must be two folders below the repository's root");
     root.join(path)
 }

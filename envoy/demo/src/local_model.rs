@@ -1,4 +1,4 @@
-//! A small language model on this machine, served by `local_model.py` in OpenAI's and Anthropic's formats.
+//! A small language model on this machine. `local_model.py` serves it in OpenAI's and Anthropic's formats.
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -13,16 +13,15 @@ use super::client;
 pub struct LocalModel {
     _process: Child,
     pub addr: SocketAddr,
-    /// What it calls itself.
+    /// The model name in its responses.
     pub model: String,
 }
 
 impl LocalModel {
     pub async fn start() -> Result<Self, String> {
         let setting = |name: &str| {
-            env::var(name).map_err(|_| {
-                format!("{name} is not set: UPSTREAM=local ./build.sh run, and ./build.sh test, see to it")
-            })
+            env::var(name)
+                .map_err(|_| format!("{name} is not set: run UPSTREAM=local ./build.sh run, or ./build.sh test"))
         };
         let (python, file) = (setting("GAUGEWAY_LOCAL_PYTHON")?, setting("GAUGEWAY_LOCAL_MODEL")?);
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());

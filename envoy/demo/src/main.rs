@@ -1,8 +1,8 @@
-//! The demonstration behind `./build.sh run`: a real Envoy with the plugin, a few calls, and what came out of them.
+//! The demonstration of `./build.sh run`: a real Envoy with the plugin, a few calls, and the values reported for them.
 //!
-//! `UPSTREAM` chooses who answers: nothing (the repository's recorded exchanges), `local` (a small model on this machine) or
-//! a URL such as `https://api.openai.com` (with `OPENAI_API_KEY`, and `MODEL` unless gpt-4o-mini will do).
-//! `--once` ends after the calls: with 0, or with 1 and a line for each thing that was expected and did not arrive.
+//! `UPSTREAM` selects the provider: empty for the repository's recorded exchanges, `local` for a small model on this
+//! machine, or a URL such as `https://api.openai.com` (with `OPENAI_API_KEY`, and `MODEL` for a model other than
+//! gpt-4o-mini). `--once` exits after the calls, with status 0, or with status 1 and a line for each missing value.
 
 mod calls;
 mod report;
@@ -21,7 +21,7 @@ use report::Report;
 use tokio::signal::unix::{SignalKind, signal};
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Beside Envoy's. Not any port will do: browsers refuse some, 10080 for one.
+/// Next to Envoy's port. Browsers refuse some ports, for example 10080.
 const PAGE_PORT: u16 = 10001;
 
 #[tokio::main]
@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
     let once = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => false,
         ["--once"] => true,
-        _ => return fail(&format!("the demo knows only --once, not {arguments:?}")),
+        _ => return fail(&format!("unknown arguments {arguments:?}; the only one is --once")),
     };
     match run(once).await {
         Ok(code) => code,
@@ -47,7 +47,9 @@ async fn run(once: bool) -> Result<ExitCode, String> {
     let mut stop = Stop::new()?;
     for port in [10000, 9901] {
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err() {
-            return Err(format!("port {port} on 127.0.0.1 is taken, and Envoy needs it: stop what listens there"));
+            return Err(format!(
+                "port {port} on 127.0.0.1 is in use, but Envoy needs it: stop the process that listens there"
+            ));
         }
     }
     let report = Report::on_stdout();
@@ -93,7 +95,7 @@ async fn run(once: bool) -> Result<ExitCode, String> {
     if let Some(span) = exported.iter().max_by_key(|span| span.attributes.len()) {
         report.span(span);
     }
-    // Histograms come with the next flush; the counters are there already.
+    // Counters are updated at once, histograms with the next flush.
     let timed = |all: &[Sample]| {
         total(all, "gen_ai_client_operation_duration_microseconds_count", &[]) >= exported.len() as f64
     };
@@ -143,7 +145,7 @@ async fn live_page(envoy: &Envoy, provider: &Provider, calls: &[Call]) -> Result
     Live::start(subject, PAGE_PORT).await
 }
 
-/// Sends one call and waits for what Envoy says about it. What is missing or different is listed, not fatal.
+/// Sends one call and waits for its access log line and span. Missing or wrong values are returned, not fatal.
 async fn make(
     report: &Report,
     envoy: &Envoy,
@@ -163,7 +165,7 @@ async fn make(
     Ok((span, missing.into_iter().map(|what| format!("call {number}: {what}")).collect()))
 }
 
-/// Ctrl-C, or the polite way to end a process.
+/// SIGINT (Ctrl-C) and SIGTERM.
 struct Stop {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,

@@ -1,4 +1,4 @@
-//! An OTLP receiver on loopback that keeps the spans it got, attributes with their types. It takes protobuf over HTTP/1.1
+//! An OTLP receiver on loopback that keeps the received spans with typed attributes. It accepts protobuf over HTTP/1.1
 //! (`POST /v1/traces`) and gRPC.
 
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ pub struct Receiver {
 #[derive(Clone, Debug, Default)]
 pub struct Span {
     pub name: String,
-    /// Who made it: the resource's `service.name`.
+    /// The `service.name` of the resource.
     pub service: String,
     /// `CLIENT`, `SERVER`, ...
     pub kind: String,
@@ -43,13 +43,13 @@ pub struct Span {
     pub status: String,
     pub trace_id: String,
     pub span_id: String,
-    /// Empty for a span that starts its trace.
+    /// Empty for a root span.
     pub parent_id: String,
     pub duration: Duration,
     /// Nanoseconds since 1970.
     pub start: u64,
     pub end: u64,
-    /// Trace and span of each.
+    /// Trace id and span id of each link.
     pub links: Vec<(String, String)>,
     pub attributes: BTreeMap<String, Attribute>,
 }
@@ -60,14 +60,14 @@ pub enum Attribute {
     Int(i64),
     Double(f64),
     Bool(bool),
-    /// Envoy sends none of this and the next kind.
+    /// Envoy sends neither this kind nor the next.
     Strings(Vec<String>),
     Other(String),
 }
 
 impl Receiver {
     pub async fn start() -> Self {
-        Self::start_at("127.0.0.1:0".parse().unwrap()).await.expect("a free port on loopback")
+        Self::start_at("127.0.0.1:0".parse().unwrap()).await.expect("there is no free port on 127.0.0.1")
     }
 
     pub async fn start_at(addr: SocketAddr) -> std::io::Result<Self> {
@@ -98,7 +98,8 @@ impl Receiver {
         Ok(Self { addr, spans, status, task })
     }
 
-    /// Answers with this status from now on, and keeps no spans unless it is a success; 0 stands for no answer, ever.
+    /// Sets the status of all further responses. Spans are kept only if it is a success. 0 means that no response is
+    /// ever sent.
     pub fn answer(&self, status: u16) {
         self.status.store(status, Ordering::Relaxed);
     }
@@ -107,7 +108,7 @@ impl Receiver {
         self.spans.lock().unwrap().clone()
     }
 
-    /// The first span that fits, as soon as it is here. Envoy sends its spans every five seconds unless told otherwise.
+    /// The first span that fits, or None after the timeout. By default Envoy exports spans every five seconds.
     pub async fn wait_for(&self, fits: impl Fn(&Span) -> bool, timeout: Duration) -> Option<Span> {
         let end = Instant::now() + timeout;
         loop {
@@ -121,7 +122,7 @@ impl Receiver {
         }
     }
 
-    /// The span of the call that was sent with this `x-request-id`.
+    /// The span of the call with this `x-request-id`.
     pub async fn wait_for_request(&self, request_id: &str, timeout: Duration) -> Option<Span> {
         self.wait_for(|span| span.text("guid:x-request-id") == Some(request_id), timeout).await
     }
@@ -183,7 +184,7 @@ async fn export(
     let Ok(body) = request.into_body().collect().await else { return reply(400) };
     let mut body = body.to_bytes();
     if grpc {
-        // One message: whether it is compressed, its length, itself.
+        // A gRPC message: a compression flag, the length and the message.
         body.advance(GRPC_HEAD.min(body.len()));
     }
     let Ok(received) = spans_of(&body) else { return reply(400) };
@@ -201,7 +202,7 @@ async fn export(
     Ok(Response::builder().header("content-type", "application/grpc").body(empty.boxed()).unwrap())
 }
 
-/// The spans of an `ExportTraceServiceRequest`. Field numbers are those of opentelemetry-proto 1.x.
+/// Decodes the spans of an `ExportTraceServiceRequest`. The field numbers are those of opentelemetry-proto 1.x.
 fn spans_of(request: &[u8]) -> Result<Vec<Span>, Malformed> {
     let mut spans = Vec::new();
     for resource_spans in messages(request, 1)? {
@@ -237,7 +238,7 @@ fn messages(message: &[u8], wanted: u64) -> Result<Vec<&[u8]>, Malformed> {
 }
 
 impl Span {
-    /// Reads a span; the service is not part of it.
+    /// Decodes a span. The service name is not part of the span message.
     fn read(span: &[u8]) -> Result<Self, Malformed> {
         let mut read = Self { kind: kind(0), status: status_code(0), ..Self::default() };
         for field in Fields::of(span) {
@@ -294,7 +295,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Key and value of a `KeyValue`.
+/// Decodes the key and the value of a `KeyValue`.
 fn attribute(pair: &[u8]) -> Result<(String, Attribute), Malformed> {
     let key = messages(pair, 1)?.first().map(|key| text(key)).unwrap_or_default();
     let value = messages(pair, 2)?.first().map_or(Ok(Attribute::Other("none".to_owned())), |value| any_value(value))?;
@@ -306,7 +307,7 @@ fn any_value(value: &[u8]) -> Result<Attribute, Malformed> {
     Ok(match field? {
         (1, Value::Bytes(value)) => Attribute::String(text(value)),
         (2, Value::Number(value)) => Attribute::Bool(value != 0),
-        // Negative numbers come as their two's complement.
+        // Negative numbers are encoded as two's complement.
         (3, Value::Number(value)) => Attribute::Int(value.cast_signed()),
         (4, Value::Number(value)) => Attribute::Double(f64::from_bits(value)),
         (5, Value::Bytes(list)) => {

@@ -1,4 +1,4 @@
-//! Reads the Prometheus text format as Envoy's admin port writes it. Spec: Prometheus text exposition format 0.0.4.
+//! Parses the Prometheus text format of Envoy's admin port. Specification: Prometheus text exposition format 0.0.4.
 
 use std::collections::BTreeMap;
 
@@ -14,19 +14,19 @@ impl Sample {
         self.labels.get(name).map_or("", String::as_str)
     }
 
-    /// Whether the sample has all of these labels; it may have more.
+    /// Returns true if the sample has all of these labels. It may have more.
     pub fn has(&self, labels: &[(&str, &str)]) -> bool {
         labels.iter().all(|(name, value)| self.labels.get(*name).is_some_and(|own| own == value))
     }
 }
 
-/// Panics on a line that is not a sample: Envoy's own output is what is being tested.
+/// Parses all samples. Panics on an invalid line, because Envoy's output is what is tested.
 pub fn parse(text: &str) -> Vec<Sample> {
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(|line| sample(line).unwrap_or_else(|| panic!("not a Prometheus sample: {line}"))).collect()
 }
 
-/// The sum over every series of that name with these labels; 0 when there is none, as for a counter never touched.
+/// The sum over all series with this name and these labels, or 0 if there is none.
 pub fn total(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> f64 {
     samples.iter().filter(|sample| sample.name == name && sample.has(labels)).map(|sample| sample.value).sum()
 }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_with_escapes_braces_and_commas_in_its_labels_is_read() {
+    fn a_line_with_escapes_braces_and_commas_in_labels_is_parsed() {
         let sample = &parse("# TYPE x counter\nx_total{a=\"q\\\"{},\\n\\\\\",b=\"\"} 3\n")[0];
         assert_eq!(
             (sample.name.as_str(), sample.label("a"), sample.label("b"), sample.value),

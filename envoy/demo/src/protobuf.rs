@@ -1,12 +1,12 @@
-//! Reader for the protobuf wire format. It knows the four wire types that OTLP uses.
-//! Spec: <https://protobuf.dev/programming-guides/encoding>
+//! Reader for the protobuf wire format with the four wire types that OTLP uses. Specification:
+//! <https://protobuf.dev/programming-guides/encoding>
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
     /// A varint, or an integer of 32 or 64 bits.
     Number(u64),
-    /// A string, bytes, or a message.
+    /// A string, bytes or a message.
     Bytes(&'a [u8]),
 }
 
@@ -14,7 +14,7 @@ pub enum Value<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Malformed;
 
-/// The fields of a message in the order of its bytes: number and value. It ends after the first error.
+/// The fields of a message in order, as number and value. The iteration ends after the first error.
 pub struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_examples_of_the_specification_are_read() {
+    fn the_examples_of_the_protobuf_specification_are_decoded() {
         let read = |bytes| Fields::of(bytes).collect::<Result<Vec<_>, _>>();
         assert_eq!(read(&[0x08, 0x96, 0x01]), Ok(vec![(1, Value::Number(150))]));
         assert_eq!(read(b"\x12\x07testing"), Ok(vec![(2, Value::Bytes(b"testing"))]));

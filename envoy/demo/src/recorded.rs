@@ -1,7 +1,7 @@
-//! The repository's recorded exchanges as a provider, and as a client that calls it: what envoy/docker-compose.yaml runs.
+//! The provider and the client of envoy/docker-compose.yaml, both from the repository's recorded exchanges.
 //!
-//! `recorded serve ADDRESS` answers there. `recorded send ADDRESS` calls there, without end, about five times a second; nineteen
-//! calls in twenty are such as succeed.
+//! `recorded serve ADDRESS` answers calls at that address. `recorded send ADDRESS` sends about five calls per second to
+//! it, without end; nineteen of twenty calls are successful ones.
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -12,15 +12,17 @@ use crate::fixtures::Fixture;
 use crate::upstream::Upstream;
 
 const PAUSE: Duration = Duration::from_millis(200);
-/// A client that waits longer than the slowest recording takes.
+/// A timeout that is longer than the slowest recording.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub enum Never {}
 
-/// Ends only when it cannot go on.
+/// Returns only on an error.
 pub async fn run(arguments: &[String]) -> Result<Never, String> {
-    let [word, address] = arguments else { return Err("say 'serve ADDRESS' or 'send ADDRESS'".to_owned()) };
-    let address: SocketAddr = address.parse().map_err(|error| format!("{address} is no IP:PORT: {error}"))?;
+    let [word, address] = arguments else {
+        return Err("usage: recorded serve ADDRESS, or recorded send ADDRESS".to_owned());
+    };
+    let address: SocketAddr = address.parse().map_err(|error| format!("{address} is not an IP:PORT: {error}"))?;
     match word.as_str() {
         "serve" => {
             let started = Upstream::start_at(address, Fixture::all()).await;
@@ -28,7 +30,7 @@ pub async fn run(arguments: &[String]) -> Result<Never, String> {
             pending().await
         }
         "send" => send(address).await,
-        _ => Err(format!("'{word}' is neither 'serve' nor 'send'")),
+        _ => Err(format!("unknown command '{word}': use 'serve' or 'send'")),
     }
 }
 
@@ -41,7 +43,7 @@ async fn send(address: SocketAddr) -> Result<Never, String> {
         calls += 1;
         let next = if calls.is_multiple_of(20) { bad.next() } else { good.next() };
         let fixture = next.ok_or("there are no recorded exchanges")?;
-        // Who does not answer now may do so later: containers start in any order.
+        // Errors are ignored, because containers start in any order and the other one may answer later.
         let call = client::send(address, client::request(fixture, &[]), Http::One);
         drop(tokio::time::timeout(PATIENCE, call).await);
         tokio::time::sleep(PAUSE).await;

@@ -1,4 +1,4 @@
-//! What the demo prints: for people, at most 100 columns, colour only on a terminal.
+//! Prints the demo's results for people: at most 100 columns, with colours only on a terminal.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -11,7 +11,7 @@ use gaugeway_demo::envoy::Envoy;
 use gaugeway_demo::otlp::Span;
 use gaugeway_demo::prometheus::Sample;
 
-/// A line on stdout. Whoever stops reading (`| head`) does not want to hear about it.
+/// Prints a line. Write errors are ignored, because the reader may stop early (`| head`).
 macro_rules! say {
     ($($argument:tt)*) => {
         drop(writeln!(stdout(), $($argument)*))
@@ -42,7 +42,7 @@ impl Report {
         say!("\n{}", self.paint(DIM, text));
     }
 
-    /// One access log entry, as a block.
+    /// Prints one access log line as a block.
     pub fn call(&self, number: usize, title: &str, entry: &Value) {
         let text = |key: &str| entry[key].as_str().unwrap_or_default();
         let plain = |key: &str| entry[key].as_str().map_or_else(|| entry[key].to_string(), str::to_owned);
@@ -109,7 +109,7 @@ impl Report {
         self.row("trouble", &[text("gaugeway.trouble").to_owned()]);
     }
 
-    /// A span as it was exported: the plugin's attributes with their types, Envoy's own by name.
+    /// Prints an exported span: the plugin's attributes with types, and the names of Envoy's own attributes.
     pub fn span(&self, span: &Span) {
         self.heading("A span as exported (OTLP)");
         let field = |name: &str, value: &str| say!("  {} {value}", self.paint(DIM, &format!("{name:<9}")));
@@ -131,7 +131,7 @@ impl Report {
         }
     }
 
-    /// Counters by operation, provider, model and the metric's own labels; histograms in one line each.
+    /// Prints counters by operation, provider, model and own labels, and one line per histogram.
     pub fn series(&self, samples: &[Sample]) {
         self.heading("Prometheus series");
         say!(
@@ -207,7 +207,7 @@ fn is_common(label: &str) -> bool {
     )
 }
 
-/// The value half of the observations lie below, straight between the bounds of its bucket.
+/// The median of a histogram, by linear interpolation in its bucket.
 fn median(samples: &[Sample], name: &str) -> Option<f64> {
     let bucket = format!("{name}_bucket");
     let mut below: Vec<(f64, f64)> = Vec::new();
@@ -234,7 +234,7 @@ fn median(samples: &[Sample], name: &str) -> Option<f64> {
     None
 }
 
-/// A JSON array of strings as words; anything else as it is.
+/// A JSON array of strings as a list. Other text is returned unchanged.
 fn words(text: &str) -> String {
     serde_json::from_str::<Vec<String>>(text).map_or_else(|_| text.to_owned(), |words| words.join(", "))
 }

@@ -1,8 +1,8 @@
-//! The model behind an agent, scripted: it asks for the first tool on offer twice at once, then for the second, then answers.
-//! Which of these is due follows from the request's history, as with a real model, so any client may drive it.
+//! A scripted model for agents: it calls the first tool twice in one turn, then the second tool, and then answers. The
+//! turn depends only on the request's history, as with a real model, so any client can use it.
 //!
-//! Chat Completions, Responses, Messages and embeddings, streamed or not, shaped as the providers' documentation has them.
-//! Without tools it answers at once. A prompt that explains ReAct in words gets the same turns in words.
+//! It supports Chat Completions, Responses, Messages and embeddings, streamed or not, in the formats of the providers'
+//! documentation. Without tools it answers at once. A prompt that describes ReAct in text gets the same turns as text.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,9 +19,9 @@ const REACT: [&str; 3] = [
     "Thought: I can answer without using any more tools.\nAnswer: Bern has 68 degrees Fahrenheit",
 ];
 
-/// What the model says next.
+/// The next turn of the model.
 struct Turn {
-    /// No other answer has it. Ends in how many turns of the run asked for tools before.
+    /// Unique in this process. Its last part is the number of earlier turns of the run that called tools.
     id: String,
     model: String,
     calls: Vec<Call>,
@@ -35,7 +35,7 @@ struct Call {
     arguments: String,
 }
 
-/// As OpenAI counts: the input includes what was cached, the output what was reasoned.
+/// Counts as OpenAI defines them: the input includes cached tokens, the output includes reasoning tokens.
 struct Usage {
     input: usize,
     cached: usize,
@@ -290,7 +290,7 @@ impl Call {
     }
 }
 
-/// Turns with tool calls since the user last asked something.
+/// Number of turns with tool calls since the last question of the user.
 fn answered(history: &[Value]) -> usize {
     let start = history.iter().rposition(is_question).map_or(0, |at| at + 1);
     let calls = |one: &Value| {
@@ -300,7 +300,7 @@ fn answered(history: &[Value]) -> usize {
             || one["content"].as_array().is_some_and(|blocks| blocks.iter().any(block))
     };
     let run = &history[start..];
-    // In the Responses API each call is an item of its own, and those of a turn follow each other.
+    // In the Responses API each call is a separate item, and the calls of a turn are adjacent.
     (0..run.len()).filter(|at| calls(&run[*at]) && (*at == 0 || !calls(&run[at - 1]))).count()
 }
 
@@ -309,7 +309,7 @@ fn is_question(one: &Value) -> bool {
     one["role"] == "user" && !one["content"].as_array().is_some_and(|blocks| blocks.iter().any(result))
 }
 
-/// Something for every property the tool has.
+/// A value for every property of the tool's schema.
 fn arguments(schema: &Value, city: &str) -> String {
     let properties = schema["properties"].as_object().into_iter().flatten();
     let value = |schema: &Value| if schema["type"] == "string" { Value::from(city) } else { 20.into() };

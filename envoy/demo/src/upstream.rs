@@ -1,28 +1,28 @@
-//! An LLM provider on loopback: HTTP/1.1 and HTTP/2 (prior knowledge) on one port, answering with fixtures.
+//! An LLM provider on loopback that answers with fixtures, over HTTP/1.1 and HTTP/2 (prior knowledge) on the same port.
 //!
-//! The client names the exchange with `x-fixture: <api>/<case>` (else the one that fits best is taken) and may
-//! change how the answer travels with `x-upstream`, words separated by spaces:
+//! The client selects an exchange with `x-fixture: <api>/<case>`; without it, the best match is used. The header
+//! `x-upstream` changes how the response is sent. It has words separated by spaces:
 //!
 //! | word | effect |
 //! |---|---|
-//! | `whole` | one write (what happens without any word, unless the fixture has a gap) |
-//! | `cut=<n>` | n bytes a write |
-//! | `events` | one event a write, the fixture's gap between them |
-//! | `gap=<ms>` | one event a write, with this pause instead of the fixture's |
-//! | `reset-after=<n>` | the connection breaks after n bytes of body |
-//! | `trailers` | HTTP trailers at the end (over HTTP/1.1 they need `te: trailers` from the client) |
-//! | `chunked` | no content-length, whatever the content type |
-//! | `wait=<ms>` | the answer's head comes that much later |
-//! | `hang` | no answer, ever |
-//! | `first=<status>` | the first request with this `x-request-id` gets that status and no more; the next ones the answer |
-//! | `linger=<ms>` | the end comes that much after the last byte |
-//! | `latin1` | a response header whose value is not UTF-8 |
-//! | `big=<n>` | instead of a fixture: an answer with n bytes of text, made as it is sent; to a path of the Responses API a stream whose one event has the text before the usage, else a chat completion |
-//! | `agent=<n>` | instead of a fixture: the next turn of an agent, which calls tools until the conversation has n results |
-//! | `calls=<n>` | so many calls in each of an agent's turns |
-//! | `again` | an agent's calls all have the same arguments |
-//! | `echo` | instead of a fixture: a short chat completion by the very model that was asked for |
-//! | `scripted` | instead of a fixture: what a model would say next that had any client's agent use its tools in three steps |
+//! | `whole` | one write (the default, unless the fixture has a gap) |
+//! | `cut=<n>` | n bytes per write |
+//! | `events` | one event per write, with the fixture's gap between them |
+//! | `gap=<ms>` | one event per write, with this gap instead of the fixture's |
+//! | `reset-after=<n>` | resets the connection after n bytes of the body |
+//! | `trailers` | sends HTTP trailers (over HTTP/1.1 only if the client sends `te: trailers`) |
+//! | `chunked` | sends no content-length, whatever the content type |
+//! | `wait=<ms>` | delays the response headers |
+//! | `hang` | never answers |
+//! | `first=<status>` | answers the first request of each `x-request-id` with this status and no body |
+//! | `linger=<ms>` | ends the body this long after its last byte |
+//! | `latin1` | sends a response header whose value is not UTF-8 |
+//! | `big=<n>` | instead of a fixture: a generated response with n bytes of text. On a path of the Responses API it is a stream with one event that has the text before the usage, otherwise a chat completion |
+//! | `agent=<n>` | instead of a fixture: the next turn of an agent that calls tools until the conversation has n results |
+//! | `calls=<n>` | the number of tool calls in each turn of an agent |
+//! | `again` | gives all tool calls of an agent the same arguments |
+//! | `echo` | instead of a fixture: a short chat completion that names the requested model |
+//! | `scripted` | instead of a fixture: the next turn of a scripted model that makes any client's agent use its tools in three turns |
 
 use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
@@ -56,10 +56,10 @@ pub struct Upstream {
     task: JoinHandle<()>,
 }
 
-/// Most requests kept for [`Upstream::take_request`].
+/// The maximum number of requests kept for [`Upstream::take_request`].
 const KEPT: usize = 256;
 
-/// A request as it arrived, to hold against what was sent.
+/// A request as received, for comparison with the sent one.
 #[derive(Clone, Debug)]
 pub struct Received {
     pub version: Version,
@@ -71,7 +71,7 @@ pub struct Received {
 
 impl Upstream {
     pub async fn start(fixtures: Vec<Fixture>) -> Self {
-        Self::start_at("127.0.0.1:0".parse().unwrap(), fixtures).await.expect("a free port on loopback")
+        Self::start_at("127.0.0.1:0".parse().unwrap(), fixtures).await.expect("there is no free port on 127.0.0.1")
     }
 
     pub async fn start_at(addr: SocketAddr, fixtures: Vec<Fixture>) -> io::Result<Self> {
@@ -80,7 +80,7 @@ impl Upstream {
         let requests = Arc::new(Mutex::new(VecDeque::new()));
         let state = Arc::new(State { fixtures, requests: Arc::clone(&requests), refused: Mutex::default() });
         let task = tokio::spawn(async move {
-            // Dropped with this task, so that no connection outlives the upstream.
+            // Dropped together with this task, so that connections end with the upstream.
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 connections.spawn(serve(stream, Arc::clone(&state)));
@@ -89,7 +89,7 @@ impl Upstream {
         Ok(Self { addr, requests, task })
     }
 
-    /// The request with this `x-request-id`, body included, once it is here. It is given out once.
+    /// The request with this `x-request-id` and its body, or None after the timeout. Each request is returned once.
     pub async fn take_request(&self, request_id: &str, timeout: Duration) -> Option<Received> {
         let end = Instant::now() + timeout;
         let take = || {
@@ -122,7 +122,7 @@ impl Drop for Upstream {
 struct State {
     fixtures: Vec<Fixture>,
     requests: Arc<Mutex<VecDeque<Received>>>,
-    /// Ids of requests that got their first refusal.
+    /// Ids of requests whose first attempt was refused.
     refused: Mutex<HashSet<String>>,
 }
 
@@ -146,7 +146,7 @@ async fn serve(stream: TcpStream, state: Arc<State>) {
         let state = Arc::clone(&state);
         async move { Ok::<_, Infallible>(answer(request, &state).await) }
     });
-    // A client that goes away ends the connection with an error: nothing to report.
+    // A client that disconnects causes an error here, which is ignored.
     if &start == b"PRI" {
         let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
             .serve_connection(TokioIo::new(stream), service)
@@ -164,7 +164,7 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Piecewise
     let word = |name: &str| head.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let travel = match Travel::parse(&word("x-upstream").unwrap_or_default()) {
         Ok(travel) => travel,
-        Err(word) => return refusal(&format!("x-upstream does not know {word:?}")),
+        Err(word) => return refusal(&format!("unknown word in x-upstream: {word:?}")),
     };
     let fixture = match word("x-fixture") {
         Some(id) => state.fixtures.iter().find(|fixture| fixture.id == id),
@@ -299,7 +299,7 @@ fn finish(
         }
         tokio::time::sleep(linger).await;
         if reset_after.is_some() {
-            // Time for what was written to be read: a reset throws away what still lies in the receiver's buffer.
+            // Gives the receiver time to read: a reset discards the bytes in its buffer.
             tokio::time::sleep(Duration::from_millis(50)).await;
             let _ = sender.send(Err(io::Error::other("reset on request"))).await;
         } else if trailers {
@@ -307,7 +307,7 @@ fn finish(
             let _ = sender.send(Ok(Frame::trailers(trailers))).await;
         }
     });
-    reply.body(Piecewise { frames, written: false }).expect("a fixture's headers can be sent")
+    reply.body(Piecewise { frames, written: false }).expect("a header of the fixture is invalid")
 }
 
 fn refusal(why: &str) -> Response<Piecewise> {
@@ -315,7 +315,8 @@ fn refusal(why: &str) -> Response<Piecewise> {
     finish(reply, VecDeque::from([Bytes::from(format!("{why}\n"))]), Duration::ZERO, None, &Travel::default())
 }
 
-/// For a request that names no fixture: a success on the same path, if possible as a stream or not and with the same model.
+/// The best match for a request without `x-fixture`: a success on the same path, preferably with the same streaming and
+/// model.
 fn nearest<'a>(fixtures: &'a [Fixture], path: &str, body: &[u8]) -> Option<&'a Fixture> {
     let asked = |body: &[u8]| {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -330,7 +331,7 @@ fn nearest<'a>(fixtures: &'a [Fixture], path: &str, body: &[u8]) -> Option<&'a F
     })
 }
 
-/// A body that makes hyper write each frame by itself: after each one it says "nothing yet", which flushes.
+/// A body that makes hyper write each frame separately: it returns Pending after each frame, which flushes.
 struct Piecewise {
     frames: mpsc::Receiver<io::Result<Frame<Bytes>>>,
     written: bool,

@@ -1,7 +1,7 @@
-//! How fast the core alone reads: bytes of text-heavy JSON and of streams in a second, on one core and natively.
+//! Measures the throughput of the core alone, as native code on one CPU, for text-heavy JSON and for streams.
 
 #[path = "../src/works.rs"]
-#[allow(dead_code, reason = "the other measurement uses all of it")]
+#[allow(dead_code, reason = "the benchmark in Envoy uses the rest of the module")]
 mod works;
 
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use gaugeway::exchange::{End, Exchange, Head, Observer};
 use gaugeway::text::redaction::Redaction;
 use works::Work;
 
-/// What Envoy hands over at a time.
+/// The size of the pieces in which Envoy passes a body.
 const PIECE: usize = 16 << 10;
 
 fn exchange(observer: &Rc<Observer>, work: &Work) -> Option<Exchange> {
@@ -34,7 +34,7 @@ fn core(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("core");
     for work in works::all() {
         let seen = exchange(&observer, &work).map(|exchange| exchange.observation().usage.input);
-        assert!(seen.flatten().is_some(), "work {} is read", work.letter);
+        assert!(seen.flatten().is_some(), "work {} was not recognised as LLM traffic", work.letter);
         group.throughput(Throughput::Bytes((work.request.len() + work.response.len()) as u64));
         group.bench_function(format!("{} {}", work.letter, work.name), |bench| {
             bench.iter(|| exchange(&observer, &work))

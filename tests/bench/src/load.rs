@@ -1,4 +1,5 @@
-//! Both ends of the traffic that is measured, over plain sockets: they parse as little as they can, for they share the machine.
+//! The client and the upstream of the measured traffic, over plain sockets. They parse as little as possible, because
+//! they share the machine with Envoy.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,11 +13,11 @@ use tokio::net::{TcpListener, TcpStream};
 use super::works::Work;
 
 const CONNECTIONS: usize = 8;
-/// Tells the upstream what to answer.
+/// Selects the response of the upstream.
 const HEADER: &str = "x-work: ";
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// Serves the works' responses, each in one piece, whatever is asked.
+/// Serves the works' responses, each in one write, without reading more of the request than necessary.
 pub async fn upstream(works: &[Work]) -> io::Result<SocketAddr> {
     let answers: HashMap<char, Vec<u8>> = works.iter().map(|work| (work.letter, answer(work))).collect();
     let answers = Arc::new(answers);
@@ -25,7 +26,7 @@ pub async fn upstream(works: &[Work]) -> io::Result<SocketAddr> {
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
             let answers = Arc::clone(&answers);
-            // Envoy closes it when it likes.
+            // Envoy may close the connection at any time.
             tokio::spawn(async move { serve(socket, &answers).await.ok() });
         }
     });
@@ -60,7 +61,8 @@ async fn serve(mut socket: TcpStream, answers: &HashMap<char, Vec<u8>>) -> io::R
     Ok(())
 }
 
-/// Sends the work's request over and over, on several connections, and returns how many were answered and how many not well.
+/// Sends the work's request repeatedly on several connections. Returns the number of responses, and of those that
+/// failed.
 pub async fn drive(to: SocketAddr, work: &Work, time: Duration) -> (u64, u64) {
     let head = format!(
         "POST {} HTTP/1.1\r\nhost: api.openai.com\r\nauthorization: Bearer none\r\ncontent-type: application/json\r\naccept: application/json\r\nuser-agent: bench\r\n{HEADER}{}\r\ncontent-length: {}\r\n\r\n",
@@ -101,17 +103,17 @@ pub async fn drive(to: SocketAddr, work: &Work, time: Duration) -> (u64, u64) {
     sum
 }
 
-/// The message being read of a connection that carries one after the other.
+/// The state of reading successive messages from a connection.
 #[derive(Default)]
 struct Message {
     head: String,
-    /// Bytes of its body, with what cuts it into chunks.
+    /// Bytes of the body, including the framing of chunks.
     size: usize,
     buffer: Vec<u8>,
 }
 
 impl Message {
-    /// Reads one message; false where the other side has no more to say.
+    /// Reads one message. Returns false if the peer closed the connection.
     async fn receive(&mut self, socket: &mut TcpStream) -> io::Result<bool> {
         self.buffer.resize(64 << 10, 0);
         let mut have = 0;

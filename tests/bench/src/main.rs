@@ -1,9 +1,11 @@
-//! What the plugin costs: CPU time of Envoy per request with it over the same Envoy without, from one interleaved run.
+//! Measures the cost of the plugin: the CPU time of Envoy per request with the plugin, divided by that of the same
+//! Envoy without it, in one interleaved run.
 //!
-//! Every variant is an Envoy of its own, with one worker, and all live at once. In each round each does each work for a moment,
-//! in another order; a ratio is of two that ran in one round, and the table shows the median. `none again` is a second Envoy
-//! without the plugin: how far its ratio is from 1 is the noise. Where `taskset` is there, all Envoys keep to the first CPU
-//! and the load to the second: a worker that wanders finds none of its code in the caches.
+//! Every variant is a separate Envoy with one worker, and all run at the same time. In each round every variant runs
+//! every work for a short time, in random order. A ratio compares two variants in the same round; the table shows the
+//! median. `none again` is a second Envoy without the plugin: the distance of its ratio from 1 is the noise. If
+//! `taskset` is available, all Envoys run on the first CPU and the load on the second, because a worker that moves
+//! between CPUs loses its caches.
 
 mod load;
 mod works;
@@ -23,7 +25,7 @@ struct Arguments {
     works: String,
     rounds: usize,
     seconds: f64,
-    /// Name, plugin and configuration of each variant beside the two without.
+    /// Name, plugin and configuration of each variant other than the two without the plugin.
     variants: Vec<(String, String, String)>,
 }
 
@@ -61,7 +63,7 @@ fn arguments() -> Result<Arguments, String> {
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
         let value = given.next().ok_or_else(|| format!("{name} needs a value"))?;
-        let wrong = || format!("{name} {value} is no number");
+        let wrong = || format!("{name} {value} is not a number");
         match name.as_str() {
             "--works" => found.works = value,
             "--rounds" => found.rounds = value.parse().map_err(|_| wrong())?,
@@ -114,11 +116,11 @@ async fn run() -> Result<(), String> {
     Ok(())
 }
 
-/// The CPUs of Envoys and of the load.
+/// The CPUs of the Envoys and of the load.
 const ENVOYS: &str = "0";
 const LOAD: &str = "1";
 
-/// Keeps a process to a CPU, threads that it has not yet included; where that cannot be done, it goes where it likes.
+/// Binds a process with its current threads to a CPU. Does nothing if that is not possible.
 async fn pin(cpu: &str, pid: u32) {
     let mut taskset = Command::new("taskset");
     taskset.args(["-a", "-c", "-p", cpu]).arg(pid.to_string());
@@ -126,11 +128,11 @@ async fn pin(cpu: &str, pid: u32) {
 }
 
 fn report(works: &[Work], envoys: &[Envoy], cells: &[Vec<Vec<f64>>]) {
-    println!("CPU of Envoy per request, medians; x: over the same Envoy without the plugin, in the same round");
+    println!("CPU time of Envoy per request (median); x: relative to Envoy without the plugin in the same round");
     for (work, cells) in works.iter().zip(cells) {
         let events = if work.events > 0 { format!(", {} events", work.events) } else { String::new() };
         println!(
-            "\n({}) {}: {} bytes out, {} back{events}",
+            "\n({}) {}: request of {} bytes, response of {} bytes{events}",
             work.letter,
             work.name,
             work.request.len(),
@@ -141,7 +143,7 @@ fn report(works: &[Work], envoys: &[Envoy], cells: &[Vec<Vec<f64>>]) {
             let spent = median(cell.iter().copied());
             let added = median(cell.iter().zip(&cells[0]).map(|(with, without)| with - without));
             let each = if work.events > 0 {
-                format!("  {:+.2} us an event", added / f64::from(work.events))
+                format!("  {:+.2} us per event", added / f64::from(work.events))
             } else {
                 String::new()
             };
@@ -163,7 +165,7 @@ fn shuffle<T>(items: &mut [T], random: &mut u64) {
     }
 }
 
-/// An Envoy that does nothing but what is measured: no access log, no tracing.
+/// An Envoy that only does what is measured: no access log, no tracing.
 struct Envoy {
     name: String,
     addr: SocketAddr,
@@ -198,7 +200,7 @@ impl Envoy {
         let end = Instant::now() + Duration::from_secs(60);
         while Instant::now() < end {
             if let Ok(Some(status)) = envoy.child.try_wait() {
-                return Err(format!("Envoy ({name}) ended while starting, with {status}: its words are above"));
+                return Err(format!("Envoy ({name}) ended while starting, with {status}: see its log above"));
             }
             let admin = fs::read_to_string(&admin).ok().and_then(|addr| addr.trim().parse().ok());
             if let Some(admin) = admin
@@ -216,7 +218,7 @@ impl Envoy {
         Err(format!("Envoy ({name}) was not ready after 60 s"))
     }
 
-    /// CPU time of all its threads, in microseconds.
+    /// CPU time of all threads in microseconds.
     fn cpu(&self) -> Result<f64, String> {
         let pid = self.child.id().ok_or_else(|| format!("Envoy ({}) has ended", self.name))?;
         let tasks = fs::read_dir(format!("/proc/{pid}/task")).map_err(|error| format!("/proc: {error}"))?;
@@ -228,7 +230,7 @@ impl Envoy {
         if nanos > 0.0 {
             return Ok(nanos / 1000.0);
         }
-        // A kernel without it: ticks of 10 ms.
+        // Fallback for kernels without schedstat: ticks of 10 ms.
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|error| format!("/proc: {error}"))?;
         let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
         Ok(fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() * 10_000.0)
@@ -271,6 +273,5 @@ fn bootstrap(upstream: SocketAddr, plugin: Option<(&str, &str)>) -> Value {
 }
 
 fn environment(name: &str) -> Result<String, String> {
-    std::env::var(name)
-        .map_err(|_| format!("{name} is not set: ./build.sh bench finds an Envoy, builds the plugin and sets it"))
+    std::env::var(name).map_err(|_| format!("{name} is not set: run ./build.sh bench"))
 }

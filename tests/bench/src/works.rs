@@ -1,18 +1,18 @@
-//! The works that are measured: requests and responses as they look on the wire, made of generated text.
+//! The measured works: requests and responses as sent, made of generated text.
 
-/// One request and what the upstream answers.
+/// A request and its response.
 pub struct Work {
     pub letter: char,
     pub name: &'static str,
     pub path: &'static str,
     pub request: Vec<u8>,
     pub response: Vec<u8>,
-    /// Events of a stream.
+    /// Number of events in the stream, or 0.
     pub events: u32,
     pub streams: bool,
 }
 
-/// (a) to (g).
+/// The works (a) to (g).
 pub fn all() -> Vec<Work> {
     let chat = "/v1/chat/completions";
     let stream = r#","stream":true,"stream_options":{"include_usage":true}"#;
@@ -45,7 +45,7 @@ pub fn all() -> Vec<Work> {
     ]
 }
 
-/// Text of at least so many bytes, with what makes readers work: escapes, and characters of several bytes.
+/// Text of at least `size` bytes with what makes parsing slow: escapes and characters of several bytes.
 pub fn text(size: usize, seed: usize) -> String {
     const WORDS: [&str; 24] = [
         "answers",
@@ -102,7 +102,8 @@ fn conversation(size: usize) -> Vec<u8> {
     body.into_bytes()
 }
 
-/// A run so far: tools offered, and so many turns of a call and its result. The last one answers what [`call`] asks.
+/// An agent run in progress: the offered tools, and this many turns of a call and its result. The last result answers
+/// [`call`].
 fn steps(turns: usize) -> Vec<u8> {
     let tool = |at: usize| {
         format!(
@@ -129,7 +130,7 @@ fn steps(turns: usize) -> Vec<u8> {
 
 const CALL: &str = "call_Xq3vN8sLw0Tz5cYb7RmKdE2f";
 
-/// An answer that asks for a tool.
+/// A response with a tool call.
 fn call() -> Vec<u8> {
     format!(
         r#"{{"id":"chatcmpl-BvC5aTqYk0W3uJ7cP2xRzLd8eHf1","object":"chat.completion","created":1763800000,"model":"gpt-4o-2024-08-06","choices":[{{"index":0,"message":{{"role":"assistant","content":null,"tool_calls":[{{"id":"{CALL}","type":"function","function":{{"name":"tool_1","arguments":"{{\"query\":\"next\",\"limit\":5}}"}}}}],"refusal":null}},"logprobs":null,"finish_reason":"tool_calls"}}],"usage":{USAGE},"service_tier":"default"}}"#
@@ -148,7 +149,7 @@ fn completion(size: usize) -> Vec<u8> {
     [head, &text, &tail].concat().into_bytes()
 }
 
-/// OpenAI: a chunk with the role, `count` with text, one with the reason to stop, one with usage, and the end.
+/// OpenAI: one chunk with the role, `count` with text, one with the finish reason, one with usage, and the end marker.
 pub fn chunks(count: usize) -> Vec<String> {
     let head = r#"data: {"id":"chatcmpl-BvC5aTqYk0W3uJ7cP2xRzLd8eHf1","object":"chat.completion.chunk","created":1763800000,"model":"gpt-4o-2024-08-06","choices":"#;
     let chunk = |delta: &str, reason: &str| {
@@ -162,7 +163,7 @@ pub fn chunks(count: usize) -> Vec<String> {
     events
 }
 
-/// Anthropic: one block of `count` deltas.
+/// Anthropic: one block with `count` deltas.
 fn deltas(count: usize) -> Vec<String> {
     let event = |name: &str, data: &str| format!("event: {name}\ndata: {{\"type\":\"{name}\"{data}}}\n\n");
     let mut events = vec![

@@ -1,4 +1,5 @@
-// What the observer adds to a chunk, in Node and in workerd: node bench.mjs PACKAGE RUNTIMES. Both ways in turns, the best counts.
+// Measures what the observer adds to a chunk in Node.js and in workerd: node bench.mjs PACKAGE RUNTIMES. Runs with and
+// without it alternate; the best time counts.
 import {spawn} from 'node:child_process';
 import {cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync} from 'node:fs';
 import http from 'node:http';
@@ -40,7 +41,7 @@ async function measure(name, run) {
   console.log(`${name}: ${figures[0]} us added to a chunk (${figures[1]} observed, ${figures[2]} through a plain stream)`);
 }
 
-/** Chunks one by one through workerd as a proxy: the next is sent when the one before has arrived. */
+/** Sends chunks one by one through workerd as a proxy. The next chunk is sent when the previous one has arrived. */
 async function through(url, chunk) {
   let next;
   const upstream = http.createServer((_, response) => {
@@ -90,7 +91,7 @@ async function inWorkerd(use) {
   const workerd = spawn(program, ['serve', '--socket-addr=http=127.0.0.1:0', '--control-fd=1', join(folder, 'config.capnp')], {stdio});
   try {
     const port = await new Promise((settle, fail) => {
-      workerd.once('exit', () => fail(new Error('workerd does not start')));
+      workerd.once('exit', () => fail(new Error('cannot start workerd')));
       workerd.stdout.on('data', data => {
         for (const line of String(data).split('\n')) if (line.includes('"port"')) settle(JSON.parse(line).port);
       });
@@ -98,7 +99,7 @@ async function inWorkerd(use) {
     const url = `http://127.0.0.1:${port}`;
     await use(async (way, chunks) => {
       const response = await fetch(`${url}/${way}/${chunks}`);
-      if ((await response.text()) !== 'done') throw new Error(`workerd answers ${response.status}`);
+      if ((await response.text()) !== 'done') throw new Error(`workerd answered with status ${response.status}`);
     }, url);
   } finally {
     workerd.kill();

@@ -1,4 +1,4 @@
-// A stream of an answer's chunks to its end: through a plain stream, or through the observer.
+// Reads a stream of an answer's chunks to its end, through a plain stream or through the observer.
 export const chunk = new TextEncoder().encode(
   'data: {"id":"c","model":"gpt-4o","choices":[{"index":0,"delta":{"content":" word"},"finish_reason":null}]}\n\n',
 );

@@ -1,4 +1,5 @@
-// The work in a Worker, and a proxy. Its own clock stands still while it works, so whoever asks takes the time.
+// The work in a Worker, and a proxy. A Worker's clock does not advance while it computes, so the client measures the
+// time.
 import * as gaugeway from './gaugeway/workerd.js';
 import {work} from './work.mjs';
 
@@ -16,7 +17,7 @@ export default {
   },
 };
 
-/** What any script costs that touches a body's chunks. */
+/** The cost of a script that only touches the chunks of a body. */
 async function script(url, init) {
   const response = await fetch(url, init);
   const reader = response.body.getReader();

@@ -1,4 +1,4 @@
-// A headless Chromium driven over a pipe, and a server for a folder that notes what it is asked for.
+// Drives a headless Chromium over a pipe, and serves a folder while recording the requests.
 import {spawn} from 'node:child_process';
 import {mkdtemp, readFile, rm} from 'node:fs/promises';
 import http from 'node:http';
@@ -52,7 +52,7 @@ export class Browser {
     return new Promise((settle, fail) => this.#waiting.set(id, {method, settle, fail}));
   }
 
-  /** A new tab; `requests` and `complaints` grow while it lives. */
+  /** Opens a new tab. `requests` and `complaints` are updated while it is open. */
   async open(url, {width = 1280, height = 900, scheme = 'light'} = {}) {
     const {targetId} = await this.send('Target.createTarget', {url: 'about:blank'});
     const {sessionId} = await this.send('Target.attachToTarget', {targetId, flatten: true});
@@ -98,7 +98,7 @@ class Page {
     if (method === 'Log.entryAdded') this.complaints.push(params.entry.text);
   }
 
-  /** The value of an expression, awaited. */
+  /** Evaluates an expression and awaits its value. */
   async value(expression) {
     const {result, exceptionDetails} = await this.send('Runtime.evaluate', {expression, awaitPromise: true, returnByValue: true});
     if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
@@ -110,10 +110,10 @@ class Page {
       if (await this.value(`Boolean(${expression})`)) return;
       await new Promise(settle => setTimeout(settle, 50));
     }
-    throw new Error(`this never came true: ${expression}\n${await this.value('document.body.innerText')}\n${this.complaints.join('\n')}`);
+    throw new Error(`this expression did not become true in time: ${expression}\n${await this.value('document.body.innerText')}\n${this.complaints.join('\n')}`);
   }
 
-  /** Until what was edited has been read. */
+  /** Waits until the page has read the last edit. */
   settled() {
     return this.until(`document.getElementById('results').getAttribute('aria-busy') === 'false'`);
   }

@@ -1,4 +1,5 @@
-// The playground in Chromium: node --test page.mjs, with GAUGEWAY_EDGE, GAUGEWAY_CHROMIUM and GAUGEWAY_FIXTURES set.
+// Tests the playground in Chromium: node --test page.mjs, with GAUGEWAY_EDGE, GAUGEWAY_CHROMIUM and GAUGEWAY_FIXTURES
+// set.
 import assert from 'node:assert/strict';
 import {mkdir, readFile, readdir, writeFile} from 'node:fs/promises';
 import http from 'node:http';
@@ -49,7 +50,7 @@ const drop = (name, text, onto = 'body') =>
     document.querySelector('${onto}').dispatchEvent(new DragEvent('drop', {dataTransfer, bubbles: true, cancelable: true}));
   }`);
 
-test('every example comes to its observation, however it is cut', async () => {
+test('every example gives its observation with every cut', async () => {
   await open();
   const names = await examples();
   assert.ok(names.length >= 4);
@@ -63,7 +64,7 @@ test('every example comes to its observation, however it is cut', async () => {
   }
 });
 
-test('what was recognised is shown at its byte, and step by step', async () => {
+test('each attribute is shown at its byte and at its step', async () => {
   await open();
   const body = (await written('openai-chat/stream-include-usage', 'response')).split('\n\n').slice(1).join('\n\n');
   const count = body.indexOf('"completion_tokens":8');
@@ -80,7 +81,7 @@ test('what was recognised is shown at its byte, and step by step', async () => {
   const known = async () => Number(await page.value(`document.querySelectorAll('#attributes tr:not(.later)').length`));
   const all = await known();
   const request = (await written('openai-chat/stream-include-usage', 'request')).split('\n\n').slice(1).join('\n\n');
-  // The heads and the request's end are steps too.
+  // The steps include both heads and the end of the request.
   await step(request.length + 2 + byte - 1);
   assert.equal(await page.text(`${row} td`), 'not yet');
   await step(request.length + 2 + byte);
@@ -96,7 +97,7 @@ test('what was recognised is shown at its byte, and step by step', async () => {
   assert.match(await page.text('#sum'), /\$0\.00000765/);
 });
 
-test('a configuration changes what is seen, and its faults are shown at their keys', async () => {
+test('a configuration takes effect, and its errors are shown at their keys', async () => {
   await open();
   await page.type('config', '{\n "prices": {"gpt-4o-mini": {"input": 1000000, "output": 0}}\n}');
   assert.equal((await observation())['gaugeway.cost.usd'], 19);
@@ -104,7 +105,7 @@ test('a configuration changes what is seen, and its faults are shown at their ke
     ['{\n "agent": {},\n "label": 1\n}', '"label"', /^label: unknown key; known here: agent/],
     ['{"prices": {"gpt-4.1": {"output": 1, "input": "x"}}}', '"input"', /^prices\.gpt-4\.1\.input: must be/],
     ['{"apis": [{"host": "a", "api": "openai-chat"},\n {"api": "none", "host": "b"}]}', '"api"', /^apis\[1\]\.api: there is no API/],
-    ['{"agent": {"max_iterations": }}', '}', /^This is not JSON/],
+    ['{"agent": {"max_iterations": }}', '}', /^The configuration is not JSON/],
     ['{"route": "x"}', '"route"', /^route: not a key/],
   ]) {
     await page.type('config', text);
@@ -123,7 +124,7 @@ test('a configuration changes what is seen, and its faults are shown at their ke
   assert.deepEqual(await observation(), await expected('openai-chat/stream-include-usage'));
 });
 
-test('requests and responses are pasted and dropped, with what is wrong said beside them', async () => {
+test('requests and responses can be pasted or dropped, and errors are shown next to them', async () => {
   await open();
   const name = 'anthropic-messages/stream-cache-write-for-an-hour';
   await page.type('request', await written(name, 'request'));
@@ -131,12 +132,12 @@ test('requests and responses are pasted and dropped, with what is wrong said bes
   assert.deepEqual(await observation(), await expected(name));
 
   await page.type('response', (await written(name, 'response')).split('\n\n').slice(1).join('\n\n'));
-  assert.match(await page.text('#response-note'), /^No head: taken for 200 and text\/event-stream/);
+  assert.match(await page.text('#response-note'), /^No headers: read as status 200 and text\/event-stream/);
   assert.deepEqual(await observation(), await expected(name));
   await page.type('request', '{"model": "gpt-4o"}');
   assert.match(await page.text('#request-note'), /^The request has no first line/);
   await page.type('request', 'POST /v1/messages\n\n{}');
-  assert.match(await page.text('#request-note'), /^Whose is \/v1\/messages\?/);
+  assert.match(await page.text('#request-note'), /^\/v1\/messages has no host/);
   await page.type('request', 'GET https://example.com/index.html\n\n');
   assert.match(await page.text('#status'), /^No LLM traffic/);
   await page.type('request', '');
@@ -151,7 +152,7 @@ test('requests and responses are pasted and dropped, with what is wrong said bes
   assert.deepEqual(await observation(), await expected('openai-chat/stream-include-usage'));
 });
 
-test('of a HAR file the LLM calls are offered, without their secrets', async () => {
+test('the LLM calls of a HAR file are listed, without their secrets', async () => {
   await open();
   const names = ['openai-chat/unary', 'openai-responses/stream-text'];
   const entries = [{request: {method: 'GET', url: 'https://example.com/', headers: []}, response: {status: 200, headers: [], content: {text: '<p>'}}}];
@@ -185,20 +186,20 @@ test('of a HAR file the LLM calls are offered, without their secrets', async () 
   assert.match(await page.text('#problem'), /^None of the 1 calls/);
 });
 
-test('a body of megabytes is looked at in larger pieces, and its usage found', async () => {
+test('a body of megabytes is read in larger pieces, and its usage is found', async () => {
   await open();
   const text = 'x'.repeat(5 << 20);
   const answer = JSON.stringify({id: 'c', model: 'gpt-4o-mini', choices: [{message: {content: text}, finish_reason: 'stop'}], usage: {prompt_tokens: 3, completion_tokens: 1}});
   await drop('response.http', `200\ncontent-type: application/json\n\n${answer}`);
   await page.until(`document.getElementById('attributes').textContent.includes('${text.length}')`);
   await page.settled();
-  assert.match(await page.text('#grain'), /^Looked at after every 26\d bytes/);
+  assert.match(await page.text('#grain'), /^Read in pieces of 26\d bytes/);
   assert.equal((await observation())['gen_ai.usage.output_tokens'], 1);
   assert.ok((await page.text('#response-body')).length < 5000);
   assert.match(await page.text('#response-body'), / … [\d,]+ bytes … /);
 });
 
-test('it works from the keyboard alone', async () => {
+test('the page can be used with the keyboard alone', async () => {
   await open();
   const focused = () => page.value(`document.activeElement.id || document.activeElement.dataset?.example || document.activeElement.textContent`);
   const until = async wanted => {
@@ -249,7 +250,7 @@ test('every control has a name', async () => {
 });
 
 for (const [look, options] of Object.entries({light: {}, dark: {scheme: 'dark'}, phone: {width: 360, height: 740}, 'phone-dark': {width: 360, height: 740, scheme: 'dark'}})) {
-  test(`${look}: nothing is wider than the page, and all of it can be read`, async () => {
+  test(`${look}: nothing is wider than the page, and every text has enough contrast`, async () => {
     await open(options);
     for (const name of await examples()) {
       await page.value(`document.querySelector('[data-example="${name}"]').click()`);
@@ -261,10 +262,10 @@ for (const [look, options] of Object.entries({light: {}, dark: {scheme: 'dark'},
     await page.value(`location.hash = document.querySelector('#attributes a').getAttribute('href')`);
     await page.value(`{const step = document.getElementById('step'); step.value = 40; step.dispatchEvent(new Event('input'))}`);
     await fits();
-    assert.deepEqual(await page.value(`(${faint})()`), [], 'halfway');
+    assert.deepEqual(await page.value(`(${faint})()`), [], 'some text has too little contrast at a middle step');
     await page.type('config', '{"label": {"averyveryveryverylongkeythatdoesnotfitintoanylineofaphone": 1}}');
     await fits();
-    assert.deepEqual(await page.value(`(${faint})()`), [], 'with a fault');
+    assert.deepEqual(await page.value(`(${faint})()`), [], 'some text has too little contrast while an error is shown');
     if (SCREENSHOTS) {
       await page.type('config', '{}');
       await mkdir(SCREENSHOTS, {recursive: true});
@@ -278,7 +279,7 @@ async function fits() {
   assert.ok(wide <= room, `${wide} pixels in ${room}`);
 }
 
-/** In the page: texts whose contrast with what is behind them is below 4.5. */
+/** Runs in the page: the texts whose contrast with their background is below 4.5. */
 function faint() {
   const canvas = Object.assign(document.createElement('canvas'), {width: 1, height: 1}).getContext('2d', {willReadFrequently: true});
   const colour = text => {
@@ -304,7 +305,7 @@ function faint() {
   return [...found];
 }
 
-test('once loaded it asks nobody for anything, and could not', async () => {
+test('after it has loaded, the page makes no requests and cannot make any', async () => {
   let reached = 0;
   const elsewhere = http.createServer((_, response) => response.end(String(++reached)));
   await new Promise(settle => elsewhere.listen(0, '127.0.0.1', settle));
@@ -337,14 +338,14 @@ test('once loaded it asks nobody for anything, and could not', async () => {
       assert.equal(await page.value(`{const refused = ${policy}; try { ${attempt} } catch {} refused}`), directive, attempt);
     }
     assert.equal(reached, 0);
-    // The browser says so of each attempt.
+    // The browser logs each blocked request.
     page.complaints.splice(0);
   } finally {
     elsewhere.close();
   }
 });
 
-test('the files name nobody else', async () => {
+test('the files refer to no other site', async () => {
   for (const file of await readdir(join(PACKAGE, 'playground'))) {
     if (!/\.(html|css|js)$/.test(file)) continue;
     const text = await readFile(join(PACKAGE, 'playground', file), 'utf8');

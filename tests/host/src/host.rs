@@ -1,6 +1,6 @@
-//! A proxy-wasm host of our own for the plugin as it ships, on wasmtime: it can refuse any call with any status, hand over less
-//! of a body than there is, lack a function altogether, and calls back in any order the ABI allows. Like Envoy it shows a
-//! header map only in that map's own callback and at the end; it keeps whatever the guest tries to change.
+//! A proxy-wasm host on wasmtime for the released plugin. It can refuse any call with any status, return less of a body
+//! than there is, omit a function and invoke callbacks in any order that the ABI allows. Like Envoy it gives access to
+//! a header map only in that map's own callback and at the end. It records everything that the guest tries to change.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
@@ -12,7 +12,7 @@ use super::host_calls::{
 };
 use gaugeway_demo::fixtures::Fixture;
 
-/// What a callback returns where the stream goes on.
+/// The return value of a callback that lets the stream continue.
 pub const CONTINUE: u32 = 0;
 
 /// The plugin in a VM, with one root context.
@@ -24,22 +24,22 @@ pub struct Host {
     last: u32,
 }
 
-/// The plugin that GAUGEWAY_WASM names, compiled once.
+/// The plugin of GAUGEWAY_WASM, compiled once.
 pub fn plugin() -> &'static Module {
     static PLUGIN: OnceLock<Module> = OnceLock::new();
     PLUGIN.get_or_init(|| {
-        let path = std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is set by ./build.sh test");
+        let path = std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test host");
         Module::from_file(&Engine::default(), &path).unwrap_or_else(|error| panic!("{path}: {error:?}"))
     })
 }
 
 impl Host {
-    /// A host that serves every call; refused configurations are errors.
+    /// A host that serves every call. Returns an error if the plugin rejects the configuration.
     pub fn new(configuration: &str) -> wasmtime::Result<Self> {
         Self::refusing(configuration, Box::new(|_| None))
     }
 
-    /// A host that refuses what `refuse` says, from the first call on.
+    /// A host that uses `refuse` from the first call on.
     pub fn refusing(configuration: &str, refuse: Refuse) -> wasmtime::Result<Self> {
         let module = plugin();
         let mut store = Store::new(module.engine(), State::refusing(refuse));
@@ -54,8 +54,8 @@ impl Host {
         Ok(host)
     }
 
-    /// Starts a root context with a configuration, which streams opened from now on belong to, and ends the one before. Errors
-    /// where the guest refuses it.
+    /// Starts a root context with a configuration for all streams opened from now on, and ends the previous one.
+    /// Returns an error if the guest rejects the configuration.
     pub fn configure(&mut self, configuration: &str) -> wasmtime::Result<()> {
         let old = std::mem::replace(&mut self.root, self.last + 1);
         self.last = self.root;
@@ -77,9 +77,9 @@ impl Host {
         self.store.data_mut()
     }
 
-    /// Bytes of memory the guest has; it never gives any back.
+    /// Size of the guest's memory in bytes. It never shrinks.
     pub fn memory(&self) -> usize {
-        self.store.data().memory.expect("the plugin exports its memory").data_size(&self.store)
+        self.store.data().memory.expect("the plugin does not export its memory").data_size(&self.store)
     }
 
     pub fn open(&mut self) -> wasmtime::Result<u32> {
@@ -127,7 +127,7 @@ impl Host {
         self.action("proxy_on_response_trailers", &[id, 1])
     }
 
-    /// The body of the callback that ran last, as the guest left it.
+    /// The body of the last callback, as the guest left it.
     pub fn body(&mut self) -> Vec<u8> {
         self.state().buffer.take().map(|(_, bytes)| bytes).unwrap_or_default()
     }
@@ -148,7 +148,7 @@ impl Host {
         self.call("proxy_on_tick", &[self.root]).map(drop)
     }
 
-    /// A fixture whole, bodies cut into `piece` bytes: what was written of it.
+    /// Passes a whole fixture with its bodies cut into `piece` bytes. Returns the filter state that the guest wrote.
     pub fn pass(&mut self, fixture: &Fixture, piece: usize) -> wasmtime::Result<BTreeMap<String, String>> {
         let id = self.open()?;
         let mut actions = vec![self.request_headers(id, request_head(fixture), false)?];
@@ -162,12 +162,12 @@ impl Host {
         }
         actions.push(self.response_body(id, b"", true)?);
         self.log(id)?;
-        assert!(actions.iter().all(|action| *action == CONTINUE), "{}: a callback held the stream", fixture.id);
+        assert!(actions.iter().all(|action| *action == CONTINUE), "{}: a callback paused the stream", fixture.id);
         Ok(self.delete(id)?.written)
     }
 
     fn stream(&mut self, id: u32) -> &mut Stream {
-        self.state().streams.get_mut(&id).expect("an open stream")
+        self.state().streams.get_mut(&id).expect("the stream is not open")
     }
 
     fn enter(&mut self, active: u32, maps: &'static [u32], buffer: Option<(u32, Vec<u8>)>) {
@@ -176,14 +176,14 @@ impl Host {
     }
 
     fn action(&mut self, name: &'static str, arguments: &[u32]) -> wasmtime::Result<u32> {
-        self.call(name, arguments).map(|result| result.expect("this callback returns an action"))
+        self.call(name, arguments).map(|result| result.expect("the callback returned no action"))
     }
 
     fn call(&mut self, name: &'static str, arguments: &[u32]) -> wasmtime::Result<Option<u32>> {
         let Self { store, instance, callbacks, .. } = self;
-        let callback = callbacks
-            .entry(name)
-            .or_insert_with(|| instance.get_func(&mut *store, name).unwrap_or_else(|| panic!("no export {name}")));
+        let callback = callbacks.entry(name).or_insert_with(|| {
+            instance.get_func(&mut *store, name).unwrap_or_else(|| panic!("the plugin does not export {name}"))
+        });
         let arguments: Vec<_> = arguments.iter().map(|argument| Val::I32(*argument as i32)).collect();
         let mut results = vec![Val::I32(0); callback.ty(&*store).results().len()];
         callback.call(store, &arguments, &mut results)?;
@@ -191,7 +191,7 @@ impl Host {
     }
 }
 
-/// The fixture's request head as Envoy shows it.
+/// The fixture's request headers as Envoy passes them.
 pub fn request_head(fixture: &Fixture) -> Headers {
     let request = &fixture.request;
     let host = request.header("host").unwrap_or_default();

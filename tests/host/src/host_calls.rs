@@ -1,4 +1,4 @@
-//! What the proxy-wasm host of these tests knows, and the calls it serves; all others say "not implemented" and are noted.
+//! The state of the test host and the calls that it serves. All other calls return "not implemented" and are recorded.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,7 +6,7 @@ use wasmtime::{Caller, Linker, Memory, Module, TypedFunc, Val};
 
 pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// What a host call comes to instead of doing anything: a status, or None to serve it.
+/// Decides whether a host call is refused: the status to return, or None to serve the call.
 pub type Refuse = Box<dyn FnMut(&str) -> Option<u32> + Send>;
 
 pub const NOT_FOUND: u32 = 1;
@@ -21,8 +21,9 @@ pub const REQUEST_BODY: u32 = 0;
 pub const RESPONSE_BODY: u32 = 1;
 const CONFIGURATION: u32 = 7;
 
-/// The statuses other than Ok that a host may answer a call with. For the calls that the plugin makes through the SDK these
-/// are the statuses that the SDK accepts, which include all that Envoy has for them. For all others any number is allowed.
+/// The statuses other than Ok with which a host may answer a call. For calls that the plugin makes through the SDK they
+/// are the statuses that the SDK accepts, which include all statuses that Envoy returns. For all other calls any number
+/// is allowed.
 pub fn statuses(call: &str) -> &'static [u32] {
     match call {
         "proxy_get_buffer_bytes" | "proxy_record_metric" => &[NOT_FOUND],
@@ -34,20 +35,20 @@ pub fn statuses(call: &str) -> &'static [u32] {
     }
 }
 
-/// What the host knows of a stream.
+/// The host's state of a stream.
 #[derive(Clone, Debug, Default)]
 pub struct Stream {
     pub request: Headers,
     pub response: Headers,
-    /// Properties by path, its parts joined by NUL.
+    /// Properties by path; the parts of the path are joined by NUL.
     pub properties: HashMap<Vec<u8>, Vec<u8>>,
-    /// The guest keeps the request's headers back.
+    /// True while the guest holds the request headers.
     pub held: bool,
-    /// The filter state the guest set.
+    /// The filter state that the guest has set.
     pub written: BTreeMap<String, String>,
 }
 
-/// A series: how often it was emitted to, and the sum.
+/// A series: the number of updates, and their sum.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
     pub kind: u32,
@@ -62,19 +63,19 @@ pub struct State {
     pub streams: HashMap<u32, Stream>,
     pub metrics: Vec<Metric>,
     pub log: Vec<String>,
-    /// Nanoseconds; every look at the clock moves it by one.
+    /// Nanoseconds. Every read of the clock adds one.
     pub clock: u64,
-    /// Calls that change the traffic, and those this host knows nothing of.
+    /// The calls that change traffic, and the calls that this host does not know.
     pub touched: Vec<String>,
-    /// What all VMs share, with versions.
+    /// The shared data of all VMs, with version numbers.
     pub shared: HashMap<Vec<u8>, (Vec<u8>, u32)>,
-    /// Streams that the guest let go on.
+    /// Streams that the guest resumed.
     pub resumed: Vec<u32>,
-    /// The part of a body that is handed over, in hundredths.
+    /// The percentage of a body that the guest can read.
     pub share: usize,
     pub configuration: Vec<u8>,
     pub active: u32,
-    /// Header maps and buffer that can be reached in the callback that runs.
+    /// The header maps and the buffer that are accessible in the current callback.
     pub maps: &'static [u32],
     pub buffer: Option<(u32, Vec<u8>)>,
     pub memory: Option<Memory>,
@@ -103,7 +104,7 @@ impl State {
     }
 }
 
-/// Defines all that the plugin imports.
+/// Defines every function that the plugin imports.
 pub fn serve(linker: &mut Linker<State>, module: &Module) -> wasmtime::Result<()> {
     lack(linker, module)?;
     linker.allow_shadowing(true);
@@ -183,10 +184,14 @@ pub fn serve(linker: &mut Linker<State>, module: &Module) -> wasmtime::Result<()
         "proxy_set_property",
         |mut guest: Caller<'_, State>, at: u32, size: u32, value: u32, value_size: u32| {
             guarded(&mut guest, "proxy_set_property", |guest| {
-                let text = |bytes| String::from_utf8(bytes).expect("the plugin writes UTF-8");
+                let text = |bytes| String::from_utf8(bytes).expect("the plugin wrote text that is not UTF-8");
                 let (name, value) = (text(read(guest, at, size)), text(read(guest, value, value_size)));
                 let active = guest.data().active;
-                let stream = guest.data_mut().streams.get_mut(&active).expect("set while a stream is active");
+                let stream = guest
+                    .data_mut()
+                    .streams
+                    .get_mut(&active)
+                    .expect("the plugin set filter state without an active stream");
                 stream.written.insert(name, value);
                 Ok(0)
             })
@@ -197,7 +202,7 @@ pub fn serve(linker: &mut Linker<State>, module: &Module) -> wasmtime::Result<()
         "proxy_define_metric",
         |mut guest: Caller<'_, State>, kind: u32, at: u32, size: u32, out: u32| {
             guarded(&mut guest, "proxy_define_metric", |guest| {
-                let name = String::from_utf8(read(guest, at, size)).expect("a series' name is UTF-8");
+                let name = String::from_utf8(read(guest, at, size)).expect("the name of a series is not UTF-8");
                 let metrics = &mut guest.data_mut().metrics;
                 let place = metrics.iter().position(|metric| metric.name == name).unwrap_or(metrics.len());
                 if place == metrics.len() {
@@ -247,7 +252,7 @@ pub fn serve(linker: &mut Linker<State>, module: &Module) -> wasmtime::Result<()
     Ok(())
 }
 
-/// The calls that change traffic.
+/// Defines the calls that change traffic.
 fn change(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.func_wrap(
         "env",
@@ -318,7 +323,7 @@ fn touch(guest: &mut Caller<'_, State>, name: &str) {
     guest.data_mut().touched.push(name.to_owned());
 }
 
-/// Whatever the plugin imports: not implemented, and seen if called.
+/// Defines every import as not implemented. Its use is recorded.
 fn lack(linker: &mut Linker<State>, module: &Module) -> wasmtime::Result<()> {
     for import in module.imports() {
         let Some(kind) = import.ty().func().cloned() else { continue };
@@ -355,7 +360,7 @@ fn headers<'a>(guest: &'a Caller<'_, State>, map: u32) -> Option<&'a Headers> {
     }
 }
 
-/// Headers can be changed from the start of their callback until they have gone on.
+/// Headers can be changed from the start of their callback until they have been sent.
 fn headers_mut<'a>(guest: &'a mut Caller<'_, State>, map: u32) -> Option<&'a mut Headers> {
     let state = guest.data_mut();
     let held = map == REQUEST_HEADERS && state.streams.get(&state.active)?.held;
@@ -367,7 +372,8 @@ fn headers_mut<'a>(guest: &'a mut Caller<'_, State>, map: u32) -> Option<&'a mut
     }
 }
 
-/// A count, the sizes of all names and values, then each with a NUL behind it.
+/// The ABI's format of a map: the number of pairs, the sizes of all names and values, then each name and value with a
+/// NUL after it.
 fn serialize(headers: &Headers) -> Vec<u8> {
     let mut out = (headers.len() as u32).to_le_bytes().to_vec();
     for (name, value) in headers {
@@ -388,12 +394,12 @@ fn emit(guest: &mut Caller<'_, State>, metric: u32, value: u64) -> u32 {
 }
 
 fn memory(guest: &Caller<'_, State>) -> Memory {
-    guest.data().memory.expect("the plugin exports its memory")
+    guest.data().memory.expect("the plugin does not export its memory")
 }
 
 fn read(guest: &Caller<'_, State>, at: u32, size: u32) -> Vec<u8> {
     let (at, size) = (at as usize, size as usize);
-    memory(guest).data(guest).get(at..at + size).expect("the plugin points into its memory").to_vec()
+    memory(guest).data(guest).get(at..at + size).expect("the plugin passed a range outside of its memory").to_vec()
 }
 
 fn write(guest: &mut Caller<'_, State>, at: u32, bytes: &[u8]) -> wasmtime::Result<u32> {
@@ -401,9 +407,9 @@ fn write(guest: &mut Caller<'_, State>, at: u32, bytes: &[u8]) -> wasmtime::Resu
     Ok(0)
 }
 
-/// Puts bytes into a block that the guest's own allocator makes for them.
+/// Copies bytes into a block from the guest's allocator.
 fn give(guest: &mut Caller<'_, State>, bytes: &[u8], out: u32, out_size: u32) -> wasmtime::Result<u32> {
-    let malloc = guest.data().malloc.clone().expect("the plugin exports malloc");
+    let malloc = guest.data().malloc.clone().expect("the plugin does not export malloc");
     let block = if bytes.is_empty() { 0 } else { malloc.call(&mut *guest, bytes.len() as u32)? };
     write(guest, block, bytes)?;
     write(guest, out, &block.to_le_bytes())?;

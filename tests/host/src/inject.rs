@@ -1,5 +1,5 @@
-//! `stream_usage.inject` on a host that refuses calls at random: a request goes on as it came or whole as it was changed, with
-//! the length of what goes on, and its client loses nothing of the answer but what the change added.
+//! `stream_usage.inject` on a host that refuses calls at random. A request is sent unchanged or completely changed,
+//! with the right length. The client gets the whole response except what the change added.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ const CONFIGURATION: &str = r#"{"stream_usage": {"inject": true}}"#;
 const EXCHANGES: usize = 10_000;
 
 #[test]
-fn a_host_that_refuses_what_it_likes_never_sends_half_a_change() {
+fn a_host_that_refuses_calls_at_random_never_sends_a_half_changed_request() {
     let fixtures = streams();
     let temper = Arc::new(Mutex::new(Temper { dice: Dice::new(3), one_in: 0, only: None, settled: false }));
     let own = Arc::clone(&temper);
@@ -27,7 +27,7 @@ fn a_host_that_refuses_what_it_likes_never_sends_half_a_change() {
         temper.lock().unwrap().change(&mut dice);
         host.state().share = if dice.rarely(6) { dice.below(101) } else { 100 };
         if dice.rarely(500) {
-            // A new configuration forgets what the host was seen to do.
+            // A new configuration resets what the plugin has learned about the host.
             let _ = host.configure(CONFIGURATION);
         }
         let mut call = Call { host: &mut host, temper: &temper, dice: &mut dice, fixture };
@@ -37,10 +37,10 @@ fn a_host_that_refuses_what_it_likes_never_sends_half_a_change() {
         }
     }
     for word in ["asked", "left alone", "taken out", "answered as it was", "let go"] {
-        assert!(seen.get(word).is_some_and(|count| *count > 100), "{word} is too rare: {seen:?}");
+        assert!(seen.get(word).is_some_and(|count| *count > 100), "{word} happened too rarely: {seen:?}");
     }
 
-    // It is as well as at the start.
+    // The host serves every call again, and the plugin must work as at the start.
     (temper.lock().unwrap().one_in, temper.lock().unwrap().only) = (0, None);
     host.state().share = 100;
     host.configure(CONFIGURATION).unwrap();
@@ -51,7 +51,7 @@ fn a_host_that_refuses_what_it_likes_never_sends_half_a_change() {
     }
 }
 
-/// Every fixture of a stream that can be asked for its usage, as one whose client did not ask.
+/// Every fixture of a stream for which usage can be requested, changed so that its client did not request it.
 fn streams() -> Vec<Fixture> {
     let mut streams: Vec<_> =
         Fixture::all().into_iter().filter(|f| ["openai-chat", "openai-completions"].contains(&f.api())).collect();
@@ -63,12 +63,13 @@ fn streams() -> Vec<Fixture> {
     streams
 }
 
-/// How the host refuses at the moment.
+/// The current refusals of the host.
 struct Temper {
     dice: Dice,
     one_in: usize,
     only: Option<&'static str>,
-    /// It has changed a piece of this answer, and so changes the others: of one that stops half-way nothing can be asked.
+    /// The host has changed a piece of this response, so it changes the others too. If it stopped in the middle, no
+    /// result could be required.
     settled: bool,
 }
 
@@ -96,7 +97,7 @@ impl Temper {
     }
 }
 
-/// An exchange on its way, by a host that gathers what is held as Envoy does.
+/// An exchange in progress. The host collects held data as Envoy does.
 struct Call<'a> {
     host: &'a mut Host,
     temper: &'a Mutex<Temper>,
@@ -124,7 +125,7 @@ impl Call<'_> {
         head.push((b"content-length".to_vec(), body.len().to_string().into_bytes()));
         let mut held = self.host.request_headers(id, head.clone(), false)? != CONTINUE;
         if held && self.dice.rarely(10) {
-            // Its body is late.
+            // The body arrives one second later.
             self.host.state().clock += 1_000_000_000;
             self.host.tick()?;
             if self.host.state().resumed.contains(&id) {
@@ -143,8 +144,12 @@ impl Call<'_> {
                 sent.extend(left);
                 gathered.clear();
             } else {
-                assert!(held && (!last || trailers), "{}: held after its headers or its end", self.fixture.id);
-                assert!(left == gathered, "{}: changed and held", self.fixture.id);
+                assert!(
+                    held && (!last || trailers),
+                    "{}: the plugin held the request after its headers or its end",
+                    self.fixture.id
+                );
+                assert!(left == gathered, "{}: the plugin changed the body while it held the request", self.fixture.id);
             }
             self.host.state().streams.get_mut(&id).unwrap().held = held;
         }
@@ -154,7 +159,12 @@ impl Call<'_> {
         }
 
         let asked = sent != body;
-        assert!(!asked || Some(&sent) == request_usage(&body).as_ref(), "{}: {}", self.fixture.id, sent.escape_ascii());
+        assert!(
+            !asked || Some(&sent) == request_usage(&body).as_ref(),
+            "{}: the sent body is neither the original nor the changed one: {}",
+            self.fixture.id,
+            sent.escape_ascii()
+        );
         let went = self.host.state().streams[&id].request.clone();
         let length = sent.len().to_string().into_bytes();
         assert!(values(&went, "content-length").iter().all(|told| *told == length), "{}", self.fixture.id);
@@ -188,9 +198,9 @@ impl Call<'_> {
         let length = out.len().to_string().into_bytes();
         assert!(values(went, "content-length").iter().all(|told| *told == length), "{}", self.fixture.id);
         let of_events = values(went, "content-type").concat().starts_with(b"text/event-stream");
-        assert!(out == body || of_events, "{}: not a stream, and changed", self.fixture.id);
+        assert!(out == body || of_events, "{}: a response that is not a stream was changed", self.fixture.id);
         let (out_events, events) = (unasked(&out), unasked(&body));
-        assert_eq!(out_events, events, "{}: something was lost or added", self.fixture.id);
+        assert_eq!(out_events, events, "{}: an event was lost or added", self.fixture.id);
         Ok(if out == body { "answered as it was" } else { "taken out" })
     }
 }
@@ -199,11 +209,11 @@ fn values(headers: &Headers, name: &str) -> Vec<Vec<u8>> {
     headers.iter().filter(|(key, _)| key == name.as_bytes()).map(|(_, value)| value.clone()).collect()
 }
 
-/// The body in random pieces, the last one marked; sometimes that one is empty.
+/// The body in random pieces, the last one marked. The last piece is sometimes empty.
 fn pieces(mut body: &[u8], dice: &mut Dice) -> Vec<(Vec<u8>, bool)> {
     let mut pieces = Vec::new();
     let most = [1, 30, 200, 2000, usize::MAX][dice.below(5)];
-    // Not thousands of callbacks for each.
+    // Limits the number of callbacks per body.
     let most = most.max(body.len() / 60).min(body.len());
     while !body.is_empty() {
         let (piece, rest) = body.split_at((1 + dice.below(most)).min(body.len()));
@@ -217,7 +227,7 @@ fn pieces(mut body: &[u8], dice: &mut Dice) -> Vec<(Vec<u8>, bool)> {
     pieces
 }
 
-/// A body's lines without what asking for usage adds: chunks that only have usage, and usages of null.
+/// The lines of a body without what the usage request adds: chunks with only usage, and `usage: null`.
 fn unasked(body: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(body);
     let lines = text.split(['\n', '\r']).filter(|line| !line.is_empty());

@@ -1,5 +1,5 @@
-//! The plugin as it ships on hosts that lack something, as Kong, APISIX or Google's Service Extensions do: the rest is reported
-//! as ever, and the log says once what is missing.
+//! The plugin on hosts that do not implement some functions, as Kong, APISIX or Google's Service Extensions. Everything
+//! else is still reported, and the log names the missing function once.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ const STREAM: &str = "anthropic-messages/stream-thinking-text-tool-use";
 const TIMES: &[&str] = &["gen_ai.response.time_to_first_chunk", "gaugeway.time_to_first_token"];
 
 #[test]
-fn a_host_with_everything_is_told_nothing() {
+fn a_complete_host_gets_no_log_line() {
     let (mut host, written) = pass(&[]);
     assert_eq!(said(&mut host), "");
     assert!(TIMES.iter().all(|key| written.contains_key(*key)), "{written:?}");
@@ -19,7 +19,7 @@ fn a_host_with_everything_is_told_nothing() {
 }
 
 #[test]
-fn without_metrics_there_are_the_attributes() {
+fn without_metrics_the_attributes_are_still_reported() {
     let (mut host, written) = pass(&["proxy_define_metric"]);
     assert_eq!(said(&mut host), "gaugeway: this host lacks metrics (nothing is counted)");
     assert_eq!(timeless(written), timeless(pass(&[]).1));
@@ -27,7 +27,7 @@ fn without_metrics_there_are_the_attributes() {
 }
 
 #[test]
-fn without_a_clock_no_times_are_told_and_all_else_is() {
+fn without_a_clock_everything_but_times_is_reported() {
     let (mut host, written) = pass(&["proxy_get_current_time_nanoseconds"]);
     assert_eq!(said(&mut host), "gaugeway: this host lacks a clock (no durations are reported)");
     assert!(TIMES.iter().all(|key| !written.contains_key(*key)), "{written:?}");
@@ -36,7 +36,7 @@ fn without_a_clock_no_times_are_told_and_all_else_is() {
 }
 
 #[test]
-fn without_properties_what_they_tell_is_left_out() {
+fn without_properties_the_values_that_depend_on_them_are_missing() {
     let (mut host, written) = pass(&["proxy_get_property"]);
     let line = "gaugeway: this host lacks properties (the route, its settings and who ended a stream are unknown)";
     assert_eq!(said(&mut host), line);
@@ -45,7 +45,7 @@ fn without_properties_what_they_tell_is_left_out() {
 }
 
 #[test]
-fn without_timers_or_shared_data_each_call_is_reported_for_itself() {
+fn without_timers_or_shared_data_each_call_is_reported_on_its_own() {
     for (lacking, what) in [
         ("proxy_set_tick_period_milliseconds", "timers (abandoned runs are not counted, spans are not sent)"),
         ("proxy_get_shared_data", "shared data (durations of tools are unknown)"),
@@ -58,7 +58,7 @@ fn without_timers_or_shared_data_each_call_is_reported_for_itself() {
 }
 
 #[test]
-fn without_filter_state_there_are_the_metrics() {
+fn without_filter_state_the_metrics_are_still_reported() {
     let (mut host, written) = pass(&["proxy_set_property"]);
     again(&mut host);
     assert_eq!(said(&mut host), "gaugeway: this host stores no properties: there are no attributes, only metrics");
@@ -67,7 +67,7 @@ fn without_filter_state_there_are_the_metrics() {
 }
 
 #[test]
-fn without_headers_nothing_is_recognised_and_nothing_breaks() {
+fn without_headers_no_call_is_recognised_and_traffic_passes() {
     let (mut host, written) = pass(&["proxy_get_header_map_value", "proxy_get_header_map_pairs"]);
     again(&mut host);
     assert_eq!(said(&mut host), "gaugeway: this host shows no request headers: no call is recognised");
@@ -76,7 +76,7 @@ fn without_headers_nothing_is_recognised_and_nothing_breaks() {
 }
 
 #[test]
-fn one_line_names_all_that_is_missing_at_start() {
+fn one_log_line_at_start_names_every_missing_function() {
     let (mut host, _) = pass(&[
         "proxy_define_metric",
         "proxy_get_current_time_nanoseconds",
@@ -87,12 +87,12 @@ fn one_line_names_all_that_is_missing_at_start() {
     let said = said(&mut host);
     assert_eq!(said.lines().count(), 1, "{said}");
     for what in ["metrics (", "a clock (", "properties (", "shared data (", "timers ("] {
-        assert!(said.contains(what), "{what} in {said}");
+        assert!(said.contains(what), "the log does not name {what}: {said}");
     }
 }
 
 #[test]
-fn without_trailers_or_a_last_piece_the_log_or_the_streams_end_counts() {
+fn without_an_end_of_stream_the_log_callback_or_the_deletion_ends_the_exchange() {
     let fixture = Fixture::load(STREAM);
     for logs in [true, false] {
         let mut host = Host::new("").unwrap();
@@ -111,7 +111,7 @@ fn without_trailers_or_a_last_piece_the_log_or_the_streams_end_counts() {
 }
 
 #[test]
-fn without_bodies_of_responses_nothing_is_claimed_of_them() {
+fn without_response_bodies_nothing_is_reported_about_them() {
     let mut host = Host::new("").unwrap();
     for (id, status, outcome) in
         [("openai-chat/unary", 200, "completed"), (STREAM, 200, "completed"), ("openai-chat/error-401", 401, "error")]
@@ -133,7 +133,7 @@ fn without_bodies_of_responses_nothing_is_claimed_of_them() {
     );
 }
 
-/// A stream through a host that lacks these calls.
+/// Passes a stream through a host without these calls.
 fn pass(lacking: &[&'static str]) -> (Host, BTreeMap<String, String>) {
     let lacking = lacking.to_vec();
     let refuse = move |name: &str| lacking.contains(&name).then_some(UNIMPLEMENTED);
@@ -150,7 +150,7 @@ fn said(host: &mut Host) -> String {
     host.state().log.join("\n")
 }
 
-/// How often series were emitted to whose name has this in it.
+/// Number of updates of all series whose name contains `name`.
 fn counts(host: &mut Host, name: &str) -> u64 {
     host.state().metrics.iter().filter(|metric| metric.name.contains(name)).map(|metric| metric.count).sum()
 }

@@ -1,5 +1,5 @@
-//! Tests of the built plugin on a proxy-wasm host of their own, which may refuse any call, cut bodies anywhere and lack functions:
-//! `./build.sh test host`.
+//! Tests of the built plugin on a proxy-wasm host that can refuse any call, cut bodies anywhere and omit functions. Run
+//! them with `./build.sh test host`.
 
 #![cfg(test)]
 
@@ -10,5 +10,5 @@ mod lacks;
 mod whims;
 
 #[path = "../../oracle/dice.rs"]
-#[allow(dead_code, reason = "tests/core uses all of it")]
+#[allow(dead_code, reason = "tests/core uses the rest of the module")]
 mod dice;

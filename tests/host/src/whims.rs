@@ -1,6 +1,6 @@
-//! The built plugin in a host that refuses calls, cuts bodies and calls back in any order. A call that the plugin declares
-//! itself is refused with any status, a call of the SDK with those that Envoy has. The plugin must never trap, never hold or
-//! change the traffic, and free the streams that are gone.
+//! The built plugin in a host that refuses calls, cuts bodies and invokes callbacks in any order. Calls that the plugin
+//! declares itself are refused with any status, calls of the SDK with the statuses that Envoy returns. The plugin must
+//! never trap, never pause or change the traffic, and must free deleted streams.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use serde_json::Value;
 use wasmtime::ExternType;
 
 #[test]
-fn the_plugin_exports_the_callbacks_of_the_sdk_and_imports_all_it_calls() {
+fn the_plugin_exports_the_sdk_callbacks_and_imports_every_call_it_makes() {
     let function = |kind: ExternType| kind.func().is_some();
     let mut exports: Vec<_> =
         host::plugin().exports().filter(|e| function(e.ty())).map(|e| e.name().to_owned()).collect();
@@ -21,7 +21,7 @@ fn the_plugin_exports_the_callbacks_of_the_sdk_and_imports_all_it_calls() {
     assert_eq!(exports, EXPORTS.split_whitespace().collect::<Vec<_>>());
     let imports: Vec<_> = host::plugin().imports().map(|i| i.name().to_owned()).collect();
     let missing: Vec<_> = SERVED.split_whitespace().filter(|name| !imports.iter().any(|i| i == name)).collect();
-    assert_eq!(missing, [""; 0], "tests/imports.py has the whole list");
+    assert_eq!(missing, [""; 0], "the plugin does not import calls of SERVED; tests/imports.py has the whole list");
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn a_callback_for_an_unknown_context_traps_and_logs_one_line() {
 }
 
 #[test]
-fn a_line_of_the_log_has_no_control_characters_and_at_most_500_characters() {
+fn a_log_line_has_no_control_characters_and_at_most_500_characters() {
     for key in ["\\n\\u0000\\u001b[0m\\r\\u0085 next", &"\u{e9}".repeat(2000)] {
         let error = Host::new(&format!("{{\"{key}\": 1}}")).map(drop).unwrap_err().to_string();
         assert!(error.starts_with("gaugeway: ") && error.chars().count() > 20, "{error}");
@@ -51,7 +51,7 @@ fn a_host_that_serves_every_call_gets_every_observation() {
 }
 
 #[test]
-fn a_host_that_lacks_any_one_call_still_passes_all_traffic() {
+fn a_host_without_any_one_call_still_passes_all_traffic() {
     for lacking in SERVED.split_whitespace().filter(|name| statuses(name).contains(&UNIMPLEMENTED)) {
         let refuse = move |name: &str| (name == lacking).then_some(UNIMPLEMENTED);
         let mut host = Host::refusing("", Box::new(refuse)).unwrap_or_else(|error| panic!("{lacking}: {error:?}"));
@@ -63,7 +63,7 @@ fn a_host_that_lacks_any_one_call_still_passes_all_traffic() {
 }
 
 #[test]
-fn no_host_makes_it_trap_or_touch_the_traffic_in_a_hundred_thousand_exchanges() {
+fn a_hundred_thousand_exchanges_on_a_refusing_host_never_trap_or_change_traffic() {
     const EXCHANGES: usize = 100_000;
     let fixtures = Fixture::all();
     let temper = Arc::new(Mutex::new(Temper { dice: Dice::new(1), one_in: 0, only: None }));
@@ -76,7 +76,7 @@ fn no_host_makes_it_trap_or_touch_the_traffic_in_a_hundred_thousand_exchanges() 
         temper.lock().unwrap().change(&mut dice);
         host.state().share = if dice.rarely(4) { dice.below(101) } else { 100 };
         if dice.rarely(2000) {
-            // The old root's streams go on.
+            // The streams of the old root context continue.
             let _ = host.configure(if dice.rarely(3) { "{\"labels\": {}}" } else { "" });
         }
         if dice.rarely(500) {
@@ -98,9 +98,13 @@ fn no_host_makes_it_trap_or_touch_the_traffic_in_a_hundred_thousand_exchanges() 
         }
     }
     assert_eq!(host.state().touched, [""; 0]);
-    assert!(host.memory() <= early + 65_536, "memory grew from {early} to {} bytes in the second half", host.memory());
+    assert!(
+        host.memory() <= early + 65_536,
+        "the guest's memory grew from {early} to {} bytes in the second half",
+        host.memory()
+    );
 
-    // It is as well as at the start.
+    // The host serves every call again, and the plugin must work as at the start.
     temper.lock().unwrap().one_in = 0;
     temper.lock().unwrap().only = None;
     host.state().share = 100;
@@ -108,12 +112,12 @@ fn no_host_makes_it_trap_or_touch_the_traffic_in_a_hundred_thousand_exchanges() 
     agrees(&mut host, 100);
 }
 
-/// How the host refuses at the moment.
+/// The current refusals of the host.
 struct Temper {
     dice: Dice,
-    /// Refuses once in so many calls; 0 never.
+    /// Refuses one in this many calls; 0 refuses none.
     one_in: usize,
-    /// And this call always.
+    /// Refuses this call always.
     only: Option<&'static str>,
 }
 
@@ -132,7 +136,7 @@ impl Temper {
     }
 }
 
-/// An exchange on its way.
+/// An exchange in progress.
 struct Travelling {
     id: u32,
     fixture: Fixture,
@@ -163,12 +167,12 @@ impl Travelling {
                 spoil(body, dice);
             }
         }
-        // An upstream filter never logs.
+        // An upstream filter gets no log callback.
         let logs = dice.rarely(2);
         Self { id, fixture, request, response, asked: Progress::None, answered: Progress::None, logs }
     }
 
-    /// The next callback; false once the stream is deleted.
+    /// Invokes the next callback. Returns false once the stream is deleted.
     fn step(&mut self, host: &mut Host, dice: &mut Dice) -> wasmtime::Result<bool> {
         let over = self.asked == Progress::Whole && self.answered == Progress::Whole;
         if over || dice.rarely(40) {
@@ -177,7 +181,7 @@ impl Travelling {
             }
             return host.delete(self.id).map(|_| false);
         }
-        // A response may come before its request has ended, or where there was none.
+        // A response may start before the request has ended, or without a request.
         let answers = self.asked == Progress::Whole || dice.rarely(20);
         let action = if answers && self.answered != Progress::Whole {
             self.answer(host, dice)?
@@ -186,7 +190,7 @@ impl Travelling {
         } else {
             CONTINUE
         };
-        assert_eq!(action, CONTINUE, "{}: held", self.fixture.id);
+        assert_eq!(action, CONTINUE, "{}: the plugin paused the stream", self.fixture.id);
         Ok(true)
     }
 
@@ -224,11 +228,11 @@ impl Travelling {
 }
 
 fn untouched(action: u32, host: &mut Host, piece: &[u8]) -> wasmtime::Result<u32> {
-    assert!(host.body() == piece, "a body was changed");
+    assert!(host.body() == piece, "the plugin changed a body");
     Ok(action)
 }
 
-/// The body's next bytes, and whether it ends there.
+/// The next bytes of the body, and whether they are the last.
 fn piece(body: &mut Vec<u8>, dice: &mut Dice) -> (Vec<u8>, bool) {
     let most = [0, 1, 7, 100, 2000, 100_000][dice.below(6)];
     let rest = body.split_off(most.min(body.len()));
@@ -263,7 +267,7 @@ fn spoil(body: &mut Vec<u8>, dice: &mut Dice) {
     }
 }
 
-/// Headers as a client may send them: some lost, said twice, or no text.
+/// Headers as a client may send them: some missing, repeated or not valid UTF-8.
 fn twisted(mut headers: Headers, dice: &mut Dice) -> Headers {
     if dice.rarely(8) {
         let at = dice.below(headers.len());
@@ -279,11 +283,11 @@ fn twisted(mut headers: Headers, dice: &mut Dice) -> Headers {
     headers
 }
 
-/// Every fixture comes to its observation.
+/// Checks that every fixture gives its observation.
 fn agrees(host: &mut Host, piece: usize) {
     for fixture in Fixture::all() {
         let written = host.pass(&fixture, piece).unwrap_or_else(|error| panic!("{}: {error:?}", fixture.id));
-        // Times, and the mark that the listener's plugin reports this exchange.
+        // Times, and the marker that the listener's plugin reports this exchange.
         let timing = ["gen_ai.response.time_to_first_chunk", "gaugeway.time_to_first_token", "gaugeway.listener"];
         let seen: BTreeMap<_, _> = written
             .into_iter()
@@ -299,7 +303,7 @@ fn agrees(host: &mut Host, piece: usize) {
     }
 }
 
-/// Alike however numbers and the JSON in strings are written.
+/// Normalises numbers and JSON in strings, so that different spellings compare equal.
 fn same(text: &str) -> Value {
     match serde_json::from_str(text) {
         Ok(Value::Number(number)) => number.as_f64().into(),
@@ -308,7 +312,7 @@ fn same(text: &str) -> Value {
     }
 }
 
-/// The calls the plugin makes.
+/// The calls that the plugin makes.
 const SERVED: &str = "
     proxy_continue_stream proxy_define_metric proxy_get_buffer_bytes proxy_get_current_time_nanoseconds
     proxy_get_header_map_pairs proxy_get_header_map_value proxy_get_property proxy_get_shared_data

@@ -1,6 +1,7 @@
-//! The live page of `./build.sh run`: its files, Envoy's statistics and last calls as JSON, and a POST that sends a call again.
+//! The live page of `./build.sh run`: its files, Envoy's statistics and the last calls as JSON, and a POST that sends a
+//! call again.
 //!
-//! Listens on 127.0.0.1 only. Keeps the last 100 calls, and ten minutes of totals for the lines that show their course.
+//! It listens on 127.0.0.1 only. It keeps the last 100 calls, and ten minutes of totals for the charts.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -26,11 +27,11 @@ const PERIOD: Duration = Duration::from_secs(2);
 const READINGS: usize = 300;
 const CALLS: usize = 100;
 
-/// What the page is about.
+/// The content of the page.
 pub struct Subject {
     pub envoy: SocketAddr,
     pub admin: SocketAddr,
-    /// One line: which Envoy in front of whom.
+    /// One line with Envoy's address and the provider.
     pub title: String,
     /// A command to send a call by hand.
     pub by_hand: String,
@@ -43,7 +44,7 @@ pub struct Replay {
     pub request: Box<dyn Fn() -> Request<Full<Bytes>> + Send + Sync>,
 }
 
-/// The page is served for as long as this lives.
+/// The running page. Dropping the value stops it.
 pub struct Live {
     pub addr: SocketAddr,
     state: Arc<State>,
@@ -51,13 +52,13 @@ pub struct Live {
 }
 
 impl Live {
-    /// Serves on 127.0.0.1 at `port`, or at any free one when that is taken.
+    /// Serves the page on 127.0.0.1 at `port`, or at any free port if that one is in use.
     pub async fn start(subject: Subject, port: u16) -> Result<Self, String> {
         let listener = match TcpListener::bind(("127.0.0.1", port)).await {
             Err(_) => TcpListener::bind(("127.0.0.1", 0)).await,
             bound => bound,
         };
-        let listener = listener.map_err(|error| format!("no port on 127.0.0.1 for the live page: {error}"))?;
+        let listener = listener.map_err(|error| format!("the live page cannot listen on 127.0.0.1: {error}"))?;
         let addr = listener.local_addr().map_err(|error| format!("the live page has no address: {error}"))?;
         let state = Arc::new(State { subject, calls: Mutex::default(), history: Mutex::default() });
         let mut tasks = JoinSet::new();
@@ -70,7 +71,7 @@ impl Live {
         });
         let shared = Arc::clone(&state);
         tasks.spawn(async move {
-            // Dropped with this task, so that no connection outlives the page.
+            // Dropped together with this task, so that connections end with the page.
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let state = Arc::clone(&shared);
@@ -81,7 +82,7 @@ impl Live {
                 connections.spawn(async move {
                     let served =
                         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                    drop(served.await); // a browser that goes away is nothing to report
+                    drop(served.await); // a browser that disconnects is not an error
                 });
                 while connections.try_join_next().is_some() {}
             }
@@ -89,7 +90,7 @@ impl Live {
         Ok(Self { addr, state, _tasks: tasks })
     }
 
-    /// Takes the access log as it is now.
+    /// Updates the calls from the access log.
     pub fn show(&self, log: &[Value]) {
         let numbered = log.iter().enumerate().rev().filter_map(|(number, line)| {
             let mut call = line.as_object()?.clone();
@@ -102,14 +103,14 @@ impl Live {
 
 struct State {
     subject: Subject,
-    /// Newest first.
+    /// The newest call first.
     calls: Mutex<Vec<Value>>,
-    /// When (milliseconds), calls, billionths of a dollar; oldest first.
+    /// Time in milliseconds, number of calls, cost in billionths of a dollar. The oldest reading is first.
     history: Mutex<VecDeque<[u64; 3]>>,
 }
 
 impl State {
-    /// What the page draws from Envoy's statistics; nothing when Envoy does not answer.
+    /// The statistics that the page draws, or None if Envoy does not answer.
     async fn stats(&self) -> Option<Vec<Sample>> {
         let get = client::get(self.subject.admin, "/stats/prometheus?filter=wasmcustom");
         let reply = tokio::time::timeout(PERIOD, get).await.ok()?.ok().filter(|reply| reply.status == 200)?;
@@ -119,7 +120,7 @@ impl State {
             ["gaugeway_requests_total", "gaugeway_cost_nanousd_total"].map(|name| total(&samples, name, &[]) as u64);
         let mut history = self.history.lock().unwrap();
         history.push_back([now, calls, cost]);
-        // Several pages may be open: one reading a period is kept, and the newest.
+        // Several pages may be open, so one reading per period is kept, and the newest one.
         if let Some(before) = history.len().checked_sub(3)
             && history[before + 2][0] - history[before][0] < PERIOD.as_millis() as u64
         {
@@ -152,11 +153,11 @@ impl State {
 
     async fn send(&self, number: &str) -> (StatusCode, String) {
         let Some(replay) = number.parse().ok().and_then(|at: usize| self.subject.replays.get(at)) else {
-            return (StatusCode::NOT_FOUND, format!("There is no call {number}"));
+            return (StatusCode::NOT_FOUND, format!("there is no call {number}"));
         };
         match client::send(self.subject.envoy, (replay.request)(), Http::One).await {
             Ok(reply) => (StatusCode::OK, format!("{}: status {}", replay.title, reply.status)),
-            Err(error) => (StatusCode::BAD_GATEWAY, format!("{}: no answer from Envoy: {error}", replay.title)),
+            Err(error) => (StatusCode::BAD_GATEWAY, format!("{}: no response from Envoy: {error}", replay.title)),
         }
     }
 }
@@ -182,8 +183,8 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Full<Byte
     }
 }
 
-/// Other sites that are open in the same browser must neither read the calls nor send any: they come under another name
-/// (of a host they let point here), or say where they are from.
+/// Rejects requests from other sites that are open in the same browser. They must neither read nor send calls. Such a
+/// request has another host name, one that resolves to this machine (DNS rebinding), or an `Origin`.
 fn is_own(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let host = text(HOST).unwrap_or_default();
@@ -198,5 +199,5 @@ fn reply(status: StatusCode, kind: &str, body: impl Into<Bytes>) -> Response<Ful
         .header("cache-control", "no-store")
         .header(CONTENT_SECURITY_POLICY, "default-src 'self'; img-src data:; frame-ancestors 'self'")
         .body(Full::new(body.into()))
-        .expect("these headers can be sent")
+        .expect("a header of the page is invalid")
 }

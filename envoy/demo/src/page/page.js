@@ -1,4 +1,4 @@
-// Envoy's statistics and access log, drawn every two seconds. Words from outside only ever become textContent.
+// Draws Envoy's statistics and access log every two seconds. Text from outside is only ever set as textContent.
 
 const DURATION = 'gen_ai_client_operation_duration_microseconds';
 const FIRST_TOKEN = 'gen_ai_server_time_to_first_token_microseconds';
@@ -13,7 +13,7 @@ const modelOf = labels => labels.gen_ai_response_model || labels.gen_ai_request_
 const isFailure = outcome => outcome !== 'completed' && outcome !== 'client_disconnect';
 const tone = outcome => outcome === 'completed' ? 'good' : isFailure(outcome) ? 'bad' : 'quiet';
 
-// ---- Numbers. A statistic is [name, labels, value], a figure is [words, value].
+// ---- Numbers. A statistic is [name, labels, value], a figure is [text, value].
 
 const any = () => true;
 
@@ -29,7 +29,7 @@ function grouped(stats, name, keyOf) {
   return [...sums].sort((a, b) => b[1] - a[1]);
 }
 
-/** Straight between the bounds of the bucket it falls into, as Prometheus's histogram_quantile does. */
+/** Linear interpolation in the bucket that contains the quantile, as Prometheus's histogram_quantile does. */
 function quantile(share, stats, name, fits) {
   const buckets = new Map();
   for (const [own, labels, value] of stats) {
@@ -63,7 +63,7 @@ function figures(stats, fits = any) {
   };
 }
 
-/** What a running total gained in the minute before each reading: [when, gain]. */
+/** The increase of a running total in the minute before each reading: [time, increase]. */
 function perMinute(history, column) {
   return history.map(reading => {
     const start = history.findLast(one => one[0] <= reading[0] - 60_000) ?? history[0];
@@ -71,7 +71,7 @@ function perMinute(history, column) {
   });
 }
 
-// ---- Drawing. What stays is left in place, and only what changed is touched.
+// ---- Drawing. Existing elements are kept, and only changed values are updated.
 
 function write(node, words, value) {
   if (node.textContent !== words) node.textContent = words;
@@ -95,7 +95,7 @@ function list(parent, template, items) {
   old.forEach(child => child.remove());
 }
 
-/** Writes a table's head; gives its rows' template. A column is [heading, field, field in small print]. */
+/** Writes a table's header and returns the template of its rows. A column is [heading, field, field in small print]. */
 function table(body, columns) {
   const [head, row] = [document.createElement('tr'), document.createElement('tr')];
   columns.forEach(([heading, ...fields], at) => {
@@ -119,7 +119,7 @@ const CALL = table($('calls'), [
   ['First token', 'first'], ['Whole', 'whole'], ['Finish', 'finish'], ['Tools', 'tools'], ['Outcome', 'outcome', 'error'],
 ]);
 
-/** Rows of [label, value, tone], the longest as wide as there is room. */
+/** Draws rows of [label, value, tone]. The longest bar has the full width. */
 function bars(id, rows, words = count) {
   const most = Math.max(...rows.map(row => row[1]), 1);
   const items = rows.map(([label, value, tone]) => ({key: label, label, amount: [words(value), value], share: value / most, tone}));
