@@ -13,6 +13,7 @@ pub const FIM: Api = Api {
     name: "mistral-fim",
     operation: "text_completion",
     request: &[("", SAMPLING), ("", &[text("prompt", openai::prompt)])],
+    takes_stream_options: false,
     ..CHAT
 };
 
@@ -24,6 +25,7 @@ pub const AGENTS: Api = Api {
         ("", openai::MESSAGES),
         ("", &[scalar("agent_id", |d, v| d.seen.request.model = v.text())]),
     ],
+    takes_stream_options: false,
     ..CHAT
 };
 

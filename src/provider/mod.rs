@@ -8,7 +8,10 @@ mod bedrock;
 mod cohere;
 mod common;
 mod compatible;
+mod finish;
 mod gemini;
+mod head;
+pub mod headers;
 mod hosted;
 mod interactions;
 mod media;
@@ -21,8 +24,11 @@ mod shape;
 use crate::draft::Draft;
 use crate::framing::Rules;
 use crate::json::{Ended, Group, Program};
-use crate::observation::{Name, Text, Trouble};
+use crate::observation::{FinishClass, Name, Text, Trouble};
 use crate::text::hash::Hashes;
+
+pub use finish::finish_class;
+pub use head::Head;
 
 /// An API: what its bodies say where.
 pub struct Api {
@@ -36,12 +42,16 @@ pub struct Api {
     pub response: &'static [Group<Draft>],
     /// Decides what the members of a whole document come to, once their order no longer matters.
     pub document: fn(&mut Draft),
+    /// The class of a finish reason.
+    pub finish_class: fn(&str) -> FinishClass,
     /// A stream that ends without a sign of it was cut off.
     pub terminated: bool,
     /// An answer without usage is a gap in the numbers, not in the nature of the API.
     pub usage_expected: bool,
     /// The provider keeps conversations: a request need not repeat what came before.
     pub remembers: bool,
+    /// A stream reports usage only if the request asks for it with `stream_options.include_usage`.
+    pub takes_stream_options: bool,
     /// Whether it is LLM traffic shows only when something has been read.
     pub by_shape: bool,
 }
@@ -54,9 +64,11 @@ impl Api {
         request: &[],
         response: &[],
         document: |_| {},
+        finish_class,
         terminated: false,
         usage_expected: true,
         remembers: false,
+        takes_stream_options: false,
         by_shape: false,
     };
 }

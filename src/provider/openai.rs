@@ -22,6 +22,7 @@ pub const CHAT: Api = Api {
         ("choices[].usage", TOKENS),
     ],
     terminated: true,
+    takes_stream_options: true,
     ..Api::DEFAULT
 };
 
@@ -38,6 +39,7 @@ pub const COMPLETIONS: Api = Api {
         ("usage", COST),
     ],
     terminated: true,
+    takes_stream_options: true,
     ..Api::DEFAULT
 };
 

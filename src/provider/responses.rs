@@ -140,7 +140,8 @@ pub fn document(d: &mut Draft) {
             // The event's name alone ends the stream.
             d.complete |= status.is_some() || !kind.as_str().is_empty();
             if status.is_some() {
-                d.seen.response.finish_reasons = vec![status];
+                d.seen.response.finish_reasons.clear();
+                d.finish(0, status);
             }
         }
         "error" => {

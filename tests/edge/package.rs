@@ -11,6 +11,7 @@ use crate::support::expect;
 use crate::support::fixtures::Fixture;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use gaugeway::config::CacheAttribute;
 use gaugeway::sink::attributes::{FIELDS, Value};
 use gaugeway::sink::stats::{Kind, METRICS};
 
@@ -58,7 +59,9 @@ fn otlp_knows_which_attributes_are_real_numbers_and_every_histograms_buckets() {
     for fixture in Fixture::all() {
         let Some(exchange) = expect::in_the_core(&fixture) else { continue };
         let is_real = |value: Value<'_>| matches!(value, Value::Float(_) | Value::Billionths(_));
-        let seen = FIELDS.iter().filter(|field| (field.get)(exchange.observation()).is_some_and(is_real));
+        let seen = FIELDS
+            .iter()
+            .filter(|field| field.value(exchange.observation(), CacheAttribute::default()).is_some_and(is_real));
         real.extend(seen.map(|field| field.name));
     }
     // A whole number in OpenTelemetry's convention.
