@@ -16,8 +16,10 @@ mod cuts;
 mod differential;
 mod framing;
 mod json;
+mod layers;
 mod manual;
 mod otlp;
+mod providers;
 mod replay;
 
 #[path = "../oracle/mod.rs"]
