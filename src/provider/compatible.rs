@@ -1,10 +1,12 @@
-//! Whose host it is: one row a vendor.
+//! The names of providers by host, with one row for each host of a vendor.
 //!
-//! Spec: the vendors' documented base addresses; names are OpenTelemetry's `gen_ai.provider.name` values where one fits.
+//! Specifications: the base URLs in the documentation of the vendors. Names are OpenTelemetry's values of
+//! `gen_ai.provider.name` where one fits.
 
 use super::Api;
 
-/// Hosts by their end: the name itself or any subdomain of it.
+/// Ends of host names and the provider. A host matches if it is the name, ends with `.` and the name, or ends with `-` and the
+/// name.
 const HOSTS: &[(&str, &str)] = &[
     ("api.openai.com", "openai"),
     ("chatgpt.com", "openai"),
@@ -72,10 +74,10 @@ const HOSTS: &[(&str, &str)] = &[
     ("kepler.ai.cloud.ovh.net", "ovhcloud"),
 ];
 
-/// Azure serves several APIs on one host; the path tells which.
+/// Azure serves several APIs on one host; the path shows which.
 const AZURE: &str = "azure.ai.openai";
 
-/// `gen_ai.provider.name` for a host; a host nobody knows counts as the vendor whose API it speaks.
+/// `gen_ai.provider.name` of a request. An unknown host has the name of the vendor that defined the API.
 pub fn provider(host: &str, path: &str, api: &Api) -> &'static str {
     let name = host.split(':').next().unwrap_or_default();
     let known = HOSTS.iter().find(|(end, _)| {
@@ -84,7 +86,7 @@ pub fn provider(host: &str, path: &str, api: &Api) -> &'static str {
             && (name.len() == end.len() || matches!(name.as_bytes().get(name.len() - end.len() - 1), Some(b'.' | b'-')))
     });
     match known {
-        // Vertex and Bedrock serve Anthropic's own format: the name tells which attributes to expect.
+        // Vertex AI serves Anthropic's format. The name shows which attributes to expect.
         _ if path.contains("/publishers/anthropic/") => "anthropic",
         Some((_, provider)) if *provider == AZURE => azure(path),
         Some((_, provider)) => provider,
