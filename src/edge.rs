@@ -103,7 +103,7 @@ impl Exchange {
 
     /// What is known: an object of attributes as JSON.
     pub fn attributes(&self) -> String {
-        json::attributes(self.inner.observation())
+        json::attributes(self.inner.observation(), self.observer.config.compat.cache_attribute)
     }
 
     /// What an exchange that is over counts: an array of samples as JSON. Asking twice counts twice against the limit of series.

@@ -1,14 +1,42 @@
-//! Gaugeway reads LLM API traffic as it streams past and reports what happened.
+//! Gaugeway reads LLM API traffic as it streams through a gateway and reports tokens, cost, latency, errors and the behaviour of
+//! agents.
 //!
 //! ```text
-//! bytes -> framing -> json -> provider rules -> OBSERVATION -> signals -> FIELDS -> sinks -> shell
-//!          SSE,       (path,  path -> draft     plain data     cost       one table stats,   Envoy (proxy-wasm)
-//!          lines      scalar) one file each     the waist                 of rows   filter   or edge (wasm-bindgen)
-//!                                                                                   state
+//! bytes -> framing -> json -> provider rules -> observation -> signals -> sinks -> shell
 //! ```
 //!
-//! Left of the waist nothing knows where numbers go; right of it nothing knows any provider. All but the last column is
-//! pure: bytes, a clock reading and a configuration in, plain data out. Only the shell knows a host.
+//! Framing takes a body apart into JSON documents. The JSON scanner reports scalars and texts by their paths. The rules of a
+//! provider map each path to a field of the draft of an observation. The observation is plain data and names no provider.
+//! Signals compute the cost, and remember what later requests need. Sinks turn the observation into attributes, metrics and
+//! spans. A shell connects all of this to a host.
+//!
+//! Everything except the shells is pure: it takes bytes, clock readings and a configuration, and returns plain data. Only a
+//! shell knows a host and contains `unsafe` code.
+//!
+//! # Layers
+//!
+//! The top-level modules, lowest first. A module, including its tests, imports only from itself and from modules before it in
+//! this list. `config::value` is a layer of its own, because lower modules report configuration errors too. The test
+//! `tests/core/layers.rs` reads this list and compares it with the imports.
+//!
+//! 1. `bytes`: encodings and checksums of bytes: base64, CRC-32, hashes that are not cryptographic.
+//! 2. `budget`: the memory that the decoders of one worker share.
+//! 3. `config::value`: access to the JSON of a configuration, and the error with the path of a wrong value.
+//! 4. `json`: a streaming JSON scanner with compiled path rules, in constant memory.
+//! 5. `observation`: what is known of one exchange, as plain data.
+//! 6. `trace_context`: positions in a distributed trace.
+//! 7. `labels`: names of the labels of metrics.
+//! 8. `text`: hashes, lengths and redaction of the texts of requests and answers.
+//! 9. `draft`: the observation while it is being read, and the state of the open JSON document.
+//! 10. `framing`: how a body carries its documents: content encodings, server-sent events, AWS event streams, multipart forms.
+//! 11. `provider`: the APIs of providers: paths, hosts, headers and rules for bodies.
+//! 12. `signal`: what is computed from observations: cost, the memory of tool calls, feedback.
+//! 13. `config`: the configuration.
+//! 14. `sink`: attributes, metrics and spans of an observation.
+//! 15. `usage_injection`: changes to a request that makes a stream report its usage, and to the response.
+//! 16. `exchange`: one request and its response, from the first header to the end.
+//! 17. `envoy`: the shell for Envoy and other hosts of proxy-wasm.
+//! 18. `edge`: the shell for JavaScript runtimes.
 
 #[forbid(unsafe_code)]
 pub mod budget;

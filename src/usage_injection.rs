@@ -1,7 +1,9 @@
-//! Asks a stream for its usage where the client did not, and takes out of the answer what was added because of it.
+//! Changes a request for a stream so that the stream reports its usage, if the client did not ask for it, and removes from the
+//! response what that adds.
 //!
-//! OpenAI's chat completions, asked with `stream_options.include_usage`, add `"usage":null` to every chunk and a last chunk with
-//! the usage and no choices. Bound: the request's body, which the shell limits, and of the answer one line of at most [`LINE`].
+//! This is for APIs with [`takes_stream_options`](crate::provider::Api::takes_stream_options). With
+//! `stream_options.include_usage` their streams have `"usage":null` in every chunk, and a last chunk with the usage and without
+//! choices. Bound: the request's body, which the shell limits, and of the answer one line of at most [`LINE`].
 
 use core::ops::Range;
 

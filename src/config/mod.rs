@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use crate::budget;
 use crate::labels::LABELS;
-use crate::observation::CacheAttribute;
 use crate::provider::{self, Override};
 use crate::signal::cost::PriceTable;
 use crate::signal::feedback;
@@ -60,6 +59,19 @@ pub struct StreamUsage {
 pub struct Compat {
     /// `compat.cache_attribute`: `cache_creation`, `cache_write` or `both`.
     pub cache_attribute: CacheAttribute,
+}
+
+/// The names under which the number of input tokens written to a cache is reported. OpenTelemetry renamed the attribute, and a
+/// backend may know only one of the names.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum CacheAttribute {
+    /// `gen_ai.usage.cache_creation.input_tokens`
+    #[default]
+    Creation,
+    /// `gen_ai.usage.cache_write.input_tokens`
+    Write,
+    /// Both names.
+    Both,
 }
 
 /// Where in Envoy the plugin stands.

@@ -10,7 +10,7 @@ mod word;
 use crate::bytes::Base64;
 use crate::json::Scalar;
 use crate::observation::Quantities;
-use crate::observation::{LIST, Observation, Text};
+use crate::observation::{FinishClass, FinishReason, LIST, Observation, Text};
 use crate::text::content::Words;
 use crate::text::fingerprint::{Begins, Fingerprint, Mark};
 use crate::text::opening::Opening;
@@ -61,6 +61,8 @@ pub struct Draft {
     pub steps: Option<Box<Steps>>,
     /// What the API decides at the end of a document.
     pub document: Option<fn(&mut Draft)>,
+    /// The API's table of finish reasons.
+    pub finish_class: Option<fn(&str) -> FinishClass>,
     /// A document carried inside a string of another.
     pub nested: Base64,
     /// The time of the bytes being read.
@@ -324,8 +326,10 @@ impl Draft {
 
     /// Why the choice at `index` ended.
     #[inline(never)]
-    pub fn finish(&mut self, index: u32, reason: Option<Text>) {
+    pub fn finish(&mut self, index: u32, word: Option<Text>) {
         let index = index as usize;
+        let class = |word: &str| self.finish_class.map_or(FinishClass::Other, |class| class(word));
+        let reason = word.map(|word| FinishReason { class: class(&word), word });
         let reasons = &mut self.seen.response.finish_reasons;
         if index < LIST {
             if reasons.len() <= index {

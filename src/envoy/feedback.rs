@@ -13,7 +13,7 @@ use super::host;
 use super::metrics::HostMetrics;
 use super::shared::Shared;
 use crate::exchange::Head;
-use crate::observation::{Observation, Rare, Who};
+use crate::observation::{Attribution, Configured, Observation};
 use crate::signal::feedback::{self, BODY, Feedback};
 
 /// A feedback request, until the plugin has replied to it.
@@ -111,7 +111,7 @@ impl Shared {
         let settings = &self.observer.config.feedback;
         if let Some(id) = seen.response.id.as_deref().filter(|_| !settings.path.is_empty()) {
             let key = feedback::key(id);
-            host::set_shared(&slot(settings.slot(key)), &feedback::remembered(key, &Who::of(seen)), 0);
+            host::set_shared(&slot(settings.slot(key)), &feedback::remembered(key, &Attribution::of(seen)), 0);
         }
     }
 
@@ -123,8 +123,8 @@ impl Shared {
         if !host::set_shared(&slot, &[0], version) {
             return false;
         }
-        let rare = Some(Box::new(Rare { feedback: Some(feedback.permille), ..Rare::default() }));
-        let seen = Observation { rare, ..who.observation() };
+        let configured = Some(Box::new(Configured { feedback: Some(feedback.permille), ..Configured::default() }));
+        let seen = Observation { configured, ..who.observation() };
         if let Ok(mut stats) = self.stats.try_borrow_mut() {
             stats.record(&seen, &self.observer.config, &mut HostMetrics);
         }

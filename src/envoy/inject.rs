@@ -14,6 +14,7 @@ use proxy_wasm::types::{BufferType, MapType};
 use super::host;
 use crate::config::{Config, Role};
 use crate::exchange::Head;
+use crate::provider::Api;
 use crate::usage_injection::{UsageStripper, request_usage};
 
 /// How long a request may wait for the first bytes of its body, in nanoseconds.
@@ -108,11 +109,11 @@ impl Injection {
         stream: u32,
         head: Head<'_>,
         config: &Config,
-        api: &str,
+        api: &Api,
         holding: &Holding,
     ) -> bool {
         let wanted = config.stream_usage.inject && config.role == Role::Listener;
-        if !wanted || !matches!(api, "openai-chat" | "openai-completions") {
+        if !wanted || !api.takes_stream_options {
             return false;
         }
         let length = head.text("content-length").parse().unwrap_or(0);

@@ -99,7 +99,8 @@ impl Shared {
         // All calls of a run are recorded or none, whatever the sampling decision of the later ones.
         let run = exchange.run();
         if let Some(place) = place.or(run.map(Run::place)).filter(|place| place.sampled || run.is_some()) {
-            spans.queue.exchange(exchange.observation(), place, run);
+            let names = exchange.config().compat.cache_attribute;
+            spans.queue.exchange(exchange.observation(), names, place, run);
         }
     }
 

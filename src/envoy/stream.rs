@@ -245,13 +245,13 @@ impl Stream {
                 shared.note_answer(exchange.observation());
             }
         }
-        let seen = exchange.observation();
+        let (seen, names) = (exchange.observation(), exchange.config().compat.cache_attribute);
         let mut text = String::new();
         for (field, written) in FIELDS.iter().zip(&mut self.written) {
             if !field.phase.is_due(news) {
                 continue;
             }
-            let Some(value) = (field.get)(seen) else {
+            let Some(value) = field.value(seen, names) else {
                 // The value of an earlier attempt cannot be removed, only emptied.
                 if news.end && *written == STALE && host::property(field.name).is_some() {
                     host::set_property(field.name, "");

@@ -6,7 +6,6 @@
 mod calls;
 mod cost;
 mod end;
-mod head;
 mod routes;
 mod texts;
 
@@ -16,14 +15,14 @@ use crate::budget::{Budget, Share, Side};
 use crate::config::{Capture, Config, ConfigError};
 use crate::draft::{self, Draft};
 use crate::framing::{Body, Rules};
-use crate::json::{LIMIT, Scalar};
-use crate::observation::{Changes, Observation, Outcome, RunEnd, Text, Trouble, clipped, finish_class};
+use crate::json::LIMIT;
+use crate::observation::{Changes, FinishClass, Observation, Outcome, RunEnd, Text, Trouble, clipped};
 use crate::provider::{self, Api, Programs};
 use crate::signal::memory::Pending;
 use crate::trace_context::Run;
 
+pub use crate::provider::Head;
 pub use end::End;
-pub use head::Head;
 pub use routes::Routes;
 use texts::{begin_hashes, is_sampled};
 
@@ -101,11 +100,11 @@ impl Exchange {
         let target = provider::detect(method, head.whole(":authority"), head.whole(":path"), overrides)?;
         let mut draft = Draft::default();
         draft.document = Some(target.api.document);
+        draft.finish_class = Some(target.api.finish_class);
         draft.seen.operation = target.api.operation;
         draft.seen.provider = target.provider;
         draft.seen.request.model = target.model.clone();
         draft.seen.timing.start = now;
-        draft.seen.cache_attribute = observer.config.compat.cache_attribute;
         let labels = &observer.config.labels.headers;
         draft.seen.labels = labels.iter().map(|(header, _)| head.text(header).into()).collect();
         let header = &observer.config.conversation_header;
@@ -115,8 +114,8 @@ impl Exchange {
         begin_hashes(&mut draft, privacy);
         draft.history.measures = !observer.config.otlp.cluster.is_empty();
         let sampled = privacy.capture == Capture::Sampled && is_sampled(head, privacy.sample);
-        let sse = head.text("x-dashscope-sse").eq_ignore_ascii_case("enable");
-        draft.seen.request.stream = (target.expects_stream || sse).then_some(true);
+        draft.seen.request.stream = target.expects_stream.then_some(true);
+        provider::headers::request(head, &mut draft);
         let share = Share::new(&observer.budget, Side::Request, address);
         let request = Body::request(head.text("content-type"), head.whole("content-encoding"), share);
         let request = readable(&mut draft, request);
@@ -189,7 +188,7 @@ impl Exchange {
         self.draft.seen.response.status = status;
         self.draft.open = Default::default();
         self.draft.done = false;
-        self.headers(head);
+        provider::headers::response(head, &mut self.draft);
         let failed = status.is_some_and(|s| s >= 400);
         self.draft.error.present |= failed;
         let share = Share::new(&self.observer.budget, Side::Response, self.address);
@@ -221,7 +220,7 @@ impl Exchange {
         }
         self.count();
         self.news.asks = !self.asked && self.answered() && !self.draft.seen.output.tools.is_empty();
-        // OpenAI's SDKs hang up here, and what became known after that is in no span.
+        // Clients may disconnect after this event. Attributes that are written later would not be in Envoy's span.
         if self.draft.done {
             self.finish(End::Whole, now);
         }
@@ -285,11 +284,12 @@ impl Exchange {
     /// Whether the answer refuses, or has nothing in it.
     fn judge(&mut self, outcome: Outcome) {
         let seen = &mut self.draft.seen;
-        let ends = |classes: &[&str]| {
+        let ends = |classes: &[FinishClass]| {
             let mut reasons = seen.response.finish_reasons.iter().flatten();
-            reasons.any(|reason| classes.contains(&finish_class(reason)))
+            reasons.any(|reason| classes.contains(&reason.class))
         };
-        let (filtered, ended) = (ends(&["content_filter"]), ends(&["stop", "length"]));
+        let filtered = ends(&[FinishClass::ContentFilter]);
+        let ended = ends(&[FinishClass::Stop, FinishClass::Length]);
         seen.output.refused |= filtered;
         let told = seen.output.refused || seen.output.characters.is_some() || !seen.output.tools.is_empty();
         let wordless = matches!(seen.request.output_type, Some("image" | "speech")) || self.draft.other_content;
@@ -302,9 +302,9 @@ impl Exchange {
         &self.observer.config
     }
 
-    /// The API's name.
-    pub fn api(&self) -> &'static str {
-        self.api.name
+    /// The API that the exchange speaks.
+    pub fn api(&self) -> &'static Api {
+        self.api
     }
 
     /// What is known.
@@ -327,30 +327,6 @@ impl Exchange {
             return Changes::default();
         }
         core::mem::take(&mut self.news)
-    }
-
-    /// Reads headers: Gemini's tier; Bedrock's counts, for model families whose body has none; the error's name. A count that
-    /// is none is reported as [`Trouble::Number`].
-    fn headers(&mut self, head: Head<'_>) {
-        let mut trouble = false;
-        let mut count = |name: &str| {
-            let text = head.text(name);
-            let count = Scalar::Number(text).count();
-            trouble |= count.is_none() && !text.is_empty();
-            count
-        };
-        self.draft.seen.limits = head.limits();
-        self.draft.tier(Scalar::Text(head.text("x-gemini-service-tier")));
-        let counts = &mut self.draft.counts;
-        counts.spare_input = count("x-amzn-bedrock-input-token-count");
-        counts.spare_output = count("x-amzn-bedrock-output-token-count");
-        counts.spare_cache_read = count("x-amzn-bedrock-cache-read-input-token-count");
-        counts.spare_cache_write = count("x-amzn-bedrock-cache-write-input-token-count");
-        if trouble {
-            self.draft.seen.trouble.add(Trouble::Number);
-        }
-        let error = head.text("x-amzn-errortype").split([':', '#']).next().unwrap_or_default();
-        self.draft.error.outer = Some(error).filter(|e| !e.is_empty()).map(Text::from);
     }
 }
 

@@ -17,7 +17,7 @@ impl Exchange {
             draft.seen.request.hash = known.map(hash::short);
             let (system, conversation) = opening.settle(&mut prompt);
             if wanted.system {
-                draft.seen.rare.get_or_insert_default().system_hash = system;
+                draft.seen.configured.get_or_insert_default().system_hash = system;
             }
             draft.seen.request.conversation_hash = conversation.filter(|_| wanted.conversation);
         }
@@ -26,10 +26,10 @@ impl Exchange {
         seen.characters = prompt.characters();
         draft.prompt_words = prompt.words();
         if let Some(whole) = draft.whole_prompt.take() {
-            draft.seen.rare.get_or_insert_default().prompt_hash = whole.hash();
+            draft.seen.configured.get_or_insert_default().prompt_hash = whole.hash();
         }
         if let Some(tools) = draft.tools.take() {
-            draft.seen.rare.get_or_insert_default().tools_hash = tools.hash();
+            draft.seen.configured.get_or_insert_default().tools_hash = tools.hash();
         }
     }
 
@@ -37,9 +37,9 @@ impl Exchange {
         let (prompt, answer) = (self.draft.prompt_words.take(), self.draft.answer.words());
         let Privacy { capture, redaction: Some(redaction), .. } = &self.observer.config.privacy else { return };
         if *capture == Capture::Truncated || self.sampled {
-            let rare = self.draft.seen.rare.get_or_insert_default();
-            rare.prompt = prompt.and_then(|words| words.report(redaction));
-            rare.answer = answer.and_then(|words| words.report(redaction));
+            let configured = self.draft.seen.configured.get_or_insert_default();
+            configured.prompt = prompt.and_then(|words| words.report(redaction));
+            configured.answer = answer.and_then(|words| words.report(redaction));
         }
     }
 }

@@ -1,56 +1,57 @@
-//! What an exchange used, in the units that prices count.
+//! The quantities that prices are applied to.
 
 use super::Usage;
 
-/// What an exchange used, as finely as prices tell it apart. Every part is also in its whole; unknown is 0.
+/// What an exchange used, in the units of price tables. Every part is also included in its whole; an unknown quantity is 0.
+/// Quantities are tokens if nothing else is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Quantities<'a> {
-    /// All input tokens.
+    /// All input.
     pub input: u64,
-    /// Input read from a cache.
+    /// Input that was read from a cache.
     pub cached: u64,
-    /// Input written to a cache, for however long.
+    /// Input that was written to a cache, for any duration.
     pub cache_write: u64,
-    /// Input written to a cache for an hour.
+    /// Input that was written to a cache for one hour.
     pub cache_write_1h: u64,
-    /// Speech and sound of the input.
+    /// Audio input.
     pub input_audio: u64,
-    /// That of it which was read from a cache.
+    /// Audio input that was read from a cache.
     pub cached_audio: u64,
-    /// Images of the input.
+    /// Image input.
     pub input_image: u64,
-    /// Those of them which were read from a cache.
+    /// Image input that was read from a cache.
     pub cached_image: u64,
-    /// Video of the input.
+    /// Video input.
     pub input_video: u64,
-    /// All output tokens.
+    /// All output.
     pub output: u64,
-    /// Output spent on reasoning.
+    /// Output that was spent on reasoning.
     pub reasoning: u64,
-    /// Output spent on citations.
+    /// Output that was spent on citations.
     pub citations: u64,
-    /// Speech and sound of the output.
+    /// Audio output.
     pub output_audio: u64,
-    /// Images of the output.
+    /// Image output.
     pub output_image: u64,
-    /// Video of the output.
+    /// Video output.
     pub output_video: u64,
-    /// Searches of the web that the provider ran.
+    /// Number of web searches that the provider ran.
     pub web_searches: u64,
-    /// Searches in stored files that the provider ran.
+    /// Number of searches in stored files that the provider ran.
     pub file_searches: u64,
-    /// Length of sound that is paid by its time.
+    /// Seconds of audio that is billed by its duration.
     pub audio_seconds: u64,
-    /// It is a further step of a call, which is one request.
+    /// These quantities belong to a call whose price per request is already counted.
     pub further: bool,
-    /// `batch`, `flex`, `priority` or `fast`, if the answer came so; anything else is the standard.
+    /// Service tier of the answer: `batch`, `flex`, `priority` or `fast`; any other value means the standard tier.
     pub tier: &'a str,
-    /// When, in seconds since 1970.
+    /// Time of the exchange, in seconds since 1970.
     pub at: u64,
 }
 
 impl Quantities<'_> {
-    /// The same with the tokens of a usage.
+    /// These quantities with the token counts of `usage`.
     pub fn with(self, usage: &Usage) -> Self {
         let known = Option::unwrap_or_default;
         Quantities {
@@ -63,14 +64,14 @@ impl Quantities<'_> {
         }
     }
 
-    /// The same with no part larger than its whole, as some wires say: no token is paid twice.
+    /// These quantities with no part larger than its whole, so that no token is billed twice. Some responses have such parts.
     pub fn consistent(mut self) -> Self {
         within(self.input, &mut [&mut self.cached, &mut self.cache_write]);
         within(self.cache_write, &mut [&mut self.cache_write_1h]);
         within(self.input, &mut [&mut self.input_audio, &mut self.input_image, &mut self.input_video]);
         within(self.output, &mut [&mut self.reasoning, &mut self.citations]);
         within(self.output, &mut [&mut self.output_audio, &mut self.output_image, &mut self.output_video]);
-        // What does not fit beside the cached tokens is among them.
+        // Audio and image tokens that exceed the uncached input must be cached ones.
         let room = self.input - self.cached - self.cache_write;
         let spare = room.saturating_sub(self.input_image.saturating_sub(self.cached_image));
         self.cached_audio = self.cached_audio.max(self.input_audio.saturating_sub(spare)).min(self.input_audio);
@@ -81,7 +82,7 @@ impl Quantities<'_> {
     }
 }
 
-/// Cuts parts that are apart from each other to what their whole has room for.
+/// Reduces disjoint parts so that their sum is at most `whole`. Earlier parts have precedence.
 #[inline(never)]
 fn within(whole: u64, parts: &mut [&mut u64]) {
     let mut left = whole;

@@ -1,6 +1,7 @@
-//! Anthropic Messages, and everybody who speaks it.
+//! Anthropic Messages, also as other vendors serve it.
 //!
-//! Spec: Anthropic's SDK types. A stream's counts are cumulative; some backends send 0 for the input in the last event.
+//! Specification: Anthropic's SDK types. The counts of a stream are cumulative. Some servers send an input count of 0 in the last
+//! event.
 
 use super::common::{result, said};
 use super::openai::{CHAT, COST, output_type};
@@ -20,7 +21,7 @@ pub const MESSAGES: Api = Api {
     ..Api::DEFAULT
 };
 
-/// Where it is served.
+/// The endpoints. Vertex AI serves Mistral's models with the same path endings, in the format of chat completions.
 pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/v1/messages", &MESSAGES),
     Endpoint::new(":rawPredict", &MESSAGES).within("/publishers/anthropic/"),
@@ -29,7 +30,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new(":streamRawPredict", &CHAT).within("/publishers/mistralai/").streaming(),
 ];
 
-/// The request.
+/// Rules for the request.
 pub const REQUEST: &[Rule<Draft>] = &[
     scalar("model", |d, v| d.seen.request.model = v.text()),
     scalar("stream", |d, v| d.seen.request.stream = Some(v.is_true())),
@@ -62,7 +63,7 @@ pub const REQUEST: &[Rule<Draft>] = &[
     open("tools[]", |d, _| d.history.tool_offered()),
 ];
 
-/// The message, and the members of events that have its names.
+/// Rules for the message, and for the events that have members of a message.
 pub const ANSWER: &[Rule<Draft>] = &[
     scalar("id", Draft::response_id),
     scalar("model", Draft::response_model),
@@ -97,7 +98,7 @@ pub const ANSWER: &[Rule<Draft>] = &[
     scalar("usage.speed", tier),
 ];
 
-/// The events of a stream.
+/// Rules for the events of a stream.
 pub const EVENT: &[Rule<Draft>] = &[
     scalar("type", |d, v| d.open.kind.set(v)),
     scalar("index", |d, v| d.open.choice.index = v.count().map_or(0, |n| n as u32)),
@@ -114,17 +115,18 @@ pub const EVENT: &[Rule<Draft>] = &[
     scalar("error.type", |d, v| d.error.kind = v.text()),
 ];
 
-/// Nothing is both of a batch and fast: the ordinary word of one member does not take away what the other says.
+/// Sets the service tier from `service_tier` or `speed`. Values that mean the standard tier are ignored, because the other member
+/// may have set the tier.
 fn tier(d: &mut Draft, value: Scalar<'_>) {
     if matches!(value, Scalar::Text("batch" | "fast")) {
         d.tier(value);
     }
 }
 
-/// Of an answer's steps a compaction is paid for like a call, and not in the message's own counts. A list replaces the one
-/// before it.
+/// Ends a step of the answer. A step of the type `compaction` is billed like a call and is not included in the counts of the
+/// message. The list of a later event replaces the list of an earlier one.
 ///
-/// Spec: platform.claude.com/docs/en/build-with-claude/compaction.
+/// Specification: platform.claude.com/docs/en/build-with-claude/compaction.
 fn step_closed(d: &mut Draft) {
     let (first, counts) = (d.open.part.index == 0, d.open.part.kind.as_str() == "compaction");
     let Steps { open, beside } = &mut **d.steps.get_or_insert_default();
@@ -150,7 +152,7 @@ fn call(d: &mut Draft, place: u32) {
     }
 }
 
-/// Decides what an event came to.
+/// Evaluates a message or an event.
 pub fn document(d: &mut Draft) {
     match d.open.kind.as_str() {
         "content_block_start" => call(d, d.open.choice.index),

@@ -1,7 +1,8 @@
-//! Amazon Bedrock: Converse, and InvokeModel with whatever API the model's family has.
+//! Amazon Bedrock: Converse, and InvokeModel, whose bodies have the format of the model's family.
 //!
-//! Streams are AWS event-stream frames; InvokeModel's hold the family's own JSON in base64. The model is in the path,
-//! percent-encoded; token counts may stand in headers. Spec: botocore's service model.
+//! Specification: botocore's service model. Streams are AWS event-stream frames. The frames of InvokeModel have the JSON of the
+//! family in base64. The path has the model, percent-encoded. Token counts may be in response headers, see
+//! [`headers`](super::headers).
 
 use super::common::{result, said};
 use super::openai::{self, prompted, stop};
@@ -29,7 +30,7 @@ pub const INVOKE: Api = Api {
     ..Api::DEFAULT
 };
 
-/// The same for embedding models.
+/// `POST /model/{id}/invoke` of embedding models
 pub const EMBED: Api = Api {
     name: "bedrock-embed",
     operation: "embeddings",
@@ -37,7 +38,7 @@ pub const EMBED: Api = Api {
     ..INVOKE
 };
 
-/// Where they are served.
+/// The endpoints.
 pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/converse", &CONVERSE).model_after("/model/"),
     Endpoint::new("/converse-stream", &CONVERSE).model_after("/model/").streaming(),
@@ -46,7 +47,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/invoke-with-response-stream", &INVOKE).model_after("/model/").streaming().enveloped(),
 ];
 
-/// What an InvokeModel stream wraps its documents in.
+/// The envelope of the documents in a stream of InvokeModel.
 pub const ENVELOPE: &[Group<Draft>] = &[("", &[text("bytes", |d, piece| d.nested.decode(piece))])];
 
 const CONVERSATION: &[Rule<Draft>] = &[
@@ -89,7 +90,7 @@ const ANSWER: &[Rule<Draft>] = &[
     scalar("output.message.content[].toolUse.toolUseId", |d, v| d.open.part.id = identity(v)),
 ];
 
-/// The members of ConverseStream's events, which are the same below their names in Nova's own streams.
+/// The members of ConverseStream's events. The events of Nova's own streams have the same members, below the name of the event.
 const EVENT: &[Rule<Draft>] = &[
     scalar("contentBlockIndex", |d, v| d.open.part.index = v.count().map_or(0, |n| n as u32)),
     open("start.toolUse", |d, _| d.open.part.name = None),
@@ -97,14 +98,14 @@ const EVENT: &[Rule<Draft>] = &[
     scalar("start.toolUse.type", |d, v| d.open.part.kind.set(v)),
     scalar("start.toolUse.name", |d, v| d.open.part.name = v.text()),
     scalar("start.toolUse.toolUseId", |d, v| d.open.part.id = identity(v)),
-    // The last event of a stream.
+    // The last event of a stream has the usage.
     close("usage", |d| d.complete = true),
     text("delta.text", Draft::answer),
     text("delta.toolUse.input", Draft::aside),
     text("delta.reasoningContent.text", Draft::aside),
 ];
 
-/// Converse's usage; Nova's own has other names for what was cached.
+/// The usage of Converse. The usage of Nova's own format has other names for the cache counts.
 const TOKENS: &[Rule<Draft>] = &[
     scalar("inputTokens", |d, v| d.count(v, |c| &mut c.input)),
     scalar("outputTokens", |d, v| d.count(v, |c| &mut c.output)),
@@ -123,7 +124,7 @@ const TOKENS: &[Rule<Draft>] = &[
     scalar("cacheDetails[].inputTokens", Draft::part_tokens),
 ];
 
-/// Tools that Bedrock runs itself say so.
+/// Counts a tool call, unless Bedrock runs the tool itself.
 fn call(d: &mut Draft, place: u64) {
     if d.open.part.kind.as_str() != "server_tool_use" {
         d.call(place);
@@ -140,7 +141,7 @@ fn cache_write(d: &mut Draft, value: Scalar<'_>) {
     d.count(value, |c| &mut c.cache_write);
 }
 
-/// All families' requests: no two give one path two meanings.
+/// The requests of all families. No path has different meanings in two families.
 const INVOKE_REQUEST: &[Group<Draft>] = &[
     ("", openai::SAMPLING),
     ("", anthropic::REQUEST),
@@ -177,7 +178,7 @@ const INVOKE_RESPONSE: &[Group<Draft>] = &[
     ("amazon-bedrock-invocationMetrics", METRICS),
 ];
 
-/// Titan, Llama, Mistral's and Cohere's older models.
+/// The formats of Titan, Llama and the older models of Mistral and Cohere.
 const FAMILIES: &[Rule<Draft>] = &[
     scalar("inputTextTokenCount", |d, v| d.count(v, |c| &mut c.input)),
     scalar("results[].tokenCount", |d, v| d.count(v, |c| &mut c.output)),
@@ -199,18 +200,18 @@ const FAMILIES: &[Rule<Draft>] = &[
     text("choices[].text", Draft::answer),
 ];
 
-/// Marks a document in the form of Cohere's older models.
+/// Marks a document in the format of Cohere's older models.
 const COHERE: &str = "generations";
 
 fn document(d: &mut Draft) {
     anthropic::document(d);
-    // Cohere's identifier is there the request's, not the completion's.
+    // In this format `id` is the identifier of the request, not of the response.
     if d.open.part.kind.as_str() == COHERE {
         d.seen.response.id = None;
     }
 }
 
-/// A second copy of the usage, for families whose own body has none.
+/// A second copy of the usage. Some families have none in their own format.
 const METRICS: &[Rule<Draft>] = &[
     scalar("inputTokenCount", |d, v| d.count(v, |c| &mut c.spare_input)),
     scalar("outputTokenCount", |d, v| d.count(v, |c| &mut c.spare_output)),

@@ -1,13 +1,14 @@
 //! Cohere chat, generate, embed and rerank, versions 1 and 2.
 //!
-//! Numbers are floats; what is billed counts, where it is told apart from what was processed. Spec: Cohere's SDK types.
+//! Specification: Cohere's SDK types. Counts are floating-point numbers. If a response has both billed and processed tokens, the
+//! billed ones are used.
 
 use super::openai::{self, output_type, prompted, stop};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
 use crate::json::{Deferred, Rule, close, deferred, identity, open, scalar, text};
 
-/// `POST /v2/chat`, `/v1/chat`, `/v1/generate`
+/// `POST /v2/chat`, `/v1/chat`
 pub const CHAT: Api = Api {
     name: "cohere-chat",
     operation: "chat",
@@ -39,7 +40,7 @@ pub const EMBED: Api = Api {
     ..Api::DEFAULT
 };
 
-/// `POST .../rerank`, here and at those who imitate it
+/// `POST .../rerank`, also of vendors that serve the same API
 pub const RERANK: Api = Api {
     name: "cohere-rerank",
     operation: "rerank",
@@ -55,7 +56,7 @@ pub const RERANK: Api = Api {
     ..Api::DEFAULT
 };
 
-/// Where they are served.
+/// The endpoints.
 pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/v2/chat", &CHAT),
     Endpoint::new("/v1/chat", &CHAT),
@@ -78,7 +79,7 @@ const REQUEST: &[Rule<Draft>] = &[
     scalar("presence_penalty", |d, v| d.seen.request.presence_penalty = v.float()),
     scalar("stop_sequences[]", stop),
     scalar("response_format.type", output_type),
-    // Version 1 names the last message apart from those before it, in either order.
+    // In version 1 the last message is outside the list of the earlier ones, before or after it.
     open("chat_history[]", |d, _| d.counted_message()),
     deferred("message", message),
     deferred("prompt", prompted),

@@ -1,10 +1,12 @@
-//! What many APIs say in the same words: instructions beside the messages, items of the input, tools, the schema of an answer,
-//! counts by modality.
+//! Rules that several APIs share: system prompts outside the messages, items of the input, tools, the schema of an answer, counts
+//! by modality.
+//!
+//! Specifications: those of the APIs, which the files of the APIs name.
 
 use crate::draft::Draft;
 use crate::json::{Deferred, Rule, deferred, raw, scalar, supersedes, text};
 
-/// What the system says where it is no message, in the order of the APIs: Anthropic and Bedrock, Responses, Gemini, Cohere.
+/// System prompts outside the list of messages: of Anthropic and Bedrock, Responses, Gemini, Cohere.
 pub const SYSTEM: &[Rule<Draft>] = &[
     text("system", Draft::told),
     text("system[].text", Draft::told),
@@ -15,11 +17,11 @@ pub const SYSTEM: &[Rule<Draft>] = &[
     text("preamble", Draft::told),
 ];
 
-/// The tools offered, as they are written. They are looked at no further then.
+/// The offered tools, as the JSON of the request has them. With these rules no other rule below `tools` is applied.
 pub const TOOLS: &[Rule<Draft>] =
     &[raw("tools", Draft::tools), raw("functions", Draft::tools), raw("toolConfig.tools", Draft::tools)];
 
-/// The keys that an answer in JSON has to have: OpenAI and those who imitate it, Responses, Anthropic, Gemini, Ollama.
+/// The keys that the schema of a JSON answer requires: of OpenAI and compatible vendors, Responses, Anthropic, Gemini, Ollama.
 pub const REQUIRED: &[Rule<Draft>] = &[
     scalar("response_format.json_schema.schema.required[]", Draft::required),
     scalar("response_format.schema.required[]", Draft::required),
@@ -33,7 +35,8 @@ pub const REQUIRED: &[Rule<Draft>] = &[
     scalar("format.required[]", Draft::required),
 ];
 
-/// An item of the input, where messages, calls and results stand in one list: Responses, Interactions, Mistral's conversations.
+/// An item of the input, for APIs with one list of messages, calls and results: Responses, Interactions, Mistral's
+/// conversations.
 pub const ITEM: &[Rule<Draft>] = &[
     supersedes("", |d, _| {
         d.message();
@@ -47,17 +50,17 @@ pub const ITEM: &[Rule<Draft>] = &[
     deferred("content[].text", said),
 ];
 
-/// What a message says: only the last one's is wanted.
+/// The text of a message. If the texts of earlier messages are not needed, only that of the last one is read.
 pub fn said() -> Deferred<Draft> {
     Deferred { is_awaited: Draft::listens, now: Draft::said, preview: None, later: Draft::said }
 }
 
-/// The text of a tool's result: of one that is not in the last message only the beginning is looked at.
+/// The text of a tool result. If it is not in the last message, only its beginning is read.
 pub fn result() -> Deferred<Draft> {
     Deferred { is_awaited: Draft::listens, now: Draft::result, preview: Some(Draft::glimpse), later: Draft::input }
 }
 
-/// Rules for lists of counts by modality: what the API calls a number, and where each list counts.
+/// Rules for lists of counts by modality: the API's name for a number, and for each list the counts that it sets.
 macro_rules! by_modality {
     ($tokens:literal: $($list:literal => $slots:ident),+ $(,)?) => {
         &[$(

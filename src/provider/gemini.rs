@@ -1,6 +1,8 @@
-//! Gemini and Vertex AI generateContent and streamGenerateContent: one object, server-sent events, or one array of objects.
+//! Gemini and Vertex AI: generateContent and streamGenerateContent. A response is one object, server-sent events, or one array of
+//! objects.
 //!
-//! The model and the verb are in the path. Spec: google-genai's types; proto3 JSON accepts snake_case in requests.
+//! Specification: the types of the google-genai SDK. Requests may have names in snake_case, which JSON of proto3 accepts. The path
+//! has the model and the verb.
 
 use super::common::{by_modality, said};
 use super::{Api, Endpoint};
@@ -41,7 +43,7 @@ pub const PREDICT: Api = Api {
     ..Api::DEFAULT
 };
 
-/// Where they are served.
+/// The endpoints.
 pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new(":generateContent", &GENERATE),
     Endpoint::new(":streamGenerateContent", &GENERATE).streaming(),
@@ -50,7 +52,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new(":predict", &PREDICT).within("embedding"),
 ];
 
-/// The request.
+/// Rules for the request.
 pub const REQUEST: &[Rule<Draft>] = &[
     supersedes("contents[]", |d, _| d.message()),
     close("contents[]", Draft::message_closed),
@@ -78,7 +80,7 @@ const EMBED_REQUEST: &[Rule<Draft>] = &[
     text("requests[].content.parts[].text", Draft::said),
 ];
 
-/// Its parameters.
+/// Rules for the parameters of the request.
 pub const CONFIG: &[Rule<Draft>] = &[
     scalar("temperature", |d, v| d.seen.request.temperature = v.float()),
     scalar("topP", |d, v| d.seen.request.top_p = v.float()),
@@ -102,7 +104,7 @@ pub const CONFIG: &[Rule<Draft>] = &[
     scalar("response_modalities[]", modality),
 ];
 
-/// The answer, whole or a piece of a stream.
+/// Rules for a response or a chunk of a stream.
 pub const ANSWER: &[Rule<Draft>] = &[
     scalar("modelVersion", Draft::response_model),
     scalar("responseId", Draft::response_id),
@@ -110,7 +112,7 @@ pub const ANSWER: &[Rule<Draft>] = &[
     close("candidates[]", Draft::choice_closed),
     scalar("candidates[].index", |d, v| d.open.choice.index = v.count().map_or(d.open.choice.index, |n| n as u32)),
     scalar("candidates[].finishReason", |d, v| {
-        // An enumeration may be asked for as numbers.
+        // A client can ask for enumerations as numbers.
         d.open.choice.finish = match v {
             Scalar::Number(number) => Some(number.into()),
             word => word.text(),
@@ -142,7 +144,7 @@ pub const ANSWER: &[Rule<Draft>] = &[
     scalar("usageMetadata.trafficType", Draft::tier),
 ];
 
-/// The parts of `usageMetadata`.
+/// The counts of `usageMetadata` by modality.
 pub const MODALITIES: &[Rule<Draft>] = by_modality!("tokenCount":
     "promptTokensDetails" => input_modes,
     "promptTokenDetails" => input_modes,
@@ -150,24 +152,24 @@ pub const MODALITIES: &[Rule<Draft>] = by_modality!("tokenCount":
     "candidatesTokensDetails" => output_modes,
 );
 
-/// Google's error object.
+/// The error object of Google's APIs.
 pub const ERROR: &[Rule<Draft>] = &[
     open("error", |d, _| d.failed()),
     scalar("error.code", Draft::error_code),
     scalar("error.status", |d, v| d.error.status = v.text()),
 ];
 
-/// Where input tokens are counted: audio, images, video.
+/// The counts of input tokens by modality: audio, images, video.
 pub fn input_modes(used: &mut Used) -> [Option<&mut u64>; 3] {
     [Some(&mut used.input_audio), Some(&mut used.input_image), Some(&mut used.input_video)]
 }
 
-/// The same for those read from a cache.
+/// The counts of input tokens that were read from a cache, by modality.
 pub fn cached_modes(used: &mut Used) -> [Option<&mut u64>; 3] {
     [Some(&mut used.cached_audio), Some(&mut used.cached_image), None]
 }
 
-/// The same for output tokens.
+/// The counts of output tokens by modality.
 pub fn output_modes(used: &mut Used) -> [Option<&mut u64>; 3] {
     [Some(&mut used.output_audio), Some(&mut used.output_image), Some(&mut used.output_video)]
 }
@@ -176,7 +178,7 @@ fn part(d: &mut Draft) {
     if d.open.part.thought {
         d.part_dropped();
     }
-    // Each call is sent whole and once, so each is a new one.
+    // Each call arrives complete and once, so it is a new one.
     let place = d.seen.output.tools.len() as u64;
     d.call(place);
 }

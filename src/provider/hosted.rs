@@ -1,6 +1,6 @@
-//! Three hosts with formats of their own: Alibaba's DashScope, IBM's watsonx, Hugging Face's Text Generation Inference.
+//! Three APIs with formats of their own: Alibaba Cloud DashScope, IBM watsonx, Hugging Face Text Generation Inference.
 //!
-//! Spec: the vendors' API references.
+//! Specifications: the API references of the vendors.
 
 use super::openai::{self, CHAT_ANSWER, ERROR, SAMPLING, TOKENS, prompted, stop};
 use super::{Api, Endpoint};
@@ -24,7 +24,7 @@ pub const DASHSCOPE_EMBEDDINGS: Api = Api {
     response: &[
         ("", DASHSCOPE_OUTPUT),
         ("", ERROR),
-        // There is no output: the total is the input.
+        // There is no output, so the total is the input.
         ("usage", &[scalar("total_tokens", |d, v| d.count(v, |c| &mut c.input))]),
     ],
     ..DASHSCOPE
@@ -64,7 +64,7 @@ pub const TGI: Api = Api {
     ..Api::DEFAULT
 };
 
-/// Where they are served.
+/// The endpoints.
 pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/generation", &DASHSCOPE).within("/services/aigc/"),
     Endpoint::new("/text-embedding", &DASHSCOPE_EMBEDDINGS).within("/services/embeddings/"),
@@ -100,14 +100,15 @@ const DASHSCOPE_OUTPUT: &[Rule<Draft>] = &[
     scalar("output.choices[].message.tool_calls[].function.name", |d, v| d.open.part.name = v.text()),
 ];
 
-/// While a stream goes on the reason is the word "null".
+/// Sets the finish reason. Until a stream ends, its events have the string "null".
 fn dashscope_finish(d: &mut Draft, value: Scalar<'_>) {
     if value != Scalar::Text("null") {
         d.finished(value);
     }
 }
 
-/// Unless asked for increments, each event repeats the text from its beginning; the last one may be empty.
+/// A piece of the answer's text. Unless the request asks for increments, each event has the whole text so far. The text of the
+/// last event may be empty.
 fn dashscope_text(d: &mut Draft, piece: &[u8]) {
     let repeats = !d.streamed_text && d.open.part.thought;
     d.open.part.thought = piece.is_empty();
@@ -148,7 +149,7 @@ const WATSONX_RESULT: &[Rule<Draft>] = &[
 const TGI_ANSWER: &[Rule<Draft>] = &[
     text("generated_text", |d, piece| {
         d.complete = true;
-        // A stream's last event repeats what its tokens said.
+        // The last event of a stream repeats the text of the tokens.
         if d.documents == 0 {
             d.answer(piece);
         }

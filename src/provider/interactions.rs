@@ -1,6 +1,7 @@
-//! Gemini Interactions: steps instead of candidates, whole or as events.
+//! Gemini Interactions: a response has steps instead of candidates, in one object or in events.
 //!
-//! Spec: google-genai's interactions types. Its output count leaves out thoughts, as generateContent's does.
+//! Specification: the interactions types of the google-genai SDK. As in generateContent, the output count does not include
+//! thoughts.
 
 use super::common::{ITEM, by_modality, result, said};
 use super::gemini::{ERROR, cached_modes, input_modes, output_modes};
@@ -29,7 +30,7 @@ pub const INTERACTIONS: Api = Api {
     ..Api::DEFAULT
 };
 
-/// Where it is served.
+/// The endpoint.
 pub const ENDPOINTS: &[Endpoint] = &[Endpoint::new("/interactions", &INTERACTIONS)];
 
 const REQUEST: &[Rule<Draft>] = &[
@@ -56,7 +57,7 @@ const REQUEST: &[Rule<Draft>] = &[
     raw("input[].result", |d, piece| d.history.result_text(piece)),
 ];
 
-/// What an item of the input was.
+/// Ends an item of the input, according to its type.
 fn input(d: &mut Draft) {
     match d.open.part.kind.as_str() {
         "function_call" => d.history.call_item(d.open.part.name.take()),
@@ -87,7 +88,7 @@ const EVENT: &[Rule<Draft>] = &[
     text("delta.partial_arguments", Draft::aside),
 ];
 
-/// The interaction object.
+/// Rules for the interaction object.
 const INTERACTION: &[Rule<Draft>] = &[
     scalar("id", Draft::response_id),
     scalar("model", Draft::response_model),

@@ -1,6 +1,7 @@
-//! OpenAI's images, audio and moderations, and those who speak them.
+//! OpenAI images, audio and moderations, also as other vendors serve them.
 //!
-//! Usage comes last, after megabytes of base64; requests may be multipart forms. Spec: OpenAI's SDK types.
+//! Specification: OpenAI's SDK types. The usage follows the image, which can be megabytes of base64. Requests may be multipart
+//! forms.
 
 use super::openai::{self, COST, ERROR, SAMPLING, TOKENS};
 use super::{Api, Endpoint};
@@ -52,7 +53,7 @@ pub const MODERATIONS: Api = Api {
     ..Api::DEFAULT
 };
 
-/// Where they are served.
+/// The endpoints.
 pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/images/generations", &IMAGES),
     Endpoint::new("/images/edits", &IMAGES),
@@ -75,20 +76,20 @@ const EVENT: &[Rule<Draft>] = &[
     text("audio", Draft::aside),
 ];
 
-/// Speech to text is paid by its tokens or by its time.
+/// Speech to text is billed by tokens or by duration.
 const SOUND: &[Rule<Draft>] = &[
     scalar("input_token_details.audio_tokens", |d, v| d.detail(v, |q| &mut q.input_audio)),
     scalar("seconds", Draft::seconds),
 ];
 
-/// The output is images where its parts are not told.
+/// Counts all output as image output, unless the response counts its image output.
 fn drawn(d: &mut Draft) {
     if d.used.output_image == 0 {
         d.used.output_image = d.counts.output.unwrap_or(0);
     }
 }
 
-/// The text, once: a stream's last event repeats it.
+/// A piece of the text. The last event of a stream repeats the whole text, which is ignored.
 fn spoken(d: &mut Draft, piece: &[u8]) {
     if d.documents == 0 {
         d.answer(piece);

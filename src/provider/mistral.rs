@@ -1,6 +1,6 @@
-//! What Mistral serves beside chat completions: fill-in-the-middle, agents, conversations, OCR.
+//! Mistral's own APIs: fill-in-the-middle, agents, conversations, OCR. Its chat completions are those of OpenAI.
 //!
-//! Spec: mistralai's SDK types.
+//! Specification: the types of the mistralai SDK.
 
 use super::common::{ITEM, result};
 use super::openai::{self, CHAT, ERROR, SAMPLING, TOKENS, prompted};
@@ -13,6 +13,7 @@ pub const FIM: Api = Api {
     name: "mistral-fim",
     operation: "text_completion",
     request: &[("", SAMPLING), ("", &[text("prompt", openai::prompt)])],
+    takes_stream_options: false,
     ..CHAT
 };
 
@@ -24,10 +25,11 @@ pub const AGENTS: Api = Api {
         ("", openai::MESSAGES),
         ("", &[scalar("agent_id", |d, v| d.seen.request.model = v.text())]),
     ],
+    takes_stream_options: false,
     ..CHAT
 };
 
-/// `POST /v1/conversations` and further turns
+/// `POST /v1/conversations`, and `POST /v1/conversations/{id}` for later turns
 pub const CONVERSATIONS: Api = Api {
     name: "mistral-conversations",
     operation: "chat",
@@ -49,12 +51,12 @@ pub const OCR: Api = Api {
     ..Api::DEFAULT
 };
 
-/// Where they are served.
+/// The endpoints.
 pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/fim/completions", &FIM),
     Endpoint::new("/agents/completions", &AGENTS),
     Endpoint::new("/v1/conversations", &CONVERSATIONS).host("mistral.ai"),
-    // A further turn: the conversation's name ends the path.
+    // A later turn: the path ends with the identifier of the conversation.
     Endpoint::new("", &CONVERSATIONS).within("/v1/conversations/").host("mistral.ai"),
     Endpoint::new("/v1/ocr", &OCR),
 ];
@@ -72,7 +74,7 @@ const INPUTS: &[Rule<Draft>] = &[
     deferred("inputs[].result", result),
 ];
 
-/// What an entry of the input was.
+/// Ends an entry of the input, according to its type.
 fn input(d: &mut Draft) {
     match d.open.part.kind.as_str() {
         "function.call" => d.history.call_item(d.open.part.name.take()),

@@ -1,6 +1,6 @@
-//! Ollama's own API: one JSON document a line; it streams unless told not to.
+//! Ollama's own API: a stream has one JSON document per line. A request asks for a stream unless it says otherwise.
 //!
-//! Spec: ollama's api/types.go. Counts of 0 are left out on the wire.
+//! Specification: `api/types.go` of Ollama. A response has no counts that are 0.
 
 use super::openai::{self, prompted, stop};
 use super::{Api, Endpoint};
@@ -20,10 +20,10 @@ pub const CHAT: Api = Api {
 /// `POST /api/generate`
 pub const GENERATE: Api = Api { name: "ollama-generate", operation: "text_completion", ..CHAT };
 
-/// `POST /api/embed`
+/// `POST /api/embed` and `/api/embeddings`
 pub const EMBED: Api = Api { name: "ollama-embed", operation: "embeddings", terminated: false, ..CHAT };
 
-/// Where they are served.
+/// The endpoints.
 pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/api/chat", &CHAT).streaming_by_default(),
     Endpoint::new("/api/generate", &GENERATE).streaming_by_default(),
@@ -73,7 +73,7 @@ const ANSWER: &[Rule<Draft>] = &[
     text("thinking", Draft::aside),
     open("message.tool_calls[]", Draft::part_opened),
     close("message.tool_calls[]", |d| {
-        // Each call is sent whole and once, so each is a new one.
+        // Each call arrives complete and once, so it is a new one.
         let place = d.seen.output.tools.len() as u64;
         d.call(place);
     }),

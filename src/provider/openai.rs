@@ -1,6 +1,6 @@
-//! OpenAI chat completions, completions and embeddings, and everybody who speaks them.
+//! OpenAI chat completions, completions and embeddings, also as other vendors serve them.
 //!
-//! Spec: OpenAI's OpenAPI document and SDK types; the compatible vendors' additions as recorded on the wire.
+//! Specification: OpenAI's OpenAPI document and SDK types. Additions of compatible vendors follow recorded traffic.
 
 use super::{Api, Endpoint};
 use crate::draft::Draft;
@@ -22,6 +22,7 @@ pub const CHAT: Api = Api {
         ("choices[].usage", TOKENS),
     ],
     terminated: true,
+    takes_stream_options: true,
     ..Api::DEFAULT
 };
 
@@ -38,6 +39,7 @@ pub const COMPLETIONS: Api = Api {
         ("usage", COST),
     ],
     terminated: true,
+    takes_stream_options: true,
     ..Api::DEFAULT
 };
 
@@ -56,14 +58,14 @@ pub const EMBEDDINGS: Api = Api {
     ..Api::DEFAULT
 };
 
-/// Where they are served.
+/// The endpoints.
 pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/chat/completions", &CHAT),
     Endpoint::new("/completions", &COMPLETIONS),
     Endpoint::new("/embeddings", &EMBEDDINGS),
 ];
 
-/// Parameters that OpenAI's endpoints share.
+/// Parameters that the endpoints of OpenAI share.
 pub const SAMPLING: &[Rule<Draft>] = &[
     scalar("model", |d, v| d.seen.request.model = v.text()),
     scalar("stream", |d, v| d.seen.request.stream = Some(v.is_true())),
@@ -87,7 +89,7 @@ pub const SAMPLING: &[Rule<Draft>] = &[
     }),
 ];
 
-/// The conversation so far.
+/// Messages and tools of the request.
 pub const MESSAGES: &[Rule<Draft>] = &[
     supersedes("messages[]", |d, _| d.message()),
     close("messages[]", Draft::message_closed),
@@ -101,7 +103,7 @@ pub const MESSAGES: &[Rule<Draft>] = &[
     scalar("messages[].tool_calls[].id", |d, v| d.history.call_id(v)),
     scalar("messages[].tool_calls[].function.name", |d, v| d.history.call_name(v)),
     text("messages[].tool_calls[].function.arguments", |d, piece| d.history.call_arguments(piece)),
-    // Ollama sends arguments as an object.
+    // In Ollama's API the arguments are an object.
     raw("messages[].tool_calls[].function.arguments", |d, piece| d.history.call_arguments(piece)),
     open("messages[].function_call", |d, _| d.history.call_opened()),
     close("messages[].function_call", |d| d.history.call_closed()),
@@ -111,7 +113,8 @@ pub const MESSAGES: &[Rule<Draft>] = &[
     open("functions[]", |d, _| d.history.tool_offered()),
 ];
 
-/// Whether a message's text is a tool's result shows with its role, which may come later: it is looked at as both.
+/// The text of a message. A message with the role of a tool is a tool result, but the role may follow the text, so the text is
+/// read as both.
 fn said_or_result() -> Deferred<Draft> {
     Deferred {
         is_awaited: Draft::listens,
@@ -128,7 +131,7 @@ fn said_or_result() -> Deferred<Draft> {
     }
 }
 
-/// A prompt beside messages, which comes behind theirs.
+/// A prompt outside the list of messages. It counts as the last message.
 pub fn prompted() -> Deferred<Draft> {
     Deferred { is_awaited: |_| true, now: prompt, preview: None, later: prompt }
 }
@@ -136,7 +139,7 @@ pub fn prompted() -> Deferred<Draft> {
 const PROMPT: &[Rule<Draft>] = &[text("prompt", prompt), text("prompt[]", prompt)];
 const INPUT: &[Rule<Draft>] = &[text("input", prompt), text("input[]", prompt)];
 
-/// The answer in choices, whole or in deltas.
+/// Choices: complete messages, or the deltas of a stream.
 pub const CHAT_ANSWER: &[Rule<Draft>] = &[
     scalar("id", Draft::response_id),
     scalar("model", Draft::response_model),
@@ -145,7 +148,7 @@ pub const CHAT_ANSWER: &[Rule<Draft>] = &[
     scalar("choices[].index", |d, v| d.open.choice.index = v.count().map_or(d.open.choice.index, |n| n as u32)),
     scalar("service_tier", Draft::tier),
     scalar("choices[].finish_reason", |d, v| d.open.choice.finish = v.text()),
-    // Perplexity repeats the message so far beside each delta.
+    // In Perplexity's streams each chunk also has the whole message so far.
     text("choices[].message.content", Draft::whole_answer),
     text("choices[].message.content[].text", Draft::whole_answer),
     open("choices[].message.tool_calls[]", Draft::part_opened),
@@ -180,7 +183,8 @@ pub const CHAT_ANSWER: &[Rule<Draft>] = &[
     scalar("choices[].delta.function_call.name", |d, v| d.open.part.name = v.text()),
 ];
 
-/// Errors: an object, or xAI's string with the code beside it; vLLM and Mistral mark the document itself.
+/// Errors: an object; in xAI's API a string with the code outside of it; in the APIs of vLLM and Mistral a document with `object`
+/// set to `error`.
 pub const ERROR: &[Rule<Draft>] = &[
     open("error", |d, _| d.failed()),
     text("error", |d, _| d.failed()),
@@ -194,7 +198,7 @@ pub const ERROR: &[Rule<Draft>] = &[
     }),
 ];
 
-/// The usage object, in the words of chat completions and of Responses.
+/// The usage object, with the names of chat completions and of Responses.
 pub const TOKENS: &[Rule<Draft>] = &[
     scalar("prompt_tokens", |d, v| d.count(v, |c| &mut c.input)),
     scalar("input_tokens", |d, v| d.count(v, |c| &mut c.input)),
@@ -203,7 +207,7 @@ pub const TOKENS: &[Rule<Draft>] = &[
     scalar("total_tokens", |d, v| d.count(v, |c| &mut c.total)),
     scalar("prompt_tokens_details.cached_tokens", |d, v| d.count(v, |c| &mut c.cache_read)),
     scalar("input_tokens_details.cached_tokens", |d, v| d.count(v, |c| &mut c.cache_read)),
-    // DeepSeek's word, and Moonshot's.
+    // The names that DeepSeek and Moonshot use.
     scalar("prompt_cache_hit_tokens", |d, v| d.count(v, |c| &mut c.cache_read)),
     scalar("cached_tokens", |d, v| d.count(v, |c| &mut c.cache_read)),
     scalar("prompt_tokens_details.cache_write_tokens", |d, v| d.count(v, |c| &mut c.cache_write)),
@@ -219,11 +223,11 @@ pub const TOKENS: &[Rule<Draft>] = &[
     scalar("completion_tokens_details.image_tokens", |d, v| d.detail(v, |q| &mut q.output_image)),
     scalar("output_tokens_details.audio_tokens", |d, v| d.detail(v, |q| &mut q.output_audio)),
     scalar("output_tokens_details.image_tokens", |d, v| d.detail(v, |q| &mut q.output_image)),
-    // Mistral's own word.
+    // The name that Mistral uses.
     scalar("prompt_audio_seconds", Draft::seconds),
 ];
 
-/// The cost in the usage object, as OpenRouter, Perplexity and xAI say it, in whatever API.
+/// The cost in the usage object. OpenRouter, Perplexity and xAI report it, in all of their APIs.
 pub const COST: &[Rule<Draft>] = &[
     scalar("cost", |d, v| d.cost(v, |c| &mut c.cost)),
     scalar("cost.total_cost", |d, v| d.cost(v, |c| &mut c.cost)),
@@ -232,11 +236,11 @@ pub const COST: &[Rule<Draft>] = &[
     scalar("cost_in_usd_ticks", Draft::ticks),
 ];
 
-/// Where there is no output the total is the input, and some vendors (Voyage, Jina) say nothing else.
+/// The total of an API without output tokens, where it equals the input. Voyage and Jina report only the total.
 pub const TOTAL: &[Rule<Draft>] = &[scalar("total_tokens", |d, v| d.count(v, |c| &mut c.spare_input))];
 
-/// What relays of Anthropic's models (LiteLLM, Databricks, Doubleword, Venice) keep of its words: in OpenAI's usage, parts of
-/// the prompt's tokens.
+/// Cache counts with Anthropic's names in OpenAI's usage object, from relays of Anthropic's models (LiteLLM, Databricks,
+/// Doubleword, Venice). They are included in the prompt tokens.
 const RELAYED: &[Rule<Draft>] = &[
     scalar("cache_read_input_tokens", |d, v| d.count_up(v, |c| &mut c.cache_read)),
     scalar("cache_creation_input_tokens", |d, v| d.count_up(v, |c| &mut c.cache_write)),
@@ -244,7 +248,7 @@ const RELAYED: &[Rule<Draft>] = &[
     scalar("prompt_tokens_details.cache_creation_tokens", |d, v| d.count_up(v, |c| &mut c.cache_write)),
 ];
 
-/// A prompt that is a string, or one of several.
+/// A piece of a prompt that is a string, or of one in a list of strings. An empty piece begins a prompt.
 pub fn prompt(d: &mut Draft, piece: &[u8]) {
     match piece {
         [] => {
@@ -255,7 +259,7 @@ pub fn prompt(d: &mut Draft, piece: &[u8]) {
     }
 }
 
-/// A stop sequence.
+/// Adds a stop sequence.
 pub fn stop(d: &mut Draft, value: Scalar<'_>) {
     let list = &mut d.seen.request.stop_sequences;
     if let Some(text) = value.text().filter(|_| list.len() < LIST) {
@@ -263,7 +267,7 @@ pub fn stop(d: &mut Draft, value: Scalar<'_>) {
     }
 }
 
-/// The format asked for, in OpenAI's words.
+/// Sets the requested output type from a `type` with OpenAI's values.
 pub fn output_type(d: &mut Draft, value: Scalar<'_>) {
     d.seen.request.output_type = match value {
         Scalar::Text("text") => Some("text"),

@@ -1,6 +1,7 @@
-//! OpenAI Responses: one object when whole; as a stream, events that carry it at the start and again at the end.
+//! OpenAI Responses. The first and the last event of a stream have the response object, so a stream can have a call, a text or the
+//! usage up to three times. Each is counted once.
 //!
-//! A call, a text and the usage are said up to three times; each is taken once. Spec: OpenAI's SDK types.
+//! Specification: OpenAI's SDK types.
 
 use super::common::{ITEM, result};
 use super::openai::{COST, ERROR, SAMPLING, TOKENS, output_type, prompted};
@@ -34,11 +35,11 @@ pub const RESPONSES: Api = Api {
 /// `POST .../responses/compact`
 pub const COMPACT: Api = Api { name: "openai-responses-compact", operation: "compact_response", ..RESPONSES };
 
-/// Where it is served.
+/// The endpoints.
 pub const ENDPOINTS: &[Endpoint] =
     &[Endpoint::new("/responses", &RESPONSES), Endpoint::new("/responses/compact", &COMPACT)];
 
-/// The request, beside what it shares with chat completions.
+/// Rules for the members of the request that chat completions do not have.
 pub const INPUT: &[Rule<Draft>] = &[
     scalar("max_output_tokens", |d, v| d.seen.request.max_tokens = v.count()),
     scalar("text.format.type", output_type),
@@ -56,7 +57,7 @@ pub const INPUT: &[Rule<Draft>] = &[
     deferred("input[].output[].text", result),
 ];
 
-/// What an item of the input was. Calls of one turn follow each other as items of their own.
+/// Ends an item of the input, according to its type. The calls of one turn are consecutive items.
 fn item(d: &mut Draft) {
     match d.open.part.kind.as_str() {
         "function_call" | "custom_tool_call" => d.history.call_item(d.open.part.name.take()),
@@ -65,7 +66,7 @@ fn item(d: &mut Draft) {
     }
 }
 
-/// The members of events.
+/// Rules for the events of a stream.
 pub const EVENT: &[Rule<Draft>] = &[
     scalar("type", |d, v| d.open.kind.set(v)),
     scalar("output_index", |d, v| d.open.choice.index = v.count().map_or(0, |n| n as u32)),
@@ -81,9 +82,9 @@ pub const EVENT: &[Rule<Draft>] = &[
     scalar("item.call_id", |d, v| d.open.part.id = identity(v)),
 ];
 
-/// The response object.
+/// Rules for the response object.
 pub const RESPONSE: &[Rule<Draft>] = &[
-    // Some gateways name the response anew in each event; the last one is what it can be asked for by.
+    // Some gateways give the response another identifier in each event. A client can retrieve the response by the last one.
     scalar("id", |d, v| d.seen.response.id = v.text().or(d.seen.response.id.take())),
     scalar("model", Draft::response_model),
     scalar("status", |d, v| d.open.choice.finish = v.text()),
@@ -101,7 +102,7 @@ pub const RESPONSE: &[Rule<Draft>] = &[
         call(d, place);
     }),
     scalar("output[].type", |d, v| d.open.part.kind.set(v)),
-    // A compaction repeats what the user said.
+    // A compaction repeats the text of the user.
     scalar("output[].role", |d, v| d.open.part.thought |= v == Scalar::Text("user")),
     scalar("output[].content[].type", |d, v| d.open.part.thought |= v == Scalar::Text("input_text")),
     scalar("output[].name", |d, v| d.open.part.name = v.text()),
@@ -111,14 +112,14 @@ pub const RESPONSE: &[Rule<Draft>] = &[
 ];
 
 fn call(d: &mut Draft, place: u64) {
-    // Each is said up to three times, not always with its place.
+    // A stream has each call up to three times, not always with its index.
     let again = d.asked().any(|(id, _)| id != 0 && id == d.open.part.id);
     if matches!(d.open.part.kind.as_str(), "function_call" | "custom_tool_call") && !again {
         d.call(place);
     }
 }
 
-/// Decides what an event, or the whole response, came to.
+/// Evaluates an event, or the response object.
 pub fn document(d: &mut Draft) {
     let kind = d.open.kind;
     let delta = d.open.choice.before.take();
@@ -137,10 +138,11 @@ pub fn document(d: &mut Draft) {
             if kind.as_str() == "response.failed" || status.as_deref() == Some("failed") {
                 d.failed();
             }
-            // The event's name alone ends the stream.
+            // The type of the event ends the stream, even without a status.
             d.complete |= status.is_some() || !kind.as_str().is_empty();
             if status.is_some() {
-                d.seen.response.finish_reasons = vec![status];
+                d.seen.response.finish_reasons.clear();
+                d.finish(0, status);
             }
         }
         "error" => {
@@ -149,7 +151,7 @@ pub fn document(d: &mut Draft) {
         }
         _ => {}
     }
-    // The response as a whole is no first token: what it holds was generated before.
+    // The response object is not the first token: its content was generated earlier.
     if !kind.as_str().ends_with(".delta") && !kind.as_str().ends_with(".partial_image") {
         d.open.generated = None;
     }

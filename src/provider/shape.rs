@@ -1,13 +1,14 @@
-//! An API told by its bodies' shape, for hosts and paths that tell nothing: OpenAI's, Anthropic's and Gemini's at once.
+//! The API `detect`, for hosts and paths that do not show the API. It applies the rules of OpenAI, Anthropic and Gemini at once.
 //!
-//! No shape decides for the rest of the exchange, so `{"type":"message"}` or `{"candidates":[]}` mislead nothing; only what
-//! is read in the end shows whether it was LLM traffic at all.
+//! Specifications: those of the three APIs. No member of a body selects an API for the rest of the exchange, so documents such as
+//! `{"type":"message"}` and `{"candidates":[]}` cannot hide later ones. Whether the exchange is LLM traffic is decided at the end,
+//! by what was read.
 
 use super::common::ITEM;
 use super::{Api, Endpoint, anthropic, gemini, openai, responses};
 use crate::draft::Draft;
 
-/// Any of the APIs below, by the members of its bodies.
+/// The rules of all three APIs.
 pub const SHAPE: Api = Api {
     name: "detect",
     operation: "chat",
@@ -42,7 +43,7 @@ pub const SHAPE: Api = Api {
     ..Api::DEFAULT
 };
 
-/// No path leads here; the configuration does.
+/// An endpoint that no path matches. Only the configuration selects it.
 pub const ENDPOINTS: &[Endpoint] = &[Endpoint::exact("\0", &SHAPE)];
 
 fn document(d: &mut Draft) {

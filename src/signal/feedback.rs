@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::config::value::{ConfigError, object, text, whole};
 use crate::json::Scalar;
 use crate::json::identity;
-use crate::observation::{Text, Who};
+use crate::observation::{Attribution, Text};
 use crate::provider;
 
 /// Longest request, in bytes.
@@ -96,7 +96,7 @@ impl Feedback {
 }
 
 /// Whose answer is kept under a key, as the host keeps it.
-pub fn remembered(answer: u64, who: &Who) -> Vec<u8> {
+pub fn remembered(answer: u64, who: &Attribution) -> Vec<u8> {
     let mut out = answer.to_le_bytes().to_vec();
     let optional = |text: &'_ Option<Text>| text.as_deref().unwrap_or_default().to_owned();
     let (asked, answered) = (optional(&who.request_model), optional(&who.response_model));
@@ -110,7 +110,7 @@ pub fn remembered(answer: u64, who: &Who) -> Vec<u8> {
 }
 
 /// Reads what [`remembered`] wrote, if it is of this answer.
-pub fn recalled(answer: u64, bytes: &[u8]) -> Option<Who> {
+pub fn recalled(answer: u64, bytes: &[u8]) -> Option<Attribution> {
     let (kept, mut rest) = bytes.split_first_chunk()?;
     if u64::from_le_bytes(*kept) != answer {
         return None;
@@ -123,7 +123,7 @@ pub fn recalled(answer: u64, bytes: &[u8]) -> Option<Who> {
     });
     let operation = texts.next()?;
     let optional = |text: &str| Some(Text::from(text)).filter(|text| !text.is_empty());
-    Some(Who {
+    Some(Attribution {
         operation: provider::endpoints().map(|e| e.api.operation).find(|known| *known == operation)?,
         provider: texts.next()?.to_owned().into(),
         route: texts.next()?.into(),
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn whose_answer_it_was_is_known_until_another_takes_the_slot() {
-        let who = Who {
+        let who = Attribution {
             operation: "chat",
             provider: "openai".into(),
             route: "llm".into(),

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::observation::{Agent, Observation, RunEnd, Text, Who};
+use crate::observation::{Agent, Attribution, Observation, RunEnd, Text};
 use crate::trace_context::Run;
 
 /// Entries of a bucket: with so many nearly all have room until the slots are two thirds full.
@@ -147,7 +147,7 @@ pub struct Waiting {
     pub others: Box<[u64]>,
     /// What it comes to if nobody goes on with it.
     pub end: RunEnd,
-    who: Who,
+    who: Attribution,
     iteration: Option<u64>,
 }
 
@@ -161,7 +161,7 @@ impl Waiting {
             lead: first.call,
             others: others.iter().map(|other| other.call).collect(),
             end,
-            who: Who::of(seen),
+            who: Attribution::of(seen),
             iteration: seen.agent.iteration,
         })
     }

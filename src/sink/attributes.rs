@@ -3,7 +3,8 @@
 use core::fmt::Write;
 
 use crate::bytes::mix::Mix;
-use crate::observation::{CacheAttribute, Changes, Observation, Text};
+use crate::config::CacheAttribute;
+use crate::observation::{Changes, FinishReason, Observation, Text};
 
 /// When a field's value can first be known, and may change.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,8 +49,8 @@ pub enum Value<'a> {
     Bool(bool),
     /// A JSON array of strings.
     List(&'a [Text]),
-    /// A JSON array of those strings that are known.
-    Known(&'a [Option<Text>]),
+    /// A JSON array of the words of the finish reasons that are known.
+    FinishReasons(&'a [Option<FinishReason>]),
     /// Hexadecimal digits.
     Hash([u8; 8]),
     /// Words joined by commas.
@@ -64,8 +65,22 @@ pub struct Field {
     pub doc: &'static str,
     /// When it is written.
     pub phase: Phase,
-    /// Its value, or None where there is nothing to say.
-    pub get: fn(&Observation) -> Option<Value<'_>>,
+    get: fn(&Observation) -> Option<Value<'_>>,
+    /// The attribute is written only if `compat.cache_attribute` selects its name.
+    name_setting: Option<CacheAttribute>,
+}
+
+impl Field {
+    /// The value to write. None if it is unknown, or if `cache_attribute`, the setting `compat.cache_attribute`, selects the
+    /// other name of this attribute.
+    pub fn value<'a>(&self, seen: &'a Observation, cache_attribute: CacheAttribute) -> Option<Value<'a>> {
+        let selected = |name| cache_attribute == name || cache_attribute == CacheAttribute::Both;
+        (self.get)(seen).filter(|_| self.name_setting.is_none_or(selected))
+    }
+
+    const fn selected_by(self, name_setting: CacheAttribute) -> Self {
+        Field { name_setting: Some(name_setting), ..self }
+    }
 }
 
 const fn field(
@@ -74,7 +89,7 @@ const fn field(
     doc: &'static str,
     get: fn(&Observation) -> Option<Value<'_>>,
 ) -> Field {
-    Field { name, doc: written_out(doc), phase, get }
+    Field { name, doc: written_out(doc), phase, get, name_setting: None }
 }
 
 /// The text of a row's `doc`: empty in the plugin, which does not need it. Tests compare it with envoy/reference.md.
@@ -162,13 +177,13 @@ pub const FIELDS: &[Field] = &[
         "gaugeway.prompt.full_hash",
         Phase::Request,
         "hash of the text of all messages; needs `prompt` in `privacy.hash`",
-        |o| o.rare.as_ref()?.prompt_hash.map(Value::Hash),
+        |o| o.configured.as_ref()?.prompt_hash.map(Value::Hash),
     ),
     field("gaugeway.system.hash", Phase::Request, "hash of the system prompt; needs `system` in `privacy.hash`", |o| {
-        o.rare.as_ref()?.system_hash.map(Value::Hash)
+        o.configured.as_ref()?.system_hash.map(Value::Hash)
     }),
     field("gaugeway.tools.hash", Phase::Request, "hash of the offered tools; needs `tools` in `privacy.hash`", |o| {
-        o.rare.as_ref()?.tools_hash.map(Value::Hash)
+        o.configured.as_ref()?.tools_hash.map(Value::Hash)
     }),
     field("gaugeway.agent.iteration", Phase::Request, "number of this call in the agent's run, from 1", |o| {
         o.agent.iteration.map(Value::Count)
@@ -203,14 +218,16 @@ pub const FIELDS: &[Field] = &[
         o.usage.cache_read.map(Value::Count)
     }),
     field("gen_ai.usage.cache_creation.input_tokens", Phase::Usage, "input tokens written to a cache", |o| {
-        o.usage.cache_creation.filter(|_| o.cache_attribute != CacheAttribute::Write).map(Value::Count)
-    }),
+        o.usage.cache_creation.map(Value::Count)
+    })
+    .selected_by(CacheAttribute::Creation),
     field(
         "gen_ai.usage.cache_write.input_tokens",
         Phase::Usage,
         "input tokens written to a cache, under the name that `compat.cache_attribute` selects",
-        |o| o.usage.cache_creation.filter(|_| o.cache_attribute != CacheAttribute::Creation).map(Value::Count),
-    ),
+        |o| o.usage.cache_creation.map(Value::Count),
+    )
+    .selected_by(CacheAttribute::Write),
     field("gen_ai.usage.reasoning.output_tokens", Phase::Usage, "output tokens spent on reasoning", |o| {
         o.usage.reasoning.map(Value::Count)
     }),
@@ -220,7 +237,7 @@ pub const FIELDS: &[Field] = &[
         "finish reason of each choice in the provider's words, as a JSON array",
         |o| {
             let reasons = &o.response.finish_reasons;
-            Some(Value::Known(reasons)).filter(|_| reasons.iter().any(Option::is_some))
+            Some(Value::FinishReasons(reasons)).filter(|_| reasons.iter().any(Option::is_some))
         },
     ),
     field(
@@ -239,10 +256,10 @@ pub const FIELDS: &[Field] = &[
         "gaugeway.prompt.text",
         Phase::End,
         "text of the last message, redacted and cut; needs `privacy.capture`",
-        |o| text(&o.rare.as_ref()?.prompt),
+        |o| text(&o.configured.as_ref()?.prompt),
     ),
     field("gaugeway.response.text", Phase::End, "text of the answer, redacted and cut; needs `privacy.capture`", |o| {
-        text(&o.rare.as_ref()?.answer)
+        text(&o.configured.as_ref()?.answer)
     }),
     field("gaugeway.cost.usd", Phase::End, "cost in US dollars", |o| o.cost.nanousd.map(Value::Billionths)),
     field(
@@ -285,7 +302,7 @@ impl Value<'_> {
             Value::Float(number) => mix.number(number.to_bits()),
             Value::Bool(value) => mix.number(u64::from(*value)),
             Value::List(items) => texts(mix, &mut items.iter()),
-            Value::Known(items) => texts(mix, &mut items.iter().flatten()),
+            Value::FinishReasons(items) => texts(mix, &mut items.iter().flatten().map(|reason| &reason.word)),
             Value::Hash(bytes) => mix.number(u64::from_le_bytes(*bytes)),
             Value::Troubles(troubles) => troubles.iter().fold(mix, |mix, trouble| mix.number(trouble as u64)),
         };
@@ -324,8 +341,8 @@ impl Value<'_> {
                 array(out, items.iter().map(|item| &**item));
                 Ok(())
             }
-            Value::Known(items) => {
-                array(out, items.iter().flatten().map(|item| &**item));
+            Value::FinishReasons(items) => {
+                array(out, items.iter().flatten().map(|reason| &*reason.word));
                 Ok(())
             }
             Value::Hash(bytes) => {
@@ -381,7 +398,7 @@ fn array<'a>(out: &mut String, items: impl Iterator<Item = &'a str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::{Trouble, Troubles};
+    use crate::observation::{FinishClass, Trouble, Troubles};
 
     fn written(value: Value<'_>) -> String {
         let mut out = String::new();
@@ -415,7 +432,27 @@ mod tests {
         let text = written(Value::List(&items));
         let parsed: Vec<String> = serde_json::from_str(&text).unwrap();
         assert_eq!(parsed, ["stop", "a\"b\\c\n\u{1}", "é模"]);
-        assert_eq!(written(Value::Known(&[None, Some("x".into()), None])), "[\"x\"]");
+        let reason = FinishReason { word: "x".into(), class: FinishClass::Other };
+        assert_eq!(written(Value::FinishReasons(&[None, Some(reason), None])), "[\"x\"]");
+    }
+
+    #[test]
+    fn the_setting_selects_the_names_of_the_tokens_written_to_a_cache() {
+        let mut seen = Observation::default();
+        seen.usage.cache_creation = Some(3);
+        let (creation, write) = ("gen_ai.usage.cache_creation.input_tokens", "gen_ai.usage.cache_write.input_tokens");
+        for (setting, expected) in [
+            (CacheAttribute::Creation, &[creation][..]),
+            (CacheAttribute::Write, &[write]),
+            (CacheAttribute::Both, &[creation, write]),
+        ] {
+            let names: Vec<_> = FIELDS
+                .iter()
+                .filter(|field| matches!(field.value(&seen, setting), Some(Value::Count(3))))
+                .map(|field| field.name)
+                .collect();
+            assert_eq!(names, expected, "{setting:?}");
+        }
     }
 
     #[test]

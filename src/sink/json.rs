@@ -7,14 +7,14 @@ use std::fmt::Write;
 
 use super::attributes::{FIELDS, Value};
 use super::stats::{Kind, Registry, Stats};
-use crate::config::Config;
+use crate::config::{CacheAttribute, Config};
 use crate::observation::Observation;
 
-/// An object of the attributes that have something to say.
-pub fn attributes(seen: &Observation) -> String {
+/// A JSON object of the attributes that have a value. `names` is the setting `compat.cache_attribute`.
+pub fn attributes(seen: &Observation, names: CacheAttribute) -> String {
     let mut out = String::from("{");
     for field in FIELDS {
-        let Some(value) = (field.get)(seen) else { continue };
+        let Some(value) = field.value(seen, names) else { continue };
         key(&mut out, field.name);
         match value {
             Value::Text(text) => string(&mut out, text),
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn attributes_are_typed_json_whatever_stands_in_them() {
-        let read: Json = serde_json::from_str(&attributes(&exchange())).unwrap();
+        let read: Json = serde_json::from_str(&attributes(&exchange(), CacheAttribute::default())).unwrap();
         let wanted = json!({
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": "openai",

@@ -3,6 +3,7 @@
 //! A run's trace is the one its first call belongs to; later calls hang under it, with a link to their own. Spec: OTLP 1
 //! (protobuf), W3C Trace Context, OpenTelemetry's `gen_ai` spans. Bound: a queue holds [`QUEUE`] bytes.
 
+use crate::config::CacheAttribute;
 use crate::observation::{Agent, Observation, Outcome, RunEnd, ToolResult};
 use crate::sink::attributes::{FIELDS, Value};
 use crate::trace_context::{Place, Run};
@@ -21,8 +22,8 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// The spans of an exchange that is over, at `place` and as part of `run`.
-    pub fn exchange(&mut self, seen: &Observation, place: Place, run: Option<Run>) {
+    /// The spans of an exchange that is over, at `place` and as part of `run`. `names` is the setting `compat.cache_attribute`.
+    pub fn exchange(&mut self, seen: &Observation, names: CacheAttribute, place: Place, run: Option<Run>) {
         let trace = run.map_or(place.trace, |run| run.trace);
         let parent = run.map_or(place.span, |run| run.span);
         let (start, end) = (seen.timing.start, seen.timing.end.unwrap_or(seen.timing.start));
@@ -30,7 +31,7 @@ impl Queue {
         let name = format!("{} {model}", seen.operation);
         let mut chat = Span::new(trace, place.derive(start, 1), parent, name.trim_end(), CLIENT, [start, end]);
         for field in FIELDS {
-            if let Some(value) = (field.get)(seen) {
+            if let Some(value) = field.value(seen, names) {
                 chat.attribute(field.name, value);
             }
         }
@@ -183,7 +184,7 @@ fn attribute(out: &mut Vec<u8>, field: u64, key: &str, value: &Value<'_>) {
         Value::Float(number) => fixed(&mut any, 4, number.to_bits()),
         Value::Billionths(number) => fixed(&mut any, 4, (*number as f64 / 1e9).to_bits()),
         Value::List(items) => array(&mut any, items.iter().map(|item| &**item)),
-        Value::Known(items) => array(&mut any, items.iter().flatten().map(|item| &**item)),
+        Value::FinishReasons(items) => array(&mut any, items.iter().flatten().map(|reason| &*reason.word)),
         Value::Text(text) => bytes(&mut any, 1, text.as_bytes()),
         Value::Hash(_) | Value::Troubles(_) => {
             let mut text = String::new();
@@ -301,7 +302,7 @@ mod tests {
         let place = Place::parse(PARENT).unwrap();
         let run = Place { span: [5; 8], ..place }.run(500);
         let mut queue = Queue::default();
-        queue.exchange(&agent(Some(RunEnd::Completed)), place, Some(run));
+        queue.exchange(&agent(Some(RunEnd::Completed)), CacheAttribute::default(), place, Some(run));
         let spans = exported(&mut queue);
         let names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
         assert_eq!(names, ["chat gpt-4o", "execute_tool search", "invoke_agent"]);
@@ -323,7 +324,7 @@ mod tests {
     fn attributes_keep_their_types() {
         let place = Place::parse(PARENT).unwrap();
         let mut queue = Queue::default();
-        queue.exchange(&agent(None), place, None);
+        queue.exchange(&agent(None), CacheAttribute::default(), place, None);
         let spans = exported(&mut queue);
         assert_eq!(spans[0].parent_span_id, place.span);
         let value = |key: &str| {
@@ -342,7 +343,7 @@ mod tests {
     fn what_waits_is_bounded_and_what_finds_no_room_is_counted() {
         let mut queue = Queue::default();
         for _ in 0..5_000 {
-            queue.exchange(&agent(None), Place::parse(PARENT).unwrap(), None);
+            queue.exchange(&agent(None), CacheAttribute::default(), Place::parse(PARENT).unwrap(), None);
         }
         assert!(queue.dropped > 0 && queue.spans.len() < QUEUE + 16);
         let (body, count) = queue.export("gateway").unwrap();

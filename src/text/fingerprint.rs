@@ -1,7 +1,8 @@
-//! Hashes of prompt and answer, computed while the text passes; no text outlives the message it belongs to.
+//! Hash and length of a text, computed while it arrives in pieces. The text of a message is forgotten with the message.
 //!
-//! Text is hashed [`SHORT`] bytes at a time. A prompt's hash is of its last message, and which one is the last is known only
-//! at the end: one that is short and not the last is never hashed. And to go back costs nothing where no hash was begun since.
+//! Up to [`SHORT`] bytes are held before they are hashed, for two reasons. Only the last message of a request is hashed, and which
+//! one is the last is known at the end of the request; earlier ones that are short are then never hashed. And text that is still
+//! held can be removed again without a copy of the hash's state.
 
 use std::rc::Rc;
 
@@ -12,59 +13,63 @@ use super::hash::{self, Key};
 use crate::json::Canonical;
 use crate::observation::Parsed;
 
-/// Longest text held unhashed, in bytes.
+/// Maximum number of bytes that are held before they are hashed.
 const SHORT: usize = 1024;
 
-/// Running hash and length of one text.
+/// Hash and length of one text.
 #[derive(Clone, Default)]
 pub struct Fingerprint {
     key: Option<Rc<Key>>,
-    /// Nobody asks for the hash.
-    mute: bool,
+    /// The hash is not needed.
+    without_hash: bool,
     watch: Option<Box<Watch>>,
-    /// What is known of the text's first bytes, and how many they are.
-    read: Reading,
-    done: u64,
-    /// The text behind them.
+    /// State after the bytes that were read.
+    state: TextState,
+    /// Number of bytes that were read.
+    read_bytes: u64,
+    /// The bytes after them.
     held: Vec<u8>,
-    /// The latest place remembered of each kind.
-    marks: [Option<Kept>; 2],
-    /// The text itself, where it may be reported.
+    /// The latest mark of each kind.
+    marks: [Option<Checkpoint>; 2],
+    /// The beginning of the text itself, if it may be reported.
     words: Option<Box<Words>>,
 }
 
-/// A digest of the text is wanted too, of its first `bytes` where there are more; and that, once known.
+/// A request for the digest of the first `bytes` bytes of the text, and the digest once so many bytes were read.
 #[derive(Clone)]
 struct Watch {
     bytes: usize,
     prefix: Option<[u8; 32]>,
 }
 
+/// What is computed from a text.
 #[derive(Clone, Default)]
-struct Reading {
+struct TextState {
+    /// None if no byte was hashed.
     hasher: Option<Sha256>,
+    /// Number of Unicode code points.
     characters: u64,
-    /// Reads the text as JSON, where it should be.
+    /// Parser of the text, if it is expected to be JSON.
     structure: Option<Box<Canonical>>,
 }
 
-/// A place remembered, with what was known of the text before it once that is not held any more.
+/// A mark with a copy of the state at it, which is made when the text before it is read.
 #[derive(Clone)]
-struct Kept {
+struct Checkpoint {
     at: u64,
-    read: Option<Box<Reading>>,
+    state: Option<Box<TextState>>,
 }
 
-/// What begins at a place remembered: of each kind one is open at a time.
+/// What begins at a mark. Of each kind, one is open at a time.
 #[derive(Clone, Copy)]
 pub enum Begins {
     /// A choice, candidate, output item or delta.
     Choice,
-    /// A part of it.
+    /// A part of a choice.
     Part,
 }
 
-/// A place in a text to go back to, where what followed turns out not to belong to it.
+/// A position in a text. [`Fingerprint::rewind`] removes what follows it.
 #[derive(Clone, Copy)]
 pub struct Mark {
     begins: Begins,
@@ -72,34 +77,35 @@ pub struct Mark {
 }
 
 impl Fingerprint {
-    /// Of no text yet; `hashes` tells whether a hash is wanted beside the length.
+    /// The fingerprint of an empty text. `hashes` tells whether the hash is needed in addition to the length.
     pub fn new(key: Option<&Rc<Key>>, hashes: bool) -> Self {
-        Fingerprint { key: key.cloned(), mute: !hashes, ..Fingerprint::default() }
+        Fingerprint { key: key.cloned(), without_hash: !hashes, ..Fingerprint::default() }
     }
 
-    /// From now on a digest is wanted of the text, or of its first bytes where it is longer than this; 0 for none.
+    /// Sets how many bytes at the beginning of a text [`Fingerprint::digest`] covers; 0 for no digest.
     pub fn watch(&mut self, bytes: usize) {
         self.watch = (bytes > 0).then(|| Box::new(Watch { bytes, prefix: None }));
     }
 
-    /// The digest that is wanted; None where there is no text.
+    /// The full hash of the first bytes of the text, as many as [`Fingerprint::watch`] set. None if there is no text.
     pub fn digest(&self) -> Option<[u8; 32]> {
         let watch = self.watch.as_ref().filter(|_| self.length() > 0)?;
-        let room = watch.bytes.saturating_sub(self.done as usize);
+        let room = watch.bytes.saturating_sub(self.read_bytes as usize);
         let held = self.held.get(..room).unwrap_or(&self.held);
-        watch.prefix.or_else(|| Some(hash::end(self.key.as_ref(), self.begun().chain_update(held))))
+        watch.prefix.or_else(|| Some(hash::end(self.key.as_ref(), self.hasher().chain_update(held))))
     }
 
-    fn begun(&self) -> Sha256 {
-        self.read.hasher.clone().unwrap_or_else(|| hash::begin(self.key.as_ref()))
+    /// A copy of the hash's state after the bytes that were read.
+    fn hasher(&self) -> Sha256 {
+        self.state.hasher.clone().unwrap_or_else(|| hash::begin(self.key.as_ref()))
     }
 
-    /// Holds the beginning of the text too.
+    /// Keeps the beginning of the text too.
     pub fn capture(&mut self) {
         self.words = Some(Box::default());
     }
 
-    /// What is held of the text, to be reported later.
+    /// Takes the kept beginning of the text, to be reported later.
     pub fn words(&mut self) -> Option<Box<Words>> {
         self.words.take()
     }
@@ -114,21 +120,21 @@ impl Fingerprint {
             watch.prefix = None;
         }
         self.marks = [None, None];
-        self.done = 0;
-        self.read.hasher = None;
-        self.read.characters = 0;
+        self.read_bytes = 0;
+        self.state.hasher = None;
+        self.state.characters = 0;
     }
 
-    /// Reads the text as JSON too, an object that has to have these keys.
+    /// Parses the text as JSON too. `required` are the hashes of the keys that the outermost object must have.
     pub fn expect_json(&mut self, required: Vec<u64>) {
-        self.read.structure = Some(Box::new(Canonical::requiring(required)));
+        self.state.structure = Some(Box::new(Canonical::requiring(required)));
     }
 
-    /// Whether the text is one JSON value with the keys it has to have; None where none is expected, or there is no text.
+    /// Whether the text is one JSON value with the required keys. None if no JSON is expected or if there is no text.
     pub fn parsed(&mut self) -> Option<Parsed> {
         self.characters()?;
-        self.let_go();
-        let structure = self.read.structure.as_mut()?;
+        self.read_held();
+        let structure = self.state.structure.as_mut()?;
         Some(match (structure.is_whole(), structure.has_required()) {
             (true, true) => Parsed::Whole,
             (true, false) => Parsed::Incomplete,
@@ -136,54 +142,58 @@ impl Fingerprint {
         })
     }
 
-    /// Adds text, cut anywhere.
+    /// Adds a piece of the text. It can begin and end at any byte.
     pub fn push(&mut self, piece: &[u8]) {
         if let Some(words) = &mut self.words {
             words.push(piece);
         }
         if self.held.len() + piece.len() > SHORT {
-            self.let_go();
+            self.read_held();
             if piece.len() > SHORT {
-                self.pass(piece);
+                self.read(piece);
                 return;
             }
         }
         append(&mut self.held, piece);
     }
 
-    /// Reads what is held, up to each place remembered in it, and then all.
-    fn let_go(&mut self) {
+    /// Reads the held bytes, and copies the state at each mark in them.
+    fn read_held(&mut self) {
         let mut held = core::mem::take(&mut self.held);
         let mut rest = held.as_slice();
         loop {
-            let due = self.marks.iter().flatten().filter(|kept| kept.read.is_none() && kept.at >= self.done);
-            let Some(at) = due.map(|kept| kept.at).min() else { break };
-            let (before, behind) = rest.split_at_checked((at - self.done) as usize).unwrap_or((rest, &[]));
+            let due = self
+                .marks
+                .iter()
+                .flatten()
+                .filter(|checkpoint| checkpoint.state.is_none() && checkpoint.at >= self.read_bytes);
+            let Some(at) = due.map(|checkpoint| checkpoint.at).min() else { break };
+            let (before, behind) = rest.split_at_checked((at - self.read_bytes) as usize).unwrap_or((rest, &[]));
             rest = behind;
-            self.pass(before);
-            for kept in self.marks.iter_mut().flatten().filter(|kept| kept.at == at) {
-                kept.read = Some(Box::new(self.read.clone()));
+            self.read(before);
+            for checkpoint in self.marks.iter_mut().flatten().filter(|checkpoint| checkpoint.at == at) {
+                checkpoint.state = Some(Box::new(self.state.clone()));
             }
         }
-        self.pass(rest);
+        self.read(rest);
         held.clear();
         self.held = held;
     }
 
-    fn pass(&mut self, piece: &[u8]) {
-        self.done += piece.len() as u64;
-        let read = &mut self.read;
-        read.characters += characters(piece);
-        if let Some(structure) = &mut read.structure {
+    fn read(&mut self, piece: &[u8]) {
+        self.read_bytes += piece.len() as u64;
+        let state = &mut self.state;
+        state.characters += characters(piece);
+        if let Some(structure) = &mut state.structure {
             structure.feed(piece);
         }
-        if self.mute && self.watch.is_none() {
+        if self.without_hash && self.watch.is_none() {
             return;
         }
-        let hasher = read.hasher.get_or_insert_with(|| hash::begin(self.key.as_ref()));
+        let hasher = state.hasher.get_or_insert_with(|| hash::begin(self.key.as_ref()));
         let mut piece = piece;
         if let Some(Watch { bytes, prefix: prefix @ None }) = self.watch.as_deref_mut()
-            && let Some(over @ 1..) = self.done.checked_sub(*bytes as u64)
+            && let Some(over @ 1..) = self.read_bytes.checked_sub(*bytes as u64)
             && let Some((before, behind)) = piece.split_at_checked(piece.len().saturating_sub(over as usize))
         {
             hasher.update(before);
@@ -193,57 +203,61 @@ impl Fingerprint {
         hasher.update(piece);
     }
 
-    /// Bytes of the text so far.
+    /// Length of the text so far, in bytes.
     pub fn length(&self) -> u64 {
-        self.done + self.held.len() as u64
+        self.read_bytes + self.held.len() as u64
     }
 
-    /// Remembers this place, and the one of its kind before it no longer.
+    /// Marks the current end of the text. The earlier mark of the same kind becomes invalid.
     pub fn mark(&mut self, begins: Begins) -> Mark {
         let at = self.length();
         if let Some(slot) = self.marks.get_mut(begins as usize) {
-            *slot = Some(Kept { at, read: None });
+            *slot = Some(Checkpoint { at, state: None });
         }
         Mark { begins, at }
     }
 
-    /// Goes back to the place last remembered of its kind.
+    /// Removes the text after `mark`, which must be the latest of its kind.
     pub fn rewind(&mut self, mark: Mark) {
         if let Some(words) = &mut self.words {
             words.truncate(mark.at as usize);
         }
         self.marks
             .iter_mut()
-            .filter(|kept| kept.as_ref().is_some_and(|kept| kept.at > mark.at))
-            .for_each(|kept| *kept = None);
-        if let Some(length) = mark.at.checked_sub(self.done) {
+            .filter(|checkpoint| checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.at > mark.at))
+            .for_each(|checkpoint| *checkpoint = None);
+        if let Some(length) = mark.at.checked_sub(self.read_bytes) {
             self.held.truncate(length as usize);
             return;
         }
-        let kept = self.marks.get_mut(mark.begins as usize).and_then(Option::as_mut).filter(|kept| kept.at == mark.at);
-        if let Some(read) = kept.and_then(|kept| kept.read.take()) {
-            self.read = *read;
-            self.done = mark.at;
+        let checkpoint = self
+            .marks
+            .get_mut(mark.begins as usize)
+            .and_then(Option::as_mut)
+            .filter(|checkpoint| checkpoint.at == mark.at);
+        if let Some(state) = checkpoint.and_then(|checkpoint| checkpoint.state.take()) {
+            self.state = *state;
+            self.read_bytes = mark.at;
             self.held.clear();
         }
     }
 
-    /// First 8 bytes of the hash, or None where there was no text, or nobody asks.
+    /// First 8 bytes of the hash. None if there is no text or if the hash is not needed.
     pub fn hash(&self) -> Option<[u8; 8]> {
-        if self.mute || self.length() == 0 {
+        if self.without_hash || self.length() == 0 {
             return None;
         }
-        Some(hash::short(hash::end(self.key.as_ref(), self.begun().chain_update(&self.held))))
+        Some(hash::short(hash::end(self.key.as_ref(), self.hasher().chain_update(&self.held))))
     }
 
-    /// Unicode code points, or None where there was no text.
+    /// Number of Unicode code points. None if there is no text.
     pub fn characters(&self) -> Option<u64> {
-        let characters = self.read.characters + characters(&self.held);
+        let characters = self.state.characters + characters(&self.held);
         (characters > 0).then_some(characters)
     }
 }
 
-/// Appends a piece, which is short most of the time. In wasm a call of the engine's own copy costs more.
+/// Appends a piece. Most pieces are short, and in wasm copying them here is faster than a call of the engine's `memory.copy`.
 fn append(held: &mut Vec<u8>, piece: &[u8]) {
     if piece.len() > 64 {
         return held.extend_from_slice(piece);
@@ -253,8 +267,8 @@ fn append(held: &mut Vec<u8>, piece: &[u8]) {
     few.iter().for_each(|byte| held.push(*byte));
 }
 
-/// Characters that begin in `piece`: bytes that continue one belong to its first byte, so cuts do not matter. Eight bytes at a
-/// time: byte by byte this is a third of what a long answer costs.
+/// Number of characters whose first byte is in `piece`. Continuation bytes are not counted, so the result does not depend on cuts.
+/// It counts eight bytes at a time: byte by byte, this would take a third of the time for a long answer.
 fn characters(piece: &[u8]) -> u64 {
     let continues = |byte: u8| byte & 0xc0 == 0x80;
     let (words, rest) = piece.as_chunks::<8>();
@@ -278,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn any_cutting_of_a_short_or_long_text_gives_its_hash_and_length() {
+    fn hash_and_length_do_not_depend_on_how_a_text_is_cut() {
         for size in [1, 10, SHORT, SHORT + 1, 3 * SHORT] {
             let text = "é".repeat(size);
             for cut in [1, 2, 3, 64, 1000] {
@@ -291,16 +305,16 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_has_a_digest_of_its_beginning_beside_its_hash() {
+    fn the_digest_covers_the_first_bytes_and_the_hash_the_whole_text() {
         for size in [1, SHORT, 3000, 3001, 9000] {
             let text = "x".repeat(size);
-            for (cut, mute) in [(1, false), (7, true), (1000, false), (9000, true)] {
-                let mut fingerprint = Fingerprint::new(None, !mute);
+            for (cut, without_hash) in [(1, false), (7, true), (1000, false), (9000, true)] {
+                let mut fingerprint = Fingerprint::new(None, !without_hash);
                 fingerprint.watch(3000);
                 text.as_bytes().chunks(cut).for_each(|piece| fingerprint.push(piece));
                 let beginning: [u8; 32] = Sha256::digest(&text[..size.min(3000)]).into();
                 assert_eq!(fingerprint.digest(), Some(beginning), "{size} bytes in pieces of {cut}");
-                assert_eq!(fingerprint.hash(), hash_of(text.as_bytes()).filter(|_| !mute));
+                assert_eq!(fingerprint.hash(), hash_of(text.as_bytes()).filter(|_| !without_hash));
             }
         }
         let mut none = Fingerprint::default();
@@ -309,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_has_no_hash() {
+    fn an_empty_text_has_no_hash_and_no_length() {
         let mut fingerprint = Fingerprint::default();
         assert_eq!((fingerprint.hash(), fingerprint.characters()), (None, None));
         fingerprint.push(b"x");
@@ -318,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_mark_can_be_taken_back_however_long_it_is() {
+    fn text_of_any_length_after_a_mark_can_be_removed() {
         for (before, after) in [(0, 5), (5, 5), (5, 2 * SHORT), (2 * SHORT, 5)] {
             let mut fingerprint = Fingerprint::default();
             let text = vec![b'a'; before];
@@ -333,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_and_the_choice_it_is_in_can_both_be_taken_back() {
+    fn a_part_and_the_choice_around_it_can_both_be_removed() {
         for size in [1, 100, SHORT, 3 * SHORT] {
             let mut fingerprint = Fingerprint::default();
             let piece = vec![b'x'; size];
@@ -356,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_held_is_bounded() {
+    fn the_held_text_is_bounded() {
         let mut fingerprint = Fingerprint::default();
         for _ in 0..10_000 {
             fingerprint.push(b"0123456789");

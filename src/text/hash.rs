@@ -1,25 +1,25 @@
-//! Hashes of texts, with a key or without.
+//! Hashes of texts: SHA-256, or HMAC-SHA-256 if the configuration has a key.
 //!
-//! Spec: FIPS 180-4 (SHA-256), RFC 2104 (HMAC).
+//! Specification: FIPS 180-4 (SHA-256), RFC 2104 (HMAC).
 
 use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
-/// Which texts are hashed.
+/// Which texts are hashed. Setting: `privacy.hash`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hashes {
     /// The request's last message.
     pub last_message: bool,
     /// All messages of the request.
     pub prompt: bool,
-    /// What the system says before the first message of a user.
+    /// The system prompt: the system's text before the first user message.
     pub system: bool,
-    /// The schemas of the tools offered, as they are written.
+    /// The offered tools, as the JSON of the request has them.
     pub tools: bool,
     /// The answer.
     pub response: bool,
-    /// What the system and the user say first.
+    /// The system prompt and the first user message.
     pub conversation: bool,
 }
 
@@ -29,7 +29,7 @@ impl Default for Hashes {
     }
 }
 
-/// A key for hashes, worked into the states both passes of HMAC begin with.
+/// A key for hashes, stored as the initial states of the two hashes of HMAC.
 #[derive(Clone)]
 pub struct Key {
     inner: Sha256,
@@ -54,18 +54,18 @@ impl Key {
     }
 }
 
-/// The state a text's hash begins with.
+/// The initial state for the hash of a text.
 pub fn begin(key: Option<&Rc<Key>>) -> Sha256 {
     key.map(|key| key.inner.clone()).unwrap_or_default()
 }
 
-/// The hash of a text that has passed through what [`begin`] gave.
+/// The hash of a text. `state` is the state from [`begin`] after it was updated with the text.
 pub fn end(key: Option<&Rc<Key>>, state: Sha256) -> [u8; 32] {
     let digest = state.finalize();
     key.map_or(digest, |key| key.outer.clone().chain_update(digest).finalize()).into()
 }
 
-/// The first 8 bytes of a hash, which is what is reported.
+/// The first 8 bytes of a hash. Only these are reported.
 pub fn short(hash: [u8; 32]) -> [u8; 8] {
     hash.first_chunk().copied().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Texts of requests and answers: their hashes, their lengths and, only if the configuration asks, their content.
+//! The texts of requests and answers: their hashes, their lengths and, only if the configuration enables it, their content.
 
 pub mod content;
 pub mod fingerprint;

@@ -17,7 +17,7 @@ impl Redaction {
         Err(ConfigError::new("privacy.capture", "this build reports no words: build it with the feature `capture`"))
     }
 
-    /// Never called.
+    /// Cannot be called, because there is no value of this type.
     pub fn apply(&self, _: &str) -> String {
         match *self {}
     }

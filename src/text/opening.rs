@@ -1,6 +1,7 @@
-//! How a conversation begins, which recognises it in every later call.
+//! The opening of a conversation: the system prompt and the first user message. Later calls of the conversation repeat it, so its
+//! hash identifies the conversation.
 //!
-//! Bound: [`OPENING`] bytes of each message are hashed.
+//! Bound: at most [`OPENING`] bytes of each message are hashed, unless the whole system prompt is to be hashed.
 
 use std::rc::Rc;
 
@@ -9,31 +10,35 @@ use sha2::{Digest, Sha256};
 use super::fingerprint::Fingerprint;
 use super::hash::{Hashes, Key, begin, end, short};
 
-/// What of a message is hashed to recognise a conversation by, in bytes. Where the whole system prompt is to be hashed, all of it.
+/// Maximum number of bytes of a message that are hashed to identify a conversation.
 const OPENING: usize = 4096;
 
-/// How a conversation begins: what the system says and the user's first message, wherever the request has them. Their texts are
-/// hashed where those of all messages are, as the prompt.
+/// The opening of a conversation, while a request is read. The texts of messages are hashed by the [`Fingerprint`] of the prompt,
+/// which the caller passes to the methods.
 #[derive(Clone)]
 pub struct Opening {
     key: Option<Rc<Key>>,
     limit: usize,
-    /// What the system says beside the messages (Anthropic's `system`).
-    beside: Part,
+    /// System prompt outside the list of messages, such as Anthropic's `system`.
+    beside: PrefixHash,
+    /// Number of messages so far.
     messages: u32,
+    /// Hash of the first system message.
     system: Option<[u8; 32]>,
+    /// Hash of the first user message.
     user: Option<[u8; 32]>,
-    /// The user's message is so many bytes of the so manieth message.
-    user_is: (u64, u32),
+    /// Length in bytes and number, from 1, of the first user message.
+    user_message: (u64, u32),
 }
 
+/// The hash of the beginning of a text, and the number of hashed bytes.
 #[derive(Clone, Default)]
-struct Part {
+struct PrefixHash {
     state: Sha256,
     length: usize,
 }
 
-impl Part {
+impl PrefixHash {
     fn push(&mut self, piece: &[u8], limit: usize) {
         let piece = piece.get(..limit.saturating_sub(self.length)).unwrap_or(piece);
         if !piece.is_empty() {
@@ -44,7 +49,7 @@ impl Part {
 }
 
 impl Opening {
-    /// None where nobody asks for it; else `prompt` is told how much of each message is looked at.
+    /// Returns None if no setting needs the opening. Else sets in `prompt` how many bytes of each message are hashed.
     pub fn new(key: Option<&Rc<Key>>, hashes: Hashes, prompt: &mut Fingerprint) -> Option<Box<Self>> {
         let Hashes { system, conversation, .. } = hashes;
         (system || conversation).then(|| {
@@ -53,11 +58,11 @@ impl Opening {
             Box::new(Opening {
                 key: key.cloned(),
                 limit,
-                beside: Part { state: begin(key), length: 0 },
+                beside: PrefixHash { state: begin(key), length: 0 },
                 messages: 0,
                 system: None,
                 user: None,
-                user_is: (0, 0),
+                user_message: (0, 0),
             })
         })
     }
@@ -67,17 +72,17 @@ impl Opening {
         self.messages = self.messages.saturating_add(1);
     }
 
-    /// Whether the messages' texts are wanted: up to the user's first one. What the system says later is not.
+    /// Whether the texts of messages are needed: until the end of the first user message.
     pub fn listens(&self) -> bool {
         self.user.is_none()
     }
 
-    /// A piece of what the system says beside the messages.
+    /// Adds a piece of a system prompt outside the list of messages.
     pub fn push_beside(&mut self, piece: &[u8]) {
         self.beside.push(piece, self.limit);
     }
 
-    /// The message whose text `prompt` is is over, and was the user's or the system's.
+    /// A message ends, whose text `prompt` has. `of_user` tells a user message from a system message.
     pub fn message_closed(&mut self, of_user: bool, prompt: &mut Fingerprint) {
         if !self.listens() {
             return;
@@ -87,22 +92,22 @@ impl Opening {
             return;
         }
         self.user = prompt.digest();
-        self.user_is = (prompt.length(), self.messages);
+        self.user_message = (prompt.length(), self.messages);
         if !self.listens() {
             prompt.watch(0);
         }
     }
 
-    /// The digest of the prompt, where that is the user's first message.
+    /// The full hash of `prompt` if its text is the first user message and was hashed as a whole. This saves hashing it twice.
     pub fn of_prompt(&self, prompt: &Fingerprint) -> Option<[u8; 32]> {
-        let same = self.user_is == (prompt.length(), self.messages) && prompt.length() <= self.limit as u64;
+        let same = self.user_message == (prompt.length(), self.messages) && prompt.length() <= self.limit as u64;
         self.user.filter(|_| same)
     }
 
-    /// Hashes of what the system says, and of that with the user's first message; None where the request has no such text.
+    /// The hash of the system prompt, and the hash of system prompt and first user message. None if the request lacks the text.
     pub fn settle(mut self, prompt: &mut Fingerprint) -> (Option<[u8; 8]>, Option<[u8; 8]>) {
         if self.messages == 1 && self.system.is_none() {
-            // The only message, which nothing may have said the role of.
+            // The only message counts as a user message, whatever its role.
             self.message_closed(true, prompt);
         }
         let key = self.key.as_ref();
@@ -132,12 +137,12 @@ mod tests {
             }
         }
         let same = opening.of_prompt(&prompt).is_none_or(|digest| prompt.hash() == Some(short(digest)));
-        assert!(same, "the prompt's hash is known by its digest");
+        assert!(same, "the hash of the prompt is not the beginning of its digest");
         opening.settle(&mut prompt)
     }
 
     #[test]
-    fn a_conversation_is_told_by_what_system_and_user_say_first() {
+    fn the_system_prompt_and_the_first_user_message_identify_a_conversation() {
         let (system, user) = (("be brief", Some(false)), ("hello", Some(true)));
         let first = opening(&[system, user]);
         assert!(first.0.is_some() && first.1.is_some());
@@ -152,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_system_says_beside_the_messages_counts_as_if_it_stood_first() {
+    fn a_system_prompt_outside_the_messages_gives_the_same_hash_as_a_first_system_message() {
         let mut prompt = Fingerprint::new(None, true);
         let mut beside = Opening::new(None, Hashes::default(), &mut prompt).unwrap();
         beside.message_opened();
@@ -163,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn of_long_messages_only_the_beginning_costs() {
+    fn only_the_beginning_of_a_long_message_is_hashed_unless_the_whole_system_prompt_is_asked_for() {
         let long = |tail: &str| "x".repeat(OPENING) + tail;
         assert_eq!(opening(&[(&long("a"), Some(true))]), opening(&[(&long("b"), Some(true))]));
         let whole = Hashes { system: true, ..Hashes::default() };

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::support::core::{Wire, pass};
 use crate::support::fixtures::Fixture;
-use gaugeway::config::Config;
+use gaugeway::config::{CacheAttribute, Config};
 use gaugeway::exchange::{End, Observer};
 use gaugeway::observation::Observation;
 use gaugeway::provider;
@@ -221,7 +221,7 @@ fn spans_give_every_attribute_the_type_of_its_value() {
     let mut wanted = BTreeMap::new();
     for seen in observations() {
         for field in FIELDS {
-            let kind = match (field.get)(&seen) {
+            let kind = match field.value(&seen, CacheAttribute::Both) {
                 Some(Attribute::Float(_)) if field.name == WHOLE => ", value_type: INT}",
                 Some(Attribute::Integer(_) | Attribute::Count(_)) => ", value_type: INT}",
                 Some(Attribute::Float(_) | Attribute::Billionths(_)) => ", value_type: DOUBLE}",
@@ -347,7 +347,7 @@ fn observations() -> Vec<Observation> {
         let mut seen = Observation { route: "llm".into(), ..exchange.observation().clone() };
         // What one call alone does not show: when a tool was asked for, and what somebody thinks of an answer.
         seen.agent.results.iter_mut().for_each(|result| result.asked = Some(1));
-        seen.rare.get_or_insert_default().feedback = Some(700);
+        seen.configured.get_or_insert_default().feedback = Some(700);
         Some(seen)
     };
     Fixture::all().iter().filter_map(observe).collect()

@@ -16,8 +16,10 @@ mod cuts;
 mod differential;
 mod framing;
 mod json;
+mod layers;
 mod manual;
 mod otlp;
+mod providers;
 #[cfg(feature = "capture")]
 mod redaction;
 mod replay;

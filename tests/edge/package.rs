@@ -11,6 +11,7 @@ use crate::support::expect;
 use crate::support::fixtures::Fixture;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use gaugeway::config::CacheAttribute;
 use gaugeway::sink::attributes::{FIELDS, Value};
 use gaugeway::sink::stats::{Kind, METRICS};
 
@@ -65,7 +66,9 @@ fn otlp_js_lists_all_real_attributes_and_the_buckets_of_all_histograms() {
     for fixture in Fixture::all() {
         let Some(exchange) = expect::in_the_core(&fixture) else { continue };
         let is_real = |value: Value<'_>| matches!(value, Value::Float(_) | Value::Billionths(_));
-        let seen = FIELDS.iter().filter(|field| (field.get)(exchange.observation()).is_some_and(is_real));
+        let seen = FIELDS
+            .iter()
+            .filter(|field| field.value(exchange.observation(), CacheAttribute::default()).is_some_and(is_real));
         real.extend(seen.map(|field| field.name));
     }
     // OpenTelemetry defines this attribute as an integer.

@@ -12,7 +12,7 @@ use std::fmt::Write;
 use std::rc::Rc;
 
 use gaugeway::bytes::Base64;
-use gaugeway::config::Config;
+use gaugeway::config::{CacheAttribute, Config};
 use gaugeway::exchange::{End, Exchange, Head, Observer};
 use gaugeway::json::{Canonical, Documents, Ended, Program, Rule, Scalar, Scanner, close, open, raw, scalar, text};
 use gaugeway::sink::attributes::FIELDS;
@@ -225,7 +225,7 @@ fn heads<'a>(head: &'a [(&'a str, &'a str)]) -> Vec<(&'a [u8], &'a [u8])> {
 fn said(exchange: &Exchange) -> String {
     let mut all = String::new();
     for field in FIELDS {
-        if let Some(value) = (field.get)(exchange.observation()) {
+        if let Some(value) = field.value(exchange.observation(), CacheAttribute::Both) {
             write!(all, "{}=", field.name).unwrap();
             value.write(&mut all);
             all.push('\n');

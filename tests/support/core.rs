@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use gaugeway::config::Config;
+use gaugeway::config::{CacheAttribute, Config};
 use gaugeway::exchange::{End, Exchange, Head, Observer};
 use gaugeway::observation::Observation;
 use gaugeway::sink::attributes::{FIELDS, Value as Attribute};
@@ -57,7 +57,7 @@ pub fn pass_at(observer: &Rc<Observer>, wire: &Wire<'_>, end: End, mut now: u64)
 /// Every attribute that is present, with its JSON type.
 pub fn attributes(seen: &Observation) -> Map<String, Value> {
     let typed = |field: &gaugeway::sink::attributes::Field| {
-        let attribute = (field.get)(seen)?;
+        let attribute = field.value(seen, CacheAttribute::default())?;
         let mut text = String::new();
         attribute.write(&mut text);
         let value = match attribute {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gaugeway::config::Config;
 use gaugeway::exchange::{End, Exchange};
-use gaugeway::observation::{Observation, finish_class};
+use gaugeway::observation::Observation;
+use gaugeway::provider;
 use gaugeway::sink::stats::{Kind, METRICS};
 use serde_json::{Map, Value};
 
@@ -199,7 +200,7 @@ pub fn add_series(
     add("gaugeway_usage_missing_total", &[], u64::from(text("gaugeway.cost.status") == "no_usage"));
     let reasons = seen.get("gen_ai.response.finish_reasons").and_then(Value::as_array);
     for reason in reasons.into_iter().flatten().filter_map(Value::as_str) {
-        add("gaugeway_finish_reasons_total", &[("finish_reason", finish_class(reason))], 1);
+        add("gaugeway_finish_reasons_total", &[("finish_reason", provider::finish_class(reason).as_str())], 1);
     }
     let tools = seen.get("gaugeway.tool_call.names").and_then(Value::as_array);
     for tool in tools.into_iter().flatten().filter_map(Value::as_str) {

@@ -1,6 +1,6 @@
 //! Every metric: its name, what it counts, and how an exchange that is over gives its samples.
 
-use crate::observation::{CostStatus, Observation, Outcome, finish_class};
+use crate::observation::{CostStatus, Observation, Outcome};
 use crate::sink::attributes::written_out;
 
 /// What a metric is to the host.
@@ -70,7 +70,7 @@ pub const METRICS: &[Metric] = &[
         "choices by finish reason: stop, length, tool_call, content_filter, error, other",
         |o, out| {
             for reason in o.response.finish_reasons.iter().flatten() {
-                out(Sample { labels: &[("finish_reason", finish_class(reason))], value: 1 });
+                out(Sample { labels: &[("finish_reason", reason.class.as_str())], value: 1 });
             }
         },
     ),
@@ -201,7 +201,7 @@ pub const METRICS: &[Metric] = &[
         },
     ),
     histogram("gaugeway_feedback_permille", "feedback scores in thousandths", |o, out| {
-        one(out, o.rare.as_ref().and_then(|rare| rare.feedback));
+        one(out, o.configured.as_ref().and_then(|configured| configured.feedback));
     }),
     gauge(
         "gaugeway_ratelimit_remaining",

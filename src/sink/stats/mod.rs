@@ -149,7 +149,7 @@ fn common<'a>(seen: &'a Observation, config: &'a Config) -> Common<'a> {
     let requested = seen.request.model.as_deref().unwrap_or_default();
     let answered = seen.response.model.as_deref().unwrap_or_default();
     let known = requested.is_empty()
-        // An alias goes by the beginning of the name that answers: gpt-4o, gpt-4o-2024-08-06.
+        // The alias of a model is the beginning of its full name: `m-4` is answered by `m-4-2024-08-06`.
         || answered.starts_with(requested)
         || config.labels.models.contains(requested)
         || config.prices.find(&seen.provider, requested).is_some();

@@ -1,0 +1,57 @@
+//! How an exchange ended, and what became known of it meanwhile.
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Outcome {
+    /// The response is complete.
+    Completed,
+    /// The upstream answered with an error: a status of 400 or more, or an error in the body.
+    Error,
+    /// The client disconnected.
+    ClientDisconnect,
+    /// The upstream reset the connection or could not be reached.
+    UpstreamReset,
+    /// A timeout of the gateway expired.
+    Timeout,
+    /// The gateway replied itself.
+    LocalReply,
+    /// The response ended without an error of the transport, but without the event that ends a complete one.
+    Truncated,
+}
+
+impl Outcome {
+    /// The value of attributes and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Completed => "completed",
+            Outcome::Error => "error",
+            Outcome::ClientDisconnect => "client_disconnect",
+            Outcome::UpstreamReset => "upstream_reset",
+            Outcome::Timeout => "timeout",
+            Outcome::LocalReply => "local_reply",
+            Outcome::Truncated => "truncated",
+        }
+    }
+}
+
+/// What became known since the caller last asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// The request was read to its end.
+    pub request: bool,
+    /// The first token arrived.
+    pub first_token: bool,
+    /// Usage became known or changed.
+    pub usage: bool,
+    /// All tool calls of a stream are known. The client can send their results at once, before the stream ends.
+    pub asks: bool,
+    /// The exchange ended.
+    pub end: bool,
+}
+
+impl Changes {
+    /// Whether there is any change.
+    pub fn any(self) -> bool {
+        self != Changes::default()
+    }
+}

@@ -1,0 +1,225 @@
+//! From the method, host and path of a request to its API, and to the model if the path has it.
+//!
+//! Specifications: the paths in the API references of the providers; RFC 3986 for percent-encoding.
+
+use super::{Api, compatible, endpoints, shape};
+use crate::observation::{Name, Text};
+
+/// What method, host and path of a request say.
+pub struct Target {
+    /// The index of the endpoint in [`endpoints`].
+    pub endpoint: usize,
+    /// The API.
+    pub api: &'static Api,
+    /// `gen_ai.provider.name`
+    pub provider: Name,
+    /// The model, if the path has it.
+    pub model: Option<Text>,
+    /// The path asks for a stream.
+    pub streams: bool,
+    /// The path asks for a stream, or the endpoint streams unless the request says otherwise.
+    pub expects_stream: bool,
+}
+
+/// A row of the configuration that gives the API of a host or path. Setting: `apis`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Override {
+    /// End of the host, without a port; empty for any host.
+    pub host: String,
+    /// Beginning of the path; empty for any path.
+    pub path: String,
+    /// Name of an API, or `detect`: the API of the path, or if it has none, the one recognised by the bodies.
+    pub api: &'static str,
+    /// `gen_ai.provider.name`; empty for the name that follows from host, path and API.
+    pub provider: String,
+}
+
+impl Override {
+    fn covers(&self, host: &str, path: &str) -> bool {
+        host_ends(host, &self.host) && path.starts_with(&self.path)
+    }
+}
+
+/// Whether `path` may be the path of an API. Requests that are not LLM traffic cost this check only.
+pub fn serves(path: &str, overrides: &[Override]) -> bool {
+    endpoint(bare(path)).is_some() || overrides.iter().any(|o| path.starts_with(&o.path))
+}
+
+/// Finds the API of a request. Returns None if the method is not POST, or if path and host are not those of an API.
+pub fn detect(method: &[u8], host: &str, path: &str, overrides: &[Override]) -> Option<Target> {
+    if method != b"POST" {
+        return None;
+    }
+    let path = bare(path);
+    let row = overrides.iter().find(|o| o.covers(host, path));
+    let (endpoint, found) = match row {
+        None => endpoint(path).filter(|(_, e)| host_ends(host, e.host))?,
+        Some(row) => {
+            let served = endpoint(path).filter(|(_, e)| row.api == SHAPE || e.api.name == row.api);
+            served.or_else(|| endpoints().enumerate().find(|(_, e)| e.api.name == row.api))?
+        }
+    };
+    let model = model_in_path(path, found);
+    // Vertex AI counts tokens at this model, with the path ending of a call.
+    if model.as_deref() == Some("count-tokens") {
+        return None;
+    }
+    Some(Target {
+        endpoint,
+        api: found.api,
+        provider: match row.map(|t| t.provider.as_str()).unwrap_or_default() {
+            "" => compatible::provider(host, path, found.api).into(),
+            named => named.to_owned().into(),
+        },
+        model,
+        streams: found.streams,
+        expects_stream: found.streams || found.streams_by_default,
+    })
+}
+
+/// A path ending at which an API is served.
+#[derive(Clone, Copy)]
+pub struct Endpoint {
+    /// The end of the path.
+    pub suffix: &'static str,
+    /// The API that is served there.
+    pub api: &'static Api,
+    /// The path equals the suffix.
+    exact: bool,
+    /// The path must contain this text too.
+    within: &'static str,
+    /// The host must have this end.
+    host: &'static str,
+    /// The path has the model between this text and the suffix.
+    model_after: &'static str,
+    /// The path asks for a stream.
+    streams: bool,
+    /// A request asks for a stream unless it says otherwise.
+    streams_by_default: bool,
+    /// Each event of a stream is an envelope: a document with the API's document in base64.
+    pub(super) enveloped: bool,
+}
+
+impl Endpoint {
+    pub(super) const fn new(suffix: &'static str, api: &'static Api) -> Self {
+        let (exact, streams, streams_by_default, enveloped) = (false, false, false, false);
+        Endpoint { suffix, api, exact, within: "", host: "", model_after: "", streams, streams_by_default, enveloped }
+    }
+
+    pub(super) const fn exact(path: &'static str, api: &'static Api) -> Self {
+        Endpoint { exact: true, ..Endpoint::new(path, api) }
+    }
+
+    pub(super) const fn within(self, within: &'static str) -> Self {
+        Endpoint { within, ..self }
+    }
+
+    pub(super) const fn host(self, host: &'static str) -> Self {
+        Endpoint { host, ..self }
+    }
+
+    pub(super) const fn model_after(self, model_after: &'static str) -> Self {
+        Endpoint { model_after, within: model_after, ..self }
+    }
+
+    pub(super) const fn streaming(self) -> Self {
+        Endpoint { streams: true, ..self }
+    }
+
+    pub(super) const fn streaming_by_default(self) -> Self {
+        Endpoint { streams_by_default: true, ..self }
+    }
+
+    pub(super) const fn enveloped(self) -> Self {
+        Endpoint { enveloped: true, ..self }
+    }
+
+    fn serves(&self, path: &str) -> bool {
+        // The comparison of one byte rules out most suffixes.
+        path.as_bytes().last() == self.suffix.as_bytes().last()
+            && path.ends_with(self.suffix)
+            && (self.within.is_empty() || path.contains(self.within))
+            && (!self.exact || path.len() == self.suffix.len())
+    }
+}
+
+/// The name of the API that is recognised by the bodies.
+const SHAPE: &str = shape::SHAPE.name;
+
+/// Whether the name of a host, without its port, ends with `end`.
+fn host_ends(host: &str, end: &str) -> bool {
+    host.split(':').next().is_some_and(|name| name.ends_with(end))
+}
+
+/// The path without its query and a final slash.
+fn bare(path: &str) -> &str {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+fn endpoint(path: &str) -> Option<(usize, &'static Endpoint)> {
+    endpoints().enumerate().find(|(_, e)| e.serves(path))
+}
+
+/// The model in the path, percent-decoded: in `/deployments/{model}/...`, in `/models/{model}:verb`, or after the text that the
+/// endpoint gives.
+fn model_in_path(path: &str, endpoint: &Endpoint) -> Option<Text> {
+    let head = path.strip_suffix(endpoint.suffix)?;
+    let model = match head.split_once("/deployments/") {
+        _ if !endpoint.model_after.is_empty() => head.split_once(endpoint.model_after)?.1,
+        Some((_, deployment)) => deployment.split('/').next()?,
+        None if endpoint.suffix.starts_with(':') => head.rsplit('/').next()?,
+        None => return None,
+    };
+    Some(decode(model)).filter(|m| !m.is_empty() && m.len() <= crate::json::LIMIT)
+}
+
+/// Decodes percent-encoding. Malformed escapes stay as they are, and bytes that are not UTF-8 become U+FFFD.
+fn decode(text: &str) -> Text {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let escaped = (byte == b'%')
+            .then(|| core::str::from_utf8(tail.get(..2)?).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok()))
+            .flatten();
+        out.push(escaped.unwrap_or(byte));
+        rest = if escaped.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
+    }
+    String::from_utf8_lossy(&out).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(path: &str) -> Option<Text> {
+        detect(b"POST", "host", path, &[])?.model
+    }
+
+    #[test]
+    fn the_model_in_a_path_is_decoded() {
+        assert_eq!(model("/v1beta/models/m-1:generateContent?alt=sse").as_deref(), Some("m-1"));
+        assert_eq!(model("/openai/deployments/d/chat/completions").as_deref(), Some("d"));
+        assert_eq!(model("/model/a%3Ab%2Fc/converse").as_deref(), Some("a:b/c"));
+        assert_eq!(model("/model/100%25%/converse").as_deref(), Some("100%%"));
+        assert_eq!(model("/v1/chat/completions").as_deref(), None);
+    }
+
+    #[test]
+    fn only_post_requests_to_the_path_of_an_api_are_recognised() {
+        let found = |method: &[u8], path| detect(method, "host", path, &[]).map(|target| target.api.name);
+        assert_eq!(found(b"POST", "/v1/chat/completions/?x=/v1/messages"), Some("openai-chat"));
+        assert_eq!(found(b"GET", "/v1/chat/completions"), None);
+        assert_eq!(found(b"POST", "/v1/chat/completions/c-1"), None);
+    }
+
+    #[test]
+    fn an_override_applies_to_its_host_and_path_only() {
+        let row =
+            Override { host: "internal".into(), path: "/ask".into(), api: "openai-chat", provider: "acme".into() };
+        let found = |host, path| detect(b"POST", host, path, std::slice::from_ref(&row)).map(|target| target.provider);
+        assert_eq!(found("llm.internal:8443", "/ask/this").as_deref(), Some("acme"));
+        assert_eq!(found("llm.internal", "/other"), None);
+        assert_eq!(found("llm.external", "/ask"), None);
+    }
+}

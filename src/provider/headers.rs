@@ -1,0 +1,124 @@
+//! The headers that particular providers use: to ask for a stream, and to report token counts, service tier, errors and rate
+//! limits.
+//!
+//! Specifications: the API references of OpenAI (rate limits), Anthropic (rate limits), Alibaba Cloud DashScope
+//! (`x-dashscope-sse`) and Google Gemini (`x-gemini-service-tier`); botocore's service model of Amazon Bedrock (`x-amzn-*`);
+//! RFC 9110 (`retry-after`).
+
+use super::Head;
+use crate::draft::Draft;
+use crate::json::Scalar;
+use crate::observation::{COUNT_LIMIT, RateLimits, Text, Trouble};
+
+/// Reads the request headers: DashScope asks for a stream with a header.
+pub fn request(head: Head<'_>, draft: &mut Draft) {
+    if head.text("x-dashscope-sse").eq_ignore_ascii_case("enable") {
+        draft.seen.request.stream = Some(true);
+    }
+}
+
+/// Reads the response headers: rate limits, Gemini's service tier, Bedrock's token counts (some model families have none in
+/// the body) and the name of Bedrock's error. A count that is not an integer from 0 to [`COUNT_LIMIT`] is reported as
+/// [`Trouble::Number`].
+pub fn response(head: Head<'_>, draft: &mut Draft) {
+    draft.seen.limits = rate_limits(head);
+    draft.tier(Scalar::Text(head.text("x-gemini-service-tier")));
+    let mut trouble = false;
+    let mut count = |name: &str| {
+        let text = head.text(name);
+        let count = Scalar::Number(text).count();
+        trouble |= count.is_none() && !text.is_empty();
+        count
+    };
+    let counts = &mut draft.counts;
+    counts.spare_input = count("x-amzn-bedrock-input-token-count");
+    counts.spare_output = count("x-amzn-bedrock-output-token-count");
+    counts.spare_cache_read = count("x-amzn-bedrock-cache-read-input-token-count");
+    counts.spare_cache_write = count("x-amzn-bedrock-cache-write-input-token-count");
+    if trouble {
+        draft.seen.trouble.add(Trouble::Number);
+    }
+    // The name may be followed by a colon and a URL.
+    let error = head.text("x-amzn-errortype").split([':', '#']).next().unwrap_or_default();
+    draft.error.outer = Some(error).filter(|e| !e.is_empty()).map(Text::from);
+}
+
+/// The rate limits in the headers of OpenAI and Anthropic, which other providers use too. A number above [`COUNT_LIMIT`] is
+/// not a limit in practice and is left out.
+fn rate_limits(head: Head<'_>) -> RateLimits {
+    let mut limits = RateLimits::default();
+    for (name, value) in head.0 {
+        let slot = match *name {
+            b"x-ratelimit-remaining-requests" | b"anthropic-ratelimit-requests-remaining" => &mut limits.requests,
+            b"x-ratelimit-remaining-tokens" | b"anthropic-ratelimit-tokens-remaining" => &mut limits.tokens,
+            b"anthropic-ratelimit-input-tokens-remaining" => &mut limits.input_tokens,
+            b"anthropic-ratelimit-output-tokens-remaining" => &mut limits.output_tokens,
+            b"retry-after" => &mut limits.retry_after,
+            _ => continue,
+        };
+        *slot = core::str::from_utf8(value).ok().and_then(|v| v.trim().parse().ok()).filter(|n| *n <= COUNT_LIMIT);
+    }
+    limits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Draft {
+        let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        let mut draft = Draft::default();
+        request(Head(&pairs), &mut draft);
+        response(Head(&pairs), &mut draft);
+        draft
+    }
+
+    #[test]
+    fn rate_limits_are_numbers_up_to_2_to_the_32() {
+        let limits = |value: &str| {
+            let limits = read(&[("x-ratelimit-remaining-tokens", value), ("retry-after", value)]).seen.limits;
+            assert_eq!(limits.tokens, limits.retry_after, "{value}");
+            limits.tokens
+        };
+        assert_eq!((limits("0"), limits(" 7 "), limits("4294967296")), (Some(0), Some(7), Some(1 << 32)));
+        for value in ["4294967297", "9007199254740991", "18446744073709551615", "99999999999999999999", "-1", "1e3", ""]
+        {
+            assert_eq!(limits(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn each_rate_limit_header_has_its_field() {
+        let limits = |prefix: &str, suffix: &str, kinds: &[&str]| {
+            let names: Vec<_> = kinds.iter().map(|kind| format!("{prefix}{kind}{suffix}")).collect();
+            let pairs: Vec<_> = names.iter().map(String::as_str).zip(["1", "2", "3", "4"]).collect();
+            read(&pairs).seen.limits
+        };
+        let expected = RateLimits { requests: Some(1), tokens: Some(2), ..RateLimits::default() };
+        assert_eq!(limits("x-ratelimit-remaining-", "", &["requests", "tokens"]), expected);
+        let expected = RateLimits { input_tokens: Some(3), output_tokens: Some(4), ..expected };
+        let kinds = ["requests", "tokens", "input-tokens", "output-tokens"];
+        assert_eq!(limits("anthropic-ratelimit-", "-remaining", &kinds), expected);
+    }
+
+    #[test]
+    fn a_header_can_ask_for_a_stream() {
+        assert_eq!(read(&[("x-dashscope-sse", "Enable")]).seen.request.stream, Some(true));
+        assert_eq!(read(&[("x-dashscope-sse", "disable")]).seen.request.stream, None);
+    }
+
+    #[test]
+    fn a_count_in_a_header_that_is_not_a_count_is_reported_as_trouble() {
+        let draft = read(&[
+            ("x-amzn-bedrock-input-token-count", "7"),
+            ("x-amzn-bedrock-output-token-count", "8"),
+            ("x-amzn-errortype", "ThrottlingException:http://internal.amazon.com/"),
+        ]);
+        assert_eq!((draft.counts.spare_input, draft.counts.spare_output), (Some(7), Some(8)));
+        assert_eq!(draft.error.outer.as_deref(), Some("ThrottlingException"));
+        assert_eq!(draft.seen.trouble.iter().count(), 0);
+        let draft = read(&[("x-amzn-bedrock-input-token-count", "-1")]);
+        assert_eq!(draft.counts.spare_input, None);
+        assert_eq!(draft.seen.trouble.iter().collect::<Vec<_>>(), [Trouble::Number]);
+    }
+}
