@@ -17,6 +17,8 @@ pub mod bytes;
 #[forbid(unsafe_code)]
 pub mod config;
 #[forbid(unsafe_code)]
+pub mod documentation;
+#[forbid(unsafe_code)]
 pub mod draft;
 #[forbid(unsafe_code)]
 pub mod exchange;
@@ -45,3 +47,8 @@ pub mod usage_injection;
 mod edge;
 #[cfg(all(feature = "envoy", target_arch = "wasm32"))]
 mod envoy;
+
+/// A part of the Envoy shell that calls no host. It is compiled here so that its tests run without a host.
+#[cfg(test)]
+#[path = "envoy/series_name.rs"]
+mod series_name;
