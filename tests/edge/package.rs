@@ -5,15 +5,11 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::core::{TIMING, observer};
 use crate::support::edge::{binary, package, project};
-use crate::support::expect;
-use crate::support::fixtures::Fixture;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use gaugeway::config::CacheAttribute;
-use gaugeway::sink::attributes::{FIELDS, Value};
-use gaugeway::sink::stats::{Kind, METRICS};
+use gaugeway::sink::attributes::{ATTRIBUTES, AttributeType};
+use gaugeway::sink::stats::{METRICS, MetricKind};
 
 #[test]
 fn the_wasm_is_under_300_kib_and_gzipped_under_120() {
@@ -40,38 +36,28 @@ fn there_is_no_eval_in_it() {
 #[test]
 fn the_types_list_every_attribute_in_the_tables_words() {
     let types = fs::read_to_string(package().join("index.d.ts")).unwrap();
-    for field in FIELDS {
+    for attribute in ATTRIBUTES {
         let told = types.lines().zip(types.lines().skip(1)).any(|(doc, member)| {
-            doc == format!("  /** {} */", field.doc) && member.trim_start().starts_with(&format!("'{}'", field.name))
+            doc == format!("  /** {} */", attribute.doc)
+                && member.trim_start().starts_with(&format!("'{}'", attribute.name))
         });
-        assert!(told, "index.d.ts lacks:\n  /** {} */\n  '{}'", field.doc, field.name);
+        assert!(told, "index.d.ts lacks:\n  /** {} */\n  '{}'", attribute.doc, attribute.name);
     }
     let interface = types.split("export interface Observation {").nth(1).unwrap().split("\n}").next().unwrap();
-    assert_eq!(interface.matches("/**").count(), FIELDS.len(), "index.d.ts lists what there is not");
+    assert_eq!(interface.matches("/**").count(), ATTRIBUTES.len(), "index.d.ts lists what there is not");
 }
 
 #[test]
 fn otlp_knows_which_attributes_are_real_numbers_and_every_histograms_buckets() {
     let otlp = fs::read_to_string(package().join("otlp.js")).unwrap();
     let doubles = otlp.split("new Set([").nth(1).unwrap().split("])").next().unwrap();
-    drop(observer());
-    let mut real: Vec<_> = TIMING.to_vec();
-    for fixture in Fixture::all() {
-        let Some(exchange) = expect::in_the_core(&fixture) else { continue };
-        let is_real = |value: Value<'_>| matches!(value, Value::Float(_) | Value::Billionths(_));
-        let seen = FIELDS
-            .iter()
-            .filter(|field| field.value(exchange.observation(), CacheAttribute::default()).is_some_and(is_real));
-        real.extend(seen.map(|field| field.name));
-    }
-    // A whole number in OpenTelemetry's convention.
-    real.retain(|name| *name != "gen_ai.request.top_k");
+    let real = ATTRIBUTES.iter().filter(|attribute| attribute.kind() == AttributeType::Double);
+    let mut real: Vec<_> = real.map(|attribute| attribute.name).collect();
     real.sort_unstable();
-    real.dedup();
     let told: Vec<_> = doubles.split('\'').skip(1).step_by(2).collect();
     assert_eq!(told, real);
     let yaml = fs::read_to_string(root().join("envoy/envoy.yaml")).unwrap();
-    for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Histogram) {
+    for metric in METRICS.iter().filter(|metric| metric.kind == MetricKind::Histogram) {
         assert!(otlp.contains(&format!("\n  {}:", metric.name)), "otlp.js has no buckets for {}", metric.name);
         assert!(yaml.contains(&format!("wasmcustom.{}", metric.name)), "envoy.yaml has no buckets for {}", metric.name);
     }
