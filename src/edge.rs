@@ -13,7 +13,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use crate::config::Config;
 use crate::exchange::{self, End, Head};
 use crate::signal::cost::PriceTable;
-use crate::sink::json::{self, Samples};
+use crate::sink::json::{self, JsonSamples};
 
 /// Takes the price table, before the first [`Core`]; false if it is damaged.
 #[wasm_bindgen(js_name = loadPrices)]
@@ -25,7 +25,7 @@ pub fn load_prices(table: String) -> bool {
 #[wasm_bindgen]
 pub struct Core {
     observer: Rc<exchange::Observer>,
-    samples: Rc<RefCell<Samples>>,
+    samples: Rc<RefCell<JsonSamples>>,
 }
 
 #[wasm_bindgen]
@@ -50,7 +50,7 @@ impl Core {
 pub struct Exchange {
     inner: exchange::Exchange,
     observer: Rc<exchange::Observer>,
-    samples: Rc<RefCell<Samples>>,
+    samples: Rc<RefCell<JsonSamples>>,
 }
 
 #[wasm_bindgen]

@@ -25,18 +25,19 @@
 //! 4. `json`: a streaming JSON scanner with compiled path rules, in constant memory.
 //! 5. `observation`: what is known of one exchange, as plain data.
 //! 6. `trace_context`: positions in a distributed trace.
-//! 7. `labels`: names of the labels of metrics.
-//! 8. `text`: hashes, lengths and redaction of the texts of requests and answers.
-//! 9. `draft`: the observation while it is being read, and the state of the open JSON document.
-//! 10. `framing`: how a body carries its documents: content encodings, server-sent events, AWS event streams, multipart forms.
-//! 11. `provider`: the APIs of providers: paths, hosts, headers and rules for bodies.
-//! 12. `signal`: what is computed from observations: cost, the memory of tool calls, feedback.
-//! 13. `config`: the configuration.
-//! 14. `sink`: attributes, metrics and spans of an observation.
-//! 15. `usage_injection`: changes to a request that makes a stream report its usage, and to the response.
-//! 16. `exchange`: one request and its response, from the first header to the end.
-//! 17. `envoy`: the shell for Envoy and other hosts of proxy-wasm.
-//! 18. `edge`: the shell for JavaScript runtimes.
+//! 7. `documentation`: the documentation texts of table rows, left out of the plugin.
+//! 8. `labels`: names of the labels of metrics.
+//! 9. `text`: hashes, lengths and redaction of the texts of requests and answers.
+//! 10. `draft`: the observation while it is being read, and the state of the open JSON document.
+//! 11. `framing`: how a body carries its documents: content encodings, server-sent events, AWS event streams, multipart forms.
+//! 12. `provider`: the APIs of providers: paths, hosts, headers and rules for bodies.
+//! 13. `signal`: what is computed from observations: cost, the memory of tool calls, feedback.
+//! 14. `config`: the configuration.
+//! 15. `sink`: attributes, metrics and spans of an observation.
+//! 16. `usage_injection`: changes to a request that makes a stream report its usage, and to the response.
+//! 17. `exchange`: one request and its response, from the first header to the end.
+//! 18. `envoy`: the shell for Envoy and other hosts of proxy-wasm.
+//! 19. `edge`: the shell for JavaScript runtimes.
 
 #[forbid(unsafe_code)]
 pub mod budget;
@@ -44,6 +45,8 @@ pub mod budget;
 pub mod bytes;
 #[forbid(unsafe_code)]
 pub mod config;
+#[forbid(unsafe_code)]
+pub mod documentation;
 #[forbid(unsafe_code)]
 pub mod draft;
 #[forbid(unsafe_code)]
@@ -73,3 +76,8 @@ pub mod usage_injection;
 mod edge;
 #[cfg(all(feature = "envoy", target_arch = "wasm32"))]
 mod envoy;
+
+/// A part of the Envoy shell that calls no host. It is compiled here so that its tests run without a host.
+#[cfg(test)]
+#[path = "envoy/series_name.rs"]
+mod series_name;

@@ -1,103 +1,156 @@
-//! What becomes of words: which are hashed, with which key, and how a conversation is told by its beginning.
-//!
-//! Spec: FIPS 180-4 (SHA-256), RFC 2104 (HMAC). Bound: of the beginning, [`OPENING`] bytes of each message are hashed.
+//! `privacy`: which texts are hashed, which are reported, and what is removed from them.
 
 use std::rc::Rc;
 
-use super::value::{ConfigError, object, one_of, text};
-use crate::text::hash::{Hashes, Key};
-use crate::text::redaction::Redaction;
 use serde_json::Value;
 
-/// Which calls' words are reported.
+use super::Config;
+use super::setting::Setting;
+use super::setting::SettingKind::{Number, Other, Text, Word, Words};
+use super::value::ConfigError;
+use crate::documentation::documentation;
+use crate::text::hash::{Hashes, Key};
+use crate::text::redaction::Redaction;
+
+/// Which calls' texts are reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Capture {
-    /// None.
+    /// No call's.
     #[default]
     Off,
-    /// All.
+    /// Every call's.
     Truncated,
-    /// Those of a share of traces.
+    /// Those of a share of the traces.
     Sampled,
 }
 
-impl Capture {
-    /// The words of `privacy.capture`.
-    pub const WORDS: [(&'static str, Capture); 3] =
-        [("off", Capture::Off), ("truncated", Capture::Truncated), ("sampled", Capture::Sampled)];
-}
-
-/// What becomes of words.
-#[derive(Clone, Debug)]
+/// Which texts are hashed, which are reported, and what is removed from them.
+#[derive(Clone, Debug, Default)]
 pub struct Privacy {
-    /// `privacy.key`: makes hashes of HMAC-SHA-256 instead of SHA-256; empty for none.
+    /// `privacy.key`: key of HMAC-SHA-256 for all hashes. None for plain SHA-256.
     pub key: Option<Rc<Key>>,
     /// `privacy.hash`
     pub hash: Hashes,
-    /// `privacy.capture`: whose words are reported.
+    /// `privacy.capture`
     pub capture: Capture,
-    /// `privacy.sample`: the share of traces whose words are, where they are sampled; 0 to 1.
+    /// `privacy.sample`: share of the traces whose texts are reported if `capture` is [`Capture::Sampled`]; 0 to 1.
     pub sample: f64,
-    /// What is taken out of them, `privacy.redact` included; None where none are reported.
+    /// The redaction of reported texts, with the patterns of `privacy.redact`. None if no text is reported and there are no
+    /// patterns.
     pub redaction: Option<Rc<Redaction>>,
+    /// `privacy.redact`: what should be an array of regular expressions; [`Privacy::compile`] checks it. None if it is empty.
+    redact: Option<Value>,
 }
 
-impl Default for Privacy {
-    fn default() -> Self {
-        Privacy { key: None, hash: Hashes::default(), capture: Capture::Off, sample: 0.01, redaction: None }
-    }
-}
-
-const KEYS: &[&str] = &["capture", "hash", "key", "redact", "sample"];
-
-/// Names of [`Hashes`], as `privacy.hash` lists them.
-const HASHES: [&str; 6] = ["conversation", "last_message", "prompt", "response", "system", "tools"];
+pub(super) const SETTINGS: &[Setting<Config>] = &[
+    Setting {
+        key: "privacy.capture",
+        kind: Word {
+            words: &["off", "truncated", "sampled"],
+            set: |config, word| {
+                config.privacy.capture = match word {
+                    "off" => Capture::Off,
+                    "truncated" => Capture::Truncated,
+                    "sampled" => Capture::Sampled,
+                    _ => return None,
+                };
+                Some(())
+            },
+        },
+        per_route: true,
+        doc: documentation("texts that are reported: none, those of every call, or those of a share of traces"),
+    },
+    Setting {
+        key: "privacy.hash",
+        kind: Words {
+            words: &["conversation", "last_message", "prompt", "response", "system", "tools"],
+            default: &["conversation", "last_message", "response"],
+            set: |config, words| config.privacy.hash = hashes(words),
+        },
+        per_route: false,
+        doc: documentation("texts that are hashed"),
+    },
+    Setting {
+        key: "privacy.key",
+        kind: Text {
+            default: Some(""),
+            set: |config, key| {
+                config.privacy.key = (!key.is_empty()).then(|| Rc::new(Key::new(key.as_bytes())));
+                Ok(())
+            },
+        },
+        per_route: true,
+        doc: documentation("key of HMAC-SHA-256 for all hashes; empty means plain SHA-256"),
+    },
+    Setting {
+        key: "privacy.redact",
+        kind: Other {
+            what: "an array of regular expressions",
+            default: "[]",
+            set: |config, _, value| {
+                config.privacy.redact = Some(value.clone()).filter(|patterns| *patterns != Value::Array(Vec::new()));
+                config.privacy.redaction = None;
+                Ok(())
+            },
+        },
+        per_route: true,
+        doc: documentation("further patterns to remove from captured texts"),
+    },
+    Setting {
+        key: "privacy.sample",
+        kind: Number { default: 0.01, range: 0.0..=1.0, set: |config, share| config.privacy.sample = share },
+        per_route: true,
+        doc: documentation("share of traces whose texts are captured if `privacy.capture` is `sampled`"),
+    },
+];
 
 impl Privacy {
-    /// Reads `privacy`.
+    /// Compiles the redaction if texts are reported, and checks `privacy.redact` in any case. Does nothing if the redaction
+    /// is compiled already.
     ///
     /// # Errors
-    /// An unknown key or name, a value of the wrong type.
-    pub fn read(&mut self, value: &Value) -> Result<(), ConfigError> {
-        let mut redact = None;
-        for (key, value) in object("privacy", value)? {
-            match key.as_str() {
-                "capture" => self.capture = one_of("privacy.capture", value, &Capture::WORDS)?,
-                "redact" => redact = Some(value),
-                "sample" => {
-                    let share = value.as_f64().filter(|share| (0.0..=1.0).contains(share));
-                    self.sample =
-                        share.ok_or_else(|| ConfigError::new("privacy.sample", "must be a number from 0 to 1"))?;
-                }
-                "key" => {
-                    let key = text("privacy.key", value)?;
-                    self.key = (!key.is_empty()).then(|| Rc::new(Key::new(key.as_bytes())));
-                }
-                "hash" => self.hash = hashes(value)?,
-                _ => return Err(ConfigError::unknown("privacy", key, KEYS)),
-            }
-        }
-        if self.capture != Capture::Off || redact.is_some_and(|own| *own != Value::Array(Vec::new())) {
-            self.redaction = Some(Rc::new(Redaction::new(redact)?));
+    /// A pattern that is invalid, or a build without redaction.
+    pub(super) fn compile(&mut self) -> Result<(), ConfigError> {
+        if self.redaction.is_none() && (self.capture != Capture::Off || self.redact.is_some()) {
+            self.redaction = Some(Rc::new(Redaction::new(self.redact.as_ref())?));
         }
         Ok(())
     }
 }
 
-fn hashes(value: &Value) -> Result<Hashes, ConfigError> {
-    let wrong = || ConfigError::new("privacy.hash", format!("must be an array of any of {}", HASHES.join(", ")));
-    let names = value.as_array().ok_or_else(wrong)?;
-    let names: Vec<_> = names.iter().filter_map(Value::as_str).filter(|name| HASHES.contains(name)).collect();
-    if names.len() != value.as_array().map_or(0, Vec::len) {
-        return Err(wrong());
-    }
-    let has = |name| names.contains(&name);
-    Ok(Hashes {
+fn hashes(words: &[&str]) -> Hashes {
+    let has = |word| words.contains(&word);
+    Hashes {
         last_message: has("last_message"),
         prompt: has("prompt"),
         system: has("system"),
         tools: has("tools"),
         response: has("response"),
         conversation: has("conversation"),
-    })
+    }
+}
+
+#[cfg(all(test, feature = "capture"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_that_captures_keeps_the_patterns_of_the_plugin() {
+        let plugin = r#"{"privacy": {"redact": ["EMP-[0-9]+"]}}"#;
+        let plugin = Config::parse(plugin).unwrap();
+        for route in [r#"{"privacy": {"capture": "truncated"}}"#, r#"{"privacy": {"sample": 0.5}}"#] {
+            let redaction = plugin.on_route(route).unwrap().privacy.redaction.unwrap();
+            assert_eq!(redaction.apply("ask EMP-4711"), "ask [redacted]", "{route}");
+        }
+        let route = plugin.on_route(r#"{"privacy": {"capture": "truncated", "redact": []}}"#).unwrap();
+        assert_eq!(route.privacy.redaction.unwrap().apply("ask EMP-4711"), "ask EMP-4711");
+    }
+
+    #[test]
+    fn wrong_patterns_are_refused_even_if_nothing_is_captured() {
+        let error = |text| Config::parse(text).unwrap_err().to_string();
+        let wrong = error(r#"{"privacy": {"redact": "x"}}"#);
+        assert_eq!(wrong, "privacy.redact: must be an array of regular expressions");
+        assert!(error(r#"{"privacy": {"redact": ["("]}}"#).starts_with("privacy.redact[0]: "));
+    }
 }

@@ -1,11 +1,11 @@
-//! Reads values of the configuration and names what is wrong with them.
+//! Reads JSON values of the configuration, and the error that says which key is wrong.
 
 use core::fmt;
 use core::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-/// What is wrong with a configuration, and where.
+/// An error in a configuration, with the path of the key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConfigError {
     path: String,
@@ -13,17 +13,12 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// At `path`, `what` is wrong.
+    /// The error `what` at `path`. An empty path means the whole configuration.
     pub fn new(path: &str, what: impl Into<String>) -> Self {
         ConfigError { path: path.to_owned(), what: what.into() }
     }
 
-    /// A word that is none of those possible.
-    pub fn choice(path: &str, words: &[&str]) -> Self {
-        ConfigError::new(path, format!("must be `{}`", words.join("` or `")))
-    }
-
-    /// A key that does not exist below `path`.
+    /// The key `key` does not exist in the object at `path`, which has the keys `known`.
     pub fn unknown(path: &str, key: &str, known: &[&str]) -> Self {
         let at = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
         ConfigError::new(&at, format!("unknown key; known here: {}", known.join(", ")))
@@ -38,24 +33,27 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// The members of an object, or the error that there is none at `path`.
+/// The members of the object at `path`.
+///
+/// # Errors
+/// The value is not an object.
 pub fn object<'v>(path: &str, value: &'v Value) -> Result<&'v Map<String, Value>, ConfigError> {
     value.as_object().ok_or_else(|| ConfigError::new(path, "must be an object"))
 }
 
-/// A string, or the error that there is none at `path`.
+/// The string at `path`.
+///
+/// # Errors
+/// The value is not a string.
 pub fn text<'v>(path: &str, value: &'v Value) -> Result<&'v str, ConfigError> {
     value.as_str().ok_or_else(|| ConfigError::new(path, "must be a string"))
 }
 
-/// A whole number within a range.
+/// The whole number at `path`.
+///
+/// # Errors
+/// The value is not a whole number, or is out of range.
 pub fn whole(path: &str, value: &Value, range: RangeInclusive<u64>) -> Result<u64, ConfigError> {
     let wrong = || format!("must be a whole number from {} to {}", range.start(), range.end());
     value.as_u64().filter(|n| range.contains(n)).ok_or_else(|| ConfigError::new(path, wrong()))
-}
-
-/// One of a few words.
-pub fn one_of<T: Copy>(path: &str, value: &Value, words: &[(&str, T)]) -> Result<T, ConfigError> {
-    let found = words.iter().find(|(word, _)| value.as_str() == Some(word)).map(|(_, meaning)| *meaning);
-    found.ok_or_else(|| ConfigError::choice(path, &words.iter().map(|(word, _)| *word).collect::<Vec<_>>()))
 }

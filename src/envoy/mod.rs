@@ -22,6 +22,8 @@ mod metrics;
 #[forbid(unsafe_code)]
 mod root;
 #[forbid(unsafe_code)]
+mod series_name;
+#[forbid(unsafe_code)]
 mod shared;
 #[forbid(unsafe_code)]
 mod spans;

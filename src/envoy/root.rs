@@ -5,19 +5,20 @@ use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{ContextType, MetricType};
+use proxy_wasm::types::ContextType;
 
 use super::inject::Holding;
 use super::memory::Memory;
+use super::metrics::HostMetrics;
 use super::shared::Shared;
 use super::spans::Spans;
 use super::stream::Stream;
-use super::{capabilities, host, metrics};
+use super::{capabilities, host};
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::exchange::Observer;
-use crate::signal::memory::Queue;
-use crate::sink::stats::{PRICE_TABLE, Stats};
+use crate::signal::memory::WaitingRuns;
+use crate::sink::stats::{PRICE_TABLE, Registry, Stats};
 
 /// Milliseconds between two ticks.
 pub const TICK: u32 = 1000;
@@ -32,7 +33,7 @@ thread_local! {
     /// The metric series of the VM. They outlive a configuration, as Envoy's do: a reload must not lift the limit of series.
     static STATS: Rc<RefCell<Stats>> = Rc::new(RefCell::new(Stats::new(host::now())));
     /// The agent runs whose next request this worker waits for.
-    static WAITING: Rc<RefCell<Queue>> = Rc::default();
+    static WAITING: Rc<RefCell<WaitingRuns>> = Rc::default();
 }
 
 /// One configuration of the plugin in one VM.
@@ -102,9 +103,9 @@ fn read_configuration(bytes: &[u8]) -> Result<Config, String> {
 
 /// Prepares what the streams of a configuration share, and logs which features the host does not have.
 fn start(config: Config) -> Shared {
-    let gauge = host::define_metric(MetricType::Gauge, PRICE_TABLE);
+    let gauge = HostMetrics.define(PRICE_TABLE.kind, PRICE_TABLE.name, &[]);
     if let Some(gauge) = gauge {
-        metrics::record(gauge, config.prices.date());
+        HostMetrics.emit(PRICE_TABLE.kind, gauge, config.prices.date());
     }
     let shared = Shared {
         memory: Memory::new(config.agent.slots),

@@ -12,7 +12,7 @@ use super::memory::Memory;
 use super::metrics::HostMetrics;
 use super::spans::Spans;
 use crate::exchange::{Exchange, Observer, Routes};
-use crate::signal::memory::{Pending, Queue, Waiting};
+use crate::signal::memory::{Pending, WaitingRun, WaitingRuns};
 use crate::sink::stats::Stats;
 use crate::trace_context::{Place, Run};
 
@@ -25,7 +25,7 @@ pub struct Shared {
     pub routes: RefCell<Routes>,
     pub stats: Rc<RefCell<Stats>>,
     pub memory: Memory,
-    pub waiting: Rc<RefCell<Queue>>,
+    pub waiting: Rc<RefCell<WaitingRuns>>,
     pub spans: Option<RefCell<Spans>>,
     pub holding: Holding,
     /// The feedback requests that need ticks. Their streams own them.
@@ -132,7 +132,7 @@ impl Shared {
     }
 
     /// Counts a run as abandoned, unless it has continued.
-    fn report_abandoned(&self, waiting: Waiting) {
+    fn report_abandoned(&self, waiting: WaitingRun) {
         let Some(run) = self.memory.close(waiting.lead, waiting.since) else { return };
         for call in &waiting.others {
             self.memory.close(*call, waiting.since);

@@ -5,12 +5,14 @@
 use std::time::Duration;
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{MapType, MetricType};
+use proxy_wasm::types::MapType;
 
-use super::{host, metrics};
+use super::host;
+use super::metrics::HostMetrics;
 use crate::config::Otlp;
-use crate::sink::otlp::Queue;
-use crate::sink::stats::SPANS;
+use crate::labels::RESULT;
+use crate::sink::otlp::SpanQueue;
+use crate::sink::stats::{Registry, SPANS};
 
 /// How long a collector may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -18,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The spans of a configuration that are not yet sent.
 pub struct Spans {
     /// Those that wait.
-    pub queue: Queue,
+    pub queue: SpanQueue,
     collector: Otlp,
     /// The request that the collector has not answered yet.
     sent: Option<Sent>,
@@ -43,9 +45,9 @@ impl Spans {
         if collector.cluster.is_empty() {
             return None;
         }
-        let counter = |result: &str| host::define_metric(MetricType::Counter, &format!("{SPANS}.result=.={result};.;"));
+        let counter = |result| HostMetrics.define(SPANS.kind, SPANS.name, &[(RESULT.name, result)]);
         Some(Spans {
-            queue: Queue::default(),
+            queue: SpanQueue::default(),
             collector: collector.clone(),
             sent: None,
             missing_cluster_logged: false,
@@ -90,7 +92,7 @@ impl Spans {
 
     fn count(&self, result: usize, by: u64) {
         if let Some(counter) = self.counters.get(result).copied().flatten().filter(|_| by > 0) {
-            metrics::increment(counter, by);
+            HostMetrics.emit(SPANS.kind, counter, by);
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::config::{Config, Role};
 use crate::exchange::{End, Exchange, Head};
 use crate::observation::Changes;
 use crate::provider;
-use crate::sink::attributes::FIELDS;
+use crate::sink::attributes::ATTRIBUTES;
 
 /// Filter state that is set if a listener's plugin reports the exchange.
 const LISTENER: &str = "gaugeway.listener";
@@ -35,8 +35,8 @@ pub struct Stream {
     injection: Injection,
     /// Set if this is a feedback request, which is held.
     submission: Option<Rc<Submission>>,
-    /// Hash of the value last written of each field.
-    written: [u32; FIELDS.len()],
+    /// Hash of the value last written of each attribute.
+    written: [u32; ATTRIBUTES.len()],
     /// The response comes from an upstream and not from Envoy itself.
     from_upstream: bool,
     /// The host called back with a response body, or with the end of the response.
@@ -53,7 +53,7 @@ impl Stream {
             exchange: None,
             injection: Injection::None,
             submission: None,
-            written: [0; FIELDS.len()],
+            written: [0; ATTRIBUTES.len()],
             from_upstream: false,
             response_body_seen: false,
             reported: false,
@@ -209,7 +209,7 @@ impl Stream {
                 }
             }
             Role::Upstream if host::property(LISTENER).is_some() => self.exchange = None,
-            Role::Upstream if host::property(OUTCOME).is_some() => self.written = [STALE; FIELDS.len()],
+            Role::Upstream if host::property(OUTCOME).is_some() => self.written = [STALE; ATTRIBUTES.len()],
             Role::Upstream => {}
         }
     }
@@ -247,14 +247,14 @@ impl Stream {
         }
         let (seen, names) = (exchange.observation(), exchange.config().compat.cache_attribute);
         let mut text = String::new();
-        for (field, written) in FIELDS.iter().zip(&mut self.written) {
-            if !field.phase.is_due(news) {
+        for (attribute, written) in ATTRIBUTES.iter().zip(&mut self.written) {
+            if !attribute.phase.is_due(news) {
                 continue;
             }
-            let Some(value) = field.value(seen, names) else {
+            let Some(value) = attribute.value(seen, names) else {
                 // The value of an earlier attempt cannot be removed, only emptied.
-                if news.end && *written == STALE && host::property(field.name).is_some() {
-                    host::set_property(field.name, "");
+                if news.end && *written == STALE && host::property(attribute.name).is_some() {
+                    host::set_property(attribute.name, "");
                 }
                 continue;
             };
@@ -263,7 +263,7 @@ impl Stream {
                 *written = hash;
                 text.clear();
                 value.write(&mut text);
-                host::set_property(field.name, &text);
+                host::set_property(attribute.name, &text);
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::Exchange;
 use crate::draft;
 use crate::observation::{Outcome, RunEnd, Text};
-use crate::signal::memory::{Pending, Waiting};
+use crate::signal::memory::{Pending, WaitingRun};
 use crate::trace_context::{Place, Run};
 
 /// Most calls of one answer that are remembered.
@@ -80,11 +80,11 @@ impl Exchange {
     }
 
     /// The run to wait for, where these calls keep one going.
-    pub fn waits(&self, asks: &[Pending]) -> Option<Waiting> {
+    pub fn waits(&self, asks: &[Pending]) -> Option<WaitingRun> {
         asks.first().filter(|first| !first.over && first.iteration > 0)?;
         let patience = self.observer.config.agent.abandoned_after.saturating_mul(1_000_000_000);
         let end = if self.answered() { RunEnd::Abandoned } else { RunEnd::Error };
-        Waiting::new(&self.draft.seen, asks, end, patience)
+        WaitingRun::new(&self.draft.seen, asks, end, patience)
     }
 
     /// The exchange's place in a trace: where an agent's run begins with it, so does the run's span.

@@ -5,7 +5,6 @@
 
 use serde_json::Value;
 
-use crate::config::value::{ConfigError, object, text, whole};
 use crate::json::Scalar;
 use crate::json::identity;
 use crate::observation::{Attribution, Text};
@@ -14,40 +13,16 @@ use crate::provider;
 /// Longest request, in bytes.
 pub const BODY: usize = 4096;
 
-/// Whether and where feedback is taken.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
+/// Whether and where the plugin accepts feedback.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FeedbackSettings {
     /// `feedback.path`: where it is sent; empty for nowhere.
     pub path: String,
     /// `feedback.slots`: answers remembered, by all workers together; 64 to 1,048,576.
     pub slots: u64,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Settings { path: String::new(), slots: 65_536 }
-    }
-}
-
-impl Settings {
-    /// Reads `feedback`.
-    ///
-    /// # Errors
-    /// An unknown key, a path that is none, a number out of its range.
-    pub fn read(&mut self, value: &Value) -> Result<(), ConfigError> {
-        for (key, value) in object("feedback", value)? {
-            match key.as_str() {
-                "path" => self.path = text("feedback.path", value)?.to_owned(),
-                "slots" => self.slots = whole("feedback.slots", value, 64..=1_048_576)?,
-                _ => return Err(ConfigError::unknown("feedback", key, &["path", "slots"])),
-            }
-        }
-        match self.path.is_empty() || self.path.starts_with('/') {
-            true => Ok(()),
-            false => Err(ConfigError::new("feedback.path", "must begin with /, or be empty")),
-        }
-    }
-
+impl FeedbackSettings {
     /// Whether a request's path is where feedback is sent.
     pub fn is_at(&self, path: &str) -> bool {
         !self.path.is_empty() && path.split('?').next() == Some(&self.path)

@@ -136,7 +136,7 @@ impl Bucket {
 
 /// A run that asked for tools, or whose call failed: what is needed to count it, should nobody go on with it.
 #[derive(Clone, Debug)]
-pub struct Waiting {
+pub struct WaitingRun {
     /// When to give it up, in nanoseconds since 1970.
     pub due: u64,
     /// When its last call was over.
@@ -151,11 +151,11 @@ pub struct Waiting {
     iteration: Option<u64>,
 }
 
-impl Waiting {
+impl WaitingRun {
     /// For the run of an exchange whose calls are kept, to be given up after `patience` nanoseconds; None for no calls.
     pub fn new(seen: &Observation, calls: &[Pending], end: RunEnd, patience: u64) -> Option<Self> {
         let (first, others) = calls.split_first()?;
-        Some(Waiting {
+        Some(WaitingRun {
             due: first.asked.saturating_add(patience),
             since: first.asked,
             lead: first.call,
@@ -175,21 +175,21 @@ impl Waiting {
 
 /// The runs a worker waits for, the oldest first.
 #[derive(Default)]
-pub struct Queue {
-    runs: VecDeque<Box<Waiting>>,
+pub struct WaitingRuns {
+    runs: VecDeque<Box<WaitingRun>>,
     /// Where the next sweep goes on.
     next: usize,
 }
 
-impl Queue {
+impl WaitingRuns {
     /// Adds a run; gives back the oldest where there are more than `limit`.
-    pub fn push(&mut self, waiting: Waiting, limit: usize) -> Option<Box<Waiting>> {
+    pub fn push(&mut self, waiting: WaitingRun, limit: usize) -> Option<Box<WaitingRun>> {
         self.runs.push_back(waiting.into());
         if self.runs.len() > limit { self.runs.pop_front() } else { None }
     }
 
     /// The oldest run, if it is due.
-    pub fn due(&mut self, now: u64) -> Option<Box<Waiting>> {
+    pub fn due(&mut self, now: u64) -> Option<Box<WaitingRun>> {
         if self.runs.front()?.due > now {
             return None;
         }
@@ -197,7 +197,7 @@ impl Queue {
     }
 
     /// Forgets runs that have gone on: looks at `count` of them, from where it stopped the last time.
-    pub fn sweep(&mut self, count: usize, waits: impl Fn(&Waiting) -> bool) {
+    pub fn sweep(&mut self, count: usize, waits: impl Fn(&WaitingRun) -> bool) {
         let (mut at, looked) = (0, self.next..self.next.saturating_add(count));
         let mut kept = 0;
         self.runs.retain(|waiting| {
@@ -291,13 +291,13 @@ mod tests {
 
     #[test]
     fn runs_that_have_gone_on_are_swept_out_a_part_at_a_time() {
-        let mut queue = Queue::default();
+        let mut queue = WaitingRuns::default();
         for call in 1..=10 {
-            let waiting = Waiting::new(&Observation::default(), &[pending(call)], RunEnd::Abandoned, 5).unwrap();
+            let waiting = WaitingRun::new(&Observation::default(), &[pending(call)], RunEnd::Abandoned, 5).unwrap();
             assert!(queue.push(waiting, 10).is_none());
         }
-        let calls = |queue: &Queue| queue.runs.iter().map(|run| run.lead).collect::<Vec<_>>();
-        let odd = |run: &Waiting| run.lead % 2 == 1;
+        let calls = |queue: &WaitingRuns| queue.runs.iter().map(|run| run.lead).collect::<Vec<_>>();
+        let odd = |run: &WaitingRun| run.lead % 2 == 1;
         queue.sweep(4, odd);
         assert_eq!(calls(&queue), [1, 3, 5, 6, 7, 8, 9, 10]);
         queue.sweep(4, odd);

@@ -1,25 +1,24 @@
-//! An observation and its statistics as JSON, for hosts without filter state and stats: the rows of [`FIELDS`], typed, and
-//! the samples of [`METRICS`](super::stats::METRICS) with their labels taken apart again.
+//! An observation and its samples as JSON, for hosts without filter state and metrics.
 //!
-//! Bound: the names of the series that [`Stats`] lets through.
+//! Memory: the name and the labels of each series, whose number [`Stats`] bounds.
 
 use std::fmt::Write;
 
-use super::attributes::{FIELDS, Value};
-use super::stats::{Kind, Registry, Stats};
+use super::attributes::{ATTRIBUTES, AttributeValue, json_string};
+use super::stats::{MetricKind, Registry, Stats};
 use crate::config::{CacheAttribute, Config};
 use crate::observation::Observation;
 
-/// A JSON object of the attributes that have a value. `names` is the setting `compat.cache_attribute`.
+/// The attributes whose values are known, as one object. `names` is the setting `compat.cache_attribute`.
 pub fn attributes(seen: &Observation, names: CacheAttribute) -> String {
     let mut out = String::from("{");
-    for field in FIELDS {
-        let Some(value) = field.value(seen, names) else { continue };
-        key(&mut out, field.name);
+    for attribute in ATTRIBUTES {
+        let Some(value) = attribute.value(seen, names) else { continue };
+        key(&mut out, attribute.name);
         match value {
-            Value::Text(text) => string(&mut out, text),
-            // Hexadecimal digits and words of our own need no escape.
-            Value::Hash(_) | Value::Troubles(_) => {
+            AttributeValue::Text(text) => json_string(&mut out, text),
+            // Hexadecimal digits and words of the plugin's own need no escape.
+            AttributeValue::Hash(_) | AttributeValue::Troubles(_) => {
                 out.push('"');
                 value.write(&mut out);
                 out.push('"');
@@ -31,86 +30,71 @@ pub fn attributes(seen: &Observation, names: CacheAttribute) -> String {
     out
 }
 
-/// Turns exchanges that are over into samples.
+/// Writes the samples of exchanges that have ended.
 #[derive(Default)]
-pub struct Samples {
+pub struct JsonSamples {
     stats: Stats,
-    series: Series,
+    registry: JsonRegistry,
 }
 
-/// What [`Stats`] takes for the host.
+/// The series that [`Stats`] defines, and the samples of one exchange.
 #[derive(Default)]
-struct Series {
-    names: Vec<String>,
+struct JsonRegistry {
+    series: Vec<JsonSeries>,
     out: String,
 }
 
-impl Samples {
-    /// An array of `{"name", "kind", "value", "labels"}`, one a sample.
+struct JsonSeries {
+    name: String,
+    /// An object.
+    labels: String,
+}
+
+impl JsonSamples {
+    /// The samples of an exchange, as an array of `{"name", "kind", "value", "labels"}`.
     pub fn of(&mut self, seen: &Observation, config: &Config) -> String {
-        self.series.out.push('[');
-        self.stats.record(seen, config, &mut self.series);
-        self.series.out.push(']');
-        core::mem::take(&mut self.series.out)
+        self.registry.out.push('[');
+        self.stats.record(seen, config, &mut self.registry);
+        self.registry.out.push(']');
+        core::mem::take(&mut self.registry.out)
     }
 }
 
-impl Registry for Series {
-    fn define(&mut self, _: Kind, name: &str) -> Option<u32> {
-        self.names.push(name.to_owned());
-        u32::try_from(self.names.len() - 1).ok()
-    }
-
-    fn emit(&mut self, kind: Kind, series: u32, value: u64) {
-        let name = usize::try_from(series).ok().and_then(|at| self.names.get(at));
-        let Some((name, labels)) = name.map(|name| name.split_once('.').unwrap_or((name, ""))) else { return };
-        let out = &mut self.out;
-        out.push_str(if out.ends_with('[') { "{" } else { ",{" });
-        key(out, "name");
-        string(out, name);
-        key(out, "kind");
-        string(
-            out,
-            match kind {
-                Kind::Counter => "counter",
-                Kind::Gauge => "gauge",
-                Kind::Histogram => "histogram",
-            },
-        );
-        key(out, "value");
-        // Writing to a String cannot fail.
-        let _ = write!(out, "{value}");
-        key(out, "labels");
-        out.push('{');
-        for (name, value) in labels.split(";.;").filter_map(|label| label.split_once("=.=")) {
-            key(out, name);
-            string(out, value);
+impl Registry for JsonRegistry {
+    fn define(&mut self, _: MetricKind, name: &str, labels: &[(&str, &str)]) -> Option<u32> {
+        let mut object = String::from("{");
+        for (name, value) in labels {
+            key(&mut object, name);
+            json_string(&mut object, value);
         }
-        out.push_str("}}");
+        object.push('}');
+        self.series.push(JsonSeries { name: name.to_owned(), labels: object });
+        u32::try_from(self.series.len() - 1).ok()
+    }
+
+    fn emit(&mut self, kind: MetricKind, series: u32, value: u64) {
+        let series = usize::try_from(series).ok().and_then(|at| self.series.get(at));
+        let Some(JsonSeries { name, labels }) = series else { return };
+        let kind = match kind {
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
+        };
+        if !self.out.ends_with('[') {
+            self.out.push(',');
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(self.out, r#"{{"name":"{name}","kind":"{kind}","value":{value},"labels":{labels}}}"#);
     }
 }
 
-/// Appends a member's name, behind a comma where it is not the first.
+/// Appends the name of a member, after a comma if it is not the first.
 fn key(out: &mut String, name: &str) {
     if !out.ends_with('{') {
         out.push(',');
     }
-    string(out, name);
+    json_string(out, name);
     out.push(':');
-}
-
-fn string(out: &mut String, text: &str) {
-    out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => out.extend(['\\', character]),
-            '\0'..='\x1f' => {
-                let _ = write!(out, "\\u{:04x}", u32::from(character));
-            }
-            _ => out.push(character),
-        }
-    }
-    out.push('"');
 }
 
 #[cfg(test)]
@@ -141,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_are_typed_json_whatever_stands_in_them() {
+    fn attributes_are_typed_json_whatever_characters_they_contain() {
         let read: Json = serde_json::from_str(&attributes(&exchange(), CacheAttribute::default())).unwrap();
         let wanted = json!({
             "gen_ai.operation.name": "chat",
@@ -162,9 +146,9 @@ mod tests {
     }
 
     #[test]
-    fn samples_have_their_labels_apart_and_their_series_are_bounded() {
+    fn samples_have_their_labels_and_the_number_of_series_is_bounded() {
         let config = Config::parse(r#"{"labels": {"max_series": 12}}"#).unwrap();
-        let mut samples = Samples::default();
+        let mut samples = JsonSamples::default();
         let mut seen = exchange();
         let read = |text: String| serde_json::from_str::<Vec<Json>>(&text).unwrap_or_else(|e| panic!("{text}: {e}"));
         let first = read(samples.of(&seen, &config));
@@ -177,7 +161,8 @@ mod tests {
         }
         let last = read(samples.of(&seen, &config));
         assert!(last.iter().any(|sample| sample["name"] == "gaugeway_series_overflow_total"), "{last:?}");
-        let names: std::collections::BTreeSet<_> = samples.series.names.iter().collect();
-        assert!(names.len() == samples.series.names.len() && names.len() < 40, "{names:?}");
+        let series = &samples.registry.series;
+        let unique: std::collections::BTreeSet<_> = series.iter().map(|one| (&one.name, &one.labels)).collect();
+        assert!(unique.len() == series.len() && series.len() < 40, "{unique:?}");
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::config::CacheAttribute;
 use crate::observation::{Agent, Observation, Outcome, RunEnd, ToolResult};
-use crate::sink::attributes::{FIELDS, Value};
+use crate::sink::attributes::{ATTRIBUTES, AttributeValue};
 use crate::trace_context::{Place, Run};
 
 /// Most bytes of spans that wait to be sent; later ones are dropped.
@@ -13,7 +13,7 @@ pub const QUEUE: usize = 256 * 1024;
 
 /// Spans that wait to be sent, encoded.
 #[derive(Default)]
-pub struct Queue {
+pub struct SpanQueue {
     /// `ScopeSpans.spans`, one after the other.
     spans: Vec<u8>,
     count: u64,
@@ -21,7 +21,7 @@ pub struct Queue {
     pub dropped: u64,
 }
 
-impl Queue {
+impl SpanQueue {
     /// The spans of an exchange that is over, at `place` and as part of `run`. `names` is the setting `compat.cache_attribute`.
     pub fn exchange(&mut self, seen: &Observation, names: CacheAttribute, place: Place, run: Option<Run>) {
         let trace = run.map_or(place.trace, |run| run.trace);
@@ -30,9 +30,9 @@ impl Queue {
         let model = seen.request.model.as_deref().or(seen.response.model.as_deref()).unwrap_or_default();
         let name = format!("{} {model}", seen.operation);
         let mut chat = Span::new(trace, place.derive(start, 1), parent, name.trim_end(), CLIENT, [start, end]);
-        for field in FIELDS {
-            if let Some(value) = field.value(seen, names) {
-                chat.attribute(field.name, value);
+        for attribute in ATTRIBUTES {
+            if let Some(value) = attribute.value(seen, names) {
+                chat.attribute(attribute.name, value);
             }
         }
         if place.span != [0; 8] && run.is_some_and(|run| ![run.span, run.parent].contains(&place.span)) {
@@ -58,39 +58,39 @@ impl Queue {
     /// The span of a run that ended at `end`.
     pub fn run(&mut self, seen: &Observation, run: Run, ended: RunEnd, end: u64) {
         let mut span = Span::new(run.trace, run.span, run.parent, "invoke_agent", INTERNAL, [run.start, end]);
-        span.attribute("gen_ai.operation.name", Value::Text("invoke_agent"));
-        span.attribute("gen_ai.provider.name", Value::Text(&seen.provider));
+        span.attribute("gen_ai.operation.name", AttributeValue::Text("invoke_agent"));
+        span.attribute("gen_ai.provider.name", AttributeValue::Text(&seen.provider));
         if let Some(model) = &seen.request.model {
-            span.attribute("gen_ai.request.model", Value::Text(model));
+            span.attribute("gen_ai.request.model", AttributeValue::Text(model));
         }
         if let Some(conversation) = &seen.request.conversation {
-            span.attribute("gen_ai.conversation.id", Value::Text(conversation));
+            span.attribute("gen_ai.conversation.id", AttributeValue::Text(conversation));
         }
-        span.attribute("gaugeway.agent.status", Value::Text(ended.as_str()));
+        span.attribute("gaugeway.agent.status", AttributeValue::Text(ended.as_str()));
         let Agent { iteration, looping, .. } = seen.agent;
         if let Some(iterations) = iteration {
-            span.attribute("gaugeway.agent.iterations", Value::Count(iterations));
+            span.attribute("gaugeway.agent.iterations", AttributeValue::Count(iterations));
         }
         if let Some(kind) = looping {
-            span.attribute("gaugeway.agent.loop", Value::Text(kind.as_str()));
+            span.attribute("gaugeway.agent.loop", AttributeValue::Text(kind.as_str()));
         }
         if ended != RunEnd::Completed {
-            span.attribute("error.type", Value::Text(ended.as_str()));
+            span.attribute("error.type", AttributeValue::Text(ended.as_str()));
             span.failed();
         }
         self.push(span);
     }
 
     fn tool(&mut self, result: &ToolResult, mut span: Span) {
-        span.attribute("gen_ai.operation.name", Value::Text("execute_tool"));
+        span.attribute("gen_ai.operation.name", AttributeValue::Text("execute_tool"));
         if let Some(name) = &result.name {
-            span.attribute("gen_ai.tool.name", Value::Text(name));
+            span.attribute("gen_ai.tool.name", AttributeValue::Text(name));
         }
         if let Some(bytes) = result.bytes {
-            span.attribute("gaugeway.tool.result.bytes", Value::Count(bytes));
+            span.attribute("gaugeway.tool.result.bytes", AttributeValue::Count(bytes));
         }
         if result.failed {
-            span.attribute("error.type", Value::Text("tool_error"));
+            span.attribute("error.type", AttributeValue::Text("tool_error"));
             span.failed();
         }
         self.push(span);
@@ -112,7 +112,7 @@ impl Queue {
         }
         let (mut resource, mut scope, mut scope_spans, mut resource_spans, mut request) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        attribute(&mut resource, 1, "service.name", &Value::Text(service));
+        attribute(&mut resource, 1, "service.name", &AttributeValue::Text(service));
         bytes(&mut scope, 1, b"gaugeway");
         bytes(&mut scope, 2, env!("CARGO_PKG_VERSION").as_bytes());
         bytes(&mut scope_spans, 1, &scope);
@@ -152,7 +152,7 @@ impl Span {
         Span(out)
     }
 
-    fn attribute(&mut self, key: &str, value: Value<'_>) {
+    fn attribute(&mut self, key: &str, value: AttributeValue<'_>) {
         attribute(&mut self.0, 9, key, &value);
     }
 
@@ -169,24 +169,24 @@ impl Span {
     }
 }
 
-fn attribute(out: &mut Vec<u8>, field: u64, key: &str, value: &Value<'_>) {
+fn attribute(out: &mut Vec<u8>, field: u64, key: &str, value: &AttributeValue<'_>) {
     let mut any = Vec::new();
     match value {
-        Value::Bool(value) => any.extend([2 << 3, u8::from(*value)]),
-        Value::Integer(number) => {
+        AttributeValue::Bool(value) => any.extend([2 << 3, u8::from(*value)]),
+        AttributeValue::Integer(number) => {
             varint(&mut any, 3 << 3);
             varint(&mut any, *number as u64);
         }
-        Value::Count(number) => {
+        AttributeValue::Count(number) => {
             varint(&mut any, 3 << 3);
             varint(&mut any, *number);
         }
-        Value::Float(number) => fixed(&mut any, 4, number.to_bits()),
-        Value::Billionths(number) => fixed(&mut any, 4, (*number as f64 / 1e9).to_bits()),
-        Value::List(items) => array(&mut any, items.iter().map(|item| &**item)),
-        Value::FinishReasons(items) => array(&mut any, items.iter().flatten().map(|reason| &*reason.word)),
-        Value::Text(text) => bytes(&mut any, 1, text.as_bytes()),
-        Value::Hash(_) | Value::Troubles(_) => {
+        AttributeValue::Float(number) => fixed(&mut any, 4, number.to_bits()),
+        AttributeValue::Billionths(number) => fixed(&mut any, 4, (*number as f64 / 1e9).to_bits()),
+        AttributeValue::List(items) => array(&mut any, items.iter().map(|item| &**item)),
+        AttributeValue::FinishReasons(items) => array(&mut any, items.iter().flatten().map(|reason| &*reason.word)),
+        AttributeValue::Text(text) => bytes(&mut any, 1, text.as_bytes()),
+        AttributeValue::Hash(_) | AttributeValue::Troubles(_) => {
             let mut text = String::new();
             value.write(&mut text);
             bytes(&mut any, 1, text.as_bytes());
@@ -253,7 +253,7 @@ mod tests {
         seen
     }
 
-    fn exported(queue: &mut Queue) -> Vec<opentelemetry_proto::tonic::trace::v1::Span> {
+    fn exported(queue: &mut SpanQueue) -> Vec<opentelemetry_proto::tonic::trace::v1::Span> {
         let (body, count) = queue.export("gateway").unwrap();
         let request = ExportTraceServiceRequest::decode(&*body).unwrap();
         let [resource] = &request.resource_spans[..] else { panic!("one resource") };
@@ -301,7 +301,7 @@ mod tests {
     fn a_run_holds_its_calls_and_tools() {
         let place = Place::parse(PARENT).unwrap();
         let run = Place { span: [5; 8], ..place }.run(500);
-        let mut queue = Queue::default();
+        let mut queue = SpanQueue::default();
         queue.exchange(&agent(Some(RunEnd::Completed)), CacheAttribute::default(), place, Some(run));
         let spans = exported(&mut queue);
         let names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn attributes_keep_their_types() {
         let place = Place::parse(PARENT).unwrap();
-        let mut queue = Queue::default();
+        let mut queue = SpanQueue::default();
         queue.exchange(&agent(None), CacheAttribute::default(), place, None);
         let spans = exported(&mut queue);
         assert_eq!(spans[0].parent_span_id, place.span);
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded_and_what_finds_no_room_is_counted() {
-        let mut queue = Queue::default();
+        let mut queue = SpanQueue::default();
         for _ in 0..5_000 {
             queue.exchange(&agent(None), CacheAttribute::default(), Place::parse(PARENT).unwrap(), None);
         }

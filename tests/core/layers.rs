@@ -229,8 +229,10 @@ fn every_import_points_to_a_lower_layer_and_none_is_in_a_cycle() {
     let sources = sources();
     let library = sources.iter().find(|source| source.path == "lib.rs").unwrap();
     let layers = layers(&library.text);
-    let modules =
-        library.text.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
+    let lines: Vec<_> = library.text.lines().collect();
+    // A module with a `path` is a part of another module, which is compiled once more for its tests.
+    let own = lines.windows(2).filter(|pair| !pair[0].starts_with("#[path")).map(|pair| pair[1]);
+    let modules = own.filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
     let listed: BTreeSet<_> = layers.iter().copied().filter(|layer| !layer.contains("::")).collect();
     assert_eq!(modules.collect::<BTreeSet<_>>(), listed, "the modules of src/lib.rs (left) are not its layers (right)");
     let imports = imports(&sources, &layers);

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use gaugeway::sink::stats::{METRICS, PLUGIN_METRICS};
+
 const MANUALS: [&str; 9] = [
     "CONTRIBUTING.md",
     "README.md",
@@ -32,9 +34,7 @@ fn the_table_of_alerts_lists_exactly_the_alerts_of_the_rules() {
 #[test]
 fn every_file_heading_command_and_metric_that_a_manual_names_exists() {
     let script = read("build.sh");
-    let metrics = gaugeway::sink::stats::METRICS.iter().map(|metric| metric.name);
-    let own = [gaugeway::sink::stats::OVERFLOW, gaugeway::sink::stats::PRICE_TABLE, gaugeway::sink::stats::SPANS];
-    let metrics: BTreeSet<_> = metrics.chain(own).collect();
+    let metrics: BTreeSet<_> = METRICS.iter().chain(PLUGIN_METRICS).map(|metric| metric.name).collect();
     for manual in MANUALS {
         let text = read(manual);
         let file = root().join(manual);

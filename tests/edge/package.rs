@@ -5,15 +5,11 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::core::{TIMING, observer};
 use crate::support::edge::{binary, package, project};
-use crate::support::expect;
-use crate::support::fixtures::Fixture;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use gaugeway::config::CacheAttribute;
-use gaugeway::sink::attributes::{FIELDS, Value};
-use gaugeway::sink::stats::{Kind, METRICS};
+use gaugeway::sink::attributes::{ATTRIBUTES, AttributeType};
+use gaugeway::sink::stats::{METRICS, MetricKind};
 
 #[test]
 fn the_wasm_is_under_300_kib_and_under_120_kib_gzipped() {
@@ -47,38 +43,28 @@ fn the_package_does_not_use_eval() {
 #[test]
 fn index_d_ts_lists_every_attribute_with_the_documentation_of_the_table() {
     let types = fs::read_to_string(package().join("index.d.ts")).unwrap();
-    for field in FIELDS {
+    for attribute in ATTRIBUTES {
         let told = types.lines().zip(types.lines().skip(1)).any(|(doc, member)| {
-            doc == format!("  /** {} */", field.doc) && member.trim_start().starts_with(&format!("'{}'", field.name))
+            doc == format!("  /** {} */", attribute.doc)
+                && member.trim_start().starts_with(&format!("'{}'", attribute.name))
         });
-        assert!(told, "index.d.ts lacks:\n  /** {} */\n  '{}'", field.doc, field.name);
+        assert!(told, "index.d.ts lacks:\n  /** {} */\n  '{}'", attribute.doc, attribute.name);
     }
     let interface = types.split("export interface Observation {").nth(1).unwrap().split("\n}").next().unwrap();
-    assert_eq!(interface.matches("/**").count(), FIELDS.len(), "index.d.ts lists attributes that do not exist");
+    assert_eq!(interface.matches("/**").count(), ATTRIBUTES.len(), "index.d.ts lists attributes that do not exist");
 }
 
 #[test]
 fn otlp_js_lists_all_real_attributes_and_the_buckets_of_all_histograms() {
     let otlp = fs::read_to_string(package().join("otlp.js")).unwrap();
     let doubles = otlp.split("new Set([").nth(1).unwrap().split("])").next().unwrap();
-    drop(observer());
-    let mut real: Vec<_> = TIMING.to_vec();
-    for fixture in Fixture::all() {
-        let Some(exchange) = expect::in_the_core(&fixture) else { continue };
-        let is_real = |value: Value<'_>| matches!(value, Value::Float(_) | Value::Billionths(_));
-        let seen = FIELDS
-            .iter()
-            .filter(|field| field.value(exchange.observation(), CacheAttribute::default()).is_some_and(is_real));
-        real.extend(seen.map(|field| field.name));
-    }
-    // OpenTelemetry defines this attribute as an integer.
-    real.retain(|name| *name != "gen_ai.request.top_k");
+    let real = ATTRIBUTES.iter().filter(|attribute| attribute.kind() == AttributeType::Double);
+    let mut real: Vec<_> = real.map(|attribute| attribute.name).collect();
     real.sort_unstable();
-    real.dedup();
     let told: Vec<_> = doubles.split('\'').skip(1).step_by(2).collect();
     assert_eq!(told, real);
     let yaml = fs::read_to_string(root().join("envoy/envoy.yaml")).unwrap();
-    for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Histogram) {
+    for metric in METRICS.iter().filter(|metric| metric.kind == MetricKind::Histogram) {
         assert!(otlp.contains(&format!("\n  {}:", metric.name)), "otlp.js has no buckets for {}", metric.name);
         assert!(yaml.contains(&format!("wasmcustom.{}", metric.name)), "envoy.yaml has no buckets for {}", metric.name);
     }

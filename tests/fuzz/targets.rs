@@ -15,8 +15,8 @@ use gaugeway::bytes::Base64;
 use gaugeway::config::{CacheAttribute, Config};
 use gaugeway::exchange::{End, Exchange, Head, Observer};
 use gaugeway::json::{Canonical, Documents, Ended, Program, Rule, Scalar, Scanner, close, open, raw, scalar, text};
-use gaugeway::sink::attributes::FIELDS;
-use gaugeway::sink::stats::{Kind, Registry, Stats};
+use gaugeway::sink::attributes::ATTRIBUTES;
+use gaugeway::sink::stats::{MetricKind, Registry, Stats};
 use serde_json::Value;
 
 /// A function that is fuzzed, by name.
@@ -224,9 +224,9 @@ fn heads<'a>(head: &'a [(&'a str, &'a str)]) -> Vec<(&'a [u8], &'a [u8])> {
 
 fn said(exchange: &Exchange) -> String {
     let mut all = String::new();
-    for field in FIELDS {
-        if let Some(value) = field.value(exchange.observation(), CacheAttribute::Both) {
-            write!(all, "{}=", field.name).unwrap();
+    for attribute in ATTRIBUTES {
+        if let Some(value) = attribute.value(exchange.observation(), CacheAttribute::Both) {
+            write!(all, "{}=", attribute.name).unwrap();
             value.write(&mut all);
             all.push('\n');
         }
@@ -308,19 +308,21 @@ fn commands(data: &[u8]) -> Vec<&[u8]> {
     commands
 }
 
-/// Looks at every series' name: it must be `NAME.key=.=value;.;` and so on, whatever was said on the wire.
+/// Checks the labels of every series: whatever the wire said, a value has at most 128 bytes and no control characters.
 struct Names;
 
 impl Registry for Names {
-    fn define(&mut self, _: Kind, name: &str) -> Option<u32> {
-        let (_, labels) = name.split_once('.').unwrap_or((name, ""));
-        for label in labels.split_terminator(";.;") {
-            let (key, value) = label.split_once("=.=").expect("a key and a value");
-            assert!(key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{name:?}");
-            assert!(value.len() <= 128 && !value.contains([';', '=']) && !value.contains(char::is_control), "{name:?}");
+    fn define(&mut self, _: MetricKind, metric: &str, labels: &[(&str, &str)]) -> Option<u32> {
+        for (name, value) in labels {
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
+                "{metric} {name:?}"
+            );
+            let is_clean = !value.is_empty() && value.len() <= 128 && !value.contains(char::is_control);
+            assert!(is_clean, "{metric} {name}={value:?}");
         }
         Some(1)
     }
 
-    fn emit(&mut self, _: Kind, _: u32, _: u64) {}
+    fn emit(&mut self, _: MetricKind, _: u32, _: u64) {}
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gaugeway::sink::stats::{Kind, METRICS, OVERFLOW, PRICE_TABLE, SPANS};
+use gaugeway::sink::stats::{METRICS, MetricKind, PLUGIN_METRICS};
 use serde_json::Value;
 
 /// The dashboard's filter variables and the metric label of each.
@@ -66,14 +66,10 @@ pub fn recorded(file: &str) -> BTreeSet<String> {
 
 /// Returns true if the plugin, a rule or Envoy creates series of this name.
 pub fn is_known(name: &str, recorded: &BTreeSet<String>) -> bool {
-    let mut emitted = METRICS.iter().map(|metric| (metric.name, metric.kind)).chain([
-        (OVERFLOW, Kind::Counter),
-        (SPANS, Kind::Counter),
-        (PRICE_TABLE, Kind::Gauge),
-    ]);
+    let mut emitted = METRICS.iter().chain(PLUGIN_METRICS).map(|metric| (metric.name, metric.kind));
     let histogram = ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end));
     emitted.any(|(known, kind)| match kind {
-        Kind::Histogram => histogram == Some(known),
+        MetricKind::Histogram => histogram == Some(known),
         _ => name == known,
     }) || recorded.contains(name)
         || name.starts_with("envoy_")

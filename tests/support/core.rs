@@ -6,7 +6,7 @@ use std::rc::Rc;
 use gaugeway::config::{CacheAttribute, Config};
 use gaugeway::exchange::{End, Exchange, Head, Observer};
 use gaugeway::observation::Observation;
-use gaugeway::sink::attributes::{FIELDS, Value as Attribute};
+use gaugeway::sink::attributes::{ATTRIBUTES, Attribute, AttributeValue};
 use serde_json::{Map, Value, json};
 
 /// Attributes that depend on the clock.
@@ -56,17 +56,17 @@ pub fn pass_at(observer: &Rc<Observer>, wire: &Wire<'_>, end: End, mut now: u64)
 
 /// Every attribute that is present, with its JSON type.
 pub fn attributes(seen: &Observation) -> Map<String, Value> {
-    let typed = |field: &gaugeway::sink::attributes::Field| {
-        let attribute = field.value(seen, CacheAttribute::default())?;
+    let typed = |row: &Attribute| {
+        let attribute = row.value(seen, CacheAttribute::default())?;
         let mut text = String::new();
         attribute.write(&mut text);
         let value = match attribute {
-            Attribute::Text(_) | Attribute::Hash(_) | Attribute::Troubles(_) => json!(text),
-            _ => serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {text}: {error}", field.name)),
+            AttributeValue::Text(_) | AttributeValue::Hash(_) | AttributeValue::Troubles(_) => json!(text),
+            _ => serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {text}: {error}", row.name)),
         };
-        Some((field.name.to_owned(), value))
+        Some((row.name.to_owned(), value))
     };
-    FIELDS.iter().filter_map(typed).collect()
+    ATTRIBUTES.iter().filter_map(typed).collect()
 }
 
 /// [`attributes`] without those that depend on the clock.

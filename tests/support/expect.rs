@@ -6,7 +6,7 @@ use gaugeway::config::Config;
 use gaugeway::exchange::{End, Exchange};
 use gaugeway::observation::Observation;
 use gaugeway::provider;
-use gaugeway::sink::stats::{Kind, METRICS};
+use gaugeway::sink::stats::{METRICS, MetricKind};
 use serde_json::{Map, Value};
 
 use super::core;
@@ -207,10 +207,13 @@ pub fn add_series(
         add("gaugeway_tool_calls_total", &[("gen_ai_tool_name", tool)], 1);
     }
     for metric in METRICS.iter().filter(|metric| BY_THE_CORE.contains(&metric.name)) {
-        let counter = metric.kind == Kind::Counter;
+        let counter = metric.kind == MetricKind::Counter;
         let name = if counter { metric.name.to_owned() } else { format!("{}_count", metric.name) };
         let core = core.expect("the core did not recognise an exchange that has an observation");
-        (metric.collect)(core, &mut |sample| add(&name, sample.labels, if counter { sample.value } else { 1 }));
+        (metric.collect)(core, &mut |values, value| {
+            let labels: Vec<_> = metric.labels.iter().map(|label| label.name).zip(values.iter().copied()).collect();
+            add(&name, &labels, if counter { value } else { 1 });
+        });
     }
     for trouble in text("gaugeway.trouble").split(',').filter(|word| !word.is_empty()) {
         add("gaugeway_trouble_total", &[("trouble", trouble)], 1);

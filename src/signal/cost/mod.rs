@@ -5,6 +5,7 @@
 mod rates;
 mod table;
 
+use core::fmt;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
@@ -13,6 +14,7 @@ use serde_json::Value;
 use self::table::Bundled;
 use crate::bytes::mix::Mix;
 use crate::config::value::{ConfigError, object};
+use crate::documentation::documentation;
 use crate::json::number;
 use crate::observation::Quantities;
 
@@ -45,23 +47,46 @@ pub struct PriceTable {
 /// Models looked up last and their bundled prices, by a hash of their names: nearly every call asks for one of a few models.
 type Recent = RefCell<[Option<(Box<str>, Box<str>, Option<Price<'static>>)>; 16]>;
 
-/// The configuration's names of rates, and the table's.
-const KEYS: &[(&str, &str)] = &[
-    ("input", "i"),
-    ("cached_input", "r"),
-    ("cache_write", "w"),
-    ("cache_write_1h", "h"),
-    ("output", "o"),
-    ("reasoning", "n"),
-    ("input_audio", "ia"),
-    ("cached_input_audio", "ra"),
-    ("output_audio", "oa"),
-    ("input_image", "ii"),
-    ("cached_input_image", "ri"),
-    ("output_image", "oi"),
-    ("per_1000_requests", "q"),
-    ("per_1000_web_searches", "s"),
+/// A price that the configuration can set for a model.
+pub struct PriceKey {
+    /// Its name in the configuration.
+    pub name: &'static str,
+    /// Its name in the price table.
+    rate: &'static str,
+    /// How many of what it is the price of.
+    per: &'static str,
+    /// What has this price. Documentation only.
+    pub doc: &'static str,
+}
+
+/// Every price that the configuration can set for a model.
+pub const PRICE_KEYS: &[PriceKey] = &[
+    tokens("input", "i", "input tokens of models whose name begins with MODEL; the longest such name wins"),
+    tokens("cached_input", "r", "input tokens read from a cache; default: `input`"),
+    tokens("cache_write", "w", "input tokens written to a cache; default: `input`"),
+    tokens("cache_write_1h", "h", "input tokens written to a cache for one hour; default: `cache_write`"),
+    tokens("output", "o", "output tokens"),
+    tokens("reasoning", "n", "reasoning tokens; default: `output`"),
+    tokens("input_audio", "ia", "audio input tokens; default: `input`"),
+    tokens("cached_input_audio", "ra", "audio tokens read from a cache; default: `cached_input`, else `input_audio`"),
+    tokens("output_audio", "oa", "audio output tokens; default: `output`"),
+    tokens("input_image", "ii", "image input tokens; default: `input`"),
+    tokens("cached_input_image", "ri", "image tokens read from a cache; default: `cached_input`, else `input_image`"),
+    tokens("output_image", "oi", "image output tokens; default: `output`"),
+    PriceKey { per: "1,000 requests", ..tokens("per_1000_requests", "q", "requests") },
+    PriceKey { per: "1,000 web searches", ..tokens("per_1000_web_searches", "s", "web searches") },
 ];
+
+const fn tokens(name: &'static str, rate: &'static str, doc: &'static str) -> PriceKey {
+    PriceKey { name, rate, per: "million tokens", doc: documentation(doc) }
+}
+
+/// The type of the price, as an error says it after "must be".
+impl fmt::Display for PriceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a price in USD (per {}), 0 or more, with at most 18 decimals", self.per)
+    }
+}
 
 impl PriceTable {
     /// The table the plugin carries.
@@ -93,22 +118,19 @@ impl PriceTable {
             let path = format!("{path}.{model}");
             let mut prices = String::new();
             for (key, value) in object(&path, entry)? {
-                let Some((_, rate)) = KEYS.iter().find(|(name, _)| name == key) else {
-                    return Err(ConfigError::unknown(
-                        &path,
-                        key,
-                        &KEYS.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
-                    ));
+                let Some(price) = PRICE_KEYS.iter().find(|price| price.name == key) else {
+                    let known: Vec<_> = PRICE_KEYS.iter().map(|price| price.name).collect();
+                    return Err(ConfigError::unknown(&path, key, &known));
                 };
-                let wrong = "must be a price in USD (per million tokens), 0 or more, with at most 18 decimals";
                 let amount = value.as_f64().map(|number| {
                     let mut text = String::new();
                     number::write(&mut text, number);
                     text
                 });
                 let amount = amount.filter(|text| rates::decimal(text).is_some());
-                let amount = amount.ok_or_else(|| ConfigError::new(&format!("{path}.{key}"), wrong))?;
-                prices.extend([*rate, &amount, " "]);
+                let amount =
+                    amount.ok_or_else(|| ConfigError::new(&format!("{path}.{key}"), format!("must be {price}")))?;
+                prices.extend([price.rate, &amount, " "]);
             }
             self.longest = self.longest.max(model.len());
             self.own.insert(model.to_ascii_lowercase().into(), prices.into());

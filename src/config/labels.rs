@@ -1,0 +1,105 @@
+//! `labels`: which values become labels of metrics, and how many series there may be.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::Config;
+use super::setting::Setting;
+use super::setting::SettingKind::{Other, Whole};
+use super::value::{ConfigError, object};
+use crate::documentation::documentation;
+use crate::labels::LABELS;
+
+/// Which values become labels of metrics, and how many series there may be.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LabelSettings {
+    /// `labels.max_series`
+    pub max_series: usize,
+    /// `labels.headers`, as (header in lower case, label).
+    pub headers: Vec<(String, String)>,
+    /// `labels.models`
+    pub models: HashSet<String>,
+}
+
+/// Maximum number of request headers that become labels.
+const MAX_HEADERS: usize = 4;
+
+/// Headers whose values are credentials.
+const SECRET: &[&str] = &["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key"];
+
+pub(super) const SETTINGS: &[Setting<Config>] = &[
+    Setting {
+        key: "labels.headers",
+        kind: Other {
+            what: "an object",
+            default: "{}",
+            set: |config, path, value| {
+                config.labels.headers = headers(path, value)?;
+                Ok(())
+            },
+        },
+        per_route: false,
+        doc: documentation(
+            "request headers that become labels: header name to label name, at most 4; each label also needs a line in \
+             `stats_tags`",
+        ),
+    },
+    Setting {
+        key: "labels.max_series",
+        kind: Whole { default: 1000, range: 1..=100_000, set: |config, n| config.labels.max_series = n as usize },
+        per_route: false,
+        doc: documentation("series per worker; after that, new models, tools and error types are reported as `other`"),
+    },
+    Setting {
+        key: "labels.models",
+        kind: Other { what: "an array of strings", default: "[]", set: add_models },
+        per_route: true,
+        doc: documentation("requested models that may be label values although they have no price"),
+    },
+];
+
+/// Whether a header, in lower case, carries credentials.
+pub(super) fn is_secret(header: &str) -> bool {
+    SECRET.contains(&header)
+}
+
+/// A route's models are added to the plugin's.
+fn add_models(config: &mut Config, path: &str, value: &Value) -> Result<(), ConfigError> {
+    let wrong = || ConfigError::new(path, "must be an array of strings");
+    for model in value.as_array().ok_or_else(wrong)? {
+        config.labels.models.insert(model.as_str().ok_or_else(wrong)?.to_owned());
+    }
+    Ok(())
+}
+
+fn headers(path: &str, value: &Value) -> Result<Vec<(String, String)>, ConfigError> {
+    let rows = object(path, value)?;
+    if rows.len() > MAX_HEADERS {
+        return Err(ConfigError::new(path, format!("at most {MAX_HEADERS} headers may become labels")));
+    }
+    let mut taken: Vec<&str> = LABELS.iter().map(|label| label.name).collect();
+    let mut read = Vec::new();
+    for (header, label) in rows {
+        let path = format!("{path}.{header}");
+        let header = header.to_ascii_lowercase();
+        let label = label.as_str().unwrap_or_default();
+        let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        if !label.starts_with(|c: char| c.is_ascii_lowercase()) || !label.bytes().all(word) {
+            return Err(ConfigError::new(
+                &path,
+                "must be a label's name: a small letter, then small letters, digits and `_`",
+            ));
+        }
+        if is_secret(&header) {
+            return Err(ConfigError::new(&path, "carries a secret, which must not become a label"));
+        }
+        // Envoy finds a label by an expression that begins with `NAME=`, so no name may end in another.
+        if let Some(known) = taken.iter().find(|known| known.ends_with(label) || label.ends_with(**known)) {
+            return Err(ConfigError::new(&path, format!("'{label}' is, or ends like, the label '{known}'")));
+        }
+        taken.push(label);
+        read.push((header, label.to_owned()));
+    }
+    Ok(read)
+}

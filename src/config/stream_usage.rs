@@ -1,0 +1,35 @@
+//! `stream_usage`: whether the plugin asks for the token counts of streams.
+
+use super::Config;
+use super::setting::Setting;
+use super::setting::SettingKind::{Bool, Whole};
+use crate::documentation::documentation;
+
+/// Whether the plugin asks for the token counts of streams whose client did not.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StreamUsage {
+    /// `stream_usage.inject`: changes requests. Needs `allow_on_headers_stop_iteration: true` in the plugin's Envoy
+    /// configuration.
+    pub inject: bool,
+    /// `stream_usage.max_request_bytes`
+    pub max_request_bytes: u64,
+}
+
+pub(super) const SETTINGS: &[Setting<Config>] = &[
+    Setting {
+        key: "stream_usage.inject",
+        kind: Bool { set: |config, inject| config.stream_usage.inject = inject },
+        per_route: true,
+        doc: documentation("adds `stream_options.include_usage` to OpenAI chat streams that do not set it"),
+    },
+    Setting {
+        key: "stream_usage.max_request_bytes",
+        kind: Whole {
+            default: 262_144,
+            range: 1024..=16_777_216,
+            set: |config, n| config.stream_usage.max_request_bytes = n,
+        },
+        per_route: true,
+        doc: documentation("larger requests are not changed; must be less than the listener's buffer limit"),
+    },
+];

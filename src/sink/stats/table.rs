@@ -1,0 +1,286 @@
+//! The table of metrics.
+
+use super::metric::{Metric, Samples, counter, gauge, histogram};
+use crate::labels::{ERROR_TYPE, FINISH_REASON, KIND, OUTCOME, RESULT, STATUS, TOKEN_TYPE, TOOL_NAME, TROUBLE};
+use crate::observation::{CostStatus, Observation, Outcome};
+
+/// Every metric of exchanges.
+pub const METRICS: &[Metric] = &[
+    counter("gaugeway_requests_total", "{request}", &[&OUTCOME, &ERROR_TYPE], "finished exchanges", |o, out| {
+        if let Some(outcome) = o.outcome {
+            let error = o.error.as_deref().unwrap_or_default();
+            out(&[outcome.as_str(), error], 1);
+        }
+    }),
+    counter("gaugeway_input_tokens_total", "{token}", &[], "input tokens, including cached ones", |o, out| {
+        one(out, o.usage.input)
+    }),
+    counter("gaugeway_output_tokens_total", "{token}", &[], "output tokens, including reasoning", |o, out| {
+        one(out, o.usage.output)
+    }),
+    counter("gaugeway_cache_read_tokens_total", "{token}", &[], "input tokens read from a cache", |o, out| {
+        one(out, o.usage.cache_read)
+    }),
+    counter("gaugeway_cache_creation_tokens_total", "{token}", &[], "input tokens written to a cache", |o, out| {
+        one(out, o.usage.cache_creation)
+    }),
+    counter("gaugeway_reasoning_tokens_total", "{token}", &[], "output tokens spent on reasoning", |o, out| {
+        one(out, o.usage.reasoning)
+    }),
+    counter("gaugeway_cost_nanousd_total", "{nanoUSD}", &[], "cost in billionths of a US dollar", |o, out| {
+        one(out, o.cost.nanousd)
+    }),
+    counter(
+        "gaugeway_unpriced_requests_total",
+        "{request}",
+        &[],
+        "exchanges with token counts but no price for the model",
+        |o, out| {
+            one(out, (o.cost.status == Some(CostStatus::Unpriced)).then_some(1));
+        },
+    ),
+    counter("gaugeway_usage_missing_total", "{request}", &[], "complete answers without token counts", |o, out| {
+        one(out, (o.cost.status == Some(CostStatus::NoUsage)).then_some(1));
+    }),
+    counter(
+        "gaugeway_finish_reasons_total",
+        "{choice}",
+        &[&FINISH_REASON],
+        "choices by finish reason: stop, length, tool_call, content_filter, error, other",
+        |o, out| {
+            for reason in o.response.finish_reasons.iter().flatten() {
+                out(&[reason.class.as_str()], 1);
+            }
+        },
+    ),
+    counter(
+        "gaugeway_trouble_total",
+        "{request}",
+        &[&TROUBLE],
+        "exchanges that the plugin could not read in full, by kind",
+        |o, out| {
+            for trouble in o.trouble.iter() {
+                out(&[trouble.as_str()], 1);
+            }
+        },
+    ),
+    histogram("gen_ai_client_token_usage", "{token}", &[&TOKEN_TYPE], "tokens per completed exchange", |o, out| {
+        if o.outcome == Some(Outcome::Completed) {
+            for (kind, tokens) in [("input", o.usage.input), ("output", o.usage.output)] {
+                if let Some(value) = tokens {
+                    out(&[kind], value);
+                }
+            }
+        }
+    }),
+    histogram(
+        "gen_ai_client_operation_duration_microseconds",
+        "us",
+        &[&ERROR_TYPE],
+        "microseconds from the request's headers to the end of the response",
+        |o, out| {
+            if let Some(value) = micros(o, o.timing.end) {
+                out(&[o.error.as_deref().unwrap_or_default()], value);
+            }
+        },
+    ),
+    histogram(
+        "gen_ai_client_operation_time_to_first_chunk_microseconds",
+        "us",
+        &[],
+        "microseconds from the request's headers to the first bytes of a streamed response",
+        |o, out| {
+            one(out, micros(o, o.timing.first_chunk));
+        },
+    ),
+    histogram(
+        "gen_ai_server_time_to_first_token_microseconds",
+        "us",
+        &[],
+        "microseconds from the request's headers to the first generated token of a completed stream",
+        |o, out| {
+            if o.outcome == Some(Outcome::Completed) {
+                one(out, micros(o, o.timing.first_token));
+            }
+        },
+    ),
+    histogram(
+        "gen_ai_server_time_per_output_token_microseconds",
+        "us",
+        &[],
+        "microseconds per output token after the first one, in completed streams",
+        |o, out| {
+            let end = micros(o, o.timing.end).zip(micros(o, o.timing.first_token));
+            if o.outcome == Some(Outcome::Completed)
+                && let (Some((end, first)), Some(tokens @ 2..)) = (end, o.usage.output)
+            {
+                one(out, Some(end.saturating_sub(first) / (tokens - 1)));
+            }
+        },
+    ),
+    counter(
+        "gaugeway_tool_calls_total",
+        "{call}",
+        &[&TOOL_NAME],
+        "calls of the client's tools in answers",
+        |o, out| {
+            for tool in &o.output.tools {
+                out(&[tool], 1);
+            }
+        },
+    ),
+    counter("gaugeway_tool_errors_total", "{result}", &[&TOOL_NAME], "failed tool results in requests", |o, out| {
+        for result in o.agent.results.iter().filter(|result| result.failed) {
+            let name = result.name.as_deref().unwrap_or_default();
+            out(&[name], 1);
+        }
+    }),
+    histogram(
+        "gaugeway_tool_duration_microseconds",
+        "us",
+        &[&TOOL_NAME],
+        "microseconds from the answer that calls a tool to the request that brings the result",
+        |o, out| {
+            for result in &o.agent.results {
+                // Without a clock both readings are 0.
+                if let Some(asked) = result.asked.filter(|asked| *asked > 0) {
+                    let name = result.name.as_deref().unwrap_or_default();
+                    let value = o.timing.start.saturating_sub(asked) / 1000;
+                    out(&[name], value);
+                }
+            }
+        },
+    ),
+    counter(
+        "gaugeway_agent_runs_total",
+        "{run}",
+        &[&STATUS],
+        "agent runs that ended: completed, max_iterations, loop, error, abandoned",
+        |o, out| {
+            if let Some(end) = o.agent.ended {
+                out(&[end.as_str()], 1);
+            }
+        },
+    ),
+    counter(
+        "gaugeway_agent_loops_total",
+        "{run}",
+        &[&KIND],
+        "agent runs that began to repeat themselves: retry, oscillation, drift",
+        |o, out| {
+            if let Some(kind) = o.agent.looping.filter(|_| o.agent.loop_began) {
+                out(&[kind.as_str()], 1);
+            }
+        },
+    ),
+    histogram("gaugeway_agent_iterations", "{iteration}", &[], "iterations of an agent run that ended", |o, out| {
+        one(out, o.agent.iteration.filter(|_| o.agent.ended.is_some()));
+    }),
+    counter(
+        "gaugeway_structured_output_total",
+        "{answer}",
+        &[&RESULT],
+        "complete answers to requests for JSON: ok, failed (not JSON), incomplete (a required key is missing)",
+        |o, out| {
+            if let Some(parsed) = o.output.parsed.filter(|_| o.outcome == Some(Outcome::Completed)) {
+                out(&[parsed.as_str()], 1);
+            }
+        },
+    ),
+    counter(
+        "gaugeway_refusals_total",
+        "{answer}",
+        &[],
+        "answers that the model refused or a content filter stopped",
+        |o, out| {
+            one(out, o.output.refused.then_some(1));
+        },
+    ),
+    counter("gaugeway_empty_answers_total", "{answer}", &[], "complete answers without any content", |o, out| {
+        one(out, o.output.empty.then_some(1));
+    }),
+    histogram(
+        "gaugeway_response_characters",
+        "{character}",
+        &[],
+        "length of a complete answer's text in Unicode code points",
+        |o, out| {
+            one(out, o.output.characters.filter(|_| o.outcome == Some(Outcome::Completed)));
+        },
+    ),
+    histogram(
+        "gaugeway_tokens_per_kilocharacter",
+        "{token}",
+        &[],
+        "output tokens per 1,000 characters of a complete answer",
+        |o, out| {
+            if let (Some(tokens), Some(characters @ 1..)) = (o.usage.output, o.output.characters)
+                && o.outcome == Some(Outcome::Completed)
+            {
+                one(out, Some(tokens.saturating_mul(1000) / characters));
+            }
+        },
+    ),
+    histogram("gaugeway_feedback_permille", "[ppth]", &[], "feedback scores in thousandths", |o, out| {
+        one(out, o.configured.as_ref().and_then(|configured| configured.feedback));
+    }),
+    gauge(
+        "gaugeway_ratelimit_remaining",
+        "1",
+        &[&KIND],
+        "what is left of the provider's rate limits: requests, tokens, input_tokens, output_tokens",
+        |o, out| {
+            let limits = &o.limits;
+            for (kind, left) in [
+                ("requests", limits.requests),
+                ("tokens", limits.tokens),
+                ("input_tokens", limits.input_tokens),
+                ("output_tokens", limits.output_tokens),
+            ] {
+                if let Some(value) = left {
+                    out(&[kind], value);
+                }
+            }
+        },
+    ),
+    gauge("gaugeway_retry_after_seconds", "s", &[], "seconds that the provider last asked to wait", |o, out| {
+        one(out, o.limits.retry_after)
+    }),
+];
+
+/// Counts the samples whose labels became `other` because the limit of series was reached.
+pub const OVERFLOW: Metric = counter(
+    "gaugeway_series_overflow_total",
+    "{sample}",
+    &[],
+    "samples whose models became `other` because `labels.max_series` was reached",
+    nothing,
+);
+
+/// Counts the spans that the plugin exports itself.
+pub const SPANS: Metric = counter(
+    "gaugeway_spans_total",
+    "{span}",
+    &[&RESULT],
+    "spans that the plugin exports itself, by result: sent, failed, dropped",
+    nothing,
+);
+
+/// The date of the price table. Set at start.
+pub const PRICE_TABLE: Metric =
+    gauge("gaugeway_price_table_timestamp_seconds", "s", &[], "date of the price table in seconds since 1970", nothing);
+
+/// Every metric of the plugin itself. They have no common labels, and exchanges have no samples for them.
+pub const PLUGIN_METRICS: &[Metric] = &[OVERFLOW, SPANS, PRICE_TABLE];
+
+fn nothing(_: &Observation, _: Samples<'_>) {}
+
+fn one(out: Samples<'_>, value: Option<u64>) {
+    if let Some(value) = value {
+        out(&[], value);
+    }
+}
+
+fn micros(o: &Observation, reading: Option<u64>) -> Option<u64> {
+    o.timing.since_start(reading).map(|nanos| nanos / 1000)
+}

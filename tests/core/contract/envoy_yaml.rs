@@ -1,0 +1,78 @@
+//! envoy/envoy.yaml carries every attribute, label and histogram of the tables.
+
+use super::{read, sorted};
+use gaugeway::labels::LABELS;
+use gaugeway::sink::attributes::{ATTRIBUTES, AttributeType};
+use gaugeway::sink::stats::{METRICS, MetricKind};
+
+#[test]
+fn spans_and_access_log_carry_every_attribute_under_its_name() {
+    let wanted = sorted(ATTRIBUTES.iter().map(|attribute| attribute.name));
+    let yaml = read("envoy/envoy.yaml");
+    let (mut tags, mut log, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    for line in yaml.lines().map(str::trim) {
+        for key in line.split("wasm.").skip(1).filter_map(|rest| Some(rest.split_once(":PLAIN")?.0)) {
+            let tagged = line.starts_with(&format!("- {{tag: {key}, value: \"%FILTER_STATE(wasm.{key}:PLAIN)%\""));
+            let logged = line == format!("{key}: \"%FILTER_STATE(wasm.{key}:PLAIN)%\"");
+            let list = if tagged {
+                &mut tags
+            } else if logged {
+                &mut log
+            } else {
+                &mut others
+            };
+            list.push(key);
+        }
+    }
+    assert_eq!(sorted(tags), wanted, "custom_tags (left) are not the attributes (right)");
+    assert_eq!(sorted(log), wanted, "the access log's keys (left) are not the attributes (right)");
+    let strange: Vec<_> = others.iter().filter(|key| !wanted.contains(key)).collect();
+    assert!(strange.is_empty(), "envoy.yaml reads what is never written: {strange:?}");
+}
+
+#[test]
+fn spans_give_every_attribute_the_type_of_its_row() {
+    let yaml = read("envoy/envoy.yaml");
+    for attribute in ATTRIBUTES {
+        let name = attribute.name;
+        let kind = match attribute.kind() {
+            AttributeType::Int => ", value_type: INT}",
+            AttributeType::Double => ", value_type: DOUBLE}",
+            AttributeType::Bool => ", value_type: BOOL}",
+            AttributeType::String | AttributeType::Strings => "}",
+        };
+        let line = format!("- {{tag: {name}, value: \"%FILTER_STATE(wasm.{name}:PLAIN)%\"{kind}");
+        assert!(yaml.contains(&line), "envoy.yaml has no\n{line}");
+    }
+}
+
+#[test]
+fn every_label_has_its_anchored_expression() {
+    let yaml = read("envoy/envoy.yaml");
+    let tags: Vec<_> = yaml.lines().filter_map(|line| line.trim().strip_prefix("- {tag_name: ")).collect();
+    let mut names = Vec::new();
+    for tag in tags {
+        let (name, regex) = tag.split_once(", regex: ").unwrap();
+        let label = name.replace('.', "_");
+        assert_eq!(regex, format!(r"'^wasmcustom\..*?({label}=\.=(.*?);\.;)'}}"), "of {name}");
+        names.push(label);
+    }
+    assert_eq!(sorted(names.iter().map(String::as_str)), sorted(LABELS.iter().map(|label| label.name)));
+}
+
+#[test]
+fn every_histogram_has_buckets_in_ascending_order() {
+    let yaml = read("envoy/envoy.yaml");
+    let mut lines = yaml.lines().map(str::trim);
+    let mut names = Vec::new();
+    while let Some(line) = lines.next() {
+        let Some(name) = line.strip_prefix("- match: {prefix: wasmcustom.") else { continue };
+        names.push(name.trim_end_matches('}'));
+        let bounds =
+            lines.next().and_then(|line| line.strip_prefix("buckets: [")?.strip_suffix(']')).unwrap_or_default();
+        let bounds: Vec<u64> = bounds.split(", ").map(|bound| bound.parse().unwrap()).collect();
+        assert!(bounds.is_sorted_by(|a, b| a < b), "the buckets of {name} do not ascend");
+    }
+    let histograms = METRICS.iter().filter(|metric| metric.kind == MetricKind::Histogram).map(|metric| metric.name);
+    assert_eq!(sorted(names), sorted(histograms));
+}
