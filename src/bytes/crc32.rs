@@ -28,6 +28,12 @@ impl Crc32 {
     }
 }
 
+impl Default for Crc32 {
+    fn default() -> Self {
+        Crc32::new()
+    }
+}
+
 /// The checksum of each byte.
 static TABLE: [u32; 256] = table();
 

@@ -239,7 +239,7 @@ fn block_sizes(block: &[u8]) -> Option<BlockSizes> {
     let sequences = match byte(at)? {
         first @ 0..128 => first,
         255 => byte(at + 1)? + (byte(at + 2)? << 8) + 0x7f00,
-        first => (first - 128 << 8) + byte(at + 1)?,
+        first => ((first - 128) << 8) + byte(at + 1)?,
     };
     let is_valid = literals <= MAX_BLOCK && sequences <= MAX_BLOCK / SHORTEST_MATCH;
     is_valid.then_some(BlockSizes { content: block.len(), literals, sequences })
