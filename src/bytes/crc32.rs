@@ -1,7 +1,7 @@
 //! CRC-32 (IEEE 802.3) with a table of 1 KiB, for builds without the feature `encodings`.
 //!
-//! The crate `crc32fast` is three times as fast, but its table of 16 KiB is too large for the package for JavaScript. The
-//! methods have the names of that crate.
+//! The crate `crc32fast` is three times as fast, but its table of 16 KiB is too large for the package for JavaScript.
+//! The methods have the names of that crate.
 
 /// Computes a checksum of bytes that arrive in pieces.
 #[derive(Clone, Debug)]

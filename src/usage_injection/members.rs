@@ -1,5 +1,5 @@
-//! The members of a JSON object (RFC 8259, section 4) as positions in the text, so that single members can be added and removed
-//! without a change to the other bytes.
+//! The members of a JSON object (RFC 8259, section 4) as positions in the text, so that single members can be added and
+//! removed without a change to the other bytes.
 
 use core::ops::Range;
 
@@ -22,8 +22,8 @@ impl MemberRange {
     }
 }
 
-/// Returns the value of the member with this key, or None if there is no such member. Returns an error if several members have the
-/// key, or if any key has an escape.
+/// Returns the value of the member with this key, or None if there is no such member. Returns an error if several
+/// members have the key, or if any key has an escape.
 pub fn find_value<'b>(members: &[MemberRange], json: &'b [u8], key: &[u8]) -> Result<Option<&'b [u8]>, ()> {
     let mut found = None;
     for member in members {

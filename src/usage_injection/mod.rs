@@ -1,7 +1,8 @@
-//! Requests the token usage of a stream if the client did not, and removes from the response what the provider added for that.
+//! Requests the token usage of a stream if the client did not, and removes from the response what the provider added
+//! for that.
 //!
-//! If a request of OpenAI's chat completions has `stream_options.include_usage`, every chunk of the response has `"usage":null`,
-//! and one more chunk at the end has the usage and no choices.
+//! If a request of OpenAI's chat completions has `stream_options.include_usage`, every chunk of the response has
+//! `"usage":null`, and one more chunk at the end has the usage and no choices.
 //!
 //! Memory: the request's body, whose size the shell limits, and one line of the response of at most 64 KiB.
 
@@ -13,8 +14,8 @@ use members::{find_value, parse_members};
 pub use stripper::UsageStripper;
 
 /// Adds `stream_options.include_usage` to a request's body. Returns None if the body must not change: the client set
-/// `include_usage` itself (to true or false), the request is not for a stream, or the body is not JSON or ambiguous (duplicate
-/// keys, keys with escapes).
+/// `include_usage` itself (to true or false), the request is not for a stream, or the body is not JSON or ambiguous
+/// (duplicate keys, keys with escapes).
 pub fn request_usage(body: &[u8]) -> Option<Vec<u8>> {
     let members = parse_members(body)?;
     if find_value(&members, body, b"stream").ok()? != Some(b"true") {

@@ -28,7 +28,8 @@ pub struct UsageStripper {
     is_in_event: bool,
     /// Whether the blank line after the current event must be removed, because all its lines were.
     removes_blank: bool,
-    /// If the last byte was a carriage return: whether it was passed on. A line feed after it belongs to the same line end.
+    /// If the last byte was a carriage return: whether it was passed on. A line feed after it belongs to the same line
+    /// end.
     after_cr: Option<bool>,
 }
 
@@ -45,7 +46,8 @@ impl Default for UsageStripper {
 }
 
 impl UsageStripper {
-    /// Reads the next bytes of the response. Returns the bytes to pass on to the client. `is_end` is true if no bytes follow.
+    /// Reads the next bytes of the response. Returns the bytes to pass on to the client. `is_end` is true if no bytes
+    /// follow.
     pub fn feed(&mut self, mut bytes: &[u8], is_end: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.held.len() + bytes.len());
         while let Some((&first, tail)) = bytes.split_first() {
@@ -129,8 +131,8 @@ fn may_be_chunk(line: &[u8]) -> bool {
     matches!(value.trim_ascii_start().first(), None | Some(b'{'))
 }
 
-/// Returns the line as it would be without the request for usage: nothing if the chunk has only usage, or the chunk without its
-/// `"usage":null`. Returns None if the line needs no change.
+/// Returns the line as it would be without the request for usage: nothing if the chunk has only usage, or the chunk
+/// without its `"usage":null`. Returns None if the line needs no change.
 fn without_usage(line: &[u8]) -> Option<Vec<u8>> {
     let json = line.strip_prefix(b"data:")?;
     let offset = line.len() - json.len();

@@ -1,6 +1,7 @@
 //! Streams of events that contradict each other: the observation must not depend on where the bytes are cut.
 //!
-//! Events in recorded fixtures rarely contradict each other. Here they do, in every API that streams server-sent events.
+//! Events in recorded fixtures rarely contradict each other. Here they do, in every API that streams server-sent
+//! events.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -160,7 +161,8 @@ impl Api {
         timeless(pass(observer, &wire, End::Whole).expect("the path is known").observation())
     }
 
-    /// Asserts that the observation is the same if the stream arrives in one piece, byte by byte, and event by event. Returns it.
+    /// Asserts that the observation is the same if the stream arrives in one piece, byte by byte, and event by event.
+    /// Returns it.
     fn assert_same(&self, observer: &Rc<Observer>, events: &[String]) -> Map<String, Value> {
         let stream = events.concat();
         let in_one_piece = self.read(observer, vec![stream.as_bytes()]);
@@ -256,7 +258,8 @@ fn events_that_contradict_each_other_are_read_the_same_at_any_cut() {
 /// Most equal events in a row. The scanner recognizes repeated begins and ends after fewer.
 const EQUAL: usize = 6;
 
-/// Asserts that each of `others` is read the same at any cut after any number of equal events, and so are the events after it.
+/// Asserts that each of `others` is read the same at any cut after any number of equal events, and so are the events
+/// after it.
 fn assert_read_among(api: &Api, equal: &[String], others: &[String]) {
     let observer = observer();
     for before in 0..=EQUAL {

@@ -1,5 +1,5 @@
-//! Unusual, malformed and contradictory framing, through the whole core: valid parts are read, invalid parts are reported as
-//! trouble.
+//! Unusual, malformed and contradictory framing, through the whole core: valid parts are read, invalid parts are
+//! reported as trouble.
 
 use crate::oracle::endpoint::{self, Endpoint, Seen, chunk, event, frame, header, prelude, seen};
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! Compares the scanner with `serde_json` on random documents: both must find the same values at the same paths, at any cut. Also
-//! tests documents that are incomplete, malformed or built to exhaust memory or time.
+//! Compares the scanner with `serde_json` on random documents: both must find the same values at the same paths, at any
+//! cut. Also tests documents that are incomplete, malformed or built to exhaust memory or time.
 
 use crate::oracle::dice::Dice;
 use crate::oracle::documents::{Shape, document};

@@ -1,8 +1,8 @@
-//! Fuzz targets: a function for each parser and one for the whole exchange. A target takes any bytes. It panics if a parser
-//! panics, if a result depends on where the bytes are cut, or if it contradicts `serde_json`.
+//! Fuzz targets: a function for each parser and one for the whole exchange. A target takes any bytes. It panics if a
+//! parser panics, if a result depends on where the bytes are cut, or if it contradicts `serde_json`.
 //!
-//! The first byte of an input is the size of the pieces in which the body arrives. The rest is the body. The targets `exchange` and
-//! `configuration` have inputs of their own form.
+//! The first byte of an input is the size of the pieces in which the body arrives. The rest is the body. The targets
+//! `exchange` and `configuration` have inputs of their own form.
 
 #![allow(dead_code, reason = "each fuzzer is a program of its own and uses one target")]
 
@@ -160,7 +160,8 @@ pub fn sse(data: &[u8]) {
     }
 }
 
-/// AWS event streams. If the input is text, its lines become valid frames, because random bytes never have valid checksums.
+/// AWS event streams. If the input is text, its lines become valid frames, because random bytes never have valid
+/// checksums.
 pub fn event_stream(data: &[u8]) {
     let text = data.get(1..).and_then(|text| std::str::from_utf8(text).ok());
     let lines = text.unwrap_or_default().lines().filter(|line| line.contains(' '));
@@ -248,7 +249,7 @@ fn observation(exchange: &Exchange) -> String {
 }
 
 thread_local! {
-    static OBSERVER: Rc<Observer> = Rc::new(Observer::new(Config::parse(DETECTING).expect("the configuration is valid")));
+    static OBSERVER: Rc<Observer> = Rc::new(Observer::new(Config::parse(DETECTING).expect("a valid configuration")));
 }
 
 const DETECTING: &str =

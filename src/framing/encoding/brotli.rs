@@ -1,7 +1,7 @@
 //! br (RFC 7932).
 //!
-//! Memory: the library allocates everything that depends on the stream with [`BudgetAllocator`], which reserves it in the budget
-//! first. The size of the window depends on the stream's header and has a limit for each direction.
+//! Memory: the library allocates everything that depends on the stream with [`BudgetAllocator`], which reserves it in
+//! the budget first. The size of the window depends on the stream's header and has a limit for each direction.
 
 use brotli_decompressor::{Allocator, BrotliDecompressStream, BrotliResult, BrotliState, HuffmanCode, StandardAlloc};
 
@@ -69,7 +69,8 @@ impl Brotli {
     }
 }
 
-/// Allocates memory for the library if the budget has it. Returns an empty cell otherwise, which the library reports as a failure.
+/// Allocates memory for the library if the budget has it. Returns an empty cell otherwise, which the library reports as
+/// a failure.
 struct BudgetAllocator {
     share: Share,
     inner: StandardAlloc,

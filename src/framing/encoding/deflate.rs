@@ -1,7 +1,7 @@
 //! gzip (RFC 1952), zlib (RFC 1950) and raw deflate (RFC 1951).
 //!
-//! The content encoding `deflate` means the zlib format (RFC 9110, section 8.4.1.2). Some servers send raw deflate under that
-//! name, so the first two bytes decide. The checksum after zlib data is not verified.
+//! The content encoding `deflate` means the zlib format (RFC 9110, section 8.4.1.2). Some servers send raw deflate
+//! under that name, so the first two bytes decide. The checksum after zlib data is not verified.
 //!
 //! Memory: the state of `miniz_oxide` (11 KiB) and a window that grows with the output from 1 KiB to 32 KiB.
 

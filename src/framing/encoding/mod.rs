@@ -26,7 +26,8 @@ const LONG_RESPONSE: u64 = 64 << 20;
 /// Most work of one call of [`Decoder::feed`]. The unit is the work for one decoded byte.
 const MAX_WORK: u64 = 1 << 20;
 
-/// The rest of the body cannot be decoded: it is malformed, exceeds a limit, or needs memory that the budget does not have.
+/// The rest of the body cannot be decoded: it is malformed, exceeds a limit, or needs memory that the budget does not
+/// have.
 #[derive(Debug, PartialEq)]
 pub struct Unreadable;
 
@@ -47,8 +48,8 @@ enum DecoderKind {
 }
 
 impl Decoder {
-    /// Creates the decoder for the value of a `content-encoding` header. Returns None if it is not one of the four. The decoder
-    /// reserves memory in `share` when the first bytes arrive.
+    /// Creates the decoder for the value of a `content-encoding` header. Returns None if it is not one of the four. The
+    /// decoder reserves memory in `share` when the first bytes arrive.
     pub fn new(encoding: &str, share: Share) -> Option<Self> {
         let side = share.side();
         let kind = match encoding.trim().to_ascii_lowercase().as_str() {
@@ -66,7 +67,8 @@ impl Decoder {
         matches!(self.kind, DecoderKind::Zstd(_))
     }
 
-    /// Returns true if the last call reached its limit of work. Another call of [`Decoder::feed`], with or without bytes, goes on.
+    /// Returns true if the last call reached its limit of work. Another call of [`Decoder::feed`], with or without
+    /// bytes, goes on.
     pub fn has_pending_output(&self) -> bool {
         matches!(&self.kind, DecoderKind::Zstd(zstd) if zstd.has_pending_output())
     }

@@ -122,7 +122,8 @@ const BROTLI_PACKED: &[u8] = &[
 
 #[test]
 fn all_bytes_before_a_broken_connection_are_decoded() {
-    // The last byte has only the last two letters. `encoded` is raised because the text exceeds the ratio of a small body.
+    // The last byte has only the last two letters. `encoded` is raised because the text exceeds the ratio of a small
+    // body.
     let truncated = &BROTLI_PACKED[..BROTLI_PACKED.len() - 1];
     for size in [1, 7, usize::MAX] {
         let mut decoder = Decoder::new("br", share(Side::Response)).unwrap();

@@ -2,10 +2,12 @@
 //!
 //! How this module bounds the library `ruzstd`:
 //!
-//! - The library decodes all blocks that it gets, and a block of 4 bytes may become 128 KiB. So it gets one block at a time.
-//! - It allocates memory without a limit. So this module reads the sizes of a block's parts first and reserves them in the budget.
-//! - It reports only the decoded bytes beyond its window. So it gets a frame header with the smallest window, and this module
-//!   keeps the bytes of the real window in the library's buffer.
+//! - The library decodes all blocks that it gets, and a block of 4 bytes may become 128 KiB. So it gets one block at a
+//!   time.
+//! - It allocates memory without a limit. So this module reads the sizes of a block's parts first and reserves them in
+//!   the budget.
+//! - It reports only the decoded bytes beyond its window. So it gets a frame header with the smallest window, and this
+//!   module keeps the bytes of the real window in the library's buffer.
 //!
 //! The output is delayed: decoded bytes are passed on only when they are beyond the window or the frame is complete.
 
@@ -176,7 +178,8 @@ impl Zstd {
     }
 }
 
-/// Returns the length of a frame's header and the size of its window, in bytes. Returns None if the header is incomplete.
+/// Returns the length of a frame's header and the size of its window, in bytes. Returns None if the header is
+/// incomplete.
 ///
 /// Spec: RFC 8878, section 3.1.1.1.
 fn frame_header(bytes: &[u8]) -> Result<Option<(usize, u64)>, Unreadable> {
