@@ -1,8 +1,9 @@
 //! The memory budget that all streams of one VM share.
 //!
-//! WebAssembly memory never shrinks, and a failed allocation traps the VM. So a buffer that grows with the data of a stream must
-//! reserve its size in a [`Budget`] first. Requests get at most half of the budget, so that responses always have the other
-//! half. One downstream address gets at most a quarter, so that one client cannot exhaust the budget.
+//! WebAssembly memory never shrinks, and a failed allocation traps the VM. So a buffer that grows with the data of a
+//! stream must reserve its size in a [`Budget`] first. Requests get at most half of the budget, so that responses
+//! always have the other half. One downstream address gets at most a quarter, so that one client cannot exhaust the
+//! budget.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -122,8 +123,8 @@ impl Share {
         self.bytes
     }
 
-    /// Changes the size of the share to `bytes`. Returns false, and changes nothing, if that would exceed a limit of the budget.
-    /// A smaller size is always possible.
+    /// Changes the size of the share to `bytes`. Returns false, and changes nothing, if that would exceed a limit of
+    /// the budget. A smaller size is always possible.
     #[must_use]
     pub fn resize(&mut self, bytes: usize) -> bool {
         if bytes > self.bytes {

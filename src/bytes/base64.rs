@@ -13,7 +13,8 @@ pub struct Base64 {
 }
 
 impl Base64 {
-    /// Decodes a piece of a string. An empty piece starts a new string. Ignores padding and bytes that are not in the alphabet.
+    /// Decodes a piece of a string. An empty piece starts a new string. Ignores padding and bytes that are not in the
+    /// alphabet.
     pub fn decode(&mut self, piece: &[u8]) {
         if piece.is_empty() {
             self.count = 0;

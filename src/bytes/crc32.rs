@@ -1,17 +1,11 @@
 //! CRC-32 (IEEE 802.3) with a table of 1 KiB, for builds without the feature `encodings`.
 //!
-//! The crate `crc32fast` is three times as fast, but its table of 16 KiB is too large for the package for JavaScript. The
-//! methods have the names of that crate.
+//! The crate `crc32fast` is three times as fast, but its table of 16 KiB is too large for the package for JavaScript.
+//! The methods have the names of that crate.
 
 /// Computes a checksum of bytes that arrive in pieces.
 #[derive(Clone, Debug)]
 pub struct Crc32(u32);
-
-impl Default for Crc32 {
-    fn default() -> Self {
-        Crc32(!0)
-    }
-}
 
 impl Crc32 {
     /// The checksum of no bytes.
@@ -31,6 +25,12 @@ impl Crc32 {
     /// Returns the checksum of all bytes.
     pub fn finalize(self) -> u32 {
         !self.0
+    }
+}
+
+impl Default for Crc32 {
+    fn default() -> Self {
+        Crc32::new()
     }
 }
 

@@ -1,6 +1,7 @@
 //! A fast, non-cryptographic hash for tables and identifiers.
 //!
-//! A table whose keys come from the network must use a seed that clients do not know. Otherwise they can make keys collide.
+//! A table whose keys come from the network must use a seed that clients do not know. Otherwise they can make keys
+//! collide.
 
 use core::hash::{BuildHasherDefault, Hasher};
 

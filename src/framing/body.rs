@@ -12,7 +12,8 @@ use crate::observation::Trouble;
 /// The data of the event that ends a stream in OpenAI's format. It is not a JSON document.
 const DONE: &[u8] = b"[DONE]";
 
-/// Most bytes of an envelope that are decoded before the nested document is read. It bounds the memory for decoded bytes.
+/// Most bytes of an envelope that are decoded before the nested document is read. It bounds the memory for decoded
+/// bytes.
 const ENVELOPE_PIECE: usize = 1024;
 
 /// The rules for the documents of a body.
@@ -20,8 +21,8 @@ const ENVELOPE_PIECE: usize = 1024;
 pub struct Rules<'p> {
     /// Rules for the documents.
     pub document: &'p Program<Draft>,
-    /// Rules for the JSON object around the documents of an AWS event stream, if each frame's payload has one (Amazon Bedrock's
-    /// InvokeModelWithResponseStream). They pass the base64 text of the document to [`Draft::nested`].
+    /// Rules for the JSON object around the documents of an AWS event stream, if each frame's payload has one (Amazon
+    /// Bedrock's InvokeModelWithResponseStream). They pass the base64 text of the document to [`Draft::nested`].
     pub envelope: Option<&'p Program<Draft>>,
 }
 
@@ -47,16 +48,17 @@ pub struct Body {
 }
 
 impl Body {
-    /// Creates the reader of a request's body. Returns None if the content encoding is not supported. A request's body is never
-    /// read as server-sent events. `share` is the decoder's part of the memory budget.
+    /// Creates the reader of a request's body. Returns None if the content encoding is not supported. A request's body
+    /// is never read as server-sent events. `share` is the decoder's part of the memory budget.
     pub fn request(content_type: &str, encoding: &str, share: Share) -> Option<Self> {
         let body = Body::response(content_type, encoding, false, share)?;
         let format = if let BodyFormat::Form(_) = body.format { body.format } else { BodyFormat::Undecided };
         Some(Body { format, streams: false, may_be_events: false, ..body })
     }
 
-    /// Creates the reader of a response's body. Returns None if the content encoding is not supported. `elements` is true if the
-    /// request asked for a stream that may come as one JSON array. `share` is the decoder's part of the memory budget.
+    /// Creates the reader of a response's body. Returns None if the content encoding is not supported. `elements` is
+    /// true if the request asked for a stream that may come as one JSON array. `share` is the decoder's part of the
+    /// memory budget.
     pub fn response(content_type: &str, encoding: &str, elements: bool, share: Share) -> Option<Self> {
         let encoding = encoding.trim();
         let decoder = Decoder::new(encoding, share);
@@ -92,8 +94,8 @@ impl Body {
         self.is_empty
     }
 
-    /// Returns true if the rest of the body is not read because it cannot be decoded. It is unknown then whether the body is
-    /// complete.
+    /// Returns true if the rest of the body is not read because it cannot be decoded. It is unknown then whether the
+    /// body is complete.
     pub fn is_abandoned(&self) -> bool {
         self.is_abandoned
     }
@@ -113,8 +115,8 @@ impl Body {
         self.streams
     }
 
-    /// Reads the next bytes of the body. One call does a bounded amount of work. A call without bytes reads the pending output of
-    /// the decoder.
+    /// Reads the next bytes of the body. One call does a bounded amount of work. A call without bytes reads the pending
+    /// output of the decoder.
     pub fn feed(&mut self, rules: Rules<'_>, draft: &mut Draft, bytes: &[u8]) {
         if matches!(self.format, BodyFormat::Opaque) {
             self.is_empty &= bytes.is_empty();

@@ -1,7 +1,8 @@
 //! AWS event stream (`application/vnd.amazon.eventstream`): reads binary frames with typed headers and two checksums.
 //!
-//! A frame has a prelude (total length, length of the headers, CRC-32 of both), headers, a payload, and a CRC-32 of all bytes
-//! before it. All numbers are big-endian. Source: the "Event Stream" specification of Smithy, Amazon's interface language.
+//! A frame has a prelude (total length, length of the headers, CRC-32 of both), headers, a payload, and a CRC-32 of all
+//! bytes before it. All numbers are big-endian. Source: the "Event Stream" specification of Smithy, Amazon's interface
+//! language.
 //!
 //! Memory: 64 bytes of a header's name or value. The payload is passed on without a copy.
 
@@ -27,8 +28,8 @@ pub enum FramePart<'a> {
         /// Whether the checksum of the frame is correct.
         is_valid: bool,
     },
-    /// The lengths of the frame or their checksum are wrong, or a header is malformed. The start of the next frame is unknown,
-    /// so the rest of the stream is ignored.
+    /// The lengths of the frame or their checksum are wrong, or a header is malformed. The start of the next frame is
+    /// unknown, so the rest of the stream is ignored.
     Malformed,
 }
 

@@ -1,7 +1,7 @@
 //! The format of a body: the content type decides it, or else the first byte.
 //!
-//! The first byte decides because errors of streaming requests come as plain JSON, and because some servers send events with
-//! another content type.
+//! The first byte decides because errors of streaming requests come as plain JSON, and because some servers send events
+//! with another content type.
 
 use super::event_stream::EventStream;
 use super::multipart::Multipart;
@@ -38,8 +38,8 @@ impl BodyFormat {
         }
     }
 
-    /// Returns the format of a body whose first byte, after blanks, is this one. Server-sent events begin with the name of a
-    /// field (`data`, `event`, `id`, `retry`) or with a comment.
+    /// Returns the format of a body whose first byte, after blanks, is this one. Server-sent events begin with the name
+    /// of a field (`data`, `event`, `id`, `retry`) or with a comment.
     pub fn from_first_byte(byte: u8, may_be_events: bool) -> Self {
         match byte {
             b'{' | b'[' => BodyFormat::Json,

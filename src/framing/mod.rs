@@ -1,5 +1,5 @@
-//! Framing: how a body carries its JSON documents. [`Body`] decodes the content encoding, splits the body into documents and
-//! passes them to a JSON scanner.
+//! Framing: how a body carries its JSON documents. [`Body`] decodes the content encoding, splits the body into
+//! documents and passes them to a JSON scanner.
 //!
 //! | format | specification |
 //! |---|---|
@@ -10,8 +10,8 @@
 //! | AWS event stream | `application/vnd.amazon.eventstream` |
 //! | multipart form | RFC 7578 |
 //!
-//! Memory: one or two JSON scanners, a few bytes of state for the format, and the decoder of the content encoding, which takes
-//! its memory from the budget.
+//! Memory: one or two JSON scanners, a few bytes of state for the format, and the decoder of the content encoding,
+//! which takes its memory from the budget.
 
 mod body;
 #[cfg(feature = "encodings")]

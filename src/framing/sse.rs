@@ -1,7 +1,8 @@
 //! Server-sent events (WHATWG HTML, section "Server-sent events"): splits the stream into parts of events.
 //!
-//! Supports line ends LF, CR and CRLF, a byte order mark, comments, and several data lines, which a line feed joins. In addition,
-//! reads JSON that some servers send on a line without a field name, for example an error after the first events.
+//! Supports line ends LF, CR and CRLF, a byte order mark, comments, and several data lines, which a line feed joins. In
+//! addition, reads JSON that some servers send on a line without a field name, for example an error after the first
+//! events.
 //!
 //! Memory: a few bytes of state. Data and names are passed on without a copy.
 
@@ -65,10 +66,11 @@ impl Sse {
         }
     }
 
-    /// Reads the next part. Returns it and the remaining bytes, or None and no bytes if `bytes` contain no further part.
+    /// Reads the next part. Returns it and the remaining bytes, or None and no bytes if `bytes` contain no further
+    /// part.
     ///
-    /// After [`SsePart::BareDocument`], the caller must read the JSON document from the remaining bytes and call this function
-    /// with the bytes after it.
+    /// After [`SsePart::BareDocument`], the caller must read the JSON document from the remaining bytes and call this
+    /// function with the bytes after it.
     pub fn next<'b>(&mut self, mut bytes: &'b [u8]) -> (Option<SsePart<'b>>, &'b [u8]) {
         while let Some((&byte, tail)) = bytes.split_first() {
             if self.is_after_cr {

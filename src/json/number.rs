@@ -1,7 +1,8 @@
 //! Conversions between decimal text and `f64`.
 //!
 //! Exact for numbers of up to 15 digits and powers of ten up to 22. For other numbers, the last digit of the result may
-//! differ. The conversions of the standard library are exact for all numbers, but their tables add 20 KiB to the plugin.
+//! differ. The conversions of the standard library are exact for all numbers, but their tables add 20 KiB to the
+//! plugin.
 
 use core::fmt::Write;
 
@@ -17,8 +18,8 @@ const EXACT_LIMIT: f64 = 9_007_199_254_740_992.0;
 
 /// Parses a decimal number with optional minus sign, point and exponent. Returns None if the text is not such a number.
 ///
-/// More lenient than RFC 8259, section 6: accepts leading zeros, and a point without digits on one of its sides. A number that
-/// is too large becomes infinity.
+/// More lenient than RFC 8259, section 6: accepts leading zeros, and a point without digits on one of its sides. A
+/// number that is too large becomes infinity.
 #[inline(never)]
 pub fn parse(text: &str) -> Option<f64> {
     let digits = text.strip_prefix('-').unwrap_or(text);
@@ -45,8 +46,8 @@ pub fn parse(text: &str) -> Option<f64> {
     any.then_some(if text.starts_with('-') { -value } else { value })
 }
 
-/// Appends a number in JSON syntax with the fewest decimals that give the same number again. Appends nothing if the number is
-/// not finite.
+/// Appends a number in JSON syntax with the fewest decimals that give the same number again. Appends nothing if the
+/// number is not finite.
 #[inline(never)]
 pub fn write(out: &mut String, number: f64) {
     if !number.is_finite() {
@@ -129,8 +130,8 @@ fn ten_to(power: i32) -> f64 {
     usize::try_from(power).ok().and_then(|at| POWERS.get(at)).copied().unwrap_or(1.0)
 }
 
-/// All digits of the number as a whole number, and how many of them are decimals: the fewest that give the same number again.
-/// Returns None if the digits do not fit into 2^53 or more than 19 decimals are needed.
+/// All digits of the number as a whole number, and how many of them are decimals: the fewest that give the same number
+/// again. Returns None if the digits do not fit into 2^53 or more than 19 decimals are needed.
 fn shortest(number: f64) -> Option<(u64, u32)> {
     let mut trials = POWERS.iter().take(20).zip(0..).map(|(power, decimals)| (number * power, *power, decimals));
     let fits = |(raised, power, _): &(f64, f64, u32)| *raised < EXACT_LIMIT && raised.round() / power == number;

@@ -1,4 +1,5 @@
-//! Rules: which values of a document are selected and what to do with each. A [`Program`] compiles them to a tree of keys.
+//! Rules: which values of a document are selected and what to do with each. A [`Program`] compiles them to a tree of
+//! keys.
 
 /// Node index of a value that no rule selects.
 pub(super) const NO_NODE: u16 = u16::MAX;
@@ -17,8 +18,8 @@ pub enum Scalar<'a> {
     /// A string, unescaped. Bytes that are not UTF-8 are replaced by U+FFFD; before that, at most
     /// [`super::LIMIT`] bytes.
     Text(&'a str),
-    /// A value that a scalar rule cannot use: an object, an array, a string longer than [`super::LIMIT`], a word that is not
-    /// JSON.
+    /// A value that a scalar rule cannot use: an object, an array, a string longer than [`super::LIMIT`], a word that
+    /// is not JSON.
     Other,
 }
 
@@ -29,7 +30,8 @@ pub enum On<T> {
     /// A string in unescaped pieces. The first call for each string has an empty piece.
     Text(fn(&mut T, &[u8])),
     /// A string that may be passed on after other values that follow it in the document, or not at all if an
-    /// [`On::Supersedes`] rule applies before that. This saves the work for most of a conversation that a request repeats.
+    /// [`On::Supersedes`] rule applies before that. This saves the work for most of a conversation that a request
+    /// repeats.
     Deferred(fn() -> Deferred<T>),
     /// An object or array as written in the document, in pieces. The first call for each has an empty piece.
     Raw(fn(&mut T, &[u8])),
@@ -180,7 +182,8 @@ impl<T> Node<T> {
     }
 }
 
-/// The first seven bytes of a key, and its length modulo 256. Keys of up to seven bytes are equal if their tags are equal.
+/// The first seven bytes of a key, and its length modulo 256. Keys of up to seven bytes are equal if their tags are
+/// equal.
 type KeyTag = u64;
 
 fn tag(key: &[u8]) -> KeyTag {
@@ -204,9 +207,9 @@ pub struct Program<T> {
 }
 
 impl<T> Program<T> {
-    /// Compiles groups of rules, each group below its own prefix (`""` is the document itself). A later rule replaces an
-    /// earlier rule of the same kind and path. An [`On::Raw`] rule disables all rules below its path. `begin` is called at the
-    /// begin of each document, `end` at its end.
+    /// Compiles groups of rules, each group below its own prefix (`""` is the document itself). A later rule replaces
+    /// an earlier rule of the same kind and path. An [`On::Raw`] rule disables all rules below its path. `begin` is
+    /// called at the begin of each document, `end` at its end.
     pub fn new(groups: &[Group<T>], begin: fn(&mut T), end: fn(&mut T, Ended)) -> Self {
         let mut program = Program { nodes: vec![Node::new()], begin, end };
         for (prefix, rules) in groups {

@@ -28,7 +28,8 @@ impl Scalar<'_> {
         }
     }
 
-    /// A whole number from 0 to [`COUNT_LIMIT`]. It may be written with a fraction of zero (`12.0`) or an exponent (`1e3`).
+    /// A whole number from 0 to [`COUNT_LIMIT`]. It may be written with a fraction of zero (`12.0`) or an exponent
+    /// (`1e3`).
     pub fn count(self) -> Option<u64> {
         self.whole().filter(|count| *count <= COUNT_LIMIT)
     }
@@ -65,8 +66,8 @@ impl Scalar<'_> {
     }
 }
 
-/// A 64-bit hash of an identifier. It is the same in every worker. Returns 0 if the value is not a string or is empty, and never
-/// for another value.
+/// A 64-bit hash of an identifier. It is the same in every worker. Returns 0 if the value is not a string or is empty,
+/// and never for another value.
 #[inline(never)]
 pub fn identity(value: Scalar<'_>) -> u64 {
     match value {

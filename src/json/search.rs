@@ -1,5 +1,5 @@
-//! Searches for the end of strings and literals. They read eight bytes at a time or use vector instructions; the choice was
-//! measured in V8.
+//! Searches for the end of strings and literals. They read eight bytes at a time or use vector instructions; the choice
+//! was measured in V8.
 
 use memchr::{memchr_iter, memchr2};
 
@@ -19,7 +19,8 @@ pub fn find_quote_or_backslash(bytes: &[u8]) -> Option<usize> {
     while at < NEAR {
         let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) else { break };
         let word = u64::from_le_bytes(*word);
-        // A byte that matches becomes 0. The subtraction borrows from its high bit; the lowest such bit is always a match.
+        // A byte that matches becomes 0. The subtraction borrows from its high bit; the lowest such bit is always a
+        // match.
         let (quote, backslash) = (word ^ (LOW_BITS * b'"' as u64), word ^ (LOW_BITS * b'\\' as u64));
         let matches =
             (quote.wrapping_sub(LOW_BITS) & !quote | backslash.wrapping_sub(LOW_BITS) & !backslash) & HIGH_BITS;
@@ -31,14 +32,15 @@ pub fn find_quote_or_backslash(bytes: &[u8]) -> Option<usize> {
     memchr2(b'"', b'\\', bytes.get(at..)?).map(|found| at + found)
 }
 
-/// Returns the string that starts at `bytes` (after its opening quote) and the bytes after its closing quote. Returns None if
-/// the string does not end in `bytes` or contains an escape.
+/// Returns the string that starts at `bytes` (after its opening quote) and the bytes after its closing quote. Returns
+/// None if the string does not end in `bytes` or contains an escape.
 pub fn plain_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (string, rest) = bytes.split_at_checked(find_quote_or_backslash(bytes)?)?;
     Some((string, rest.strip_prefix(b"\"")?))
 }
 
-/// Returns the position of the quote that closes the string. A quote is escaped if the number of backslashes before it is odd.
+/// Returns the position of the quote that closes the string. A quote is escaped if the number of backslashes before it
+/// is odd.
 pub fn find_closing_quote(bytes: &[u8]) -> Option<usize> {
     memchr_iter(b'"', bytes)
         .find(|at| bytes.get(..*at).is_some_and(|before| trailing_backslashes(before).is_multiple_of(2)))

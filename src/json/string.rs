@@ -1,4 +1,5 @@
-//! Strings (RFC 8259, section 7): decodes escapes in pieces of any size, and keeps short values until they are complete.
+//! Strings (RFC 8259, section 7): decodes escapes in pieces of any size, and keeps short values until they are
+//! complete.
 //!
 //! Memory: 256 bytes for the value that is kept and 256 bytes on the stack while escapes are decoded.
 
@@ -60,7 +61,8 @@ pub(super) fn unescape(text: &[u8], out: impl FnMut(&[u8])) {
     Unescape::default().feed(text, out);
 }
 
-/// Decodes the escapes of one string, which may arrive in pieces of any size. The first piece starts after the opening quote.
+/// Decodes the escapes of one string, which may arrive in pieces of any size. The first piece starts after the opening
+/// quote.
 pub struct Unescape(EscapeState);
 
 impl Default for Unescape {
@@ -98,8 +100,8 @@ impl EscapeState {
         self.step != 0 || self.high != 0
     }
 
-    /// Decodes `bytes` up to the closing quote and passes the result to `out`. Returns the bytes after the quote and true, or
-    /// no bytes and false if the string continues.
+    /// Decodes `bytes` up to the closing quote and passes the result to `out`. Returns the bytes after the quote and
+    /// true, or no bytes and false if the string continues.
     #[inline]
     pub fn decode<'b>(&mut self, bytes: &'b [u8], mut out: impl FnMut(&[u8])) -> (&'b [u8], bool) {
         if !self.is_open()
@@ -224,8 +226,8 @@ impl EscapeState {
         }
     }
 
-    /// Skips a string without decoding it. Returns the bytes after the closing quote and true, or no bytes and false if the
-    /// string continues.
+    /// Skips a string without decoding it. Returns the bytes after the closing quote and true, or no bytes and false if
+    /// the string continues.
     pub fn skip_string<'b>(&mut self, bytes: &'b [u8]) -> (&'b [u8], bool) {
         let escaped_bytes = usize::from(self.step > 0);
         let Some(bytes) = bytes.get(escaped_bytes..) else { return (bytes, false) };

@@ -1,10 +1,10 @@
 //! A strict JSON validator (RFC 8259) that also computes a hash of the document, in pieces of any size.
 //!
-//! The hash is the sum of the hashes of all leaves. The hash of a leaf includes the path to it. Thus the order of keys and the
-//! blanks do not matter.
+//! The hash is the sum of the hashes of all leaves. The hash of a leaf includes the path to it. Thus the order of keys
+//! and the blanks do not matter.
 //!
-//! Memory: [`MAX_LEVELS`] levels and one number or word of [`MAX_WORD`] bytes. A document that exceeds one of them counts as
-//! malformed.
+//! Memory: [`MAX_LEVELS`] levels and one number or word of [`MAX_WORD`] bytes. A document that exceeds one of them
+//! counts as malformed.
 
 mod hash;
 
@@ -69,9 +69,9 @@ pub struct Canonical {
     is_key: bool,
     word: [u8; MAX_WORD],
     word_length: usize,
-    is_complete: bool,
-    /// Hashes of the required keys that the outermost object does not have yet. None if a key has an escape, because its hash
-    /// says nothing then.
+    is_done: bool,
+    /// Hashes of the required keys that the outermost object does not have yet. None if a key has an escape, because
+    /// its hash says nothing then.
     required: Option<Vec<u64>>,
 }
 
@@ -87,7 +87,7 @@ impl Default for Canonical {
             is_key: false,
             word: [0; MAX_WORD],
             word_length: 0,
-            is_complete: false,
+            is_done: false,
             required: Some(Vec::new()),
         }
     }
@@ -107,13 +107,14 @@ impl Canonical {
     /// Starts a new document without required keys.
     pub fn reset(&mut self) {
         // Levels and word need no reset: they are written before they are read.
-        let Canonical { state, levels: _, depth, path, leaf, sum, is_key, word: _, word_length, is_complete, required } =
+        let Canonical { state, levels: _, depth, path, leaf, sum, is_key, word: _, word_length, is_done, required } =
             self;
         (*state, *depth, *path, *leaf, *sum) = (CanonicalState::Value, 0, SEED, SEED, 0);
-        (*is_key, *word_length, *is_complete, *required) = (false, 0, false, Some(Vec::new()));
+        (*is_key, *word_length, *is_done, *required) = (false, 0, false, Some(Vec::new()));
     }
 
-    /// Returns false if the outermost object lacks a required key. Returns true if that is unknown because a key has an escape.
+    /// Returns false if the outermost object lacks a required key. Returns true if that is unknown because a key has an
+    /// escape.
     pub fn has_required(&self) -> bool {
         self.required.as_ref().is_none_or(Vec::is_empty)
     }
@@ -130,7 +131,7 @@ impl Canonical {
         if self.state == CanonicalState::Word && self.depth == 0 {
             self.word_ended();
         }
-        self.is_complete && self.state == CanonicalState::AfterValue
+        self.is_done && self.state == CanonicalState::AfterValue
     }
 
     /// The hash of the document. It does not depend on blanks and the order of keys. It is meaningful only if
@@ -265,7 +266,7 @@ impl Canonical {
 
     fn value_ended(&mut self) {
         self.state = CanonicalState::AfterValue;
-        self.is_complete = self.depth == 0;
+        self.is_done = self.depth == 0;
     }
 
     /// Reads the byte after a value: a comma or a closing bracket.

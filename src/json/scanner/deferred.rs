@@ -1,5 +1,5 @@
-//! Deferred texts: strings that the scanner passes over first. Rules receive them at the end of the piece of input, or before
-//! a text that must be passed on now, or never if a [`crate::json::On::Supersedes`] rule applies before that.
+//! Deferred texts: strings that the scanner passes over first. Rules receive them at the end of the piece of input, or
+//! before a text that must be passed on now, or never if a [`crate::json::On::Supersedes`] rule applies before that.
 //!
 //! Memory: the positions of three texts.
 
@@ -42,8 +42,8 @@ impl Scanner {
         }
     }
 
-    /// Defers the string that starts at `bytes` and returns the bytes after it. If the string does not end in `bytes`, it
-    /// must be passed on now: nothing is read.
+    /// Defers the string that starts at `bytes` and returns the bytes after it. If the string does not end in `bytes`,
+    /// it must be passed on now: nothing is read.
     pub(super) fn defer_string<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> &'b [u8] {
         let rule = program.node(self.node).and_then(|n| n.deferred.as_ref());
         let Some(rest) = rule.and_then(|rule| self.try_defer(target, rule, bytes)) else {
@@ -54,8 +54,8 @@ impl Scanner {
         rest
     }
 
-    /// Notes the position of the string that starts at `bytes`. Returns the bytes after its closing quote, or None if the
-    /// string does not end in `bytes`.
+    /// Notes the position of the string that starts at `bytes`. Returns the bytes after its closing quote, or None if
+    /// the string does not end in `bytes`.
     pub(super) fn try_defer<'b, T>(&mut self, target: &mut T, rule: &Deferred<T>, bytes: &'b [u8]) -> Option<&'b [u8]> {
         let (text, rest) = bytes.split_at_checked(find_closing_quote(bytes)? + 1)?;
         let start = self.deferred.piece_length.saturating_sub(bytes.len() as u32);

@@ -7,9 +7,9 @@ use crate::json::program::{NO_NODE, Program, Scalar};
 use crate::json::search::{is_literal_byte, plain_string};
 
 impl Scanner {
-    /// Fast path: reads members whose key and value are complete in `bytes` and contain no escape and no blank. Almost all
-    /// members are like this. `bytes` begin after the opening quote of a key. Stops at the first byte that it cannot read,
-    /// with the state for that byte, and returns the remaining bytes.
+    /// Fast path: reads members whose key and value are complete in `bytes` and contain no escape and no blank. Almost
+    /// all members are like this. `bytes` begin after the opening quote of a key. Stops at the first byte that it
+    /// cannot read, with the state for that byte, and returns the remaining bytes.
     pub(super) fn read_plain_members<'b, T>(
         &mut self,
         program: &Program<T>,

@@ -1,11 +1,11 @@
 //! The scanner: a state machine that reads JSON documents in pieces and calls the rules of a [`Program`].
 //!
-//! Memory: a [`Scanner`] takes less than 1 KiB, plus at most [`Scanner::BOUND`] bytes on the heap, whatever the size and the
-//! depth of the document. It never holds a string longer than [`LIMIT`] bytes.
+//! Memory: a [`Scanner`] takes less than 1 KiB, plus at most [`Scanner::BOUND`] bytes on the heap, whatever the size
+//! and the depth of the document. It never holds a string longer than [`LIMIT`] bytes.
 //!
-//! The submodules implement parts of the scanner: [`containers`] objects and arrays, [`members`] object members, [`values`]
-//! strings and literals, [`skip`] values that no rule selects, [`deferred`] texts that are passed on later, [`repeats`]
-//! documents that begin and end like the previous one.
+//! The submodules implement parts of the scanner: [`containers`] objects and arrays, [`members`] object members,
+//! [`values`] strings and literals, [`skip`] values that no rule selects, [`deferred`] texts that are passed on later,
+//! [`repeats`] documents that begin and end like the previous one.
 //!
 //! "Literal" means a number, `true`, `false` or `null` in this module.
 
@@ -128,8 +128,8 @@ impl Scanner {
         self.state == ScannerState::Idle
     }
 
-    /// Ends the current document, if there is one. An incomplete document ends as `ended`. Returns false if the document was
-    /// incomplete.
+    /// Ends the current document, if there is one. An incomplete document ends as `ended`. Returns false if the
+    /// document was incomplete.
     pub fn finish<T>(&mut self, program: &Program<T>, target: &mut T, ended: Ended) -> bool {
         let is_complete = match self.state {
             ScannerState::Idle | ScannerState::Malformed => true,
@@ -195,8 +195,8 @@ impl Scanner {
         bytes
     }
 
-    /// Reads one structural byte, or as much of the current value as `bytes` has. Returns the remaining bytes, or None if
-    /// the caller can go on with `tail` in the same call.
+    /// Reads one structural byte, or as much of the current value as `bytes` has. Returns the remaining bytes, or None
+    /// if the caller can go on with `tail` in the same call.
     #[inline(always)]
     fn read_token<'b, T>(
         &mut self,

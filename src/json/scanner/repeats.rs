@@ -1,11 +1,12 @@
-//! A cache for streams whose documents differ only in one text: events of one stream mostly begin and end with the same bytes.
+//! A cache for streams whose documents differ only in one text: events of one stream mostly begin and end with the same
+//! bytes.
 //!
-//! A [`RecordedSpan`] has bytes that the scanner read and the rule calls that it made. If the same bytes come again in the same
-//! state, the scanner repeats the calls and takes the state that it had after the span, without parsing. This is correct
-//! because the calls depend only on the program, the state and the bytes.
+//! A [`RecordedSpan`] has bytes that the scanner read and the rule calls that it made. If the same bytes come again in
+//! the same state, the scanner repeats the calls and takes the state that it had after the span, without parsing. This
+//! is correct because the calls depend only on the program, the state and the bytes.
 //!
-//! Memory: one span of at most [`MAX_PREFIX`] bytes, one of at most [`MAX_SUFFIX`] bytes, [`MAX_CALLS`] calls each, and a copy
-//! of the scanner's stack.
+//! Memory: one span of at most [`MAX_PREFIX`] bytes, one of at most [`MAX_SUFFIX`] bytes, [`MAX_CALLS`] calls each, and
+//! a copy of the scanner's stack.
 
 use super::values::literal_value;
 use super::{LIMIT, Scanner, ScannerFrame, ScannerState};
@@ -61,8 +62,8 @@ pub(super) enum CallArgument {
     Open(u32),
     /// The end of an object.
     Close,
-    /// A literal: its distance from the end of the piece of input, and its length. In a [`RecordedSpan`], its position in the
-    /// span replaces the distance.
+    /// A literal: its distance from the end of the piece of input, and its length. In a [`RecordedSpan`], its position
+    /// in the span replaces the distance.
     Literal(u32, u32),
     /// The same for a string, without quotes.
     String(u32, u32),
@@ -88,8 +89,8 @@ impl Scanner {
     pub const BOUND: usize =
         size_of::<RecordedDocument>() + MAX_PREFIX + MAX_SUFFIX + 2 * MAX_CALLS * size_of::<RuleCall>();
 
-    /// Reads bytes like [`Scanner::feed`]. It is faster if `bytes` start at the begin of a document that resembles the previous
-    /// one.
+    /// Reads bytes like [`Scanner::feed`]. It is faster if `bytes` start at the begin of a document that resembles the
+    /// previous one.
     pub fn feed_document<T>(&mut self, program: &Program<T>, target: &mut T, bytes: &[u8]) {
         let rest = if self.is_idle() { self.read_prefix(program, target, bytes) } else { bytes };
         self.feed(program, target, rest);
@@ -162,8 +163,8 @@ impl Scanner {
         rest
     }
 
-    /// Reads up to the first state that is not in the list below. Returns the remaining bytes, and the span if it can be
-    /// recorded. In the listed states, every rule call is followed by a call of [`RepeatCache::note`].
+    /// Reads up to the first state that is not in the list below. Returns the remaining bytes, and the span if it can
+    /// be recorded. In the listed states, every rule call is followed by a call of [`RepeatCache::note`].
     fn record_span<'b, T>(
         &mut self,
         program: &Program<T>,
@@ -192,8 +193,8 @@ impl Scanner {
 }
 
 impl RecordedSpan {
-    /// The bytes from the start of `bytes` to the start of `rest`. Returns None if they are longer than `max_length`, cause too
-    /// many calls, or are not UTF-8.
+    /// The bytes from the start of `bytes` to the start of `rest`. Returns None if they are longer than `max_length`,
+    /// cause too many calls, or are not UTF-8.
     fn new(bytes: &[u8], rest: &[u8], mut calls: Vec<RuleCall>, max_length: usize) -> Option<Self> {
         let read = bytes.get(..bytes.len() - rest.len())?;
         if read.len() > max_length || calls.len() > MAX_CALLS {
@@ -232,8 +233,8 @@ impl RecordedSpan {
     }
 }
 
-/// Returns the bytes after `prefix`, or None if `bytes` do not start with it. Compares eight bytes at a time: in WebAssembly,
-/// `==` compares slices byte by byte.
+/// Returns the bytes after `prefix`, or None if `bytes` do not start with it. Compares eight bytes at a time: in
+/// WebAssembly, `==` compares slices byte by byte.
 fn strip_prefix<'b>(prefix: &str, bytes: &'b [u8]) -> Option<&'b [u8]> {
     let (bytes, rest) = bytes.split_at_checked(prefix.len())?;
     let ((words, tail), (other_words, other_tail)) = (prefix.as_bytes().as_chunks::<8>(), bytes.as_chunks::<8>());

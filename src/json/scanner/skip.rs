@@ -5,7 +5,8 @@ use crate::json::program::{Node, Program, Scalar};
 use crate::json::search::plain_string;
 
 impl Scanner {
-    /// Reads the opening bracket of an object or array that no rule looks into. A scalar rule receives [`Scalar::Other`].
+    /// Reads the opening bracket of an object or array that no rule looks into. A scalar rule receives
+    /// [`Scalar::Other`].
     pub(super) fn begin_skipped_container<T>(&mut self, node: Option<&Node<T>>, target: &mut T, byte: u8) {
         self.is_raw = false;
         if let Some(apply) = node.and_then(|n| n.raw) {
@@ -65,8 +66,8 @@ impl Scanner {
         }
     }
 
-    /// Counts brackets up to the end of the container or into a string that does not end in `bytes`. Returns the remaining
-    /// bytes.
+    /// Counts brackets up to the end of the container or into a string that does not end in `bytes`. Returns the
+    /// remaining bytes.
     fn skip_container<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
         let mut rest = bytes;
         while let Some(at) = rest.iter().position(|b| matches!(b, b'"' | b'{' | b'[' | b'}' | b']')) {
