@@ -322,9 +322,9 @@ fn commands(data: &[u8]) -> Vec<&[u8]> {
 }
 
 /// Checks the labels of every series: whatever the wire said, a value has at most 128 bytes and no control characters.
-struct Names;
+struct NameChecker;
 
-impl Registry for Names {
+impl Registry for NameChecker {
     fn define(&mut self, _: MetricKind, metric: &str, labels: &[(&str, &str)]) -> Option<u32> {
         for (name, value) in labels {
             assert!(
