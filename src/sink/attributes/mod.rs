@@ -6,7 +6,7 @@ mod value;
 use crate::observation::{Changes, Observation, Text, Troubles};
 
 pub use table::ATTRIBUTES;
-pub use value::{AttributeValue, json_string};
+pub use value::{AttributeValue, digits, json_string};
 
 /// An attribute: one row of [`ATTRIBUTES`].
 pub struct Attribute {
