@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+mod guest_memory;
 mod host;
 mod host_calls;
 mod inject;
