@@ -96,7 +96,7 @@ async fn a_run_that_is_not_continued_is_counted_as_abandoned_exactly_once() {
         let (mut left, mut pair) = (Conversation::new(api, false), Conversation::new(api, true));
         let left_calls = left.turn(&mut lines[0], "agent=2").await.calls;
         let pair_calls = pair.turn(&mut lines[1], "agent=3 calls=2").await.calls;
-        // Each call goes to the other worker. The run is counted as ended before its last answer.
+        // Successive calls go to different workers. Runs with `agent=99` are counted as ended before their final answer.
         Conversation::new(api, false).run(&mut lines, "agent=2").await;
         Conversation::new(api, false).run(&mut lines, "agent=99").await;
         Conversation::new(api, true).run(&mut lines, "agent=99 again").await;

@@ -63,7 +63,7 @@ async fn hundreds_of_open_encoded_requests_stay_in_the_budget_and_other_clients_
     assert!(counted(&samples), "the requests that exceeded the budget were not counted");
     let mut reloads = samples.iter().filter(|sample| sample.name.contains("vm_reload"));
     assert!(reloads.all(|sample| sample.value == 0.0), "the plugin crashed:\n{}", envoy.log());
-    // The memory was released: the first client's responses are decoded again.
+    // The memory was released: responses to the attacker's own address are decoded again.
     for fixture in &honest {
         let id = client::request_id();
         client::replay(envoy.addr, fixture, &[("x-request-id", &id)]).await;

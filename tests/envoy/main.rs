@@ -10,7 +10,6 @@
     reason = "tests read environment variables and the clock, and fail by panicking"
 )]
 
-mod absurd;
 mod agents;
 mod attacks;
 mod bounds;
@@ -19,6 +18,7 @@ mod decoders;
 mod endings;
 mod feedback;
 mod hostile;
+mod impossible_values;
 mod inject;
 mod passing;
 mod planted;

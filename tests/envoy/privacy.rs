@@ -1,6 +1,6 @@
-//! Privacy in a real Envoy whose access log writes everything it can: by default no text of a prompt or an answer is
-//! reported; captured texts are redacted, cut and reported only where documented; hashes are as documented. Also the
-//! checks that `judge` applies to answers.
+//! Privacy in a real Envoy whose access log writes everything it can. By default no text of a prompt or an answer is
+//! reported. Captured texts are redacted, cut and reported only where documented. Hashes are as documented. A last test
+//! checks the counters of structured output, empty answers and refusals.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -176,7 +176,7 @@ async fn hashes_are_hmacs_of_the_documented_texts_and_distinguish_conversations(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_are_checked_alike_with_and_without_streaming() {
+async fn structured_output_empty_answers_and_refusals_are_counted_in_streams_too() {
     let schema = json!({"type": "object", "required": ["wind", "from"], "properties": {"wind": {"required": ["x"]}}});
     let asked = |id: &str, answer: String, kind: &str| {
         let format = json!({"type": "json_schema", "json_schema": {"name": "wind", "schema": schema}});

@@ -14,6 +14,7 @@ pub mod prometheus;
 mod protobuf;
 pub mod recorded;
 pub mod scripted;
+mod span_attributes;
 pub mod upstream;
 
 use std::path::{Path, PathBuf};

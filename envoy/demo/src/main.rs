@@ -113,7 +113,7 @@ async fn run(once: bool) -> Result<ExitCode, String> {
     if once {
         return Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    report.note("Up until Ctrl-C. What you send now shows up here.");
+    report.note("Running until Ctrl-C. New calls are printed here.");
     let mut seen = envoy.entries().len();
     loop {
         tokio::select! {

@@ -17,7 +17,7 @@ const CONNECTIONS: usize = 8;
 const HEADER: &str = "x-work: ";
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// Serves the works' responses, each in one write, without reading more of the request than necessary.
+/// Serves the response of the work that the request's header names, in one write.
 pub async fn upstream(works: &[Work]) -> io::Result<SocketAddr> {
     let answers: HashMap<char, Vec<u8>> = works.iter().map(|work| (work.letter, answer(work))).collect();
     let answers = Arc::new(answers);

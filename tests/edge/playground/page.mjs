@@ -207,7 +207,7 @@ test('the page can be used with the keyboard alone', async () => {
       await page.press('Tab');
       if ((await focused()) === wanted) return;
     }
-    assert.fail(`Tab never came to ${wanted}`);
+    assert.fail(`Tab did not reach ${wanted}`);
   };
   await until('openai-chat/malformed-json');
   await page.press('Enter', '\r');
@@ -226,11 +226,11 @@ test('the page can be used with the keyboard alone', async () => {
   await page.press('Home');
   assert.equal(await page.text('#step-name'), 'with the request’s head');
   await until('request-body');
-  await until('Span, as OTLP has it');
+  await until('Span as OTLP');
   await page.press('Enter', '\r');
   assert.equal(await page.value(`document.querySelector('details').open`), true);
   const outline = `{const {outlineStyle, outlineWidth} = getComputedStyle(document.activeElement); outlineStyle !== 'none' && parseFloat(outlineWidth) > 1}`;
-  assert.ok(await page.value(outline), 'what has the focus does not show it');
+  assert.ok(await page.value(outline), 'the focused element has no visible outline');
 });
 
 test('every control has a name', async () => {

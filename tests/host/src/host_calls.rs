@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use wasmtime::{Caller, Linker, Memory, Module, TypedFunc, Val};
 
+use super::guest_memory::{give, read, serialize, write};
+
 pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Decides whether a host call is refused: the status to return, or None to serve the call.
@@ -372,46 +374,9 @@ fn headers_mut<'a>(guest: &'a mut Caller<'_, State>, map: u32) -> Option<&'a mut
     }
 }
 
-/// The ABI's format of a map: the number of pairs, the sizes of all names and values, then each name and value with a
-/// NUL after it.
-fn serialize(headers: &Headers) -> Vec<u8> {
-    let mut out = (headers.len() as u32).to_le_bytes().to_vec();
-    for (name, value) in headers {
-        out.extend((name.len() as u32).to_le_bytes());
-        out.extend((value.len() as u32).to_le_bytes());
-    }
-    for (name, value) in headers {
-        out.extend([name, b"\0".as_slice(), value, b"\0"].concat());
-    }
-    out
-}
-
 fn emit(guest: &mut Caller<'_, State>, metric: u32, value: u64) -> u32 {
     let Some(metric) = guest.data_mut().metrics.get_mut(metric as usize) else { return NOT_FOUND };
     metric.count += 1;
     metric.sum += value;
     0
-}
-
-fn memory(guest: &Caller<'_, State>) -> Memory {
-    guest.data().memory.expect("the plugin does not export its memory")
-}
-
-fn read(guest: &Caller<'_, State>, at: u32, size: u32) -> Vec<u8> {
-    let (at, size) = (at as usize, size as usize);
-    memory(guest).data(guest).get(at..at + size).expect("the plugin passed a range outside of its memory").to_vec()
-}
-
-fn write(guest: &mut Caller<'_, State>, at: u32, bytes: &[u8]) -> wasmtime::Result<u32> {
-    memory(guest).write(guest, at as usize, bytes)?;
-    Ok(0)
-}
-
-/// Copies bytes into a block from the guest's allocator.
-fn give(guest: &mut Caller<'_, State>, bytes: &[u8], out: u32, out_size: u32) -> wasmtime::Result<u32> {
-    let malloc = guest.data().malloc.clone().expect("the plugin does not export malloc");
-    let block = if bytes.is_empty() { 0 } else { malloc.call(&mut *guest, bytes.len() as u32)? };
-    write(guest, block, bytes)?;
-    write(guest, out, &block.to_le_bytes())?;
-    write(guest, out_size, &(bytes.len() as u32).to_le_bytes())
 }

@@ -36,7 +36,7 @@ fn a_host_that_refuses_calls_at_random_never_sends_a_half_changed_request() {
             *seen.entry(word).or_default() += 1;
         }
     }
-    for word in ["asked", "left alone", "taken out", "answered as it was", "let go"] {
+    for word in ["request changed", "request unchanged", "usage removed", "response unchanged", "released early"] {
         assert!(seen.get(word).is_some_and(|count| *count > 100), "{word} happened too rarely: {seen:?}");
     }
 
@@ -47,7 +47,7 @@ fn a_host_that_refuses_calls_at_random_never_sends_a_half_changed_request() {
     for fixture in fixtures.iter().filter(|fixture| request_usage(&fixture.request.body).is_some()) {
         let mut dice = Dice::new(5);
         let mut call = Call { host: &mut host, temper: &temper, dice: &mut dice, fixture };
-        assert!(call.pass().unwrap().contains(&"asked"), "{}", fixture.id);
+        assert!(call.pass().unwrap().contains(&"request changed"), "{}", fixture.id);
     }
 }
 
@@ -129,7 +129,7 @@ impl Call<'_> {
             self.host.state().clock += 1_000_000_000;
             self.host.tick()?;
             if self.host.state().resumed.contains(&id) {
-                words.push("let go");
+                words.push("released early");
                 held = false;
             }
         }
@@ -175,7 +175,7 @@ impl Call<'_> {
             headers.iter().filter(|(name, _)| !mine.contains(&name.as_slice())).cloned().collect()
         };
         assert_eq!(others(&went), others(&head), "{}", self.fixture.id);
-        words.push(if asked { "asked" } else { "left alone" });
+        words.push(if asked { "request changed" } else { "request unchanged" });
         Ok(words)
     }
 
@@ -201,7 +201,7 @@ impl Call<'_> {
         assert!(out == body || of_events, "{}: a response that is not a stream was changed", self.fixture.id);
         let (out_events, events) = (unasked(&out), unasked(&body));
         assert_eq!(out_events, events, "{}: an event was lost or added", self.fixture.id);
-        Ok(if out == body { "answered as it was" } else { "taken out" })
+        Ok(if out == body { "response unchanged" } else { "usage removed" })
     }
 }
 

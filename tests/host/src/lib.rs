@@ -3,11 +3,12 @@
 
 #![cfg(test)]
 
+mod guest_memory;
 mod host;
 mod host_calls;
 mod inject;
-mod lacks;
-mod whims;
+mod missing_functions;
+mod refused_calls;
 
 #[path = "../../oracle/dice.rs"]
 #[allow(dead_code, reason = "tests/core uses the rest of the module")]
