@@ -1,17 +1,19 @@
-//! CRC-32 (IEEE 802.3) by a table of 1 KiB. The crate that is three times as fast has one of 16 KiB, an eighth of what a package
-//! for JavaScript may have.
+//! CRC-32 (IEEE 802.3) with a table of 1 KiB, for builds without the feature `encodings`.
+//!
+//! The crate `crc32fast` is three times as fast, but its table of 16 KiB is too large for the package for JavaScript.
+//! The methods have the names of that crate.
 
-/// A checksum over bytes in pieces.
+/// Computes a checksum of bytes that arrive in pieces.
 #[derive(Clone, Debug)]
-pub struct Hasher(u32);
+pub struct Crc32(u32);
 
-impl Hasher {
-    /// Of nothing.
+impl Crc32 {
+    /// The checksum of no bytes.
     pub fn new() -> Self {
-        Hasher(!0)
+        Crc32(!0)
     }
 
-    /// Goes on with more bytes.
+    /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         for byte in bytes {
             let [low, ..] = self.0.to_le_bytes();
@@ -20,15 +22,22 @@ impl Hasher {
         }
     }
 
-    /// The checksum of all bytes.
+    /// Returns the checksum of all bytes.
     pub fn finalize(self) -> u32 {
         !self.0
     }
 }
 
+impl Default for Crc32 {
+    fn default() -> Self {
+        Crc32::new()
+    }
+}
+
+/// The checksum of each byte.
 static TABLE: [u32; 256] = table();
 
-#[allow(clippy::indexing_slicing, reason = "it runs when this is compiled")]
+#[allow(clippy::indexing_slicing, reason = "it runs at compile time")]
 const fn table() -> [u32; 256] {
     let mut table = [0; 256];
     let mut at = 0;
@@ -50,10 +59,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_published_check_value_comes_out_in_any_cutting() {
+    fn the_published_check_value_is_computed_at_any_cut() {
         let text = b"123456789";
         for cut in 0..=text.len() {
-            let mut hasher = Hasher::new();
+            let mut hasher = Crc32::new();
             hasher.update(&text[..cut]);
             hasher.update(&text[cut..]);
             assert_eq!(hasher.finalize(), 0xCBF4_3926);
@@ -62,9 +71,9 @@ mod tests {
 
     #[cfg(feature = "envoy")]
     #[test]
-    fn every_byte_counts_as_in_the_fast_crate() {
+    fn the_checksum_is_that_of_crc32fast() {
         let bytes: Vec<u8> = (0..=255).rev().cycle().step_by(7).take(5000).collect();
-        let mut hasher = Hasher::new();
+        let mut hasher = Crc32::new();
         hasher.update(&bytes);
         assert_eq!(hasher.finalize(), crc32fast::hash(&bytes));
     }

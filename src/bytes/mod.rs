@@ -1,4 +1,4 @@
-//! Byte formats and hashes that know nothing of the rest: base64, CRC-32 and a hash for tables.
+//! Base64, CRC-32, and a hash function for tables. These modules depend on no other module of the crate.
 
 mod base64;
 #[cfg(any(test, not(feature = "encodings")))]

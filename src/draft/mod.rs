@@ -273,7 +273,7 @@ impl Draft {
         if let Scalar::Text(name) = value
             && self.required.len() < LIST
         {
-            self.required.push(crate::json::key(name));
+            self.required.push(crate::json::key_hash(name));
         }
     }
 

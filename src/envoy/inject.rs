@@ -15,7 +15,7 @@ use super::host;
 use crate::config::{Config, Role};
 use crate::exchange::Head;
 use crate::provider::Api;
-use crate::usage_injection::{Strip, ask};
+use crate::usage_injection::{UsageStripper, request_usage};
 
 /// How long a request may wait for the first bytes of its body, in nanoseconds.
 const GRACE: u64 = 250_000_000;
@@ -99,7 +99,7 @@ pub enum Injection {
     /// The request was changed to ask for usage.
     Asked,
     /// The response is freed of what that added.
-    Stripping(Box<Strip>),
+    Stripping(Box<UsageStripper>),
 }
 
 impl Injection {
@@ -209,7 +209,7 @@ impl Injection {
 /// Replaces the held body by one that asks for usage. Returns false if the body is unchanged.
 fn rewrite(length: usize) -> bool {
     let body = hostcalls::get_buffer(BufferType::HttpRequestBody, 0, length).ok().flatten().unwrap_or_default();
-    let Some(changed_body) = ask(&body).filter(|_| body.len() == length) else { return false };
+    let Some(changed_body) = request_usage(&body).filter(|_| body.len() == length) else { return false };
     // Nothing could be removed from an encoded response. `content-length` is removed first: if the host refuses a later call,
     // the body is sent in chunks, and not with a wrong length.
     let ready = host::set_header(MapType::HttpRequestHeaders, "accept-encoding", "identity")

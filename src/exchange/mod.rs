@@ -202,7 +202,7 @@ impl Exchange {
         let (Some(body), Some(programs)) = (&mut self.response, self.observer.programs.get(self.endpoint)) else {
             return;
         };
-        if bytes.is_empty() && !body.waits() {
+        if bytes.is_empty() && !body.has_pending_output() {
             return;
         }
         self.draft.now = now;
@@ -215,7 +215,7 @@ impl Exchange {
             timing.first_chunk.get_or_insert(now);
             self.news.first_token |= !had_token && timing.first_token.is_some();
         }
-        if !self.draft.streams || body.is_late() {
+        if !self.draft.streams || body.has_delayed_output() {
             timing.first_token = None;
         }
         self.count();
@@ -233,7 +233,7 @@ impl Exchange {
         }
         self.request_end(now);
         // Of a body that could not be read nobody knows whether it was whole.
-        let read = self.response.as_ref().is_some_and(|body| !body.is_unread());
+        let read = self.response.as_ref().is_some_and(|body| !body.is_abandoned());
         let (mut cut, mut empty) = (false, true);
         if let (Some(mut body), Some(programs)) = (self.response.take(), self.observer.programs.get(self.endpoint)) {
             empty = body.is_empty();

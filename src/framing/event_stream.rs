@@ -1,102 +1,122 @@
-//! AWS event stream: binary frames with typed headers and two checksums, taken apart without holding a payload.
+//! AWS event stream (`application/vnd.amazon.eventstream`): reads binary frames with typed headers and two checksums.
 //!
-//! Bound: one header's name and value of at most 64 bytes each. Spec: the frame layout of AWS's SDKs ("vnd.amazon.eventstream").
+//! A frame has a prelude (total length, length of the headers, CRC-32 of both), headers, a payload, and a CRC-32 of all
+//! bytes before it. All numbers are big-endian. Source: the "Event Stream" specification of Smithy, Amazon's interface
+//! language.
+//!
+//! Memory: 64 bytes of a header's name or value. The payload is passed on without a copy.
 
 #[cfg(not(feature = "encodings"))]
-use crate::bytes::crc32::Hasher;
+use crate::bytes::crc32::Crc32;
 #[cfg(feature = "encodings")]
-use crc32fast::Hasher;
+use crc32fast::Hasher as Crc32;
 
-/// Largest frame believed: 24 MiB of payload and 128 KiB of headers, botocore's limits.
-const LARGEST: u32 = (24 << 20) + (128 << 10) + 16;
-const LARGEST_HEADERS: u32 = 128 << 10;
+/// Largest frame, in bytes: 24 MiB of payload and 128 KiB of headers, the limits of Amazon's SDK for Python (botocore).
+const MAX_FRAME: u32 = (24 << 20) + (128 << 10) + 16;
+/// Largest headers of a frame, in bytes.
+const MAX_HEADERS: u32 = 128 << 10;
 
-/// A part of the stream, in order.
+/// The next part of the stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Part<'a> {
-    /// The frame is an exception or error of this name.
+pub enum FramePart<'a> {
+    /// The frame is an exception or an error. The name comes from the header `:exception-type` or `:error-code`.
     Exception(&'a str),
     /// Bytes of the frame's payload.
     Payload(&'a [u8]),
-    /// The frame is over; false where its checksum is wrong.
-    End(bool),
-    /// Lengths that cannot be, or a checksum over them that is wrong: nothing more can be read.
-    Broken,
+    /// The end of the frame.
+    End {
+        /// Whether the checksum of the frame is correct.
+        is_valid: bool,
+    },
+    /// The lengths of the frame or their checksum are wrong, or a header is malformed. The start of the next frame is
+    /// unknown, so the rest of the stream is ignored.
+    Malformed,
 }
 
+/// The field that the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum State {
+enum EventStreamState {
+    /// The two lengths and their checksum.
     Prelude,
-    /// A header name's length, the name, the value's type, the value's length, the value.
+    /// The length of a header's name.
     NameLength,
+    /// A header's name.
     Name,
+    /// The type of a header's value.
     Type,
+    /// The length of a header's value.
     ValueLength,
+    /// A header's value.
     Value,
+    /// The payload.
     Payload,
+    /// The checksum of the frame.
     Checksum,
-    Broken,
+    /// After an error.
+    Malformed,
 }
 
-/// Where the stream stands.
+/// Reads a stream of frames.
 pub struct EventStream {
-    state: State,
-    /// Bytes of the frame still to come, the checksum included, and of its headers.
-    left: u32,
-    headers: u32,
-    /// Bytes of the current field still to come.
-    need: u32,
-    /// The current field, as far as it is kept.
+    state: EventStreamState,
+    /// Bytes of the frame that are missing, including its checksum.
+    frame_left: u32,
+    /// Bytes of the headers that are missing.
+    headers_left: u32,
+    /// Bytes of the current field that are missing.
+    field_left: u32,
+    /// The first bytes of the current field.
     field: [u8; 64],
-    held: usize,
-    /// The header's value names an exception.
-    exception: bool,
-    hasher: Hasher,
+    /// Number of bytes of the current field that were read.
+    field_length: usize,
+    /// Whether the value of the current header is the name of an exception or error.
+    is_exception: bool,
+    checksum: Crc32,
 }
 
 impl EventStream {
-    /// At the start of a stream.
+    /// Creates a reader at the start of a stream.
     pub fn new() -> Self {
         EventStream {
-            state: State::Prelude,
-            left: 0,
-            headers: 0,
-            need: 12,
+            state: EventStreamState::Prelude,
+            frame_left: 0,
+            headers_left: 0,
+            field_left: 12,
             field: [0; 64],
-            held: 0,
-            exception: false,
-            hasher: Hasher::new(),
+            field_length: 0,
+            is_exception: false,
+            checksum: Crc32::new(),
         }
     }
 
-    /// Whether a frame is not over.
+    /// Returns true if a frame is incomplete.
     pub fn is_open(&self) -> bool {
-        self.state != State::Prelude || self.held > 0
+        self.state != EventStreamState::Prelude || self.field_length > 0
     }
 
-    /// Passes the parts of `bytes` to `out`.
-    pub fn feed(&mut self, mut bytes: &[u8], mut out: impl FnMut(Part<'_>)) {
+    /// Reads the next bytes and passes the parts of frames to `out`.
+    pub fn feed(&mut self, mut bytes: &[u8], mut out: impl FnMut(FramePart<'_>)) {
         while !bytes.is_empty() {
             match self.state {
-                State::Broken => return,
-                State::Payload => {
-                    let size = (self.left - 4).min(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+                EventStreamState::Malformed => return,
+                EventStreamState::Payload => {
+                    let size = (self.frame_left - 4).min(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
                     let (payload, rest) = bytes.split_at_checked(size as usize).unwrap_or((bytes, &[]));
                     bytes = rest;
-                    self.hasher.update(payload);
-                    self.left -= size;
-                    out(Part::Payload(payload));
-                    if self.left == 4 {
-                        self.expect(State::Checksum, 4);
+                    self.checksum.update(payload);
+                    self.frame_left -= size;
+                    out(FramePart::Payload(payload));
+                    if self.frame_left == 4 {
+                        self.begin_field(EventStreamState::Checksum, 4);
                     }
                 }
                 _ => {
-                    let size = self.need.min(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+                    let size = self.field_left.min(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
                     let (part, rest) = bytes.split_at_checked(size as usize).unwrap_or((bytes, &[]));
                     bytes = rest;
-                    self.keep(part);
-                    self.need -= size;
-                    if self.need == 0 {
+                    self.push_field(part);
+                    self.field_left -= size;
+                    if self.field_left == 0 {
                         self.field_ended(&mut out);
                     }
                 }
@@ -104,105 +124,110 @@ impl EventStream {
         }
     }
 
-    fn keep(&mut self, part: &[u8]) {
-        if self.state != State::Checksum && self.state != State::Prelude {
-            self.hasher.update(part);
-            self.left = self.left.saturating_sub(part.len() as u32);
-            self.headers = self.headers.saturating_sub(part.len() as u32);
+    /// Adds bytes to the current field and to the checksum.
+    fn push_field(&mut self, part: &[u8]) {
+        if self.state != EventStreamState::Checksum && self.state != EventStreamState::Prelude {
+            self.checksum.update(part);
+            self.frame_left = self.frame_left.saturating_sub(part.len() as u32);
+            self.headers_left = self.headers_left.saturating_sub(part.len() as u32);
         }
         for byte in part {
-            if let Some(slot) = self.field.get_mut(self.held) {
+            if let Some(slot) = self.field.get_mut(self.field_length) {
                 *slot = *byte;
             }
-            self.held = self.held.saturating_add(1);
+            self.field_length = self.field_length.saturating_add(1);
         }
     }
 
-    /// A field of a header that runs past the headers is as good as a wrong length.
-    fn expect(&mut self, state: State, need: u32) {
-        let in_headers = !matches!(state, State::Prelude | State::Payload | State::Checksum);
-        self.state = if in_headers && need > self.headers { State::Broken } else { state };
-        self.need = need;
-        self.held = 0;
+    /// Starts a field of `length` bytes. The frame is malformed if a field of a header is longer than the headers.
+    fn begin_field(&mut self, state: EventStreamState, length: u32) {
+        let is_in_headers =
+            !matches!(state, EventStreamState::Prelude | EventStreamState::Payload | EventStreamState::Checksum);
+        self.state = if is_in_headers && length > self.headers_left { EventStreamState::Malformed } else { state };
+        self.field_left = length;
+        self.field_length = 0;
     }
 
-    fn field_ended(&mut self, out: &mut impl FnMut(Part<'_>)) {
-        self.field_taken(out);
-        if self.state == State::Broken {
-            out(Part::Broken);
+    /// Ends a field, and reports an error in it.
+    fn field_ended(&mut self, out: &mut impl FnMut(FramePart<'_>)) {
+        self.read_field(out);
+        if self.state == EventStreamState::Malformed {
+            out(FramePart::Malformed);
         }
     }
 
-    fn field_taken(&mut self, out: &mut impl FnMut(Part<'_>)) {
-        let held = self.field.get(..self.held.min(self.field.len())).unwrap_or_default();
-        match (self.state, held) {
-            (State::Prelude, [lengths @ .., a, b, c, d]) => {
-                self.hasher = Hasher::new();
-                self.hasher.update(lengths);
-                let total = word(lengths);
-                self.headers = word(lengths.get(4..).unwrap_or_default());
-                let sound = self.hasher.clone().finalize() == word(&[*a, *b, *c, *d])
-                    && total <= LARGEST
-                    && self.headers <= LARGEST_HEADERS
-                    && total >= self.headers.saturating_add(16);
-                self.hasher.update(&[*a, *b, *c, *d]);
-                if !sound {
-                    self.state = State::Broken;
+    /// Interprets a complete field and starts the next one.
+    fn read_field(&mut self, out: &mut impl FnMut(FramePart<'_>)) {
+        let field = self.field.get(..self.field_length.min(self.field.len())).unwrap_or_default();
+        match (self.state, field) {
+            (EventStreamState::Prelude, [lengths @ .., a, b, c, d]) => {
+                self.checksum = Crc32::new();
+                self.checksum.update(lengths);
+                let total = read_u32(lengths);
+                self.headers_left = read_u32(lengths.get(4..).unwrap_or_default());
+                let is_valid = self.checksum.clone().finalize() == read_u32(&[*a, *b, *c, *d])
+                    && total <= MAX_FRAME
+                    && self.headers_left <= MAX_HEADERS
+                    && total >= self.headers_left.saturating_add(16);
+                self.checksum.update(&[*a, *b, *c, *d]);
+                if !is_valid {
+                    self.state = EventStreamState::Malformed;
                     return;
                 }
-                self.left = total - 12;
-                self.next_header();
+                self.frame_left = total - 12;
+                self.begin_header();
             }
-            (State::NameLength, [length]) => {
+            (EventStreamState::NameLength, [length]) => {
                 let length = u32::from(*length);
-                self.expect(State::Name, length);
+                self.begin_field(EventStreamState::Name, length);
                 if length == 0 {
-                    self.state = State::Broken;
+                    self.state = EventStreamState::Malformed;
                 }
             }
-            (State::Name, name) => {
-                self.exception = matches!(name, b":exception-type" | b":error-code");
-                self.expect(State::Type, 1);
+            (EventStreamState::Name, name) => {
+                self.is_exception = matches!(name, b":exception-type" | b":error-code");
+                self.begin_field(EventStreamState::Type, 1);
             }
-            (State::Type, [kind]) => match kind {
-                0 | 1 => self.next_header(),
-                2 => self.expect(State::Value, 1),
-                3 => self.expect(State::Value, 2),
-                4 => self.expect(State::Value, 4),
-                5 | 8 => self.expect(State::Value, 8),
-                6 | 7 => self.expect(State::ValueLength, 2),
-                9 => self.expect(State::Value, 16),
-                _ => self.state = State::Broken,
+            // The size of a value depends on its type: booleans have no bytes, byte arrays and strings have a length.
+            (EventStreamState::Type, [kind]) => match kind {
+                0 | 1 => self.begin_header(),
+                2 => self.begin_field(EventStreamState::Value, 1),
+                3 => self.begin_field(EventStreamState::Value, 2),
+                4 => self.begin_field(EventStreamState::Value, 4),
+                5 | 8 => self.begin_field(EventStreamState::Value, 8),
+                6 | 7 => self.begin_field(EventStreamState::ValueLength, 2),
+                9 => self.begin_field(EventStreamState::Value, 16),
+                _ => self.state = EventStreamState::Malformed,
             },
-            (State::ValueLength, [high, low]) => {
+            (EventStreamState::ValueLength, [high, low]) => {
                 let length = u32::from(*high) << 8 | u32::from(*low);
-                self.expect(State::Value, length);
+                self.begin_field(EventStreamState::Value, length);
                 if length == 0 {
-                    self.next_header();
+                    self.begin_header();
                 }
             }
-            (State::Value, value) => {
-                if self.exception {
-                    out(Part::Exception(core::str::from_utf8(value).unwrap_or_default()));
+            (EventStreamState::Value, value) => {
+                if self.is_exception {
+                    out(FramePart::Exception(core::str::from_utf8(value).unwrap_or_default()));
                 }
-                self.exception = false;
-                self.next_header();
+                self.is_exception = false;
+                self.begin_header();
             }
-            (State::Checksum, sum) => {
-                let sound = self.hasher.clone().finalize() == word(sum);
-                self.expect(State::Prelude, 12);
-                out(Part::End(sound));
+            (EventStreamState::Checksum, sum) => {
+                let is_valid = self.checksum.clone().finalize() == read_u32(sum);
+                self.begin_field(EventStreamState::Prelude, 12);
+                out(FramePart::End { is_valid });
             }
-            _ => self.state = State::Broken,
+            _ => self.state = EventStreamState::Malformed,
         }
     }
 
-    /// A header follows, or the payload, or the checksum.
-    fn next_header(&mut self) {
-        match (self.headers, self.left) {
-            (0, ..=4) => self.expect(State::Checksum, 4),
-            (0, _) => self.expect(State::Payload, 0),
-            _ => self.expect(State::NameLength, 1),
+    /// Starts the next header, or the payload after the last header, or the checksum if the payload is empty.
+    fn begin_header(&mut self) {
+        match (self.headers_left, self.frame_left) {
+            (0, ..=4) => self.begin_field(EventStreamState::Checksum, 4),
+            (0, _) => self.begin_field(EventStreamState::Payload, 0),
+            _ => self.begin_field(EventStreamState::NameLength, 1),
         }
     }
 }
@@ -213,6 +238,7 @@ impl Default for EventStream {
     }
 }
 
-fn word(bytes: &[u8]) -> u32 {
+/// Reads a big-endian number.
+fn read_u32(bytes: &[u8]) -> u32 {
     bytes.first_chunk().map_or(0, |word| u32::from_be_bytes(*word))
 }

@@ -1,89 +1,100 @@
-//! Server-sent events: cuts the stream into the parts of events without holding any of it.
+//! Server-sent events (WHATWG HTML, section "Server-sent events"): splits the stream into parts of events.
 //!
-//! Bound: a few bytes of state. Spec: WHATWG HTML, "Server-sent events" (line ends LF, CR or CRLF, an optional BOM, comments,
-//! several data lines joined by a line feed), and the JSON some servers put on a line of its own after the events.
+//! Supports line ends LF, CR and CRLF, a byte order mark, comments, and several data lines, which a line feed joins. In
+//! addition, reads JSON that some servers send on a line without a field name, for example an error after the first
+//! events.
+//!
+//! Memory: a few bytes of state. Data and names are passed on without a copy.
 
 use memchr::memchr2;
 
-/// A part of the stream, in order.
+/// The next part of the stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Part<'a> {
-    /// Bytes of the event's data.
+pub enum SsePart<'a> {
+    /// Bytes of the event's data. All of them, joined, are the data.
     Data(&'a [u8]),
-    /// Bytes of the event's name.
+    /// Bytes of the event's name. All of them, joined, are the name.
     Name(&'a [u8]),
-    /// The event is over.
+    /// The end of the event: a blank line.
     End,
-    /// A line begins with `{`: no field, but JSON that was sent without one.
-    Bare,
+    /// A line that starts with `{`: a JSON document without a field name.
+    BareDocument,
 }
 
+/// What the current byte of a line belongs to.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Line {
-    /// In a field's name.
-    Field,
+enum SseLine {
+    /// The name of a field.
+    FieldName,
+    /// The value of a `data` field.
     Data,
+    /// The value of an `event` field.
     Name,
+    /// A comment or the value of another field.
     Ignored,
 }
 
-/// Where the stream stands.
+/// Reads a stream of events.
 pub struct Sse {
-    line: Line,
-    /// The field's name so far; names longer than the ones known are not kept.
+    line: SseLine,
+    /// The first bytes of the field's name. The names that are read have at most 5 bytes.
     field: [u8; 5],
+    /// Length of the field's name in bytes, up to 255.
     length: u8,
-    /// One space after the colon does not belong to the value.
-    strip: bool,
-    after_cr: bool,
-    /// The event has data, or only a name.
+    /// Whether the next byte is the first one after the colon. A space there does not belong to the value.
+    is_after_colon: bool,
+    /// Whether the previous byte was a carriage return. A line feed after it belongs to the same line end.
+    is_after_cr: bool,
     has_data: bool,
     has_name: bool,
-    /// Bytes of a byte order mark still possible at the start of the stream.
+    /// Bytes of a byte order mark that may still arrive at the start of the stream.
     bom: &'static [u8],
 }
 
 impl Sse {
-    /// At the start of a stream.
+    /// Creates a reader at the start of a stream.
     pub const fn new() -> Self {
         Sse {
-            line: Line::Field,
+            line: SseLine::FieldName,
             field: [0; 5],
             length: 0,
-            strip: false,
-            after_cr: false,
+            is_after_colon: false,
+            is_after_cr: false,
             has_data: false,
             has_name: false,
             bom: b"\xef\xbb\xbf",
         }
     }
 
-    /// Reads the next part of `bytes` and returns it with what follows; None where there is no part in them.
-    /// After [`Part::Bare`] the caller takes the JSON document from what follows and comes back with the rest.
-    pub fn next<'b>(&mut self, mut bytes: &'b [u8]) -> (Option<Part<'b>>, &'b [u8]) {
+    /// Reads the next part. Returns it and the remaining bytes, or None and no bytes if `bytes` contain no further
+    /// part.
+    ///
+    /// After [`SsePart::BareDocument`], the caller must read the JSON document from the remaining bytes and call this
+    /// function with the bytes after it.
+    pub fn next<'b>(&mut self, mut bytes: &'b [u8]) -> (Option<SsePart<'b>>, &'b [u8]) {
         while let Some((&byte, tail)) = bytes.split_first() {
-            if self.after_cr {
-                self.after_cr = false;
+            if self.is_after_cr {
+                self.is_after_cr = false;
                 if byte == b'\n' {
                     bytes = tail;
                     continue;
                 }
             }
             let part = match self.line {
-                Line::Field if byte == b'{' && self.length == 0 => return (Some(Part::Bare), bytes),
-                Line::Field => match self.usual(bytes) {
+                SseLine::FieldName if byte == b'{' && self.length == 0 => return (Some(SsePart::BareDocument), bytes),
+                SseLine::FieldName => match self.read_common_field(bytes) {
                     Some((part, rest)) => {
                         bytes = rest;
                         part
                     }
                     None => {
                         bytes = tail;
-                        self.field(byte)
+                        self.read_field_name(byte)
                     }
                 },
-                Line::Data | Line::Name | Line::Ignored => {
-                    if self.strip {
-                        self.strip = false;
+                SseLine::Data | SseLine::Name | SseLine::Ignored => {
+                    if self.is_after_colon {
+                        self.is_after_colon = false;
                         if byte == b' ' {
                             bytes = tail;
                             continue;
@@ -98,8 +109,8 @@ impl Sse {
                         self.line_ended(*end);
                     }
                     match line {
-                        Line::Data => Some(Part::Data(value)),
-                        Line::Name => Some(Part::Name(value)),
+                        SseLine::Data => Some(SsePart::Data(value)),
+                        SseLine::Name => Some(SsePart::Name(value)),
                         _ => None,
                     }
                     .filter(|_| !value.is_empty())
@@ -112,23 +123,24 @@ impl Sse {
         (None, bytes)
     }
 
-    /// Takes the fields nearly all lines have, where they come whole.
-    fn usual<'b>(&mut self, bytes: &'b [u8]) -> Option<(Option<Part<'static>>, &'b [u8])> {
+    /// Fast path for the two field names that almost all lines have, if they arrive in one piece.
+    fn read_common_field<'b>(&mut self, bytes: &'b [u8]) -> Option<(Option<SsePart<'static>>, &'b [u8])> {
         if self.length > 0 || !self.bom.is_empty() {
             return None;
         }
         if let Some(rest) = bytes.strip_prefix(b"data: ") {
-            self.line = Line::Data;
-            let more = core::mem::replace(&mut self.has_data, true);
-            return Some((more.then_some(Part::Data(b"\n")), rest));
+            self.line = SseLine::Data;
+            let had_data = core::mem::replace(&mut self.has_data, true);
+            return Some((had_data.then_some(SsePart::Data(b"\n")), rest));
         }
         let rest = bytes.strip_prefix(b"event: ")?;
-        self.line = Line::Name;
+        self.line = SseLine::Name;
         self.has_name = true;
         Some((None, rest))
     }
 
-    fn field(&mut self, byte: u8) -> Option<Part<'static>> {
+    /// Reads one byte of a field's name, the colon after it, or the end of the line.
+    fn read_field_name(&mut self, byte: u8) -> Option<SsePart<'static>> {
         if let Some((first, rest)) = self.bom.split_first() {
             self.bom = if byte == *first { rest } else { &[] };
             if byte == *first {
@@ -137,28 +149,28 @@ impl Sse {
         }
         match byte {
             b'\n' | b'\r' => {
-                let blank = self.length == 0;
+                let is_blank = self.length == 0;
                 self.line_ended(byte);
-                if blank && (self.has_data || self.has_name) {
+                if is_blank && (self.has_data || self.has_name) {
                     self.has_data = false;
                     self.has_name = false;
-                    return Some(Part::End);
+                    return Some(SsePart::End);
                 }
             }
             b':' => {
-                self.strip = true;
+                self.is_after_colon = true;
                 match self.field.get(..usize::from(self.length)) {
                     Some(b"data") => {
-                        self.line = Line::Data;
+                        self.line = SseLine::Data;
                         if core::mem::replace(&mut self.has_data, true) {
-                            return Some(Part::Data(b"\n"));
+                            return Some(SsePart::Data(b"\n"));
                         }
                     }
                     Some(b"event") => {
-                        self.line = Line::Name;
+                        self.line = SseLine::Name;
                         self.has_name = true;
                     }
-                    _ => self.line = Line::Ignored,
+                    _ => self.line = SseLine::Ignored,
                 }
             }
             _ => {
@@ -171,11 +183,12 @@ impl Sse {
         None
     }
 
+    /// Starts the next line. `end` is the first byte of the line end.
     fn line_ended(&mut self, end: u8) {
-        self.line = Line::Field;
+        self.line = SseLine::FieldName;
         self.length = 0;
-        self.strip = false;
-        self.after_cr = end == b'\r';
+        self.is_after_colon = false;
+        self.is_after_cr = end == b'\r';
     }
 }
 
@@ -189,7 +202,7 @@ impl Default for Sse {
 mod tests {
     use super::*;
 
-    /// Every event as (name, data), whole, read in pieces of `size` bytes.
+    /// All events as (name, data), read in pieces of `size` bytes.
     fn events(stream: &[u8], size: usize) -> Vec<(String, String)> {
         let (mut sse, mut out) = (Sse::new(), Vec::new());
         let (mut name, mut data) = (Vec::new(), Vec::new());
@@ -198,15 +211,15 @@ mod tests {
                 let (part, rest) = sse.next(piece);
                 piece = rest;
                 match part {
-                    Some(Part::Data(bytes)) => data.extend_from_slice(bytes),
-                    Some(Part::Name(bytes)) => name.extend_from_slice(bytes),
-                    Some(Part::End) => {
+                    Some(SsePart::Data(bytes)) => data.extend_from_slice(bytes),
+                    Some(SsePart::Name(bytes)) => name.extend_from_slice(bytes),
+                    Some(SsePart::End) => {
                         out.push((
                             String::from_utf8(std::mem::take(&mut name)).unwrap(),
                             String::from_utf8(std::mem::take(&mut data)).unwrap(),
                         ));
                     }
-                    Some(Part::Bare) => {
+                    Some(SsePart::BareDocument) => {
                         data.extend_from_slice(piece);
                         piece = &[];
                     }
@@ -241,12 +254,12 @@ mod tests {
     }
 
     #[test]
-    fn comments_unknown_fields_and_a_byte_order_mark_say_nothing() {
+    fn comments_unknown_fields_and_a_byte_order_mark_are_ignored() {
         at_every_size("\u{feff}data: 1\n: keep-alive\nid: 7\nretry:9\ndatabase: x\n\n: only\n\n", &[("", "1")]);
     }
 
     #[test]
-    fn the_last_event_may_lack_its_blank_line() {
+    fn the_blank_line_after_the_last_event_is_optional() {
         at_every_size("data: 1\n\ndata: 2", &[("", "1"), ("", "2")]);
     }
 }

@@ -1,67 +1,71 @@
-//! Which values of a document are wanted and what to do with each: rules compiled to a tree of keys.
+//! Rules: which values of a document are selected and what to do with each. A [`Program`] compiles them to a tree of
+//! keys.
 
-/// "No rule asks for this value."
-pub(super) const NONE: u16 = u16::MAX;
-/// Deepest level a rule may ask for. Documents may nest deeper: what lies below is skipped by counting brackets.
-pub(super) const DEPTH: usize = 20;
+/// Node index of a value that no rule selects.
+pub(super) const NO_NODE: u16 = u16::MAX;
+/// Deepest level that a rule may select. Documents may nest deeper; the scanner skips what is below this level.
+pub(super) const MAX_DEPTH: usize = 20;
 
 /// A value that is not an object or array, as a rule receives it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scalar<'a> {
-    /// `null`
+    /// `null`.
     Null,
-    /// `true` or `false`
+    /// `true` or `false`.
     Bool(bool),
-    /// A number as written.
+    /// A number as written in the document (RFC 8259, section 6).
     Number(&'a str),
-    /// A string, unescaped; bytes that are not UTF-8 are replaced.
+    /// A string, unescaped. Bytes that are not UTF-8 are replaced by U+FFFD; before that, at most
+    /// [`super::LIMIT`] bytes.
     Text(&'a str),
-    /// What a scalar rule cannot use: an object, an array, a string longer than [`super::LIMIT`], a word that is not JSON.
+    /// A value that a scalar rule cannot use: an object, an array, a string longer than [`super::LIMIT`], a word that
+    /// is not JSON.
     Other,
 }
 
-/// What happens at a path.
+/// What a rule selects at its path, and the function to call.
 pub enum On<T> {
-    /// The value, unless it is a string and the path has an [`On::Text`] rule too.
+    /// A scalar. Not called for a string if the path has an [`On::Text`] or [`On::Deferred`] rule too.
     Scalar(fn(&mut T, Scalar<'_>)),
-    /// A string in unescaped pieces; the first call of each string has an empty piece.
+    /// A string in unescaped pieces. The first call for each string has an empty piece.
     Text(fn(&mut T, &[u8])),
-    /// The same, which may come late: behind what follows it in the input, and not at all once an [`On::Anew`] came. Most of
-    /// what a conversation repeats is passed over so.
-    Late(fn() -> Late<T>),
-    /// An object or array as it is written, in pieces; the first call of each has an empty piece.
+    /// A string that may be passed on after other values that follow it in the document, or not at all if an
+    /// [`On::Supersedes`] rule applies before that. This saves the work for most of a conversation that a request
+    /// repeats.
+    Deferred(fn() -> Deferred<T>),
+    /// An object or array as written in the document, in pieces. The first call for each has an empty piece.
     Raw(fn(&mut T, &[u8])),
-    /// An object begins; the number is its position where it is an array's element, else 0.
+    /// The begin of an object. The number is its position in the array, or 0 if it is not in an array.
     Open(fn(&mut T, u32)),
-    /// The same, and of the texts before it none is wanted any more that did not come yet.
-    Anew(fn(&mut T, u32)),
-    /// That object ended.
+    /// Like [`On::Open`]. In addition, drops the deferred texts that were not passed on yet.
+    Supersedes(fn(&mut T, u32)),
+    /// The end of an object.
     Close(fn(&mut T)),
 }
 
-/// What happens with a string that may come late.
-pub struct Late<T> {
-    /// Whether somebody waits for it.
-    pub waits: fn(&T) -> bool,
-    /// It comes at once, in pieces.
+/// What to do with a string that may be deferred.
+pub struct Deferred<T> {
+    /// Returns true if the string must be passed on now.
+    pub is_awaited: fn(&T) -> bool,
+    /// Receives a string that is passed on now, in unescaped pieces. The first piece is empty.
     pub now: fn(&mut T, &[u8]),
-    /// It will come late, or not at all: all of it, as it is written, up to its last quote.
-    pub glimpse: Option<fn(&mut T, &[u8])>,
-    /// It comes late, in pieces.
-    pub then: fn(&mut T, &[u8]),
+    /// Receives a string when it is deferred, as written in the document, including its closing quote.
+    pub preview: Option<fn(&mut T, &[u8])>,
+    /// Receives a deferred string, in unescaped pieces. The first piece is empty.
+    pub later: fn(&mut T, &[u8]),
 }
 
-impl<T> Clone for Late<T> {
+impl<T> Clone for Deferred<T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T> Copy for Late<T> {}
+impl<T> Copy for Deferred<T> {}
 
-/// One path of interest and what to do there.
+/// A path and what to do with the value there.
 pub struct Rule<T> {
-    /// Keys joined by dots; `[]` stands for every element of an array, `*` for every key no other rule names.
+    /// Keys joined by dots. `[]` selects every element of an array, `*` every key that no other rule names.
     pub path: &'static str,
     /// What to do.
     pub on: On<T>,
@@ -73,56 +77,66 @@ pub type Group<T> = (&'static str, &'static [Rule<T>]);
 /// How a document ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ended {
-    /// With its last bracket.
+    /// The document is complete.
     Whole,
-    /// With something that is not JSON, or before its last bracket although more was sent.
+    /// The document is not JSON, or it is incomplete although more data followed.
     Malformed,
-    /// With the end of the body.
+    /// The body ended before the document.
     Cut,
 }
 
-/// A rule for a scalar.
+/// An [`On::Scalar`] rule.
 pub const fn scalar<T>(path: &'static str, apply: fn(&mut T, Scalar<'_>)) -> Rule<T> {
     Rule { path, on: On::Scalar(apply) }
 }
-/// A rule for a string in pieces.
+
+/// An [`On::Text`] rule.
 pub const fn text<T>(path: &'static str, apply: fn(&mut T, &[u8])) -> Rule<T> {
     Rule { path, on: On::Text(apply) }
 }
-/// A rule for a string in pieces that may come late.
-pub const fn late<T>(path: &'static str, how: fn() -> Late<T>) -> Rule<T> {
-    Rule { path, on: On::Late(how) }
+
+/// An [`On::Deferred`] rule.
+pub const fn deferred<T>(path: &'static str, how: fn() -> Deferred<T>) -> Rule<T> {
+    Rule { path, on: On::Deferred(how) }
 }
-/// A rule for an object or array as it is written.
+
+/// An [`On::Raw`] rule.
 pub const fn raw<T>(path: &'static str, apply: fn(&mut T, &[u8])) -> Rule<T> {
     Rule { path, on: On::Raw(apply) }
 }
-/// A rule for the beginning of an object.
+
+/// An [`On::Open`] rule.
 pub const fn open<T>(path: &'static str, apply: fn(&mut T, u32)) -> Rule<T> {
     Rule { path, on: On::Open(apply) }
 }
-/// A rule for the beginning of an object that ends the wait for late texts before it.
-pub const fn anew<T>(path: &'static str, apply: fn(&mut T, u32)) -> Rule<T> {
-    Rule { path, on: On::Anew(apply) }
+
+/// An [`On::Supersedes`] rule.
+pub const fn supersedes<T>(path: &'static str, apply: fn(&mut T, u32)) -> Rule<T> {
+    Rule { path, on: On::Supersedes(apply) }
 }
-/// A rule for the end of an object.
+
+/// An [`On::Close`] rule.
 pub const fn close<T>(path: &'static str, apply: fn(&mut T)) -> Rule<T> {
     Rule { path, on: On::Close(apply) }
 }
 
+/// A value in the tree of rules: the functions to call for it and the nodes of its members.
 pub(super) struct Node<T> {
-    /// Tags of the keys with rules below them. They lie apart from `keys` because most searches read nothing else.
-    tags: Vec<Tag>,
+    /// Tags of the keys that rules name. They are separate from `keys` because most searches read only the tags.
+    tags: Vec<KeyTag>,
     /// Keys in the order of `tags`, and the node of each.
     keys: Vec<(&'static [u8], u16)>,
+    /// Node of the members that `keys` does not have.
     pub any: u16,
+    /// Node of the array's elements.
     pub element: u16,
     pub scalar: Option<fn(&mut T, Scalar<'_>)>,
     pub text: Option<fn(&mut T, &[u8])>,
-    pub late: Option<Late<T>>,
+    pub deferred: Option<Deferred<T>>,
     pub raw: Option<fn(&mut T, &[u8])>,
     pub open: Option<fn(&mut T, u32)>,
-    pub anew: bool,
+    /// Whether `open` is of an [`On::Supersedes`] rule.
+    pub supersedes: bool,
     pub close: Option<fn(&mut T)>,
 }
 
@@ -131,58 +145,61 @@ impl<T> Node<T> {
         Node {
             tags: Vec::new(),
             keys: Vec::new(),
-            any: NONE,
-            element: NONE,
+            any: NO_NODE,
+            element: NO_NODE,
             scalar: None,
             text: None,
-            late: None,
+            deferred: None,
             raw: None,
             open: None,
-            anew: false,
+            supersedes: false,
             close: None,
         }
     }
 
+    /// The node of the member with this key, or [`NO_NODE`].
     pub fn child(&self, key: &[u8]) -> u16 {
         let tag = tag(key);
         let mut from = 0;
         while let Some(found) = self.tags.get(from..).and_then(|tags| tags.iter().position(|known| *known == tag)) {
             from += found;
             match self.keys.get(from) {
-                Some((name, node)) if key.len() < size_of::<Tag>() || *name == key => return *node,
+                Some((name, node)) if key.len() < size_of::<KeyTag>() || *name == key => return *node,
                 _ => from += 1,
             }
         }
         self.any
     }
 
-    pub const fn wants_string(&self) -> bool {
+    /// Returns true if a rule selects a string here.
+    pub const fn selects_string(&self) -> bool {
         self.scalar.is_some() || self.text.is_some()
     }
 
-    pub const fn wants_object(&self) -> bool {
-        !self.tags.is_empty() || self.any != NONE || self.open.is_some() || self.close.is_some()
+    /// Returns true if a rule selects an object here or a member of it.
+    pub const fn selects_object(&self) -> bool {
+        !self.tags.is_empty() || self.any != NO_NODE || self.open.is_some() || self.close.is_some()
     }
 }
 
-/// The first seven bytes of a key and its length, which is taken modulo 256. Keys of up to seven bytes are equal if their tags
-/// are.
-type Tag = u64;
+/// The first seven bytes of a key, and its length modulo 256. Keys of up to seven bytes are equal if their tags are
+/// equal.
+type KeyTag = u64;
 
-fn tag(key: &[u8]) -> Tag {
+fn tag(key: &[u8]) -> KeyTag {
     let begin = match (key.first_chunk::<8>(), key.first_chunk::<4>(), key.last_chunk::<4>()) {
         (Some(bytes), _, _) => u64::from_le_bytes(*bytes) & (u64::MAX >> 8),
-        // Four to seven bytes: the two words overlap.
+        // Four to seven bytes: the two chunks overlap.
         (None, Some(first), Some(last)) => {
-            let behind = 8 * (key.len() - last.len());
-            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << behind
+            let offset = 8 * (key.len() - last.len());
+            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << offset
         }
-        _ => key.iter().rev().fold(0, |tag, byte| tag << 8 | Tag::from(*byte)),
+        _ => key.iter().rev().fold(0, |tag, byte| tag << 8 | KeyTag::from(*byte)),
     };
-    begin | Tag::from(key.len() as u8) << 56
+    begin | KeyTag::from(key.len() as u8) << 56
 }
 
-/// Rules compiled once and shared by every scanner that reads such documents.
+/// Compiled rules. One program serves any number of scanners.
 pub struct Program<T> {
     nodes: Vec<Node<T>>,
     pub(super) begin: fn(&mut T),
@@ -190,52 +207,56 @@ pub struct Program<T> {
 }
 
 impl<T> Program<T> {
-    /// Compiles groups of rules, each group below its own prefix (`""` for the document itself). A later rule for the
-    /// same path replaces an earlier one, and [`On::Raw`] all those below it. `begin` is called when a document starts, `end` when it is over.
+    /// Compiles groups of rules, each group below its own prefix (`""` is the document itself). A later rule replaces
+    /// an earlier rule of the same kind and path. An [`On::Raw`] rule disables all rules below its path. `begin` is
+    /// called at the begin of each document, `end` at its end.
     pub fn new(groups: &[Group<T>], begin: fn(&mut T), end: fn(&mut T, Ended)) -> Self {
         let mut program = Program { nodes: vec![Node::new()], begin, end };
         for (prefix, rules) in groups {
-            let root = program.reach(0, prefix);
+            let root = program.node_at_path(0, prefix);
             for rule in *rules {
-                let at = program.reach(root, rule.path);
+                let at = program.node_at_path(root, rule.path);
                 let Some(node) = program.nodes.get_mut(usize::from(at)) else { continue };
                 match rule.on {
                     On::Scalar(apply) => node.scalar = Some(apply),
-                    On::Text(apply) => (node.text, node.late) = (Some(apply), None),
-                    On::Late(how) => {
-                        let late = how();
-                        (node.text, node.late) = (Some(late.now), Some(late));
+                    On::Text(apply) => (node.text, node.deferred) = (Some(apply), None),
+                    On::Deferred(how) => {
+                        let deferred = how();
+                        (node.text, node.deferred) = (Some(deferred.now), Some(deferred));
                     }
                     On::Raw(apply) => node.raw = Some(apply),
-                    On::Open(apply) => (node.open, node.anew) = (Some(apply), false),
-                    On::Anew(apply) => (node.open, node.anew) = (Some(apply), true),
+                    On::Open(apply) => (node.open, node.supersedes) = (Some(apply), false),
+                    On::Supersedes(apply) => (node.open, node.supersedes) = (Some(apply), true),
                     On::Close(apply) => node.close = Some(apply),
                 }
             }
         }
-        // What is taken as it is written is not looked into as well.
+        // The scanner cannot pass an object on as written and look into it at the same time.
         for node in program.nodes.iter_mut().filter(|node| node.raw.is_some()) {
-            *node = Node { scalar: node.scalar, text: node.text, late: node.late, raw: node.raw, ..Node::new() };
+            *node =
+                Node { scalar: node.scalar, text: node.text, deferred: node.deferred, raw: node.raw, ..Node::new() };
         }
         program
     }
 
-    fn reach(&mut self, mut at: u16, path: &'static str) -> u16 {
+    /// The node at this path below node `at`. Creates the nodes that do not exist.
+    fn node_at_path(&mut self, mut at: u16, path: &'static str) -> u16 {
         for segment in path.split('.').filter(|s| !s.is_empty()) {
             let key = segment.trim_end_matches("[]");
             if !key.is_empty() {
-                at = self.step(at, key);
+                at = self.child_or_new(at, key);
             }
             for _ in 0..(segment.len() - key.len()) / 2 {
-                at = self.step(at, "[]");
+                at = self.child_or_new(at, "[]");
             }
         }
         at
     }
 
-    fn step(&mut self, at: u16, key: &'static str) -> u16 {
-        let fresh = u16::try_from(self.nodes.len()).unwrap_or(NONE);
-        let Some(node) = self.nodes.get_mut(usize::from(at)) else { return NONE };
+    /// The node of one key, `[]` or `*` below node `at`. Creates it if it does not exist.
+    fn child_or_new(&mut self, at: u16, key: &'static str) -> u16 {
+        let new = u16::try_from(self.nodes.len()).unwrap_or(NO_NODE);
+        let Some(node) = self.nodes.get_mut(usize::from(at)) else { return NO_NODE };
         let slot = match key {
             "[]" => &mut node.element,
             "*" => &mut node.any,
@@ -244,19 +265,20 @@ impl<T> Program<T> {
                     return *known;
                 }
                 node.tags.push(tag(key.as_bytes()));
-                node.keys.push((key.as_bytes(), fresh));
+                node.keys.push((key.as_bytes(), new));
                 self.nodes.push(Node::new());
-                return fresh;
+                return new;
             }
         };
-        if *slot == NONE {
-            *slot = fresh;
+        if *slot == NO_NODE {
+            *slot = new;
             self.nodes.push(Node::new());
-            return fresh;
+            return new;
         }
         *slot
     }
 
+    /// The node with this index, or None for [`NO_NODE`].
     pub(super) fn node(&self, at: u16) -> Option<&Node<T>> {
         self.nodes.get(usize::from(at))
     }

@@ -1,16 +1,16 @@
-//! What rules take a JSON value for. Of another type than expected, it is as if it were not there.
+//! Conversions of a [`Scalar`] to the type that a rule expects. A value of another type is treated as absent.
 
 use super::{Scalar, number};
 use crate::bytes::mix::Mix;
 
-/// Largest count of tokens, searches or seconds that is accepted: 2^32. No model can have more in one call.
+/// Largest count of tokens, searches or seconds that is accepted: 2^32. A larger count is an error of the sender.
 pub const COUNT_LIMIT: u64 = 1 << 32;
-/// Largest whole number that a JSON number carries exactly.
+/// Largest whole number that every JSON implementation represents exactly: 2^53 - 1 (RFC 8259, section 6).
 const EXACT_LIMIT: u64 = (1 << 53) - 1;
 
-// Rules are many and short: what they share is called, not copied into each.
+// Not inlined: hundreds of short rules call these functions, and copies in each of them make the plugin larger.
 impl Scalar<'_> {
-    /// A string that is not empty.
+    /// The string, if it is not empty.
     #[inline(never)]
     pub fn text(self) -> Option<Box<str>> {
         match self {
@@ -19,7 +19,7 @@ impl Scalar<'_> {
         }
     }
 
-    /// A number that is finite.
+    /// The number, if it is finite.
     #[inline(never)]
     pub fn float(self) -> Option<f64> {
         match self {
@@ -28,12 +28,13 @@ impl Scalar<'_> {
         }
     }
 
-    /// A whole number from 0 to [`COUNT_LIMIT`], also if it is written as 12.0.
+    /// A whole number from 0 to [`COUNT_LIMIT`]. It may be written with a fraction of zero (`12.0`) or an exponent
+    /// (`1e3`).
     pub fn count(self) -> Option<u64> {
         self.whole().filter(|count| *count <= COUNT_LIMIT)
     }
 
-    /// A whole number from 0 to 2^53 - 1, also if it is written as 12.0.
+    /// A whole number from 0 to 2^53 - 1. It may be written with a fraction of zero or an exponent.
     #[inline(never)]
     pub fn whole(self) -> Option<u64> {
         let Scalar::Number(number) = self else { return None };
@@ -44,13 +45,13 @@ impl Scalar<'_> {
         (float >= 0.0 && float <= EXACT_LIMIT as f64 && float.trunc() == float).then_some(float as u64)
     }
 
-    /// Whether this is a number above `limit`. Infinity is.
+    /// Returns true if this is a number greater than `limit`. A number that overflows `f64` is.
     #[inline(never)]
     pub fn exceeds(self, limit: f64) -> bool {
         matches!(self, Scalar::Number(number) if number::parse(number).is_some_and(|n| n > limit))
     }
 
-    /// A whole number of either sign.
+    /// A whole number in the range of `i64`, written without fraction and exponent.
     #[inline(never)]
     pub fn integer(self) -> Option<i64> {
         match self {
@@ -59,13 +60,14 @@ impl Scalar<'_> {
         }
     }
 
-    /// Whether this is `true`.
+    /// Returns true if this is `true`.
     pub fn is_true(self) -> bool {
         self == Scalar::Bool(true)
     }
 }
 
-/// A small hash that tells identifiers apart, the same in every worker; never 0.
+/// A 64-bit hash of an identifier. It is the same in every worker. Returns 0 if the value is not a string or is empty,
+/// and never for another value.
 #[inline(never)]
 pub fn identity(value: Scalar<'_>) -> u64 {
     match value {

@@ -1,23 +1,27 @@
-//! The inside of a JSON string: escapes resolved while the bytes pass, and a small store for what must be held whole.
+//! Strings (RFC 8259, section 7): decodes escapes in pieces of any size, and keeps short values until they are
+//! complete.
+//!
+//! Memory: 256 bytes for the value that is kept and 256 bytes on the stack while escapes are decoded.
 
-use super::search::{closing, slashes, special, whole_string};
+use super::search::{find_closing_quote, find_quote_or_backslash, plain_string, trailing_backslashes};
 
-/// Longest decoded string, number or key that is handed over whole, in bytes.
+/// Longest decoded string, number or key that a rule receives in one call, in bytes.
 pub const LIMIT: usize = 256;
 
-/// Decoded text put together, in bytes.
-const PIECES: usize = 256;
+/// Size of the buffer that joins decoded pieces, in bytes.
+const PIECE_BUFFER: usize = 256;
 
-struct Pieces {
-    bytes: [u8; PIECES],
+/// Joins small pieces of decoded text, because each call of the output function has a cost.
+struct PieceBuffer {
+    bytes: [u8; PIECE_BUFFER],
     length: usize,
 }
 
-impl Pieces {
+impl PieceBuffer {
     fn push(&mut self, piece: &[u8], out: &mut dyn FnMut(&[u8])) {
-        if self.length + piece.len() > PIECES {
+        if self.length + piece.len() > PIECE_BUFFER {
             self.flush(out);
-            if piece.len() >= PIECES {
+            if piece.len() >= PIECE_BUFFER {
                 return out(piece);
             }
         }
@@ -34,7 +38,8 @@ impl Pieces {
     }
 }
 
-/// Copies a short piece to the start of `room`. In wasm a call of the engine's own copy costs more.
+/// Copies a short piece to the start of `room`. For short pieces, this is faster than the `memory.copy` instruction of
+/// WebAssembly.
 #[inline(always)]
 fn copy(room: &mut [u8], mut piece: &[u8]) {
     let mut at = 0;
@@ -51,73 +56,80 @@ fn copy(room: &mut [u8], mut piece: &[u8]) {
     }
 }
 
-/// Passes what a string says to `out`, in pieces; `text` is all behind its first quote.
-pub(super) fn unescaped(text: &[u8], out: impl FnMut(&[u8])) {
+/// Decodes a string and passes it to `out` in pieces. `text` starts after the opening quote.
+pub(super) fn unescape(text: &[u8], out: impl FnMut(&[u8])) {
     Unescape::default().feed(text, out);
 }
 
-/// A string being unescaped, from behind its first quote, cut anywhere.
-pub struct Unescape(Escape);
+/// Decodes the escapes of one string, which may arrive in pieces of any size. The first piece starts after the opening
+/// quote.
+pub struct Unescape(EscapeState);
 
 impl Default for Unescape {
     fn default() -> Self {
-        Unescape(Escape::new())
+        Unescape(EscapeState::new())
     }
 }
 
 impl Unescape {
-    /// Passes on what these bytes of it say.
+    /// Decodes `bytes` up to the closing quote and passes the result to `out` in pieces.
     pub fn feed(&mut self, bytes: &[u8], out: impl FnMut(&[u8])) {
         self.0.decode(bytes, out);
     }
 }
 
-/// Where an unfinished escape stands between two pieces of input.
+/// State of an escape that two pieces of input share.
 #[derive(Clone, Copy)]
-pub(super) struct Escape {
-    /// 0: none; 1: after the backslash; 2 to 5: as many hexadecimal digits less one were read.
+pub(super) struct EscapeState {
+    /// 0: outside an escape. 1: after the backslash. 2 to 5: after `\u` and `step - 2` hexadecimal digits.
     step: u8,
+    /// The hexadecimal digits so far: a UTF-16 code unit.
     unit: u16,
-    /// A high surrogate waiting for its other half.
+    /// A high surrogate whose low surrogate has not arrived. 0 if there is none.
     high: u16,
 }
 
-impl Escape {
+impl EscapeState {
+    /// Outside an escape.
     pub const fn new() -> Self {
-        Escape { step: 0, unit: 0, high: 0 }
+        EscapeState { step: 0, unit: 0, high: 0 }
     }
 
+    /// Returns true if an escape or a surrogate pair is incomplete.
     pub const fn is_open(self) -> bool {
         self.step != 0 || self.high != 0
     }
 
-    /// Passes decoded bytes up to the closing quote to `out`; returns what follows and whether the quote was there.
+    /// Decodes `bytes` up to the closing quote and passes the result to `out`. Returns the bytes after the quote and
+    /// true, or no bytes and false if the string continues.
     #[inline]
     pub fn decode<'b>(&mut self, bytes: &'b [u8], mut out: impl FnMut(&[u8])) -> (&'b [u8], bool) {
-        if let Some((run, rest)) = whole_string(!self.is_open(), bytes) {
+        if !self.is_open()
+            && let Some((run, rest)) = plain_string(bytes)
+        {
             if !run.is_empty() {
                 out(run);
             }
             return (rest, true);
         }
-        self.resolve(bytes, &mut out)
+        self.decode_escapes(bytes, &mut out)
     }
 
-    /// Escapes cut text into small pieces, and each has its price where it goes: they are put together first.
-    fn resolve<'b>(&mut self, mut bytes: &'b [u8], out: &mut dyn FnMut(&[u8])) -> (&'b [u8], bool) {
-        let mut pieces = Pieces { bytes: [0; PIECES], length: 0 };
+    /// Does the same for a string with escapes.
+    fn decode_escapes<'b>(&mut self, mut bytes: &'b [u8], out: &mut dyn FnMut(&[u8])) -> (&'b [u8], bool) {
+        let mut pieces = PieceBuffer { bytes: [0; PIECE_BUFFER], length: 0 };
         loop {
             if self.step > 0 {
                 let Some((&byte, rest)) = bytes.split_first() else { break };
-                if self.consumes(byte, &mut |piece| pieces.push(piece, out)) {
+                if self.push_escape_byte(byte, &mut |piece| pieces.push(piece, out)) {
                     bytes = rest;
                 }
                 continue;
             }
-            let end = special(bytes).unwrap_or(bytes.len());
+            let end = find_quote_or_backslash(bytes).unwrap_or(bytes.len());
             let (run, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
             if !run.is_empty() {
-                self.lone(&mut |piece| pieces.push(piece, out));
+                self.replace_lone_surrogate(&mut |piece| pieces.push(piece, out));
                 if pieces.length == 0 && matches!(rest, [b'"', ..] | []) {
                     out(run);
                 } else {
@@ -126,7 +138,7 @@ impl Escape {
             }
             match rest.split_first() {
                 Some((b'"', rest)) => {
-                    self.lone(&mut |piece| pieces.push(piece, out));
+                    self.replace_lone_surrogate(&mut |piece| pieces.push(piece, out));
                     pieces.flush(out);
                     return (rest, true);
                 }
@@ -144,12 +156,12 @@ impl Escape {
         (bytes, false)
     }
 
-    /// Takes one byte of an escape; false where it does not belong to it.
-    fn consumes(&mut self, byte: u8, out: &mut dyn FnMut(&[u8])) -> bool {
+    /// Reads one byte of an escape. Returns false if the byte does not belong to the escape.
+    fn push_escape_byte(&mut self, byte: u8, out: &mut dyn FnMut(&[u8])) -> bool {
         if self.step > 1 {
             let Some(digit) = char::from(byte).to_digit(16) else {
                 self.step = 0;
-                self.lone(out);
+                self.replace_lone_surrogate(out);
                 out("\u{fffd}".as_bytes());
                 return false;
             };
@@ -157,7 +169,7 @@ impl Escape {
             self.step += 1;
             if self.step == 6 {
                 self.step = 0;
-                self.unicode(out);
+                self.push_code_unit(out);
             }
             return true;
         }
@@ -167,7 +179,7 @@ impl Escape {
             self.unit = 0;
             return true;
         }
-        self.lone(out);
+        self.replace_lone_surrogate(out);
         out(&[match byte {
             b'b' => 8,
             b'f' => 12,
@@ -179,7 +191,8 @@ impl Escape {
         true
     }
 
-    fn unicode(&mut self, out: &mut dyn FnMut(&[u8])) {
+    /// Decodes a complete UTF-16 code unit. A surrogate without its partner becomes U+FFFD.
+    fn push_code_unit(&mut self, out: &mut dyn FnMut(&[u8])) {
         let unit = u32::from(self.unit);
         let code = match (self.high, self.unit) {
             (0, 0xd800..=0xdbff) => {
@@ -192,12 +205,12 @@ impl Escape {
                 pair
             }
             (1.., 0xd800..=0xdbff) => {
-                self.lone(out);
+                self.replace_lone_surrogate(out);
                 self.high = self.unit;
                 return;
             }
             _ => {
-                self.lone(out);
+                self.replace_lone_surrogate(out);
                 unit
             }
         };
@@ -205,64 +218,69 @@ impl Escape {
         out(decoded.encode_utf8(&mut [0; 4]).as_bytes());
     }
 
-    /// A high surrogate whose other half did not come.
-    fn lone(&mut self, out: &mut dyn FnMut(&[u8])) {
+    /// Writes U+FFFD for a high surrogate that no low surrogate follows.
+    fn replace_lone_surrogate(&mut self, out: &mut dyn FnMut(&[u8])) {
         if self.high != 0 {
             self.high = 0;
             out("\u{fffd}".as_bytes());
         }
     }
 
-    /// Finds the closing quote of a string nobody reads; returns what follows and whether it was there.
-    pub fn pass<'b>(&mut self, bytes: &'b [u8]) -> (&'b [u8], bool) {
-        let escaped = usize::from(self.step > 0);
-        let Some(bytes) = bytes.get(escaped..) else { return (bytes, false) };
+    /// Skips a string without decoding it. Returns the bytes after the closing quote and true, or no bytes and false if
+    /// the string continues.
+    pub fn skip_string<'b>(&mut self, bytes: &'b [u8]) -> (&'b [u8], bool) {
+        let escaped_bytes = usize::from(self.step > 0);
+        let Some(bytes) = bytes.get(escaped_bytes..) else { return (bytes, false) };
         self.step = 0;
-        match closing(bytes) {
+        match find_closing_quote(bytes) {
             Some(end) => (bytes.get(end + 1..).unwrap_or_default(), true),
             None => {
-                self.step = (slashes(bytes) % 2) as u8;
+                self.step = (trailing_backslashes(bytes) % 2) as u8;
                 (&[], false)
             }
         }
     }
 }
 
-/// A value held until it is whole; one that does not fit is marked and lost.
+/// A key or scalar that arrives in pieces. At most [`LIMIT`] bytes; a longer value is lost.
 #[derive(Clone, Copy)]
-pub(super) struct Held {
+pub(super) struct HeldValue {
     bytes: [u8; LIMIT],
     length: u16,
-    overlong: bool,
+    is_too_long: bool,
 }
 
-impl Held {
+impl HeldValue {
+    /// An empty value.
     pub const fn new() -> Self {
-        Held { bytes: [0; LIMIT], length: 0, overlong: false }
+        HeldValue { bytes: [0; LIMIT], length: 0, is_too_long: false }
     }
 
+    /// Starts the next value.
     pub fn clear(&mut self) {
         self.length = 0;
-        self.overlong = false;
+        self.is_too_long = false;
     }
 
+    /// Returns true if no byte was added.
     pub fn is_clear(&self) -> bool {
-        self.length == 0 && !self.overlong
+        self.length == 0 && !self.is_too_long
     }
 
+    /// Adds bytes to the value.
     pub fn push(&mut self, piece: &[u8]) {
         let from = usize::from(self.length);
         match self.bytes.get_mut(from..from + piece.len()) {
-            Some(room) if !self.overlong => {
+            Some(room) if !self.is_too_long => {
                 room.copy_from_slice(piece);
                 self.length += piece.len() as u16;
             }
-            _ => self.overlong = true,
+            _ => self.is_too_long = true,
         }
     }
 
-    /// What is held, or None where it was too long.
-    pub fn whole(&self) -> Option<&[u8]> {
-        self.bytes.get(..usize::from(self.length)).filter(|_| !self.overlong)
+    /// The value, or None if it is too long.
+    pub fn value(&self) -> Option<&[u8]> {
+        self.bytes.get(..usize::from(self.length)).filter(|_| !self.is_too_long)
     }
 }

@@ -7,7 +7,7 @@ use super::common::{result, said};
 use super::openai::{CHAT, COST, output_type};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, Steps};
-use crate::json::{Rule, Scalar, anew, close, identity, late, open, raw, scalar, text};
+use crate::json::{Rule, Scalar, close, deferred, identity, open, raw, scalar, supersedes, text};
 use crate::observation::Usage;
 
 /// `POST .../v1/messages`
@@ -41,11 +41,11 @@ pub const REQUEST: &[Rule<Draft>] = &[
     scalar("stop_sequences[]", super::openai::stop),
     scalar("output_config.format.type", output_type),
     scalar("output_format.type", output_type),
-    anew("messages[]", |d, _| d.message()),
+    supersedes("messages[]", |d, _| d.message()),
     close("messages[]", Draft::message_closed),
     scalar("messages[].role", |d, v| d.history.role(v)),
-    late("messages[].content", said),
-    late("messages[].content[].text", said),
+    deferred("messages[].content", said),
+    deferred("messages[].content[].text", said),
     open("messages[].content[]", Draft::part_opened),
     close("messages[].content[]", |d| match d.open.part.kind.as_str() {
         "tool_use" => d.history.call_block(d.open.part.name.take()),
@@ -58,8 +58,8 @@ pub const REQUEST: &[Rule<Draft>] = &[
     raw("messages[].content[].input", |d, piece| d.history.call_arguments(piece)),
     scalar("messages[].content[].tool_use_id", |d, v| d.history.result_id(v)),
     scalar("messages[].content[].is_error", |d, v| d.history.result_failed(v)),
-    late("messages[].content[].content", result),
-    late("messages[].content[].content[].text", result),
+    deferred("messages[].content[].content", result),
+    deferred("messages[].content[].content[].text", result),
     open("tools[]", |d, _| d.history.tool_offered()),
 ];
 

@@ -8,7 +8,7 @@ use super::common::{result, said};
 use super::openai::{self, prompted, stop};
 use super::{Api, Endpoint, anthropic};
 use crate::draft::Draft;
-use crate::json::{Group, Rule, Scalar, anew, close, identity, late, open, raw, scalar, text};
+use crate::json::{Group, Rule, Scalar, close, deferred, identity, open, raw, scalar, supersedes, text};
 
 /// `POST /model/{id}/converse` and `/converse-stream`
 pub const CONVERSE: Api = Api {
@@ -51,10 +51,10 @@ pub const ENDPOINTS: &[Endpoint] = &[
 pub const ENVELOPE: &[Group<Draft>] = &[("", &[text("bytes", |d, piece| d.nested.decode(piece))])];
 
 const CONVERSATION: &[Rule<Draft>] = &[
-    anew("messages[]", |d, _| d.message()),
+    supersedes("messages[]", |d, _| d.message()),
     close("messages[]", Draft::message_closed),
     scalar("messages[].role", |d, v| d.history.role(v)),
-    late("messages[].content[].text", said),
+    deferred("messages[].content[].text", said),
     open("messages[].content[].toolUse", Draft::part_opened),
     close("messages[].content[].toolUse", |d| d.history.call_block(d.open.part.name.take())),
     scalar("messages[].content[].toolUse.name", |d, v| d.open.part.name = v.text()),
@@ -64,7 +64,7 @@ const CONVERSATION: &[Rule<Draft>] = &[
     close("messages[].content[].toolResult", |d| d.history.result_block()),
     scalar("messages[].content[].toolResult.toolUseId", |d, v| d.history.result_id(v)),
     scalar("messages[].content[].toolResult.status", |d, v| d.history.result_failed(v)),
-    late("messages[].content[].toolResult.content[].text", result),
+    deferred("messages[].content[].toolResult.content[].text", result),
     open("toolConfig.tools[]", |d, _| d.history.tool_offered()),
 ];
 
@@ -154,10 +154,10 @@ const INVOKE_REQUEST: &[Group<Draft>] = &[
             scalar("max_gen_len", |d, v| d.seen.request.max_tokens = v.count()),
             scalar("p", |d, v| d.seen.request.top_p = v.float()),
             scalar("k", |d, v| d.seen.request.top_k = v.float()),
-            late("prompt", prompted),
-            late("inputText", prompted),
-            late("message", prompted),
-            late("texts[]", prompted),
+            deferred("prompt", prompted),
+            deferred("inputText", prompted),
+            deferred("message", prompted),
+            deferred("texts[]", prompted),
         ],
     ),
 ];

@@ -6,7 +6,7 @@
 use super::openai::{self, output_type, prompted, stop};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Late, Rule, close, identity, late, open, scalar, text};
+use crate::json::{Deferred, Rule, close, deferred, identity, open, scalar, text};
 
 /// `POST /v2/chat`, `/v1/chat`
 pub const CHAT: Api = Api {
@@ -81,18 +81,18 @@ const REQUEST: &[Rule<Draft>] = &[
     scalar("response_format.type", output_type),
     // In version 1 the last message is outside the list of the earlier ones, before or after it.
     open("chat_history[]", |d, _| d.counted_message()),
-    late("message", message),
-    late("prompt", prompted),
-    late("texts[]", prompted),
-    late("query", prompted),
+    deferred("message", message),
+    deferred("prompt", prompted),
+    deferred("texts[]", prompted),
+    deferred("query", prompted),
 ];
 
-fn message() -> Late<Draft> {
+fn message() -> Deferred<Draft> {
     let say: fn(&mut Draft, &[u8]) = |d, piece| match piece {
         [] => d.counted_message(),
         _ => d.said(piece),
     };
-    Late { waits: |_| true, now: say, glimpse: None, then: say }
+    Deferred { is_awaited: |_| true, now: say, preview: None, later: say }
 }
 
 const ANSWER: &[Rule<Draft>] = &[

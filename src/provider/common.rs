@@ -4,7 +4,7 @@
 //! Specifications: those of the APIs, which the files of the APIs name.
 
 use crate::draft::Draft;
-use crate::json::{Late, Rule, anew, late, raw, scalar, text};
+use crate::json::{Deferred, Rule, deferred, raw, scalar, supersedes, text};
 
 /// System prompts outside the list of messages: of Anthropic and Bedrock, Responses, Gemini, Cohere.
 pub const SYSTEM: &[Rule<Draft>] = &[
@@ -38,7 +38,7 @@ pub const REQUIRED: &[Rule<Draft>] = &[
 /// An item of the input, for APIs with one list of messages, calls and results: Responses, Interactions, Mistral's
 /// conversations.
 pub const ITEM: &[Rule<Draft>] = &[
-    anew("", |d, _| {
+    supersedes("", |d, _| {
         d.message();
         d.open.part = Default::default();
     }),
@@ -46,18 +46,18 @@ pub const ITEM: &[Rule<Draft>] = &[
     scalar("role", |d, v| d.history.role(v)),
     scalar("name", |d, v| d.open.part.name = v.text()),
     text("arguments", |d, piece| d.history.call_arguments(piece)),
-    late("content", said),
-    late("content[].text", said),
+    deferred("content", said),
+    deferred("content[].text", said),
 ];
 
 /// The text of a message. If the texts of earlier messages are not needed, only that of the last one is read.
-pub fn said() -> Late<Draft> {
-    Late { waits: Draft::listens, now: Draft::said, glimpse: None, then: Draft::said }
+pub fn said() -> Deferred<Draft> {
+    Deferred { is_awaited: Draft::listens, now: Draft::said, preview: None, later: Draft::said }
 }
 
 /// The text of a tool result. If it is not in the last message, only its beginning is read.
-pub fn result() -> Late<Draft> {
-    Late { waits: Draft::listens, now: Draft::result, glimpse: Some(Draft::glimpse), then: Draft::input }
+pub fn result() -> Deferred<Draft> {
+    Deferred { is_awaited: Draft::listens, now: Draft::result, preview: Some(Draft::glimpse), later: Draft::input }
 }
 
 /// Rules for lists of counts by modality: the API's name for a number, and for each list the counts that it sets.

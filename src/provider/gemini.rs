@@ -7,7 +7,7 @@
 use super::common::{by_modality, said};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, Used};
-use crate::json::{Rule, Scalar, anew, close, identity, late, open, raw, scalar, text};
+use crate::json::{Rule, Scalar, close, deferred, identity, open, raw, scalar, supersedes, text};
 
 /// `POST .../models/{model}:generateContent` and `:streamGenerateContent`
 pub const GENERATE: Api = Api {
@@ -54,10 +54,10 @@ pub const ENDPOINTS: &[Endpoint] = &[
 
 /// Rules for the request.
 pub const REQUEST: &[Rule<Draft>] = &[
-    anew("contents[]", |d, _| d.message()),
+    supersedes("contents[]", |d, _| d.message()),
     close("contents[]", Draft::message_closed),
     scalar("contents[].role", |d, v| d.history.role(v)),
-    late("contents[].parts[].text", said),
+    deferred("contents[].parts[].text", said),
     open("contents[].parts[].functionCall", Draft::part_opened),
     close("contents[].parts[].functionCall", |d| d.history.call_block(d.open.part.name.take())),
     scalar("contents[].parts[].functionCall.name", |d, v| d.open.part.name = v.text()),
@@ -66,8 +66,8 @@ pub const REQUEST: &[Rule<Draft>] = &[
     close("contents[].parts[].functionResponse", |d| d.history.result_block()),
     scalar("contents[].parts[].functionResponse.name", |d, v| d.history.result_name(v)),
     raw("contents[].parts[].functionResponse.response", |d, piece| d.history.result_text(piece)),
-    anew("contents", |d, _| d.message()),
-    late("contents.parts[].text", said),
+    supersedes("contents", |d, _| d.message()),
+    deferred("contents.parts[].text", said),
     open("tools[]", |d, _| d.history.acts()),
     open("tools[].functionDeclarations[]", |d, _| d.history.tool_offered()),
     open("tools[].function_declarations[]", |d, _| d.history.tool_offered()),

@@ -5,7 +5,7 @@
 use super::openai::{self, CHAT_ANSWER, ERROR, SAMPLING, TOKENS, prompted, stop};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Rule, Scalar, close, identity, late, open, scalar, text};
+use crate::json::{Rule, Scalar, close, deferred, identity, open, scalar, text};
 
 /// DashScope, `POST /api/v1/services/aigc/.../generation`
 pub const DASHSCOPE: Api = Api {
@@ -58,7 +58,7 @@ pub const WATSONX_GENERATION: Api = Api {
 pub const TGI: Api = Api {
     name: "tgi",
     operation: "text_completion",
-    request: &[("", &[late("inputs", prompted)]), ("parameters", WATSONX_PARAMETERS)],
+    request: &[("", &[deferred("inputs", prompted)]), ("parameters", WATSONX_PARAMETERS)],
     response: &[("", TGI_ANSWER), ("[]", TGI_ANSWER)],
     terminated: true,
     ..Api::DEFAULT
@@ -79,8 +79,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
 const DASHSCOPE_INPUT: &[Rule<Draft>] = &[
     scalar("parameters.incremental_output", |d, v| d.streamed_text = v.is_true()),
     open("parameters.tools[]", |d, _| d.history.tool_offered()),
-    late("input.prompt", prompted),
-    late("input.texts[]", prompted),
+    deferred("input.prompt", prompted),
+    deferred("input.texts[]", prompted),
 ];
 
 const DASHSCOPE_OUTPUT: &[Rule<Draft>] = &[
@@ -119,7 +119,7 @@ fn dashscope_text(d: &mut Draft, piece: &[u8]) {
 }
 
 const WATSONX_INPUT: &[Rule<Draft>] =
-    &[scalar("model_id", |d, v| d.seen.request.model = v.text()), late("input", prompted)];
+    &[scalar("model_id", |d, v| d.seen.request.model = v.text()), deferred("input", prompted)];
 
 const WATSONX_PARAMETERS: &[Rule<Draft>] = &[
     scalar("max_new_tokens", |d, v| d.seen.request.max_tokens = v.count()),

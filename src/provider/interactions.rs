@@ -8,7 +8,7 @@ use super::gemini::{ERROR, cached_modes, input_modes, output_modes};
 use super::openai::{prompted, stop};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Rule, close, identity, late, open, raw, scalar, text};
+use crate::json::{Rule, close, deferred, identity, open, raw, scalar, text};
 
 /// `POST .../interactions`
 pub const INTERACTIONS: Api = Api {
@@ -45,15 +45,15 @@ const REQUEST: &[Rule<Draft>] = &[
             d.seen.request.output_type = Some("json");
         }
     }),
-    late("input", prompted),
+    deferred("input", prompted),
     open("tools[]", |d, _| d.history.tool_offered()),
     close("input[]", input),
     scalar("input[].id", |d, v| d.history.call_id(v)),
     scalar("input[].call_id", |d, v| d.history.result_id(v)),
     scalar("input[].is_error", |d, v| d.history.result_failed(v)),
     raw("input[].arguments", |d, piece| d.history.call_arguments(piece)),
-    late("input[].text", said),
-    late("input[].result", result),
+    deferred("input[].text", said),
+    deferred("input[].result", result),
     raw("input[].result", |d, piece| d.history.result_text(piece)),
 ];
 

@@ -6,7 +6,7 @@ use super::common::{ITEM, result};
 use super::openai::{self, CHAT, ERROR, SAMPLING, TOKENS, prompted};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Rule, close, identity, late, open, raw, scalar, text};
+use crate::json::{Rule, close, deferred, identity, open, raw, scalar, text};
 
 /// `POST /v1/fim/completions`
 pub const FIM: Api = Api {
@@ -64,14 +64,14 @@ pub const ENDPOINTS: &[Endpoint] = &[
 const INPUTS: &[Rule<Draft>] = &[
     scalar("agent_id", |d, v| d.seen.request.model = v.text()),
     open("tools[]", |d, _| d.history.tool_offered()),
-    late("inputs", prompted),
+    deferred("inputs", prompted),
     close("inputs[]", input),
     scalar("inputs[].tool_call_id", |d, v| {
         d.history.call_id(v);
         d.history.result_id(v);
     }),
     raw("inputs[].arguments", |d, piece| d.history.call_arguments(piece)),
-    late("inputs[].result", result),
+    deferred("inputs[].result", result),
 ];
 
 /// Ends an entry of the input, according to its type.

@@ -5,7 +5,7 @@
 use super::openai::{self, prompted, stop};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Group, Rule, Scalar, close, identity, late, open, scalar, text};
+use crate::json::{Group, Rule, Scalar, close, deferred, identity, open, scalar, text};
 
 /// `POST /api/chat`
 pub const CHAT: Api = Api {
@@ -44,9 +44,9 @@ const REQUEST: &[Group<Draft>] = &[
                 }
             }),
             open("format", |d, _| d.seen.request.output_type = Some("json")),
-            late("prompt", prompted),
-            late("input", prompted),
-            late("input[]", prompted),
+            deferred("prompt", prompted),
+            deferred("input", prompted),
+            deferred("input[]", prompted),
         ],
     ),
     (

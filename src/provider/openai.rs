@@ -4,7 +4,7 @@
 
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Late, Rule, Scalar, anew, close, identity, late, open, raw, scalar, text};
+use crate::json::{Deferred, Rule, Scalar, close, deferred, identity, open, raw, scalar, supersedes, text};
 use crate::observation::LIST;
 
 /// `POST .../chat/completions`
@@ -91,11 +91,11 @@ pub const SAMPLING: &[Rule<Draft>] = &[
 
 /// Messages and tools of the request.
 pub const MESSAGES: &[Rule<Draft>] = &[
-    anew("messages[]", |d, _| d.message()),
+    supersedes("messages[]", |d, _| d.message()),
     close("messages[]", Draft::message_closed),
     scalar("messages[].role", |d, v| d.history.role(v)),
-    late("messages[].content", said_or_result),
-    late("messages[].content[].text", said_or_result),
+    deferred("messages[].content", said_or_result),
+    deferred("messages[].content[].text", said_or_result),
     scalar("messages[].tool_call_id", |d, v| d.history.result_id(v)),
     scalar("messages[].name", |d, v| d.history.result_name(v)),
     open("messages[].tool_calls[]", |d, _| d.history.call_opened()),
@@ -115,25 +115,25 @@ pub const MESSAGES: &[Rule<Draft>] = &[
 
 /// The text of a message. A message with the role of a tool is a tool result, but the role may follow the text, so the text is
 /// read as both.
-fn said_or_result() -> Late<Draft> {
-    Late {
-        waits: Draft::listens,
+fn said_or_result() -> Deferred<Draft> {
+    Deferred {
+        is_awaited: Draft::listens,
         now: |d, piece| {
             d.history.result_text(piece);
             d.said(piece);
         },
-        glimpse: Some(|d, text| {
+        preview: Some(|d, text| {
             if d.history.may_be_result() {
                 d.glimpse(text);
             }
         }),
-        then: Draft::said,
+        later: Draft::said,
     }
 }
 
 /// A prompt outside the list of messages. It counts as the last message.
-pub fn prompted() -> Late<Draft> {
-    Late { waits: |_| true, now: prompt, glimpse: None, then: prompt }
+pub fn prompted() -> Deferred<Draft> {
+    Deferred { is_awaited: |_| true, now: prompt, preview: None, later: prompt }
 }
 
 const PROMPT: &[Rule<Draft>] = &[text("prompt", prompt), text("prompt[]", prompt)];

@@ -7,7 +7,7 @@ use super::common::{ITEM, result};
 use super::openai::{COST, ERROR, SAMPLING, TOKENS, output_type, prompted};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Rule, Scalar, close, identity, late, open, scalar, text};
+use crate::json::{Rule, Scalar, close, deferred, identity, open, scalar, text};
 use crate::text::fingerprint::Begins;
 
 /// `POST .../responses`
@@ -45,7 +45,7 @@ pub const INPUT: &[Rule<Draft>] = &[
     scalar("text.format.type", output_type),
     scalar("conversation", Draft::conversation),
     scalar("conversation.id", Draft::conversation),
-    late("input", prompted),
+    deferred("input", prompted),
     open("tools[]", |d, _| d.history.tool_offered()),
     close("input[]", item),
     scalar("input[].call_id", |d, v| {
@@ -53,8 +53,8 @@ pub const INPUT: &[Rule<Draft>] = &[
         d.history.result_id(v);
     }),
     text("input[].input", |d, piece| d.history.call_arguments(piece)),
-    late("input[].output", result),
-    late("input[].output[].text", result),
+    deferred("input[].output", result),
+    deferred("input[].output[].text", result),
 ];
 
 /// Ends an item of the input, according to its type. The calls of one turn are consecutive items.

@@ -1,7 +1,7 @@
-//! Streams of events that replace each other's members: the observation must not depend on how the bytes are cut.
+//! Streams of events that contradict each other: the observation must not depend on where the bytes are cut.
 //!
-//! The fixtures are recorded exchanges, whose events hardly ever contradict each other. Here they do, in every API that streams
-//! server-sent events.
+//! Events in recorded fixtures rarely contradict each other. Here they do, in every API that streams server-sent
+//! events.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -11,11 +11,11 @@ use crate::support::core::{Wire, observer, pass, timeless};
 use gaugeway::exchange::{End, Observer};
 use serde_json::{Map, Value};
 
-/// An API that streams events, and members of its events.
+/// An API that streams events, and possible members of its events.
 struct Api {
     host: &'static str,
     path: &'static str,
-    /// Each list has the values that one member is seen with. An event has some of the members, in any order.
+    /// For each member, the values that it may have. An event has some of the members, in any order.
     members: &'static [&'static [&'static str]],
 }
 
@@ -161,26 +161,27 @@ impl Api {
         timeless(pass(observer, &wire, End::Whole).expect("the path is known").observation())
     }
 
-    /// Asserts that the stream comes to the same whole, byte by byte and event by event; returns its observation.
+    /// Asserts that the observation is the same if the stream arrives in one piece, byte by byte, and event by event.
+    /// Returns it.
     fn assert_same(&self, observer: &Rc<Observer>, events: &[String]) -> Map<String, Value> {
         let stream = events.concat();
-        let whole = self.read(observer, vec![stream.as_bytes()]);
-        let bytes = self.read(observer, stream.as_bytes().chunks(1).collect());
-        assert_eq!(whole, bytes, "byte by byte, {}:\n{stream}", self.path);
-        let writes = self.read(observer, events.iter().map(String::as_bytes).collect());
-        assert_eq!(whole, writes, "event by event, {}:\n{stream}", self.path);
-        whole
+        let in_one_piece = self.read(observer, vec![stream.as_bytes()]);
+        let by_bytes = self.read(observer, stream.as_bytes().chunks(1).collect());
+        assert_eq!(in_one_piece, by_bytes, "byte by byte, {}:\n{stream}", self.path);
+        let by_events = self.read(observer, events.iter().map(String::as_bytes).collect());
+        assert_eq!(in_one_piece, by_events, "event by event, {}:\n{stream}", self.path);
+        in_one_piece
     }
 
-    /// An event with some of the members, in any order.
+    /// A random event with some of the members, in any order.
     fn event(&self, dice: &mut Dice) -> Vec<&'static str> {
         let mut members: Vec<_> = self.members.iter().filter(|_| !dice.rarely(3)).copied().collect();
         dice.shuffle(&mut members);
         members.into_iter().map(|values| dice.pick(values)).collect()
     }
 
-    /// An event like another: of its members some are gone, have another value, or are said again.
-    fn like(&self, event: &[&'static str], dice: &mut Dice) -> Vec<&'static str> {
+    /// A variation of an event: some members are missing, have another value, or are repeated.
+    fn vary(&self, event: &[&'static str], dice: &mut Dice) -> Vec<&'static str> {
         let mut event = event.to_vec();
         for _ in 0..dice.below(3) {
             let at = dice.below(event.len());
@@ -201,17 +202,18 @@ impl Api {
     }
 }
 
+/// The bytes of an event.
 fn wire(members: &[&str]) -> String {
     format!("data: {{{}}}\n\n", members.join(","))
 }
 
-/// Two events, of which the second lacks the last member of the first.
+/// An event, and the same event without its last member.
 fn pair(members: &[&str]) -> Vec<String> {
     vec![wire(members), wire(&members[..members.len() - 1])]
 }
 
 #[test]
-fn an_event_that_lacks_a_member_of_the_event_before_it_is_read_the_same_at_any_cut() {
+fn an_event_without_a_member_of_the_previous_event_is_read_the_same_at_any_cut() {
     let observer = observer();
     let kind = r#""type":"response.output_text.delta""#;
     let events = pair(&[kind, r#""response":{"id":"a"}"#, r#""delta":"x""#, r#""id":"b""#]);
@@ -226,7 +228,7 @@ fn an_event_that_lacks_a_member_of_the_event_before_it_is_read_the_same_at_any_c
 }
 
 #[test]
-fn events_that_replace_each_others_members_are_read_the_same_at_any_cut() {
+fn events_that_contradict_each_other_are_read_the_same_at_any_cut() {
     let observer = observer();
     for api in APIS {
         let mut seen = BTreeSet::new();
@@ -238,7 +240,7 @@ fn events_that_replace_each_others_members_are_read_the_same_at_any_cut() {
             }
             let mut events = vec![wire(&first)];
             for _ in 0..1 + dice.below(2) {
-                events.push(wire(&api.like(&first, &mut dice)));
+                events.push(wire(&api.vary(&first, &mut dice)));
             }
             let whole = api.assert_same(&observer, &events);
             let stream = events.concat();
@@ -249,14 +251,15 @@ fn events_that_replace_each_others_members_are_read_the_same_at_any_cut() {
             }
             seen.insert(Value::Object(whole).to_string());
         }
-        assert!(seen.len() > 30, "{} has only {} observations", api.path, seen.len());
+        assert!(seen.len() > 30, "{} has only {} different observations", api.path, seen.len());
     }
 }
 
-/// The most equal events in a row below: after fewer, a scanner knows how they begin and end.
+/// Most equal events in a row. The scanner recognizes repeated begins and ends after fewer.
 const EQUAL: usize = 6;
 
-/// Asserts that each of `others` is read the same at any cut after any number of equal events, and so are those after it.
+/// Asserts that each of `others` is read the same at any cut after any number of equal events, and so are the events
+/// after it.
 fn assert_read_among(api: &Api, equal: &[String], others: &[String]) {
     let observer = observer();
     for before in 0..=EQUAL {
@@ -271,7 +274,7 @@ fn assert_read_among(api: &Api, equal: &[String], others: &[String]) {
 }
 
 #[test]
-fn another_chunk_of_a_chat_completion_is_read_the_same_after_any_number_of_equal_ones() {
+fn a_different_chunk_of_a_chat_completion_is_read_the_same_after_any_number_of_equal_chunks() {
     let chunk = |inside: &str| wire(&[r#""id":"c""#, r#""model":"m""#, &format!(r#""choices":[{inside}]"#)]);
     let delta = |delta: &str| chunk(&format!(r#"{{"index":0,"delta":{{{delta}}},"finish_reason":null}}"#));
     let text = |text: &str| delta(&format!(r#""content":"{text}""#));
@@ -302,7 +305,7 @@ fn another_chunk_of_a_chat_completion_is_read_the_same_after_any_number_of_equal
 }
 
 #[test]
-fn another_event_of_a_message_is_read_the_same_after_any_number_of_equal_ones() {
+fn a_different_event_of_a_message_is_read_the_same_after_any_number_of_equal_events() {
     let event = |name: &str, inside: &str| {
         format!("event: {name}\ndata: ") + &format!(r#"{{"type":"{name}"{inside}}}"#) + "\n\n"
     };

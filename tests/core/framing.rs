@@ -1,9 +1,10 @@
-//! Bodies framed in odd, broken and lying ways, through the whole core: what was sound stays, what was not is told as trouble.
+//! Unusual, malformed and contradictory framing, through the whole core: valid parts are read, invalid parts are
+//! reported as trouble.
 
 use crate::oracle::endpoint::{self, Endpoint, Seen, chunk, event, frame, header, prelude, seen};
 use serde_json::json;
 
-/// Seven characters in two pieces, an end, five tokens.
+/// The frames of a response: seven characters of text in two frames, the stop reason, and a usage of five input tokens.
 fn conversation() -> [Vec<u8>; 4] {
     [
         event("contentBlockDelta", json!({"contentBlockIndex": 0, "delta": {"text": "Wind"}})),
@@ -13,21 +14,21 @@ fn conversation() -> [Vec<u8>; 4] {
     ]
 }
 
-/// What is known of the conversation after this many frames, if no more can be read.
+/// The observation of [`conversation`] if only this many frames can be read.
 fn after(frames: usize, trouble: &str) -> Seen {
     let characters = [0, 4, 7, 7, 7][frames];
     seen(characters, (frames == 4).then_some(5), if frames < 3 { "truncated" } else { "completed" }, trouble)
 }
 
 #[test]
-fn frames_may_be_cut_anywhere() {
+fn frames_are_read_at_any_cut() {
     assert_eq!(Endpoint::converse().comes_to(&conversation().concat()), after(4, ""));
 }
 
 #[test]
-fn a_stream_that_ends_inside_a_frame_keeps_what_came_before() {
+fn a_stream_that_ends_in_a_frame_keeps_the_frames_before_it() {
     let (endpoint, frames) = (Endpoint::converse(), conversation());
-    // All but the brace and the checksum after the word that ends the answer.
+    // The stop reason is known 5 bytes before the end of its frame: before the last brace and the checksum.
     let (body, stop) = (frames.concat(), frames[..3].concat().len() - 5);
     for end in 0..body.len() {
         let seen = endpoint.sees(&[&body[..end]]);
@@ -38,7 +39,7 @@ fn a_stream_that_ends_inside_a_frame_keeps_what_came_before() {
 }
 
 #[test]
-fn a_wrong_checksum_over_a_frame_is_trouble_and_the_next_frame_is_read() {
+fn a_frame_with_a_wrong_checksum_is_trouble_and_the_next_frame_is_read() {
     for bad in 0..4 {
         let mut frames = conversation();
         *frames[bad].last_mut().unwrap() ^= 1;
@@ -47,30 +48,30 @@ fn a_wrong_checksum_over_a_frame_is_trouble_and_the_next_frame_is_read() {
 }
 
 #[test]
-fn after_lengths_that_cannot_be_trusted_nothing_more_is_read() {
+fn nothing_is_read_after_a_prelude_that_is_invalid() {
     let mut wrong_checksum = prelude(16, 0);
     wrong_checksum[11] ^= 1;
     for (what, prelude) in [
         ("wrong checksum", wrong_checksum),
-        ("no length", prelude(0, 0)),
-        ("shorter than its frame", prelude(15, 0)),
-        ("shorter than its headers", prelude(16, 1)),
-        ("4 GiB", prelude(u32::MAX, 0)),
-        ("4 GiB of headers", prelude(u32::MAX, u32::MAX - 16)),
-        ("headers past the end of numbers", prelude(16, u32::MAX)),
-        ("too much payload", prelude((24 << 20) + (128 << 10) + 17, 0)),
-        ("too many headers", prelude((128 << 10) + 17, (128 << 10) + 1)),
+        ("length of zero", prelude(0, 0)),
+        ("length shorter than a frame", prelude(15, 0)),
+        ("length shorter than the headers", prelude(16, 1)),
+        ("frame of 4 GiB", prelude(u32::MAX, 0)),
+        ("headers of 4 GiB", prelude(u32::MAX, u32::MAX - 16)),
+        ("headers whose end overflows", prelude(16, u32::MAX)),
+        ("payload too long", prelude((24 << 20) + (128 << 10) + 17, 0)),
+        ("headers too long", prelude((128 << 10) + 17, (128 << 10) + 1)),
     ] {
-        for sound in 0..4 {
+        for valid in 0..4 {
             let frames = conversation();
-            let body = [frames[..sound].concat(), prelude.clone(), frames[sound..].concat()].concat();
-            assert_eq!(Endpoint::converse().comes_to(&body), after(sound, "framing"), "{what} after {sound} frames");
+            let body = [frames[..valid].concat(), prelude.clone(), frames[valid..].concat()].concat();
+            assert_eq!(Endpoint::converse().comes_to(&body), after(valid, "framing"), "{what} after {valid} frames");
         }
     }
 }
 
 #[test]
-fn every_type_of_header_is_passed_over() {
+fn headers_of_every_type_are_skipped() {
     let mut headers = header(":event-type", "contentBlockDelta");
     let sizes = [0, 0, 1, 2, 4, 8, usize::MAX, usize::MAX, 8, 16];
     for (kind, size) in sizes.into_iter().enumerate() {
@@ -82,25 +83,25 @@ fn every_type_of_header_is_passed_over() {
     }
     headers.extend([1, b'e', 7, 0, 0]);
     let [first, _, stop, usage] = conversation();
-    let odd = frame(&headers, br#"{"contentBlockIndex":0,"delta":{"text":" NW"}}"#);
-    assert_eq!(Endpoint::converse().comes_to(&[first, odd, stop, usage].concat()), after(4, ""));
+    let with_headers = frame(&headers, br#"{"contentBlockIndex":0,"delta":{"text":" NW"}}"#);
+    assert_eq!(Endpoint::converse().comes_to(&[first, with_headers, stop, usage].concat()), after(4, ""));
 }
 
 #[test]
-fn headers_that_do_not_fit_their_length_are_trouble() {
+fn headers_longer_than_announced_are_trouble() {
     let payload = br#"{"contentBlockIndex":0,"delta":{"text":" NW"}}"#;
     let long = (payload.len() as u16).to_be_bytes();
     let mut wrong = Vec::new();
     for (what, headers) in [
         ("unknown type", vec![1, b'h', 10]),
         ("no name", vec![0, 7, 0, 0]),
-        ("name past the headers", vec![9, b'h']),
-        ("type past the headers", vec![1, b'h']),
-        ("number past the headers", vec![1, b'h', 5, 0, 0]),
-        ("length past the headers", vec![1, b'h', 7, 0]),
-        ("string past the headers, within the payload", vec![1, b'h', 7, 0, 9, b'v']),
+        ("name longer than the headers", vec![9, b'h']),
+        ("type after the headers", vec![1, b'h']),
+        ("number longer than the headers", vec![1, b'h', 5, 0, 0]),
+        ("length longer than the headers", vec![1, b'h', 7, 0]),
+        ("string longer than the headers, shorter than the payload", vec![1, b'h', 7, 0, 9, b'v']),
         ("string as long as the payload", vec![1, b'h', 7, long[0], long[1]]),
-        ("string past the frame", vec![1, b'h', 7, 0xff, 0xff]),
+        ("string longer than the frame", vec![1, b'h', 7, 0xff, 0xff]),
     ] {
         let [first, _, stop, usage] = conversation();
         let body = [first, frame(&headers, payload), stop, usage].concat();
@@ -113,7 +114,7 @@ fn headers_that_do_not_fit_their_length_are_trouble() {
 }
 
 #[test]
-fn a_frame_may_have_no_payload_or_nothing_at_all() {
+fn a_frame_may_have_no_payload_and_no_headers() {
     let [first, second, stop, usage] = conversation();
     let nothing = frame(&[], &[]);
     assert_eq!(nothing.len(), 16);
@@ -123,7 +124,7 @@ fn a_frame_may_have_no_payload_or_nothing_at_all() {
 }
 
 #[test]
-fn a_payload_that_is_not_json_is_trouble_and_the_next_is_read() {
+fn a_payload_that_is_not_json_is_trouble_and_the_next_frame_is_read() {
     let [first, second, stop, usage] = conversation();
     for payload in ["{\"delta\"", "{\"delta\":}", "}", "\"", "{\"delta\":{\"text\":1"] {
         let odd = frame(&header(":event-type", "contentBlockDelta"), payload.as_bytes());
@@ -133,19 +134,19 @@ fn a_payload_that_is_not_json_is_trouble_and_the_next_is_read() {
 }
 
 #[test]
-fn exceptions_and_errors_name_the_error() {
+fn the_error_type_is_the_name_of_the_exception_or_error() {
     for (name, kind) in [(":exception-type", "exception"), (":error-code", "error")] {
         let [first, ..] = conversation();
         let failure =
             frame(&[header(":message-type", kind), header(name, "throttled")].concat(), b"{\"message\":\"x\"}");
         let seen = Endpoint::converse().comes_to(&[first, failure].concat());
-        let wanted = Seen { error: "throttled".into(), ..endpoint::seen(4, None, "error", "") };
-        assert_eq!(seen, wanted);
+        let expected = Seen { error: "throttled".into(), ..endpoint::seen(4, None, "error", "") };
+        assert_eq!(seen, expected);
     }
 }
 
 #[test]
-fn documents_in_base64_may_be_of_any_length_and_the_envelope_in_any_cutting() {
+fn base64_documents_of_any_length_are_read_at_any_cut_of_the_envelope() {
     let endpoint = Endpoint::invoke();
     for length in [0, 1, 2, 3, 4, 5, 1000, 5000] {
         let text = "x".repeat(length);
@@ -178,7 +179,7 @@ const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"comp
 const DONE: &str = "data: [DONE]\n\n";
 
 #[test]
-fn events_in_odd_forms_are_read_as_the_standard_has_it() {
+fn unusual_events_are_read_as_the_standard_defines() {
     let chat = Endpoint::chat("text/event-stream");
     let long = "x".repeat(1 << 16);
     for (what, odd) in [
@@ -186,15 +187,15 @@ fn events_in_odd_forms_are_read_as_the_standard_has_it() {
             "unknown fields",
             "data : {\"usage\":{\"prompt_tokens\":9}}\n data: {\"usage\":1}\nDATA: {\"usage\":2}\n\n".to_owned(),
         ),
-        ("data without a colon", "data\n\ndata\ndata:\n\n".to_owned()),
-        ("only a name", "event: ping\n\nevent\n\n".to_owned()),
-        ("long comment, field and value", format!(": {long}\n{long}: 1\nid: {long}\nevent: {long}\n\n")),
-        ("a web page", "<!doctype html>\n<html><p>data: {\"usage\":{\"prompt_tokens\":9}}</p></html>\n\n".to_owned()),
-        ("documents of no field, with nothing in them", "{}\n[]\n{}data: {}\n\n{ }\n\n".to_owned()),
-        ("end of text, no brackets", "data: [D\n\ndata: [DON\n\ndata: [\n\n".to_owned()),
+        ("data field without a colon", "data\n\ndata\ndata:\n\n".to_owned()),
+        ("event with only a name", "event: ping\n\nevent\n\n".to_owned()),
+        ("long comment, field name and value", format!(": {long}\n{long}: 1\nid: {long}\nevent: {long}\n\n")),
+        ("HTML page", "<!doctype html>\n<html><p>data: {\"usage\":{\"prompt_tokens\":9}}</p></html>\n\n".to_owned()),
+        ("empty documents without a field name", "{}\n[]\n{}data: {}\n\n{ }\n\n".to_owned()),
+        ("end marker with missing brackets", "data: [D\n\ndata: [DON\n\ndata: [\n\n".to_owned()),
     ] {
         let seen = chat.comes_to([DELTA, &odd, USAGE, DONE].concat().as_bytes());
-        let trouble = if what.starts_with("end") { seen.trouble.clone() } else { String::new() };
+        let trouble = if what.starts_with("end marker") { seen.trouble.clone() } else { String::new() };
         assert_eq!(seen, endpoint::seen(4, Some(5), "completed", &trouble), "{what}");
     }
     let split = DELTA.replace(",\"delta\"", ",\ndata:\"delta\"").replace("[{", "\ndata: [\ndata\ndata:\t{");
@@ -202,7 +203,7 @@ fn events_in_odd_forms_are_read_as_the_standard_has_it() {
 }
 
 #[test]
-fn a_malformed_event_is_trouble_and_the_next_is_read() {
+fn a_malformed_event_is_trouble_and_the_next_event_is_read() {
     let chat = Endpoint::chat("text/event-stream");
     for malformed in ["{\"choices\":[}", "{\"choices\":", "}", "{\"usage\"", "{\"usage\":{\"prompt_tokens\":7}"] {
         let body = format!("{DELTA}data: {malformed}\n\n{DELTA}{USAGE}{DONE}");
@@ -211,7 +212,7 @@ fn a_malformed_event_is_trouble_and_the_next_is_read() {
 }
 
 #[test]
-fn nothing_after_done_is_read_and_done_needs_no_line_end() {
+fn nothing_is_read_after_done_and_done_needs_no_line_end() {
     let chat = Endpoint::chat("text/event-stream");
     for done in ["data: [DONE]", "data:[DONE]", "data: [DONE]\r\n", "event: done\ndata: [DONE]\n\n"] {
         assert_eq!(chat.comes_to([DELTA, done].concat().as_bytes()), seen(4, None, "completed", ""), "{done:?}");
@@ -222,7 +223,7 @@ fn nothing_after_done_is_read_and_done_needs_no_line_end() {
 }
 
 #[test]
-fn the_first_byte_decides_where_the_content_type_misleads() {
+fn the_first_byte_decides_the_format_if_the_content_type_is_wrong() {
     let whole =
         r#"{"choices":[{"index":0,"message":{"content":"Wind"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5}}"#;
     for kind in ["application/json", "application/json; charset=utf-8", "text/plain", "", "application/octet-stream"] {
@@ -247,7 +248,7 @@ fn the_first_byte_decides_where_the_content_type_misleads() {
 }
 
 #[test]
-fn a_body_of_nothing_but_space_is_truncated() {
+fn a_body_of_blanks_is_truncated() {
     for body in ["", "\n", "\r\n \n\t"] {
         assert_eq!(
             Endpoint::chat("application/json").comes_to(body.as_bytes()),
@@ -258,7 +259,7 @@ fn a_body_of_nothing_but_space_is_truncated() {
 }
 
 #[test]
-fn a_malformed_line_is_trouble_and_the_next_is_read() {
+fn a_malformed_line_is_trouble_and_the_next_line_is_read() {
     let lines = Endpoint::new("/api/chat", "application/x-ndjson");
     for malformed in ["{\"message\":}", "}", "{\"done\":true,}", "<html>"] {
         let body = format!(

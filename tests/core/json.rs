@@ -1,17 +1,17 @@
-//! The scanner against `serde_json` on documents made up by chance: the same values at the same paths, however the bytes are
-//! cut; and what it does with documents that are cut, malformed or meant to hurt.
+//! Compares the scanner with `serde_json` on random documents: both must find the same values at the same paths, at any
+//! cut. Also tests documents that are incomplete, malformed or built to exhaust memory or time.
 
 use crate::oracle::dice::Dice;
 use crate::oracle::documents::{Shape, document};
 use crate::oracle::paths::{Log, Told, Wanted, scan};
 use crate::oracle::tree::Tree;
-use gaugeway::json::{Documents, Ended, Late, Program, Scanner, anew, late};
+use gaugeway::json::{Deferred, Documents, Ended, Program, Scanner, deferred, supersedes};
 
 const SMALL: Shape = Shape { size: 12, lines: true, object: false };
 
 #[test]
-fn the_scanner_tells_what_serde_finds_at_every_path() {
-    let mut told = 0;
+fn the_scanner_finds_the_same_values_as_serde_json_at_every_path() {
+    let mut values = 0;
     for seed in 0..1_000 {
         let mut dice = Dice::new(seed);
         let made = document(Shape { size: 40, ..SMALL }, &mut dice);
@@ -19,13 +19,14 @@ fn the_scanner_tells_what_serde_finds_at_every_path() {
         let (wire, expected) = (made.wire.as_bytes(), wanted.in_document(&made));
         wanted.assert(Documents::Plain, &[wire], &expected, &made.wire);
         wanted.assert(Documents::Plain, &single(wire), &expected, &made.wire);
-        told += expected.len() - 2;
+        // Without the begin and the end of the document.
+        values += expected.len() - 2;
     }
-    assert!(told > 3_000, "the rules met only {told} values");
+    assert!(values > 3_000, "the rules found only {values} values");
 }
 
 #[test]
-fn no_cut_changes_what_the_scanner_tells() {
+fn a_cut_does_not_change_the_result() {
     for seed in 0..60 {
         let mut dice = Dice::new(seed);
         let made = document(SMALL, &mut dice);
@@ -39,7 +40,7 @@ fn no_cut_changes_what_the_scanner_tells() {
 }
 
 #[test]
-fn documents_may_follow_each_other_with_nothing_between() {
+fn documents_may_follow_each_other_without_a_separator() {
     for seed in 0..200 {
         let mut dice = Dice::new(seed);
         let object = Shape { object: true, ..SMALL };
@@ -53,7 +54,7 @@ fn documents_may_follow_each_other_with_nothing_between() {
 }
 
 #[test]
-fn elements_of_one_array_are_documents() {
+fn elements_of_a_top_level_array_are_documents() {
     for seed in 0..200 {
         let mut dice = Dice::new(seed);
         let object = Shape { object: true, ..SMALL };
@@ -68,7 +69,7 @@ fn elements_of_one_array_are_documents() {
 }
 
 #[test]
-fn after_a_malformed_line_the_next_one_is_read() {
+fn the_line_after_a_malformed_line_is_read() {
     const MALFORMED: &[&str] = &[
         "{\"zz\":1,}",
         "{\"zz\" 1}",
@@ -82,7 +83,7 @@ fn after_a_malformed_line_the_next_one_is_read() {
         "\u{7f}",
         "{\"zz\":[[]]:",
     ];
-    // Only what a rule asks for is read with care: these enter every line.
+    // The scanner validates only values that a rule selects. These rules look into every line.
     let wanted = Wanted::all(&["a", "b", "c[]", "d.a", "[].a"]);
     for seed in 0..300 {
         let mut dice = Dice::new(seed);
@@ -103,8 +104,8 @@ fn after_a_malformed_line_the_next_one_is_read() {
     }
 }
 
-/// Documents without blanks, of which each is like the first one: the same, with another byte somewhere, or cut short.
-fn alike(dice: &mut Dice) -> (Wanted, Vec<Vec<u8>>) {
+/// A document without blanks and variations of it: with a changed, added or missing byte, or cut short, or twice.
+fn similar_documents(dice: &mut Dice) -> (Wanted, Vec<Vec<u8>>) {
     let made = document(Shape { size: 8, lines: false, object: true }, dice);
     let wanted = Wanted::some_of(&made, dice);
     let first = serde_json::from_str::<serde_json::Value>(&made.twin).unwrap().to_string().into_bytes();
@@ -124,10 +125,10 @@ fn alike(dice: &mut Dice) -> (Wanted, Vec<Vec<u8>>) {
 }
 
 #[test]
-fn a_document_like_the_one_before_it_is_told_as_if_it_came_alone() {
+fn a_document_that_resembles_the_previous_one_is_read_as_if_it_came_alone() {
     for seed in 0..3_000 {
         let mut dice = Dice::new(seed);
-        let (Wanted { program, wishes }, documents) = alike(&mut dice);
+        let (Wanted { program, wishes }, documents) = similar_documents(&mut dice);
         let mut scanner = Scanner::new(Documents::Plain);
         for bytes in documents {
             let alone = {
@@ -147,7 +148,7 @@ fn a_document_like_the_one_before_it_is_told_as_if_it_came_alone() {
 }
 
 #[test]
-fn a_document_cut_anywhere_tells_what_came_before_and_ends_as_cut() {
+fn an_incomplete_document_reports_the_values_before_the_cut_and_ends_as_cut() {
     for seed in 0..60 {
         let mut dice = Dice::new(seed);
         let made = document(Shape { object: true, ..SMALL }, &mut dice);
@@ -156,25 +157,25 @@ fn a_document_cut_anywhere_tells_what_came_before_and_ends_as_cut() {
         for cut in 1..made.wire.len() {
             let (mut scanner, mut log) = (Scanner::new(Documents::Plain), Log::new());
             scanner.feed(&wanted.program, &mut log, &made.wire.as_bytes()[..cut]);
-            assert!(!scanner.finish(&wanted.program, &mut log, Ended::Cut), "whole at {cut}: {}", made.wire);
+            assert!(!scanner.finish(&wanted.program, &mut log, Ended::Cut), "complete at {cut}: {}", made.wire);
             assert_eq!(log.pop(), Some(Told::End(Ended::Cut)), "at {cut}: {}", made.wire);
             let same = log.iter().zip(&whole).take_while(|(a, b)| a == b).count();
-            let heard = match (log.get(same), whole.get(same)) {
+            let is_beginning = match (log.get(same), whole.get(same)) {
                 (None, _) => true,
-                (Some(Told::Text(slot, heard)), Some(Told::Text(wanted, whole))) => {
-                    same + 1 == log.len() && slot == wanted && whole.starts_with(heard)
+                (Some(Told::Text(slot, text)), Some(Told::Text(wanted, whole))) => {
+                    same + 1 == log.len() && slot == wanted && whole.starts_with(text)
                 }
                 _ => false,
             };
-            assert!(heard, "{log:?} is not the beginning of {whole:?} at {cut}: {}", made.wire);
+            assert!(is_beginning, "{log:?} is not the beginning of {whole:?} at {cut}: {}", made.wire);
             assert!(scanner.is_idle(), "not ready for the next document at {cut}: {}", made.wire);
         }
     }
 }
 
 #[test]
-fn any_byte_changed_is_read_the_same_in_any_cutting_and_as_serde_reads_it_where_it_can() {
-    let mut readable = 0;
+fn a_document_with_random_bytes_is_read_the_same_at_any_cut_and_as_serde_json_reads_it() {
+    let mut valid = 0;
     for seed in 0..3_000 {
         let mut dice = Dice::new(seed);
         let made = document(Shape { object: true, ..SMALL }, &mut dice);
@@ -189,20 +190,20 @@ fn any_byte_changed_is_read_the_same_in_any_cutting_and_as_serde_reads_it_where_
         assert_eq!(scan(&wanted.program, Documents::Plain, &single(&wire)), told, "{:?} in {shown}", wanted.wishes);
         let (a, b) = wire.split_at(dice.below(wire.len()));
         assert_eq!(scan(&wanted.program, Documents::Plain, &[a, b]), told, "{:?} in {shown}", wanted.wishes);
-        let begun = told.iter().filter(|told| **told == Told::Begin).count();
-        let ended = told.iter().filter(|told| matches!(told, Told::End(_))).count();
-        assert_eq!(begun, ended, "{shown}");
+        let begins = told.iter().filter(|told| **told == Told::Begin).count();
+        let ends = told.iter().filter(|told| matches!(told, Told::End(_))).count();
+        assert_eq!(begins, ends, "{shown}");
         if let Some(tree) = std::str::from_utf8(&wire).ok().and_then(Tree::parse) {
-            readable += 1;
+            valid += 1;
             assert_eq!(told, wanted.in_tree(&tree), "{:?} in {shown}", wanted.wishes);
         }
     }
-    assert!(readable > 100, "only {readable} of the changed documents are still JSON");
+    assert!(valid > 100, "only {valid} of the changed documents are still JSON");
 }
 
 #[test]
-fn malformed_documents_end_as_malformed_and_say_no_more() {
-    // What no rule asks for is passed over with less care, so these ask for everything.
+fn a_malformed_document_ends_as_malformed_and_reports_no_more_values() {
+    // The scanner validates only values that a rule selects. These rules select everything.
     let wanted = Wanted::all(&["a", "a[]", "[]"]);
     for malformed in [
         "}",
@@ -239,7 +240,7 @@ fn malformed_documents_end_as_malformed_and_say_no_more() {
 }
 
 #[test]
-fn a_word_that_is_not_json_is_something_else() {
+fn a_word_that_is_not_json_is_reported_as_other() {
     let wanted = Wanted::all(&["a"]);
     for word in ["nul", "True", "NaN", "Infinity", "-", "-inf", "-nan", "-infinity", "1e", "0x10", "1.2.3", "--1"] {
         let wire = format!("{{\"a\":{word}}}");
@@ -249,52 +250,54 @@ fn a_word_that_is_not_json_is_something_else() {
 }
 
 #[test]
-fn nothing_meant_to_hurt_does() {
+fn deep_long_and_invalid_documents_need_no_more_memory_and_hide_no_member() {
     assert!(size_of::<Scanner>() < 1024, "a scanner takes {} bytes", size_of::<Scanner>());
     let wanted = Wanted::all(&["z", "a.b", "a[].b", "a[][]"]);
-    let z = |wire: &[u8]| {
+    let assert_finds_z = |wire: &[u8]| {
         for pieces in [vec![wire], wire.chunks(4096).collect(), wire.chunks(7).collect()] {
             let told = scan(&wanted.program, Documents::Plain, &pieces);
-            assert!(told.contains(&Told::Number(0, 1.0)), "the member after it is lost: {:?}", told.last());
+            assert!(told.contains(&Told::Number(0, 1.0)), "the next member is lost: {:?}", told.last());
             assert_eq!(told.last(), Some(&Told::End(Ended::Whole)));
         }
     };
     let deep = 100_000;
     for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"b\":", "}]"), ("{\"q\":[", "]}")] {
-        z(format!("{{\"a\":{}0{},\"z\":1}}", open.repeat(deep), close.repeat(deep)).as_bytes());
-        let endless = scan(&wanted.program, Documents::Plain, &[format!("{{\"a\":{}", open.repeat(deep)).as_bytes()]);
-        assert_eq!(endless.last(), Some(&Told::End(Ended::Cut)));
+        assert_finds_z(format!("{{\"a\":{}0{},\"z\":1}}", open.repeat(deep), close.repeat(deep)).as_bytes());
+        let unclosed = scan(&wanted.program, Documents::Plain, &[format!("{{\"a\":{}", open.repeat(deep)).as_bytes()]);
+        assert_eq!(unclosed.last(), Some(&Told::End(Ended::Cut)));
     }
-    z(format!("{{\"{}\":0,\"z\":1}}", "k".repeat(10 << 20)).as_bytes());
-    z(format!("{{\"{}\":0,\"z\":1}}", "\\u0041".repeat(1 << 20)).as_bytes());
-    z(format!("{{\"a\":{{\"b\":{}}},\"z\":1}}", "9".repeat(1_000_000)).as_bytes());
-    z(format!("{{\"a\":{{\"b\":\"{}\"}},\"z\":1}}", "\\\\".repeat(1 << 20)).as_bytes());
-    z(format!("{{{}\"z\":1}}", "\"a\":[],".repeat(100_000)).as_bytes());
-    z(&[&b"{\"\xff\xc3\":\"\x80\",\"a\":{\"b\":\"\xf0\x9f\"},\"z\":1}"[..]].concat());
+    assert_finds_z(format!("{{\"{}\":0,\"z\":1}}", "k".repeat(10 << 20)).as_bytes());
+    assert_finds_z(format!("{{\"{}\":0,\"z\":1}}", "\\u0041".repeat(1 << 20)).as_bytes());
+    assert_finds_z(format!("{{\"a\":{{\"b\":{}}},\"z\":1}}", "9".repeat(1_000_000)).as_bytes());
+    assert_finds_z(format!("{{\"a\":{{\"b\":\"{}\"}},\"z\":1}}", "\\\\".repeat(1 << 20)).as_bytes());
+    assert_finds_z(format!("{{{}\"z\":1}}", "\"a\":[],".repeat(100_000)).as_bytes());
+    assert_finds_z(&[&b"{\"\xff\xc3\":\"\x80\",\"a\":{\"b\":\"\xf0\x9f\"},\"z\":1}"[..]].concat());
     let told = scan(&wanted.program, Documents::Plain, &[b"{\"a\":{\"b\":\"x\xffy\xf0\x9f\"}}"]);
     assert!(told.contains(&Told::Text(1, "x\u{fffd}y\u{fffd}".into())), "{told:?}");
 }
 
-/// What the last message says, and all that came of any.
+/// The texts that the rules received.
 #[derive(Default)]
-struct Said {
+struct Received {
+    /// The texts of the last message, joined.
     last: Vec<u8>,
-    came: usize,
+    /// Number of bytes of all texts.
+    bytes: usize,
 }
 
 #[test]
-fn texts_that_may_come_late_come_in_their_order_or_not_at_all() {
-    fn say(said: &mut Said, piece: &[u8]) {
-        said.last.extend_from_slice(piece);
-        said.came += piece.len();
+fn deferred_texts_arrive_in_order_or_not_at_all() {
+    fn receive(received: &mut Received, piece: &[u8]) {
+        received.last.extend_from_slice(piece);
+        received.bytes += piece.len();
     }
-    let may = || Late { waits: |_| false, now: say, glimpse: None, then: say };
-    let must = || Late { waits: |_| true, now: say, glimpse: None, then: say };
+    let may_wait = || Deferred { is_awaited: |_| false, now: receive, preview: None, later: receive };
+    let must_not_wait = || Deferred { is_awaited: |_| true, now: receive, preview: None, later: receive };
     let rules = [
-        anew("m[]", |said: &mut Said, _| said.last.clear()),
-        late("m[].late", may),
-        late("m[].parts[].late", may),
-        late("m[].due", must),
+        supersedes("m[]", |received: &mut Received, _| received.last.clear()),
+        deferred("m[].late", may_wait),
+        deferred("m[].parts[].late", may_wait),
+        deferred("m[].due", must_not_wait),
     ];
     let rules: &'static [_] = Vec::from(rules).leak();
     let program = Program::new(&[("", rules)], |_| {}, |_, _| {});
@@ -321,22 +324,23 @@ fn texts_that_may_come_late_come_in_their_order_or_not_at_all() {
         }
         let wire = format!(r#"{{"m":[{}],"end":true}}"#, messages.join(", "));
         let read = |pieces: &[&[u8]]| {
-            let (mut scanner, mut said) = (Scanner::new(Documents::Plain), Said::default());
-            pieces.iter().for_each(|piece| scanner.feed(&program, &mut said, piece));
+            let (mut scanner, mut received) = (Scanner::new(Documents::Plain), Received::default());
+            pieces.iter().for_each(|piece| scanner.feed(&program, &mut received, piece));
             assert!(scanner.is_idle(), "{wire}");
-            assert_eq!(String::from_utf8_lossy(&said.last), last, "{wire}");
-            said.came
+            assert_eq!(String::from_utf8_lossy(&received.last), last, "{wire}");
+            received.bytes
         };
         for cut in 0..=wire.len() {
             read(&[&wire.as_bytes()[..cut], &wire.as_bytes()[cut..]]);
         }
         read(&single(wire.as_bytes()));
         if !wire.contains("due") && messages.iter().all(|message| message.matches("late").count() <= 3) {
-            assert_eq!(read(&[wire.as_bytes()]), last.len(), "only the last message's texts came: {wire}");
+            assert_eq!(read(&[wire.as_bytes()]), last.len(), "texts of earlier messages arrived: {wire}");
         }
     }
 }
 
+/// Pieces of one byte each.
 fn single(bytes: &[u8]) -> Vec<&[u8]> {
     bytes.chunks(1).collect()
 }

@@ -1,4 +1,4 @@
-//! What fuzzing begins with, made of the fixtures: `seeds FIXTURES CORPUS` writes a folder of inputs for each target.
+//! Writes the initial corpus of each fuzz target from the fixtures: `seeds FIXTURES CORPUS`.
 
 use std::fs;
 use std::path::Path;
@@ -8,12 +8,16 @@ fn main() {
     let [fixtures, corpus] = arguments.as_slice() else { panic!("seeds FIXTURES CORPUS") };
     let write = |target: &str, name: &str, bytes: &[u8]| {
         let folder = Path::new(corpus).join(target);
-        fs::create_dir_all(&folder).expect("a folder for the corpus");
-        fs::write(folder.join(name), bytes).expect("room for the corpus");
+        fs::create_dir_all(&folder).expect("the corpus folder can be created");
+        fs::write(folder.join(name), bytes).expect("the corpus file can be written");
     };
     for api in folders(Path::new(fixtures)) {
         for case in folders(&api) {
-            let name = case.strip_prefix(fixtures).expect("a fixture").to_string_lossy().replace(['/', '\\'], "-");
+            let name = case
+                .strip_prefix(fixtures)
+                .expect("the case is below the fixtures")
+                .to_string_lossy()
+                .replace(['/', '\\'], "-");
             let (request_line, request_head, request) = message(&case.join("request.http"));
             let (status, response_head, response) = message(&case.join("response.http"));
             let with_size = |body: &str| [b"\x40", body.as_bytes()].concat();
@@ -41,7 +45,7 @@ fn main() {
     }
 }
 
-/// The body in each encoding's way of storing what it does not compress.
+/// The first bytes of the body in each content encoding, as uncompressed blocks.
 fn stored(body: &[u8]) -> [(&'static str, Vec<u8>); 4] {
     let body = &body[..body.len().min(1000)];
     let (size, complement) = ((body.len() as u16).to_le_bytes(), (!(body.len() as u16)).to_le_bytes());
@@ -59,12 +63,13 @@ fn stored(body: &[u8]) -> [(&'static str, Vec<u8>); 4] {
     ]
 }
 
+/// The folders in a folder.
 fn folders(parent: &Path) -> Vec<std::path::PathBuf> {
     let entries = fs::read_dir(parent).unwrap_or_else(|error| panic!("{}: {error}", parent.display()));
-    entries.map(|entry| entry.expect("a folder").path()).filter(|path| path.is_dir()).collect()
+    entries.map(|entry| entry.expect("the folder can be read").path()).filter(|path| path.is_dir()).collect()
 }
 
-/// First line, other lines of the head, body.
+/// First line, other lines of the head, and body of a message.
 fn message(file: &Path) -> (String, Vec<String>, String) {
     let text = String::from_utf8_lossy(&fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display())))
         .into_owned();

@@ -1,9 +1,10 @@
-//! What is fuzzed: a function for each parser and one for the whole exchange. Each takes any bytes and panics where something is
-//! wrong: a crash, a result that depends on where the bytes were cut, or a reading that `serde_json` does not share.
+//! Fuzz targets: a function for each parser and one for the whole exchange. A target takes any bytes. It panics if a
+//! parser panics, if a result depends on where the bytes are cut, or if it contradicts `serde_json`.
 //!
-//! The first byte of an input is the size of the pieces it is fed in; the rest is the body.
+//! The first byte of an input is the size of the pieces in which the body arrives. The rest is the body. The targets
+//! `exchange` and `configuration` have inputs of their own form.
 
-#![allow(dead_code, reason = "each fuzzer is a program of its own, with one of these")]
+#![allow(dead_code, reason = "each fuzzer is a program of its own and uses one target")]
 
 #[path = "../../envoy/demo/src/event_stream.rs"]
 mod frames;
@@ -19,10 +20,10 @@ use gaugeway::sink::attributes::ATTRIBUTES;
 use gaugeway::sink::stats::{MetricKind, Registry, Stats};
 use serde_json::Value;
 
-/// A function that is fuzzed, by name.
+/// Name and function of a target.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// Every one.
+/// All targets.
 pub const TARGETS: &[Target] = &[
     ("json", json),
     ("canonical", canonical),
@@ -36,7 +37,7 @@ pub const TARGETS: &[Target] = &[
     ("exchange", exchange),
 ];
 
-/// The pieces that an input is to be fed in, and the whole of it.
+/// The pieces of an input's body, and the body. None if the input is empty.
 fn pieces(data: &[u8]) -> Option<(impl Iterator<Item = &[u8]> + Clone, &[u8])> {
     let (size, body) = data.split_first()?;
     Some((body.chunks(usize::from(*size).max(1)), body))
@@ -44,16 +45,17 @@ fn pieces(data: &[u8]) -> Option<(impl Iterator<Item = &[u8]> + Clone, &[u8])> {
 
 type Log = Vec<String>;
 
-fn note(log: &mut Log, words: std::fmt::Arguments<'_>) {
-    log.push(words.to_string());
+/// Adds an entry.
+fn note(log: &mut Log, entry: std::fmt::Arguments<'_>) {
+    log.push(entry.to_string());
 }
 
-/// Text and raw values come in pieces; the first is empty.
-fn more(log: &mut Log, what: &str, piece: &[u8]) {
+/// Adds a piece of a text or raw value. An empty piece starts a new entry, further pieces extend it.
+fn note_piece(log: &mut Log, name: &str, piece: &[u8]) {
     if piece.is_empty() {
-        return log.push(what.to_owned());
+        return log.push(name.to_owned());
     }
-    let last = log.last_mut().filter(|last| last.starts_with(what)).expect("a piece without its beginning");
+    let last = log.last_mut().filter(|last| last.starts_with(name)).expect("the first piece of a value is empty");
     piece.iter().for_each(|byte| write!(last, " {byte:02x}").unwrap());
 }
 
@@ -61,12 +63,13 @@ const RULES: &[Rule<Log>] = &[
     scalar("a", |log, value: Scalar<'_>| note(log, format_args!("a {value:?}"))),
     scalar("model", |log, value: Scalar<'_>| note(log, format_args!("model {value:?}"))),
     scalar("usage.*", |log, value: Scalar<'_>| note(log, format_args!("usage {value:?}"))),
-    text("choices[].delta.content", |log, piece: &[u8]| more(log, "content", piece)),
+    text("choices[].delta.content", |log, piece: &[u8]| note_piece(log, "content", piece)),
     open("choices[]", |log, at| note(log, format_args!("choice {at}"))),
-    close("choices[]", |log| note(log, format_args!("over"))),
-    raw("raw", |log, piece: &[u8]| more(log, "raw", piece)),
+    close("choices[]", |log| note(log, format_args!("choice ended"))),
+    raw("raw", |log, piece: &[u8]| note_piece(log, "raw", piece)),
 ];
 
+/// The scanner. It must report a complete document if `serde_json` accepts an object.
 pub fn json(data: &[u8]) {
     let Some((pieces, body)) = pieces(data) else { return };
     let program = Program::new(
@@ -89,6 +92,7 @@ pub fn json(data: &[u8]) {
     }
 }
 
+/// The validator. It must accept the documents that `serde_json` accepts, within its limits.
 pub fn canonical(data: &[u8]) {
     let Some((pieces, body)) = pieces(data) else { return };
     let read = |pieces: &mut dyn Iterator<Item = &[u8]>| {
@@ -99,13 +103,15 @@ pub fn canonical(data: &[u8]) {
     let whole = read(&mut [body].into_iter());
     assert_eq!(read(&mut pieces.clone()), whole);
     let Ok(body) = std::str::from_utf8(body) else { return };
-    let sound = serde_json::from_str::<Box<serde_json::value::RawValue>>(body).is_ok();
-    // It knows 32 levels, and words of 32 bytes.
-    let deep = body.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() > 32;
-    let long = body.split(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c)).any(|word| word.len() > 32);
-    assert!(whole.0 == sound || !whole.0 && (deep || long), "{} and {sound}", whole.0);
+    let is_valid = serde_json::from_str::<Box<serde_json::value::RawValue>>(body).is_ok();
+    // Its limits are 32 levels and words of 32 bytes.
+    let is_deep = body.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() > 32;
+    let has_long_word =
+        body.split(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c)).any(|word| word.len() > 32);
+    assert!(whole.0 == is_valid || !whole.0 && (is_deep || has_long_word), "{} and {is_valid}", whole.0);
 }
 
+/// The base64 decoder.
 pub fn base64(data: &[u8]) {
     let Some((pieces, body)) = pieces(data) else { return };
     let decode = |pieces: &mut dyn Iterator<Item = &[u8]>| {
@@ -113,19 +119,19 @@ pub fn base64(data: &[u8]) {
         decoder.decode(b"");
         for piece in pieces.filter(|piece| !piece.is_empty()) {
             decoder.decode(piece);
-            let taken = decoder.take();
+            let taken = decoder.take_decoded();
             out.extend_from_slice(&taken);
-            decoder.reuse(taken);
+            decoder.reuse_buffer(taken);
         }
         decoder.finish();
-        [out, decoder.take()].concat()
+        [out, decoder.take_decoded()].concat()
     };
     let whole = decode(&mut [body].into_iter());
     assert_eq!(decode(&mut pieces.clone()), whole);
     assert!(whole.len() <= body.len() * 3 / 4 + 1);
 }
 
-/// Texts of a conversation may come late or not at all: which do hangs on the cuts, and nothing else may.
+/// Request bodies of several APIs. Which texts are deferred depends on the cuts; the observation must not.
 pub fn request(data: &[u8]) {
     let Some((pieces, body)) = pieces(data) else { return };
     for path in [
@@ -137,23 +143,25 @@ pub fn request(data: &[u8]) {
         "/v2/chat",
         "/gateway/any",
     ] {
-        let ask = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let observe = |pieces: &mut dyn Iterator<Item = &[u8]>| {
             let mut exchange = begin(path, &[]);
             pieces.for_each(|piece| exchange.request_body(piece));
             exchange.finish(End::Whole, 1);
-            said(&exchange)
+            observation(&exchange)
         };
-        assert_eq!(ask(&mut pieces.clone()), ask(&mut [body].into_iter()), "{path}");
+        assert_eq!(observe(&mut pieces.clone()), observe(&mut [body].into_iter()), "{path}");
     }
 }
 
+/// Responses with server-sent events.
 pub fn sse(data: &[u8]) {
     for path in ["/v1/chat/completions", "/v1/responses", "/v1/messages"] {
-        same_however_cut(data, path, &[("content-type", "text/event-stream")]);
+        assert_same_at_any_cut(data, path, &[("content-type", "text/event-stream")]);
     }
 }
 
-/// As bytes, and as text of which sound frames are made: no chance finds two checksums.
+/// AWS event streams. If the input is text, its lines become valid frames, because random bytes never have valid
+/// checksums.
 pub fn event_stream(data: &[u8]) {
     let text = data.get(1..).and_then(|text| std::str::from_utf8(text).ok());
     let lines = text.unwrap_or_default().lines().filter(|line| line.contains(' '));
@@ -161,13 +169,14 @@ pub fn event_stream(data: &[u8]) {
     let framed: Vec<u8> = data.first().copied().into_iter().chain(framed).collect();
     let data = if framed.len() > 1 { &framed } else { data };
     let kind = [("content-type", "application/vnd.amazon.eventstream")];
-    same_however_cut(data, "/model/amazon.nova-lite-v1:0/converse-stream", &kind);
-    same_however_cut(data, "/model/anthropic.claude-3-haiku-20240307-v1:0/invoke-with-response-stream", &kind);
+    assert_same_at_any_cut(data, "/model/amazon.nova-lite-v1:0/converse-stream", &kind);
+    assert_same_at_any_cut(data, "/model/anthropic.claude-3-haiku-20240307-v1:0/invoke-with-response-stream", &kind);
 }
 
+/// Responses with content encodings.
 pub fn encoding(data: &[u8]) {
     for name in ["gzip", "deflate", "br", "zstd"] {
-        same_however_cut(
+        assert_same_at_any_cut(
             data,
             "/v1/chat/completions",
             &[("content-type", "text/event-stream"), ("content-encoding", name)],
@@ -175,6 +184,7 @@ pub fn encoding(data: &[u8]) {
     }
 }
 
+/// Multipart request bodies.
 pub fn multipart(data: &[u8]) {
     let Some((pieces, body)) = pieces(data) else { return };
     let form = |pieces: &mut dyn Iterator<Item = &[u8]>| {
@@ -182,11 +192,12 @@ pub fn multipart(data: &[u8]) {
         let mut exchange = begin("/v1/audio/transcriptions", &head);
         pieces.for_each(|piece| exchange.request_body(piece));
         exchange.finish(End::Whole, 1);
-        said(&exchange)
+        observation(&exchange)
     };
     assert_eq!(form(&mut pieces.clone()), form(&mut [body].into_iter()));
 }
 
+/// The parser of the configuration. The whole input is the configuration.
 pub fn configuration(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match Config::parse(text) {
@@ -195,34 +206,36 @@ pub fn configuration(data: &[u8]) {
     }
 }
 
-/// A response's body, cut or whole, comes to the same.
-fn same_however_cut(data: &[u8], path: &str, head: &[(&str, &str)]) {
+/// Asserts that the observation of a response is the same in pieces and as a whole.
+fn assert_same_at_any_cut(data: &[u8], path: &str, head: &[(&str, &str)]) {
     let Some((pieces, body)) = pieces(data) else { return };
-    let answer = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+    let observe = |pieces: &mut dyn Iterator<Item = &[u8]>| {
         let mut exchange = begin(path, &[]);
         exchange.request_end(1);
         exchange.response(Head(&heads(&[&[(":status", "200")], head].concat())), 1);
         pieces.for_each(|piece| exchange.response_body(piece, 1));
         exchange.finish(End::Whole, 1);
-        said(&exchange)
+        observation(&exchange)
     };
-    let (cut, whole) = (answer(&mut pieces.clone()), answer(&mut [body].into_iter()));
-    // Where a decoder gives up, it may have given more or less before.
+    let (cut, whole) = (observe(&mut pieces.clone()), observe(&mut [body].into_iter()));
+    // How much a decoder decodes before it finds an error depends on the cuts.
     if !whole.contains("encoding") {
         assert_eq!(cut, whole);
     }
 }
 
+/// Starts an exchange with a request to this path.
 fn begin(path: &str, head: &[(&str, &str)]) -> Exchange {
     let head = [&[(":method", "POST"), (":authority", "llm"), (":path", path)], head].concat();
-    OBSERVER.with(|observer| Exchange::start(observer, Head(&heads(&head)), 1)).expect("a path of an API")
+    OBSERVER.with(|observer| Exchange::start(observer, Head(&heads(&head)), 1)).expect("the path is an API path")
 }
 
 fn heads<'a>(head: &'a [(&'a str, &'a str)]) -> Vec<(&'a [u8], &'a [u8])> {
     head.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect()
 }
 
-fn said(exchange: &Exchange) -> String {
+/// All fields of the observation, as text.
+fn observation(exchange: &Exchange) -> String {
     let mut all = String::new();
     for attribute in ATTRIBUTES {
         if let Some(value) = attribute.value(exchange.observation(), CacheAttribute::Both) {
@@ -236,25 +249,25 @@ fn said(exchange: &Exchange) -> String {
 }
 
 thread_local! {
-    static OBSERVER: Rc<Observer> = Rc::new(Observer::new(Config::parse(DETECTING).expect("a sound configuration")));
+    static OBSERVER: Rc<Observer> = Rc::new(Observer::new(Config::parse(DETECTING).expect("a valid configuration")));
 }
 
 const DETECTING: &str =
     r#"{"apis": [{"path": "/gateway/", "api": "detect"}], "labels": {"headers": {"x-team": "team"}}}"#;
 
-/// What separates the commands of a script.
+/// Separates the commands of a script.
 pub const NEXT: &str = "\n%";
 
-/// Runs a script: each command is a letter and its bytes.
+/// Runs a script through one exchange. A command is a letter followed by bytes.
 ///
 /// | letter | bytes |
 /// |---|---|
-/// | `h` | `name: value`, for the next head |
-/// | `>` | the request begins, with the heads so far; the bytes are its path |
-/// | `q`, `Q` | of the request's body; its end |
-/// | `<` | the response begins; the bytes are its status |
-/// | `s`, `S` | of the response's body; its end, the bytes are Envoy's details |
-/// | `t` | time passes: the bytes are a number of nanoseconds |
+/// | `h` | a header of the next head: `name: value` |
+/// | `>` | starts the request with the headers so far; the bytes are its path |
+/// | `q`, `Q` | `q`: bytes of the request's body; `Q`: its end |
+/// | `<` | starts the response with the headers so far; the bytes are its status |
+/// | `s`, `S` | `s`: bytes of the response's body; `S`: its end, with Envoy's response code details |
+/// | `t` | lets time pass: the bytes are a number of nanoseconds |
 pub fn exchange(data: &[u8]) {
     let mut head: Vec<(&[u8], &[u8])> = vec![(b":method", b"POST")];
     let (mut exchange, mut now, mut ended) = (None::<Exchange>, 0_u64, None);
@@ -282,7 +295,7 @@ pub fn exchange(data: &[u8]) {
             (b's', Some(exchange)) => exchange.response_body(bytes, now),
             (b'S', Some(exchange)) => {
                 exchange.finish(End::from_details(text), now);
-                ended.get_or_insert_with(|| said(exchange));
+                ended.get_or_insert_with(|| observation(exchange));
             }
             _ => {}
         }
@@ -292,10 +305,10 @@ pub fn exchange(data: &[u8]) {
     }
     let Some(mut exchange) = exchange else { return };
     exchange.finish(End::ClientDisconnect, now);
-    let said = said(&exchange);
-    assert!(ended.is_none_or(|ended| ended == said), "what comes after the end changes nothing");
+    let last = observation(&exchange);
+    assert!(ended.is_none_or(|ended| ended == last), "data after the end changed the observation");
     let config = OBSERVER.with(|observer| observer.config.clone());
-    Stats::default().record(exchange.observation(), &config, &mut Names);
+    Stats::default().record(exchange.observation(), &config, &mut NameChecker);
 }
 
 fn commands(data: &[u8]) -> Vec<&[u8]> {
@@ -308,10 +321,10 @@ fn commands(data: &[u8]) -> Vec<&[u8]> {
     commands
 }
 
-/// Checks the labels of every series: whatever the wire said, a value has at most 128 bytes and no control characters.
-struct Names;
+/// Checks the labels of every series: a value has at most 128 bytes and no control characters.
+struct NameChecker;
 
-impl Registry for Names {
+impl Registry for NameChecker {
     fn define(&mut self, _: MetricKind, metric: &str, labels: &[(&str, &str)]) -> Option<u32> {
         for (name, value) in labels {
             assert!(

@@ -1,53 +1,55 @@
 //! br (RFC 7932).
 //!
-//! Memory: the library asks [`Metered`] for everything that depends on the stream, so nothing is taken that the budget does
-//! not have. Its window grows with what the stream announces, up to the limit of its direction.
+//! Memory: the library allocates everything that depends on the stream with [`BudgetAllocator`], which reserves it in
+//! the budget first. The size of the window depends on the stream's header and has a limit for each direction.
 
 use brotli_decompressor::{Allocator, BrotliDecompressStream, BrotliResult, BrotliState, HuffmanCode, StandardAlloc};
 
-use super::{Output, Unreadable};
+use super::{DecodedOutput, Unreadable};
 use crate::budget::{Share, Side};
 
-/// Largest window for a response, in bytes. Encoders use 4 MiB unless told otherwise.
+/// Largest window for a response, in bytes. 4 MiB is the default of encoders.
 const RESPONSE_WINDOW: usize = 4 << 20;
 /// Largest window for a request, in bytes.
 const REQUEST_WINDOW: usize = 1 << 20;
-/// Bytes that the library keeps behind its window.
+/// Number of bytes that the library allocates in addition to its window.
 const WINDOW_SLACK: usize = 1 << 10;
-/// Bytes decoded at a time.
+/// Number of bytes that are decoded at a time.
 const PIECE: usize = 8 << 10;
 
-/// Work of an encoded byte: a stream may consist of tables that are costly to build and decode to nothing.
-const ENCODED_BYTE: u64 = 4;
+/// Work for an encoded byte. A stream may consist of tables that are costly to build and have no output.
+const ENCODED_BYTE_WORK: u64 = 4;
 
-type State = BrotliState<Metered, Metered, Metered>;
+type LibraryState = BrotliState<BudgetAllocator, BudgetAllocator, BudgetAllocator>;
 
 /// Decodes br.
 pub(super) struct Brotli {
-    /// Taken when the first bytes come.
-    state: Option<Box<State>>,
+    /// Allocated when the first bytes arrive.
+    state: Option<Box<LibraryState>>,
     share: Share,
     finished: bool,
 }
 
 impl Brotli {
+    /// Creates a decoder. It has no memory yet.
     pub fn new(share: Share) -> Self {
         Brotli { state: None, share, finished: false }
     }
 
-    pub fn feed(&mut self, bytes: &[u8], out: &mut Output<'_>) -> Result<(), Unreadable> {
+    /// Decodes `bytes`.
+    pub fn feed(&mut self, bytes: &[u8], out: &mut DecodedOutput<'_>) -> Result<(), Unreadable> {
         if self.state.is_none() {
-            if !self.share.resize(size_of::<State>()) {
+            if !self.share.resize(size_of::<LibraryState>()) {
                 return Err(Unreadable);
             }
-            let metered = || Metered { share: self.share.another(), inner: StandardAlloc::default() };
-            self.state = Some(Box::new(BrotliState::new(metered(), metered(), metered())));
+            let allocator = || BudgetAllocator { share: self.share.another(), inner: StandardAlloc::default() };
+            self.state = Some(Box::new(BrotliState::new(allocator(), allocator(), allocator())));
         }
         let Some(state) = &mut self.state else { return Err(Unreadable) };
-        out.work(bytes.len() as u64 * ENCODED_BYTE)?;
+        out.count_work(bytes.len() as u64 * ENCODED_BYTE_WORK)?;
         let mut piece = [0; PIECE];
         let (mut left, mut from) = (bytes.len(), 0);
-        // Bytes behind the end are not part of the body.
+        // Bytes after the end of the stream are ignored.
         while !self.finished {
             let (mut room, mut size, mut total) = (PIECE, 0, 0);
             let result = BrotliDecompressStream(
@@ -67,13 +69,14 @@ impl Brotli {
     }
 }
 
-/// Allocates for the library what the budget has room for. An empty cell tells the library that there is none.
-struct Metered {
+/// Allocates memory for the library if the budget has it. Returns an empty cell otherwise, which the library reports as
+/// a failure.
+struct BudgetAllocator {
     share: Share,
     inner: StandardAlloc,
 }
 
-impl<T: Clone + Default> Allocator<T> for Metered
+impl<T: Clone + Default> Allocator<T> for BudgetAllocator
 where
     StandardAlloc: Allocator<T>,
     <StandardAlloc as Allocator<T>>::AllocatedMemory: Default,
@@ -96,13 +99,13 @@ where
         use brotli_decompressor::SliceWrapper;
         let bytes = cell.slice().len().saturating_mul(size_of::<T>());
         self.inner.free_cell(cell);
-        // Less is always possible.
+        // A smaller size is always possible.
         let _ = self.share.resize(self.share.bytes().saturating_sub(bytes));
     }
 }
 
-// The three tables of the library: bytes, numbers, codes.
+// The library needs allocators for bytes, numbers and Huffman codes.
 const _: () = {
     const fn is_allocator<A: Allocator<u8> + Allocator<u32> + Allocator<HuffmanCode>>() {}
-    is_allocator::<Metered>();
+    is_allocator::<BudgetAllocator>();
 };

@@ -1,78 +1,84 @@
 //! gzip (RFC 1952), zlib (RFC 1950) and raw deflate (RFC 1951).
 //!
-//! HTTP calls the zlib format `deflate` (RFC 9110, section 8.4.1.2). Some servers send raw deflate under that name, so the first
-//! two bytes decide. The checksum behind zlib data is not compared. Memory: the state of `miniz_oxide` (11 KiB) and a window
-//! that grows with the output from 1 KiB to 32 KiB.
+//! The content encoding `deflate` means the zlib format (RFC 9110, section 8.4.1.2). Some servers send raw deflate
+//! under that name, so the first two bytes decide. The checksum after zlib data is not verified.
+//!
+//! Memory: the state of `miniz_oxide` (11 KiB) and a window that grows with the output from 1 KiB to 32 KiB.
 
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::inflate_flags::{TINFL_FLAG_HAS_MORE_INPUT, TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY};
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 
-use super::{Output, Unreadable};
+use super::{DecodedOutput, Unreadable};
 use crate::budget::Share;
 
-/// Size of the first window, in bytes. A power of two, as `miniz_oxide` demands.
+/// Size of the first window, in bytes. `miniz_oxide` requires a power of two.
 const FIRST_WINDOW: usize = 1 << 10;
-/// Farthest that deflate looks back, in bytes (RFC 1951, section 2).
+/// Largest distance of a back-reference, in bytes (RFC 1951, section 2).
 const LARGEST_WINDOW: usize = 32 << 10;
 
-/// Work of a block beside its bytes: its tables are built anew, even if it is empty.
+/// Work for a block in addition to its bytes: building its tables, even if it is empty.
 const BLOCK_WORK: u64 = 128;
 const FLAGS: u32 = TINFL_FLAG_HAS_MORE_INPUT | TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY;
 
-/// What surrounds the deflate data.
-enum Wrapper {
+/// The format around the deflate data.
+enum DeflateWrapper {
     Gzip(Gzip),
-    /// The first two bytes tell zlib's header from raw data. The first one may be here.
+    /// zlib or raw deflate: the first two bytes decide. Has the first byte once it arrived.
     Unknown(Option<u8>),
+    /// Deflate data follows, after a zlib header or without one.
     None,
 }
 
 /// Decodes one of the three formats.
 pub(super) struct Inflate {
-    wrapper: Wrapper,
-    /// Taken when the first bytes of deflate data come.
+    wrapper: DeflateWrapper,
+    /// Allocated when the first bytes of deflate data arrive.
     state: Option<Box<DecompressorOxide>>,
+    /// The last decoded bytes, as a ring buffer.
     window: Vec<u8>,
-    /// Position in the window at which output goes on.
-    at: usize,
+    /// Position of the next decoded byte in the window.
+    position: usize,
     finished: bool,
     share: Share,
 }
 
 impl Inflate {
+    /// Creates a decoder for gzip. It has no memory yet.
     pub fn gzip(share: Share) -> Self {
-        Inflate::new(Wrapper::Gzip(Gzip::default()), share)
+        Inflate::new(DeflateWrapper::Gzip(Gzip::default()), share)
     }
 
+    /// Creates a decoder for zlib and raw deflate. It has no memory yet.
     pub fn deflate(share: Share) -> Self {
-        Inflate::new(Wrapper::Unknown(None), share)
+        Inflate::new(DeflateWrapper::Unknown(None), share)
     }
 
-    fn new(wrapper: Wrapper, share: Share) -> Self {
-        Inflate { wrapper, state: None, window: Vec::new(), at: 0, finished: false, share }
+    fn new(wrapper: DeflateWrapper, share: Share) -> Self {
+        Inflate { wrapper, state: None, window: Vec::new(), position: 0, finished: false, share }
     }
 
-    pub fn feed(&mut self, mut bytes: &[u8], out: &mut Output<'_>) -> Result<(), Unreadable> {
+    /// Decodes `bytes`.
+    pub fn feed(&mut self, mut bytes: &[u8], out: &mut DecodedOutput<'_>) -> Result<(), Unreadable> {
         while !bytes.is_empty() {
             bytes = match &mut self.wrapper {
-                Wrapper::Gzip(gzip) => match gzip.next(bytes)? {
-                    Part::Data => self.inflate(bytes, out)?,
-                    Part::Rest(rest) => rest,
-                    Part::NewMember(rest) => {
+                DeflateWrapper::Gzip(gzip) => match gzip.next(bytes)? {
+                    GzipPart::Data => self.inflate(bytes, out)?,
+                    GzipPart::Rest(rest) => rest,
+                    GzipPart::NewMember(rest) => {
                         self.state = None;
-                        self.at = 0;
+                        self.position = 0;
                         rest
                     }
                 },
-                Wrapper::Unknown(None) => {
+                DeflateWrapper::Unknown(None) => {
                     let (first, rest) = bytes.split_first().ok_or(Unreadable)?;
-                    self.wrapper = Wrapper::Unknown(Some(*first));
+                    self.wrapper = DeflateWrapper::Unknown(Some(*first));
                     rest
                 }
-                Wrapper::Unknown(Some(first)) => {
+                DeflateWrapper::Unknown(Some(first)) => {
                     let (first, second) = (*first, bytes.first().copied().unwrap_or_default());
-                    self.wrapper = Wrapper::None;
+                    self.wrapper = DeflateWrapper::None;
                     if is_zlib(first, second) {
                         bytes.get(1..).unwrap_or_default()
                     } else {
@@ -80,51 +86,52 @@ impl Inflate {
                         bytes
                     }
                 }
-                // Bytes behind the end are not part of the body.
-                Wrapper::None if self.finished => return Ok(()),
-                Wrapper::None => self.inflate(bytes, out)?,
+                // Bytes after the end of the stream are ignored.
+                DeflateWrapper::None if self.finished => return Ok(()),
+                DeflateWrapper::None => self.inflate(bytes, out)?,
             };
         }
         Ok(())
     }
 
-    /// Decodes deflate data and returns the bytes that follow it, which are empty as long as it goes on.
-    fn inflate<'b>(&mut self, mut bytes: &'b [u8], out: &mut Output<'_>) -> Result<&'b [u8], Unreadable> {
+    /// Decodes deflate data. Returns the bytes after it, or no bytes if it continues.
+    fn inflate<'b>(&mut self, mut bytes: &'b [u8], out: &mut DecodedOutput<'_>) -> Result<&'b [u8], Unreadable> {
         if self.state.is_none() {
             self.grow(FIRST_WINDOW)?;
             self.state = Some(Box::default());
         }
         loop {
             let Some(state) = &mut self.state else { return Err(Unreadable) };
-            let (status, taken, given) = decompress(state, bytes, &mut self.window, self.at, FLAGS);
-            bytes = bytes.get(taken..).unwrap_or_default();
-            let piece = self.window.get(self.at..self.at + given).unwrap_or_default();
-            if let Wrapper::Gzip(gzip) = &mut self.wrapper {
-                gzip.decoded(piece);
+            let (status, read, written) = decompress(state, bytes, &mut self.window, self.position, FLAGS);
+            bytes = bytes.get(read..).unwrap_or_default();
+            let piece = self.window.get(self.position..self.position + written).unwrap_or_default();
+            if let DeflateWrapper::Gzip(gzip) = &mut self.wrapper {
+                gzip.add_decoded(piece);
             }
             if !piece.is_empty() {
                 out.push(piece)?;
             }
-            self.at += given;
+            self.position += written;
             match status {
                 TINFLStatus::Done => {
                     self.finished = true;
-                    if let Wrapper::Gzip(gzip) = &mut self.wrapper {
+                    if let DeflateWrapper::Gzip(gzip) = &mut self.wrapper {
                         gzip.data_ended();
                     }
                     return Ok(bytes);
                 }
                 TINFLStatus::NeedsMoreInput => return Ok(bytes),
-                TINFLStatus::BlockBoundary => out.work(BLOCK_WORK)?,
-                TINFLStatus::HasMoreOutput if self.at < self.window.len() => {}
-                // Nothing was overwritten yet: the decoded bytes stay where they are in a larger window.
+                TINFLStatus::BlockBoundary => out.count_work(BLOCK_WORK)?,
+                TINFLStatus::HasMoreOutput if self.position < self.window.len() => {}
+                // The ring buffer has not wrapped around yet, so it can grow.
                 TINFLStatus::HasMoreOutput if self.window.len() < LARGEST_WINDOW => self.grow(self.window.len() * 2)?,
-                TINFLStatus::HasMoreOutput => self.at = 0,
+                TINFLStatus::HasMoreOutput => self.position = 0,
                 _ => return Err(Unreadable),
             }
         }
     }
 
+    /// Grows the window to at least `window` bytes.
     fn grow(&mut self, window: usize) -> Result<(), Unreadable> {
         let window = window.max(self.window.len());
         if !self.share.resize(size_of::<DecompressorOxide>() + window) {
@@ -135,47 +142,52 @@ impl Inflate {
     }
 }
 
-/// Tells a zlib header without a preset dictionary from the beginning of raw deflate data (RFC 1950, section 2.2).
+/// Returns true if the first two bytes are a zlib header without a preset dictionary (RFC 1950, section 2.2).
 fn is_zlib(first: u8, second: u8) -> bool {
     first & 0x0f == 8 && second & 0x20 == 0 && (u16::from(first) << 8 | u16::from(second)).is_multiple_of(31)
 }
 
-/// Reads headers and trailers of gzip's members.
+/// Reads the headers and trailers of gzip members (RFC 1952, section 2.3).
 #[derive(Default)]
 struct Gzip {
-    stage: Stage,
-    /// Bytes of the fixed-size field being read.
+    stage: GzipStage,
+    /// The current field, if it has a fixed size.
     field: [u8; 10],
+    /// Number of bytes in `field`.
     filled: usize,
     flags: u8,
+    /// Checksum of the decoded bytes.
     checksum: crc32fast::Hasher,
+    /// Number of decoded bytes, modulo 2^32.
     length: u32,
 }
 
-/// The part of a member being read (RFC 1952, section 2.3).
+/// The current part of a member.
 #[derive(Clone, Copy, Default, PartialEq)]
-enum Stage {
+enum GzipStage {
     #[default]
     Header,
     ExtraLength,
+    /// The extra field. Number of bytes that are missing.
     Extra(u16),
     Name,
     Comment,
     HeaderChecksum,
     Data,
     Trailer,
-    /// Between members, or what follows the last one.
+    /// After a member: another member or padding.
     Between,
-    /// Padding behind the last member.
+    /// Padding after the last member.
     Padding,
 }
 
-enum Part<'b> {
-    /// Deflate data begins or goes on.
+/// What follows in a gzip stream.
+enum GzipPart<'b> {
+    /// Deflate data.
     Data,
-    /// A part of a header or trailer was read, and these bytes follow it.
+    /// The bytes after a part of a header or trailer.
     Rest(&'b [u8]),
-    /// Another member begins with these bytes.
+    /// Another member, which starts with these bytes.
     NewMember(&'b [u8]),
 }
 
@@ -185,97 +197,101 @@ const HAS_NAME: u8 = 1 << 3;
 const HAS_COMMENT: u8 = 1 << 4;
 
 impl Gzip {
-    fn next<'b>(&mut self, bytes: &'b [u8]) -> Result<Part<'b>, Unreadable> {
-        let (first, behind) = bytes.split_first().ok_or(Unreadable)?;
+    /// Reads a part of a header or trailer, if the stream is there.
+    fn next<'b>(&mut self, bytes: &'b [u8]) -> Result<GzipPart<'b>, Unreadable> {
+        let (first, tail) = bytes.split_first().ok_or(Unreadable)?;
         let rest = match self.stage {
-            Stage::Data => return Ok(Part::Data),
-            Stage::Header => self.fixed(10, bytes, |gzip| {
+            GzipStage::Data => return Ok(GzipPart::Data),
+            GzipStage::Header => self.read_fixed(10, bytes, |gzip| {
                 let [31, 139, 8, flags, ..] = gzip.field else { return Err(Unreadable) };
                 gzip.flags = flags;
-                gzip.stage = Stage::ExtraLength;
+                gzip.stage = GzipStage::ExtraLength;
                 gzip.skip_absent();
                 Ok(())
             })?,
-            Stage::ExtraLength => self.fixed(2, bytes, |gzip| {
+            GzipStage::ExtraLength => self.read_fixed(2, bytes, |gzip| {
                 let [low, high, ..] = gzip.field;
-                gzip.stage = Stage::Extra(u16::from_le_bytes([low, high]));
+                gzip.stage = GzipStage::Extra(u16::from_le_bytes([low, high]));
                 gzip.skip_absent();
                 Ok(())
             })?,
-            Stage::Extra(left) => {
-                let taken = bytes.len().min(usize::from(left));
-                self.stage = Stage::Extra(left - taken as u16);
+            GzipStage::Extra(left) => {
+                let length = bytes.len().min(usize::from(left));
+                self.stage = GzipStage::Extra(left - length as u16);
                 self.skip_absent();
-                bytes.get(taken..).unwrap_or_default()
+                bytes.get(length..).unwrap_or_default()
             }
-            Stage::Name | Stage::Comment => {
+            GzipStage::Name | GzipStage::Comment => {
                 if *first == 0 {
-                    self.stage = if self.stage == Stage::Name { Stage::Comment } else { Stage::HeaderChecksum };
+                    self.stage =
+                        if self.stage == GzipStage::Name { GzipStage::Comment } else { GzipStage::HeaderChecksum };
                     self.skip_absent();
                 }
-                behind
+                tail
             }
-            Stage::HeaderChecksum => self.fixed(2, bytes, |gzip| {
-                gzip.stage = Stage::Data;
+            GzipStage::HeaderChecksum => self.read_fixed(2, bytes, |gzip| {
+                gzip.stage = GzipStage::Data;
                 Ok(())
             })?,
-            Stage::Trailer => self.fixed(8, bytes, |gzip| {
+            GzipStage::Trailer => self.read_fixed(8, bytes, |gzip| {
                 let [a, b, c, d, e, f, g, h, ..] = gzip.field;
-                let told = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+                let expected = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
                 let checksum = core::mem::take(&mut gzip.checksum).finalize();
-                gzip.stage = Stage::Between;
-                if told == (checksum, gzip.length) { Ok(()) } else { Err(Unreadable) }
+                gzip.stage = GzipStage::Between;
+                if expected == (checksum, gzip.length) { Ok(()) } else { Err(Unreadable) }
             })?,
-            Stage::Between if *first == 31 => {
+            GzipStage::Between if *first == 31 => {
                 *self = Gzip::default();
-                return Ok(Part::NewMember(bytes));
+                return Ok(GzipPart::NewMember(bytes));
             }
-            Stage::Between | Stage::Padding => {
-                self.stage = Stage::Padding;
+            GzipStage::Between | GzipStage::Padding => {
+                self.stage = GzipStage::Padding;
                 &[]
             }
         };
-        Ok(Part::Rest(rest))
+        Ok(GzipPart::Rest(rest))
     }
 
-    /// Collects a field of `size` bytes and passes it on when it is whole.
-    fn fixed<'b>(
+    /// Reads a field of `size` bytes, or as much of it as `bytes` has. Calls `complete` when the field is complete.
+    fn read_fixed<'b>(
         &mut self,
         size: usize,
         bytes: &'b [u8],
-        whole: fn(&mut Self) -> Result<(), Unreadable>,
+        complete: fn(&mut Self) -> Result<(), Unreadable>,
     ) -> Result<&'b [u8], Unreadable> {
-        let taken = bytes.len().min(size - self.filled);
-        let (piece, rest) = bytes.split_at_checked(taken).ok_or(Unreadable)?;
+        let length = bytes.len().min(size - self.filled);
+        let (piece, rest) = bytes.split_at_checked(length).ok_or(Unreadable)?;
         self.field.iter_mut().skip(self.filled).zip(piece).for_each(|(slot, byte)| *slot = *byte);
-        self.filled += taken;
+        self.filled += length;
         if self.filled == size {
             self.filled = 0;
-            whole(self)?;
+            complete(self)?;
         }
         Ok(rest)
     }
 
-    /// Steps over the optional fields that the header does not announce.
+    /// Skips the optional fields that the flags of the header do not announce.
     fn skip_absent(&mut self) {
         loop {
             self.stage = match self.stage {
-                Stage::ExtraLength if self.flags & HAS_EXTRA == 0 => Stage::Name,
-                Stage::Extra(0) => Stage::Name,
-                Stage::Name if self.flags & HAS_NAME == 0 => Stage::Comment,
-                Stage::Comment if self.flags & HAS_COMMENT == 0 => Stage::HeaderChecksum,
-                Stage::HeaderChecksum if self.flags & HAS_HEADER_CHECKSUM == 0 => Stage::Data,
+                GzipStage::ExtraLength if self.flags & HAS_EXTRA == 0 => GzipStage::Name,
+                GzipStage::Extra(0) => GzipStage::Name,
+                GzipStage::Name if self.flags & HAS_NAME == 0 => GzipStage::Comment,
+                GzipStage::Comment if self.flags & HAS_COMMENT == 0 => GzipStage::HeaderChecksum,
+                GzipStage::HeaderChecksum if self.flags & HAS_HEADER_CHECKSUM == 0 => GzipStage::Data,
                 _ => return,
             };
         }
     }
 
-    fn decoded(&mut self, piece: &[u8]) {
+    /// Adds decoded bytes to the checksum and the length.
+    fn add_decoded(&mut self, piece: &[u8]) {
         self.checksum.update(piece);
         self.length = self.length.wrapping_add(piece.len() as u32);
     }
 
+    /// The trailer follows.
     fn data_ended(&mut self) {
-        self.stage = Stage::Trailer;
+        self.stage = GzipStage::Trailer;
     }
 }

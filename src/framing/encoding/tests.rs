@@ -1,3 +1,5 @@
+//! Tests of all four decoders: results at any cut, and the limits of memory and work.
+
 use std::io::Write;
 use std::rc::Rc;
 
@@ -39,10 +41,10 @@ fn zstd(text: &[u8]) -> Vec<u8> {
     ruzstd::encoding::compress_to_vec(text, ruzstd::encoding::CompressionLevel::Fastest)
 }
 
-/// A br stream of one stored block (RFC 7932, section 9.2).
+/// A br stream of one uncompressed block (RFC 7932, section 9.2).
 fn brotli(text: &[u8]) -> Vec<u8> {
     let length = u32::try_from(text.len() - 1).unwrap();
-    // Window 22; not last; four nibbles of length; stored; then the byte boundary.
+    // Window of 22 bits; not the last block; length in four nibbles; uncompressed; then the byte boundary.
     let header = 0b1011 | u64::from(length) << 7 | 1 << 23;
     let mut out = header.to_le_bytes()[..3].to_vec();
     out.extend_from_slice(text);
@@ -74,7 +76,7 @@ fn compressed(content: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn every_encoding_is_decoded_whatever_the_cuts() {
+fn every_encoding_is_decoded_at_any_cut() {
     let text = text();
     let raw = zlib(&text)[2..].to_vec();
     for (encoding, bytes) in [
@@ -94,7 +96,7 @@ fn every_encoding_is_decoded_whatever_the_cuts() {
 }
 
 #[test]
-fn optional_fields_of_gzips_header_are_skipped_and_wrong_checksums_refused() {
+fn optional_fields_of_a_gzip_header_are_skipped_and_a_wrong_checksum_is_rejected() {
     let plain = gzip(b"hello");
     let data = &plain[10..];
     let header = [31, 139, 8, 0b1_1110, 0, 0, 0, 0, 0, 255];
@@ -112,26 +114,27 @@ fn optional_fields_of_gzips_header_are_skipped_and_wrong_checksums_refused() {
     assert_eq!(decoded("gzip", &plain[..plain.len() - 4], 100).as_deref(), Ok(&b"hello"[..]));
 }
 
-/// "ab" fifty thousand times, then "end".
+/// A br stream: 50,000 times "ab", then "end".
 const BROTLI_PACKED: &[u8] = &[
     0x5b, 0xa2, 0x86, 0x81, 0xdf, 0x48, 0x55, 0xfb, 0xcb, 0x30, 0x31, 0xb7, 0x22, 0x2b, 0x2b, 0x4d, 0x2e, 0x0b, 0x03,
     0x62, 0xf9, 0x05, 0xc8, 0x01,
 ];
 
 #[test]
-fn everything_that_came_before_a_break_is_decoded() {
-    // The last byte holds only the last two letters. Most of the text is more than a small body may expand to.
-    let begun = &BROTLI_PACKED[..BROTLI_PACKED.len() - 1];
+fn all_bytes_before_a_broken_connection_are_decoded() {
+    // The last byte has only the last two letters. `encoded` is raised because the text exceeds the ratio of a small
+    // body.
+    let truncated = &BROTLI_PACKED[..BROTLI_PACKED.len() - 1];
     for size in [1, 7, usize::MAX] {
         let mut decoder = Decoder::new("br", share(Side::Response)).unwrap();
-        decoder.taken = 10_000;
+        decoder.encoded = 10_000;
         let mut length = 0;
-        begun.chunks(size).for_each(|piece| decoder.feed(piece, |piece| length += piece.len()).unwrap());
+        truncated.chunks(size).for_each(|piece| decoder.feed(piece, |piece| length += piece.len()).unwrap());
         assert_eq!(length, 100_001, "in pieces of {size}");
     }
 }
 
-/// 64 MiB of zeros, packed with a window of 4 MiB.
+/// A br stream: 64 MiB of zeros with a window of 4 MiB.
 const BROTLI_BOMB: &[u8] = &[
     0xcb, 0xff, 0xff, 0x3f, 0xf8, 0x27, 0x00, 0xe2, 0xb1, 0x40, 0x20, 0xf7, 0xfe, 0x8f, 0xff, 0xff, 0x7f, 0xf0, 0x4f,
     0x00, 0xc4, 0x61, 0x11, 0x80, 0xee, 0xfd, 0x1f, 0xff, 0xff, 0xff, 0xe0, 0x9f, 0x00, 0x88, 0xc3, 0x02, 0x00, 0xdd,
@@ -142,7 +145,7 @@ const BROTLI_BOMB: &[u8] = &[
 ];
 
 #[test]
-fn a_bomb_is_given_up_at_the_bound_and_gives_its_memory_back() {
+fn a_decompression_bomb_is_rejected_at_the_limit_and_its_memory_is_released() {
     let zeros = vec![0; 16 << 20];
     for (encoding, bomb) in
         [("gzip", gzip(&zeros)), ("deflate", zlib(&zeros)), ("zstd", zstd(&zeros)), ("br", BROTLI_BOMB.to_vec())]
@@ -151,22 +154,22 @@ fn a_bomb_is_given_up_at_the_bound_and_gives_its_memory_back() {
             for size in [61, 4096, usize::MAX] {
                 let budget = Rc::new(Budget::default());
                 let mut decoder = Decoder::new(encoding, Share::new(&budget, side, 0)).unwrap();
-                let mut given = 0_u64;
+                let mut decoded = 0_u64;
                 let result =
-                    bomb.chunks(size).try_for_each(|piece| decoder.feed(piece, |out| given += out.len() as u64));
+                    bomb.chunks(size).try_for_each(|piece| decoder.feed(piece, |out| decoded += out.len() as u64));
                 assert_eq!(result, Err(Unreadable), "{encoding}");
-                assert!(given <= FREE + RATIO * bomb.len() as u64, "{encoding}: {given} bytes");
-                assert!(budget.taken() <= budget::DEFAULT / 4, "{encoding}");
+                assert!(decoded <= FREE_BYTES + MAX_RATIO * bomb.len() as u64, "{encoding}: {decoded} bytes");
+                assert!(budget.reserved() <= budget::DEFAULT / 4, "{encoding}");
                 drop(decoder);
-                assert_eq!(budget.taken(), 0, "{encoding}");
+                assert_eq!(budget.reserved(), 0, "{encoding}");
             }
         }
     }
 }
 
 #[test]
-fn one_call_brings_a_bounded_number_of_bytes_and_a_zstd_frame_the_rest_with_the_next() {
-    // Text that expands less than the ratio allows.
+fn one_call_decodes_a_bounded_number_of_bytes_and_zstd_goes_on_with_the_next_call() {
+    // Text whose ratio is below the limit.
     let text: Vec<u8> =
         (0..100_000).flat_map(|n| format!("{{\"the number\":{}}}\n", n % 9973 * 31 % 9973).into_bytes()).collect();
     let text = &text[..3 << 19];
@@ -176,55 +179,55 @@ fn one_call_brings_a_bounded_number_of_bytes_and_a_zstd_frame_the_rest_with_the_
     let mut out = Vec::new();
     let packed = zstd(text);
     decoder.feed(&packed, |piece| out.extend_from_slice(piece)).unwrap();
-    assert!(decoder.waits() && out.len() as u64 <= CALL);
+    assert!(decoder.has_pending_output() && out.len() as u64 <= MAX_WORK);
     decoder.feed(&[], |piece| out.extend_from_slice(piece)).unwrap();
-    assert!(out == text && !decoder.waits());
+    assert!(out == text && !decoder.has_pending_output());
 }
 
 #[test]
-fn a_long_body_may_expand_less_than_a_short_one() {
+fn a_long_body_has_a_smaller_ratio_than_a_short_one() {
     let text: Vec<u8> = (0..100_000_u64).flat_map(|n| format!("{:>99}\n", n % 9973 * 31 % 9973).into_bytes()).collect();
     let packed = gzip(&text[..LONG_REQUEST as usize + 1]);
     let mut decoder = Decoder::new("gzip", share(Side::Request)).unwrap();
-    let mut given = 0;
-    let result = packed.chunks(500).try_for_each(|piece| decoder.feed(piece, |out| given += out.len() as u64));
-    assert_eq!((result, given <= LONG_REQUEST), (Err(Unreadable), true));
-    assert!(packed.len() as u64 * RATIO > LONG_REQUEST, "the ratio alone would allow it");
+    let mut decoded = 0;
+    let result = packed.chunks(500).try_for_each(|piece| decoder.feed(piece, |out| decoded += out.len() as u64));
+    assert_eq!((result, decoded <= LONG_REQUEST), (Err(Unreadable), true));
+    assert!(packed.len() as u64 * MAX_RATIO > LONG_REQUEST, "the ratio of a short body would allow it");
 }
 
 #[test]
-fn memory_is_taken_as_output_appears() {
-    let taken = |encoding: &str, bytes: &[u8], side: Side| {
+fn memory_grows_with_the_output() {
+    let measure = |encoding: &str, bytes: &[u8], side: Side| {
         let budget = Rc::new(Budget::default());
         let mut decoder = Decoder::new(encoding, Share::new(&budget, side, 0)).unwrap();
-        let before = budget.taken();
+        let before = budget.reserved();
         let result = decoder.feed(bytes, |_| {});
-        (before, result, budget.taken())
+        (before, result, budget.reserved())
     };
     let (response, request) = (Side::Response, Side::Request);
     for (encoding, bytes) in [("gzip", gzip(b"hello")), ("deflate", zlib(b"hello")), ("br", brotli(b"hello"))] {
-        let (before, result, after) = taken(encoding, &bytes, response);
+        let (before, result, after) = measure(encoding, &bytes, response);
         assert_eq!((before, result), (0, Ok(())), "{encoding}");
         assert!(after < 24 << 10, "{encoding}: {after} bytes");
     }
-    // A window of 8 MiB is only announced. 64 blocks of 128 KiB fill it.
+    // The frame header announces a window of 8 MiB, which reserves nothing. 64 blocks of 128 KiB fill it.
     let start = frame(0x68, &[repeated(b'a', 1), repeated(b'a', 1)]);
-    let (_, result, after) = taken("zstd", &start[..start.len() - 4], response);
+    let (_, result, after) = measure("zstd", &start[..start.len() - 4], response);
     assert_eq!(result, Ok(()));
     assert!(after < 32 << 10, "{after} bytes");
     let full = frame(0x68, &vec![repeated(b'a', 128 << 10); 65]);
     let mut decoder = Decoder::new("zstd", share(response)).unwrap();
-    decoder.taken = 1 << 20;
+    decoder.encoded = 1 << 20;
     assert_eq!(
         decoder.feed(&full[..full.len() - 4], |_| {}),
         Err(Unreadable),
         "an address has a quarter of the budget"
     );
-    assert_eq!(taken("zstd", &start, request).1, Err(Unreadable), "a request's window is smaller");
+    assert_eq!(measure("zstd", &start, request).1, Err(Unreadable), "a request's window is smaller");
 }
 
 #[test]
-fn a_body_that_finds_no_memory_is_unreadable() {
+fn a_body_that_needs_more_memory_than_the_budget_has_is_unreadable() {
     let text = text();
     for (encoding, bytes) in
         [("gzip", gzip(&text)), ("deflate", zlib(&text)), ("zstd", zstd(&text)), ("br", brotli(&text[..60_000]))]
@@ -232,13 +235,13 @@ fn a_body_that_finds_no_memory_is_unreadable() {
         let budget = Rc::new(Budget::new(64 << 10));
         let mut decoder = Decoder::new(encoding, Share::new(&budget, Side::Response, 0)).unwrap();
         assert_eq!(decoder.feed(&bytes, |_| {}), Err(Unreadable), "{encoding}");
-        assert!(budget.taken() <= 16 << 10, "{encoding}");
+        assert!(budget.reserved() <= 16 << 10, "{encoding}");
     }
 }
 
 #[test]
-fn blocks_of_zstd_that_would_take_more_than_they_may_are_refused_before_they_are_decoded() {
-    // 2^20 - 1 equal literals in five bytes; then 98,047 sequences in ten.
+fn zstd_blocks_with_invalid_sizes_are_rejected_before_they_are_decoded() {
+    // 2^20 - 1 equal literals in five bytes; 98,047 sequences in ten bytes.
     let literals = [&[0b1101_1101 | 0xf0, 0xff, 0xff, b'a'][..], &[0]].concat();
     let sequences = [&[0b1 << 3, b'a'][..], &[255, 0xff, 0xff, 0b0101_0100, 0, 0, 0, 1]].concat();
     for content in [literals, sequences] {
@@ -256,10 +259,10 @@ fn bytes_of_another_format_are_unreadable() {
 }
 
 #[test]
-fn a_window_larger_than_the_limit_is_refused_once_it_would_be_needed() {
-    // A frame that asks for 2^27 bytes (window descriptor 0x88).
+fn a_window_larger_than_the_limit_is_rejected_when_it_is_needed() {
+    // A frame with a window of 2^27 bytes (window descriptor 0x88).
     assert_eq!(decoded("zstd", &frame(0x88, &[repeated(b'a', 1)]), 20), Err(Unreadable));
-    // br's bomb has one block of 16 MiB, which needs the whole window of 4 MiB.
+    // The br bomb has one block of 16 MiB, which needs the whole window of 4 MiB.
     let mut decoder = Decoder::new("br", share(Side::Request)).unwrap();
     assert_eq!(decoder.feed(BROTLI_BOMB, |_| {}), Err(Unreadable));
 }

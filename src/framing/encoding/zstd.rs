@@ -1,92 +1,102 @@
-//! zstd (RFC 8878).
+//! zstd (RFC 8878). Only the first frame is decoded.
 //!
-//! The library keeps what it decodes until its window or the frame is full, so output comes late. It gets one block at a time,
-//! as it decodes all that it gets and a block of 4 bytes may become 128 KiB. It allocates without asking: the size of a block's
-//! parts is read first and taken from the budget. It is told the smallest window, as it only tells how much it holds beyond its
-//! window; the real window decides what is taken out.
+//! How this module bounds the library `ruzstd`:
+//!
+//! - The library decodes all blocks that it gets, and a block of 4 bytes may become 128 KiB. So it gets one block at a
+//!   time.
+//! - It allocates memory without a limit. So this module reads the sizes of a block's parts first and reserves them in
+//!   the budget.
+//! - It reports only the decoded bytes beyond its window. So it gets a frame header with the smallest window, and this
+//!   module keeps the bytes of the real window in the library's buffer.
+//!
+//! The output is delayed: decoded bytes are passed on only when they are beyond the window or the frame is complete.
 
 use std::io::Read;
 
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-use super::{Output, Unreadable};
+use super::{DecodedOutput, Unreadable};
 use crate::budget::{Share, Side};
 
-/// Largest window for a response, in bytes: what RFC 9659 lets a content encoding ask for.
+/// Largest window for a response, in bytes: the limit of RFC 9659 for content encodings.
 const RESPONSE_WINDOW: u64 = 8 << 20;
-/// Largest window for a request, in bytes. Encoders ask for 2 MiB at their default level.
+/// Largest window for a request, in bytes. Encoders use 2 MiB at their default level.
 const REQUEST_WINDOW: u64 = 4 << 20;
-/// Frame header for the library: a window of 128 KiB and nothing else (RFC 8878, section 3.1.1.1).
+/// The frame header that the library gets: a window of 128 KiB and no optional field (RFC 8878, section 3.1.1.1).
 const HEADER: [u8; 6] = [0x28, 0xb5, 0x2f, 0xfd, 0, 0x38];
-/// Bytes that the library does not tell of.
-const UNTOLD: usize = 128 << 10;
-/// Longest block, in bytes, compressed or not.
-const BLOCK: usize = 128 << 10;
-/// Shortest match of a sequence, in bytes.
+/// Number of decoded bytes that the library keeps without reporting them: the window of [`HEADER`].
+const UNREPORTED: usize = 128 << 10;
+/// Longest block, in bytes, compressed or not (RFC 8878, section 3.1.1.2.4).
+const MAX_BLOCK: usize = 128 << 10;
+/// Shortest match of a sequence, in bytes (RFC 8878, section 3.1.1.3.2.1.1).
 const SHORTEST_MATCH: usize = 3;
 /// Memory of the library's tables, in bytes, as an upper bound.
 const TABLES: usize = 24 << 10;
 /// Memory of one decoded sequence, in bytes.
 const SEQUENCE: usize = 12;
-/// Decoded bytes passed on at a time.
+/// Number of decoded bytes that are passed on at a time.
 const PIECE: usize = 8 << 10;
 
-/// Work of any block beside its bytes.
+/// Work for a block in addition to its bytes.
 const BLOCK_WORK: u64 = 32;
-/// Work of a compressed block beside its bytes, whose tables are built anew.
+/// Work for a compressed block in addition to its bytes: building its tables.
 const TABLES_WORK: u64 = 256;
 
 /// Decodes the first frame.
 pub(super) struct Zstd {
     decoder: FrameDecoder,
-    /// A frame's header or blocks that are not decoded yet.
+    /// The frame's header or blocks that are not decoded yet.
     held: Vec<u8>,
-    /// Size of the frame's window in bytes, once its header was read.
+    /// Size of the frame's window in bytes. None until its header is complete.
     window: Option<usize>,
-    /// The last call had no room for everything that came.
-    waits: bool,
-    /// Bytes that the decoder holds, as an upper bound.
+    /// Whether the last call reached its limit of work.
+    has_pending_output: bool,
+    /// Upper bound of the decoded bytes in the library's buffer.
     buffered: usize,
-    /// Sizes of the largest block so far.
+    /// For each part of a block, its largest size so far.
     largest: BlockSizes,
     share: Share,
 }
 
-/// Memory that a block takes while it is decoded, in bytes. The library keeps it for the next block.
+/// Sizes of a block's parts. The library keeps the memory for them for the next block.
 #[derive(Clone, Copy, Default)]
 struct BlockSizes {
+    /// Size of the compressed block, in bytes.
     content: usize,
+    /// Size of the decoded literals, in bytes.
     literals: usize,
+    /// Number of sequences.
     sequences: usize,
 }
 
 impl Zstd {
+    /// Creates a decoder. It has no memory yet.
     pub fn new(share: Share) -> Self {
         Zstd {
             decoder: FrameDecoder::new(),
             held: Vec::new(),
             window: None,
-            waits: false,
+            has_pending_output: false,
             buffered: 0,
             largest: BlockSizes::default(),
             share,
         }
     }
 
-    /// Whether the last call had no room for everything that came. The next call goes on, also without bytes.
-    pub fn waits(&self) -> bool {
-        self.waits
+    /// Returns true if the last call reached its limit of work. The next call, with or without bytes, goes on.
+    pub fn has_pending_output(&self) -> bool {
+        self.has_pending_output
     }
 
-    /// Decodes `bytes` and passes on the output that `out` has room for.
-    pub fn feed(&mut self, bytes: &[u8], out: &mut Output<'_>) -> Result<(), Unreadable> {
+    /// Decodes `bytes` and passes the output on, as far as the limits of `out` allow.
+    pub fn feed(&mut self, bytes: &[u8], out: &mut DecodedOutput<'_>) -> Result<(), Unreadable> {
         self.held.extend_from_slice(bytes);
-        self.waits = false;
-        let mut at = if self.window.is_some() { 0 } else { self.start()? };
+        self.has_pending_output = false;
+        let mut at = if self.window.is_some() { 0 } else { self.read_header()? };
         while let Some(window) = self.window {
-            self.give(window, out)?;
-            if out.work == 0 {
-                self.waits = true;
+            self.emit(window, out)?;
+            if out.work_left == 0 {
+                self.has_pending_output = true;
                 break;
             }
             if self.decoder.is_finished() {
@@ -98,68 +108,68 @@ impl Zstd {
             let header = u32::from_le_bytes([*a, *b, *c, 0]);
             let size = (header >> 3) as usize;
             let kind = header >> 1 & 3;
-            // A repeated byte is stored once, whatever the size says.
+            // Block type 1 (RLE) stores one byte. The size is the number of repetitions.
             let stored = if kind == 1 { 1 } else { size };
-            if size > BLOCK {
+            if size > MAX_BLOCK {
                 return Err(Unreadable);
             }
             let Some(block) = left.get(3..3 + stored) else { break };
             let (sizes, decoded) = match kind {
-                2 => (block_sizes(block).ok_or(Unreadable)?, BLOCK),
+                2 => (block_sizes(block).ok_or(Unreadable)?, MAX_BLOCK),
                 _ => (BlockSizes::default(), size),
             };
-            out.work = out.work.saturating_sub(if kind == 2 { TABLES_WORK } else { BLOCK_WORK });
-            self.take(sizes, decoded)?;
+            out.work_left = out.work_left.saturating_sub(if kind == 2 { TABLES_WORK } else { BLOCK_WORK });
+            self.reserve(sizes, decoded)?;
             let block = self.held.get(at..at + 3 + stored).unwrap_or_default();
-            // The checksum behind the last block is not compared, so it need not be waited for.
+            // The library expects a checksum after the last block. It is not verified, so zeros replace it.
             let block = block.chain([0; 4].as_slice());
             self.decoder.decode_blocks(block, BlockDecodingStrategy::UptoBlocks(1)).map_err(|_| Unreadable)?;
             if self.decoder.can_collect() > 0 {
-                self.buffered = self.decoder.can_collect() + UNTOLD;
+                self.buffered = self.decoder.can_collect() + UNREPORTED;
             }
             at += 3 + stored;
         }
         self.held.drain(..at.min(self.held.len()));
-        self.take(BlockSizes::default(), 0)
+        self.reserve(BlockSizes::default(), 0)
     }
 
-    /// Reads the frame's header and returns its length, or 0 if it is not whole yet.
-    fn start(&mut self) -> Result<usize, Unreadable> {
+    /// Reads the frame's header. Returns its length in bytes, or 0 if it is incomplete.
+    fn read_header(&mut self) -> Result<usize, Unreadable> {
         if !self.share.resize(TABLES) {
             return Err(Unreadable);
         }
         let Some((length, window)) = frame_header(&self.held)? else { return Ok(0) };
-        let most = match self.share.side() {
+        let max_window = match self.share.side() {
             Side::Request => REQUEST_WINDOW,
             Side::Response => RESPONSE_WINDOW,
         };
-        if window > most {
+        if window > max_window {
             return Err(Unreadable);
         }
         self.decoder.init(HEADER.as_slice()).map_err(|_| Unreadable)?;
-        self.window = Some((window as usize).max(UNTOLD));
+        self.window = Some((window as usize).max(UNREPORTED));
         Ok(length)
     }
 
-    /// Takes memory for a block of these sizes that becomes at most `decoded` bytes.
-    fn take(&mut self, sizes: BlockSizes, decoded: usize) -> Result<(), Unreadable> {
+    /// Reserves memory for a block of these sizes that becomes at most `decoded` bytes.
+    fn reserve(&mut self, sizes: BlockSizes, decoded: usize) -> Result<(), Unreadable> {
         let largest = &mut self.largest;
         largest.content = largest.content.max(sizes.content);
         largest.literals = largest.literals.max(sizes.literals);
         largest.sequences = largest.sequences.max(sizes.sequences);
         self.buffered += decoded;
-        // Vectors double.
+        // A vector's capacity may be twice its length.
         let block = largest.content + 2 * largest.literals + 2 * largest.sequences * SEQUENCE;
         let memory = TABLES + self.held.capacity() + block + ring_buffer(self.buffered);
         if self.share.resize(memory) { Ok(()) } else { Err(Unreadable) }
     }
 
-    /// Passes on what lies beyond the window, or everything once the frame is over.
-    fn give(&mut self, window: usize, out: &mut Output<'_>) -> Result<(), Unreadable> {
+    /// Passes on the decoded bytes beyond the window, or all of them if the frame is complete.
+    fn emit(&mut self, window: usize, out: &mut DecodedOutput<'_>) -> Result<(), Unreadable> {
         let mut piece = [0; PIECE];
-        let kept = if self.decoder.is_finished() { 0 } else { window - UNTOLD };
-        while self.decoder.can_collect() > kept && out.work > 0 {
-            let size = (self.decoder.can_collect() - kept).min(PIECE).min(out.work as usize);
+        let kept = if self.decoder.is_finished() { 0 } else { window - UNREPORTED };
+        while self.decoder.can_collect() > kept && out.work_left > 0 {
+            let size = (self.decoder.can_collect() - kept).min(PIECE).min(out.work_left as usize);
             let size = self.decoder.read(piece.get_mut(..size).unwrap_or_default()).map_err(|_| Unreadable)?;
             self.buffered = self.buffered.saturating_sub(size);
             out.push(piece.get(..size).unwrap_or_default())?;
@@ -168,7 +178,8 @@ impl Zstd {
     }
 }
 
-/// Reads a frame's header: its length and the size of the window, in bytes. None if it is not whole yet.
+/// Returns the length of a frame's header and the size of its window, in bytes. Returns None if the header is
+/// incomplete.
 ///
 /// Spec: RFC 8878, section 3.1.1.1.
 fn frame_header(bytes: &[u8]) -> Result<Option<(usize, u64)>, Unreadable> {
@@ -190,7 +201,7 @@ fn frame_header(bytes: &[u8]) -> Result<Option<(usize, u64)>, Unreadable> {
     let Some(fields) = fields.get(..window_bytes + size_bytes) else { return Ok(None) };
     let window = if is_single_segment {
         let size = fields.iter().rev().fold(0, |size, byte| size << 8 | u64::from(*byte));
-        // A field of two bytes counts from 256.
+        // A field of two bytes has an offset of 256.
         if size_bytes == 2 { size + 256 } else { size }
     } else {
         let byte = u64::from(fields.first().copied().unwrap_or_default());
@@ -200,9 +211,9 @@ fn frame_header(bytes: &[u8]) -> Result<Option<(usize, u64)>, Unreadable> {
     Ok(Some((5 + fields.len(), window)))
 }
 
-/// Memory of the library's ring buffer for so many bytes, as an upper bound.
+/// Upper bound of the memory of the library's ring buffer for this number of bytes, in bytes.
 fn ring_buffer(bytes: usize) -> usize {
-    const SLACK: usize = 2 * BLOCK;
+    const SLACK: usize = 2 * MAX_BLOCK;
     if bytes < SLACK {
         (bytes + 1).next_power_of_two() + 1
     } else {
@@ -210,7 +221,7 @@ fn ring_buffer(bytes: usize) -> usize {
     }
 }
 
-/// The sizes of a compressed block's parts, from their headers. None if they are not possible.
+/// Returns the sizes of a compressed block's parts, from their headers. Returns None if they are invalid.
 ///
 /// Spec: RFC 8878, sections 3.1.1.3.1.1 (literals) and 3.1.1.3.2.1 (sequences).
 fn block_sizes(block: &[u8]) -> Option<BlockSizes> {
@@ -231,8 +242,8 @@ fn block_sizes(block: &[u8]) -> Option<BlockSizes> {
     let sequences = match byte(at)? {
         first @ 0..128 => first,
         255 => byte(at + 1)? + (byte(at + 2)? << 8) + 0x7f00,
-        first => (first - 128 << 8) + byte(at + 1)?,
+        first => ((first - 128) << 8) + byte(at + 1)?,
     };
-    let possible = literals <= BLOCK && sequences <= BLOCK / SHORTEST_MATCH;
-    possible.then_some(BlockSizes { content: block.len(), literals, sequences })
+    let is_valid = literals <= MAX_BLOCK && sequences <= MAX_BLOCK / SHORTEST_MATCH;
+    is_valid.then_some(BlockSizes { content: block.len(), literals, sequences })
 }

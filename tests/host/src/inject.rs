@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::dice::Dice;
 use crate::host::{self, CONTINUE, Host};
 use crate::host_calls::{Headers, statuses};
-use gaugeway::usage_injection::ask;
+use gaugeway::usage_injection::request_usage;
 use gaugeway_demo::fixtures::Fixture;
 use serde_json::Value;
 
@@ -44,7 +44,7 @@ fn a_host_that_refuses_what_it_likes_never_sends_half_a_change() {
     (temper.lock().unwrap().one_in, temper.lock().unwrap().only) = (0, None);
     host.state().share = 100;
     host.configure(CONFIGURATION).unwrap();
-    for fixture in fixtures.iter().filter(|fixture| ask(&fixture.request.body).is_some()) {
+    for fixture in fixtures.iter().filter(|fixture| request_usage(&fixture.request.body).is_some()) {
         let mut dice = Dice::new(5);
         let mut call = Call { host: &mut host, temper: &temper, dice: &mut dice, fixture };
         assert!(call.pass().unwrap().contains(&"asked"), "{}", fixture.id);
@@ -59,7 +59,7 @@ fn streams() -> Vec<Fixture> {
         let text = String::from_utf8(fixture.request.body.to_vec()).unwrap();
         fixture.request.body = text.replace(r#","stream_options":{"include_usage":true}"#, "").into();
     }
-    assert!(streams.iter().filter(|fixture| ask(&fixture.request.body).is_some()).count() > 15);
+    assert!(streams.iter().filter(|fixture| request_usage(&fixture.request.body).is_some()).count() > 15);
     streams
 }
 
@@ -154,7 +154,7 @@ impl Call<'_> {
         }
 
         let asked = sent != body;
-        assert!(!asked || Some(&sent) == ask(&body).as_ref(), "{}: {}", self.fixture.id, sent.escape_ascii());
+        assert!(!asked || Some(&sent) == request_usage(&body).as_ref(), "{}: {}", self.fixture.id, sent.escape_ascii());
         let went = self.host.state().streams[&id].request.clone();
         let length = sent.len().to_string().into_bytes();
         assert!(values(&went, "content-length").iter().all(|told| *told == length), "{}", self.fixture.id);

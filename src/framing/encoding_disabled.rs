@@ -1,0 +1,27 @@
+//! Replaces `encoding` in builds without the feature `encodings`: no content encoding is supported.
+
+use crate::budget::Share;
+
+/// Never constructed: [`Decoder::new`] always returns None.
+pub struct Decoder;
+
+/// Never constructed.
+pub struct Unreadable;
+
+impl Decoder {
+    pub fn new(_: &str, _: Share) -> Option<Self> {
+        None
+    }
+
+    pub fn has_pending_output(&self) -> bool {
+        false
+    }
+
+    pub fn has_delayed_output(&self) -> bool {
+        false
+    }
+
+    pub fn feed(&mut self, _: &[u8], _: impl FnMut(&[u8])) -> Result<(), Unreadable> {
+        Ok(())
+    }
+}

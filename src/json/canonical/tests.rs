@@ -1,0 +1,88 @@
+use super::*;
+
+fn read(text: &str) -> Canonical {
+    let mut canonical = Canonical::default();
+    text.as_bytes().chunks(3).for_each(|piece| canonical.feed(piece));
+    canonical
+}
+
+#[test]
+fn a_document_is_well_formed_exactly_if_serde_json_accepts_it() {
+    for text in [
+        "{}",
+        "[]",
+        " [1, 2.5, -0, 1e9, 1E-2 ] ",
+        "\"a\\u00e9\\n\"",
+        "true",
+        "null",
+        "12",
+        "{\"a\":{\"b\":[{},[]]}}",
+        "",
+        "{",
+        "[1,]",
+        "{\"a\":1,}",
+        "{\"a\" 1}",
+        "{a:1}",
+        "01",
+        "1.",
+        ".5",
+        "-",
+        "+1",
+        "1e",
+        "nul",
+        "\"\\x\"",
+        "\"\\u12g4\"",
+        "\"a\nb\"",
+        "{}{}",
+        "[1 2]",
+        "```json\n{}\n```",
+        "]",
+        "{]",
+        "[}",
+        "\"open",
+        "[\"a\":1]",
+        "{\"a\"}",
+        "1.5.2",
+        "--1",
+    ] {
+        let expected = serde_json::from_str::<serde_json::Value>(text).is_ok();
+        assert_eq!(read(text).is_whole(), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn the_order_of_keys_and_blanks_do_not_change_the_hash() {
+    let hash = |text| read(text).hash();
+    assert_eq!(hash(r#"{"a":1,"b":[true,{"c":"x"}]}"#), hash(" {\"b\" : [ true, {\"c\": \"x\"} ] ,\n\"a\": 1}"));
+}
+
+#[test]
+fn different_values_have_different_hashes() {
+    let texts = [
+        "{}",
+        "[]",
+        "[[]]",
+        "{\"a\":1}",
+        "{\"a\":2}",
+        "{\"b\":1}",
+        "{\"a\":\"1\"}",
+        "[1,2]",
+        "[2,1]",
+        "{\"a\":{}}",
+        "{\"a\":[]}",
+        "1",
+        "\"1\"",
+        "{\"a\":1,\"b\":2}",
+        "{\"a\":2,\"b\":1}",
+        "{\"a\":{\"b\":1}}",
+        "{\"b\":{\"a\":1}}",
+        "[[1],2]",
+        "[1,[2]]",
+        "null",
+        "{\"a\":null}",
+    ];
+    let mut hashes: Vec<_> = texts.iter().map(|text| read(text).hash()).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    assert_eq!(hashes.len(), texts.len());
+}

@@ -1,0 +1,209 @@
+//! Removes the usage from a response whose request was changed by [`super::request_usage`].
+
+use memchr::memchr2;
+
+use super::members::{find_value, parse_members};
+
+/// Longest line of a response that may be changed, in bytes. A longer line passes unchanged.
+const MAX_LINE: usize = 64 << 10;
+
+/// What happens to the current line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum LineState {
+    /// No byte of the line has arrived.
+    Start,
+    /// The line is held until it is complete, because it may have to change.
+    Held,
+    /// The line passes unchanged.
+    Passed,
+}
+
+/// Removes the usage from the events of a response to a client that did not request it.
+#[derive(Debug)]
+pub struct UsageStripper {
+    state: LineState,
+    /// Bytes of the current line.
+    held: Vec<u8>,
+    /// Whether a line of the current event was passed on.
+    is_in_event: bool,
+    /// Whether the blank line after the current event must be removed, because all its lines were.
+    removes_blank: bool,
+    /// If the last byte was a carriage return: whether it was passed on. A line feed after it belongs to the same line
+    /// end.
+    after_cr: Option<bool>,
+}
+
+impl Default for UsageStripper {
+    fn default() -> Self {
+        UsageStripper {
+            state: LineState::Start,
+            held: Vec::new(),
+            is_in_event: false,
+            removes_blank: false,
+            after_cr: None,
+        }
+    }
+}
+
+impl UsageStripper {
+    /// Reads the next bytes of the response. Returns the bytes to pass on to the client. `is_end` is true if no bytes
+    /// follow.
+    pub fn feed(&mut self, mut bytes: &[u8], is_end: bool) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.held.len() + bytes.len());
+        while let Some((&first, tail)) = bytes.split_first() {
+            if let Some(passed) = self.after_cr.take()
+                && first == b'\n'
+            {
+                if passed {
+                    out.push(first);
+                }
+                bytes = tail;
+                continue;
+            }
+            if self.state == LineState::Start && !matches!(first, b'\n' | b'\r') {
+                self.removes_blank = false;
+                self.state = LineState::Held;
+            }
+            let size = memchr2(b'\n', b'\r', bytes).unwrap_or(bytes.len());
+            let (line, rest) = bytes.split_at_checked(size).unwrap_or((bytes, &[]));
+            bytes = rest;
+            self.read_line(line, &mut out);
+            if let Some((&end, tail)) = rest.split_first() {
+                bytes = tail;
+                let passed = self.line_ended(&mut out);
+                if passed {
+                    out.push(end);
+                }
+                self.after_cr = (end == b'\r').then_some(passed);
+            }
+        }
+        if is_end {
+            out.append(&mut self.held);
+        }
+        out
+    }
+
+    /// Bytes that were read and neither passed on nor removed yet.
+    pub fn held(&self) -> &[u8] {
+        &self.held
+    }
+
+    /// Reads bytes of a line, without its line end.
+    fn read_line(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        if self.state == LineState::Held {
+            self.held.extend_from_slice(piece);
+            if !may_be_chunk(&self.held) || self.held.len() > MAX_LINE {
+                self.state = LineState::Passed;
+                out.append(&mut self.held);
+            }
+        } else {
+            out.extend_from_slice(piece);
+        }
+    }
+
+    /// Ends a line. Returns true if the line end must be passed on.
+    fn line_ended(&mut self, out: &mut Vec<u8>) -> bool {
+        let state = core::mem::replace(&mut self.state, LineState::Start);
+        if state == LineState::Start {
+            // A blank line: the end of the event.
+            self.is_in_event = false;
+            return !core::mem::take(&mut self.removes_blank);
+        }
+        let line = core::mem::take(&mut self.held);
+        match without_usage(&line) {
+            Some(kept) if state == LineState::Held => {
+                out.extend_from_slice(&kept);
+                if kept.is_empty() {
+                    self.removes_blank = !self.is_in_event;
+                    return false;
+                }
+            }
+            _ => out.extend_from_slice(&line),
+        }
+        self.is_in_event = true;
+        true
+    }
+}
+
+/// Returns true if a line that begins with these bytes may be a chunk.
+fn may_be_chunk(line: &[u8]) -> bool {
+    let Some(value) = line.strip_prefix(b"data:") else { return b"data:".starts_with(line) };
+    matches!(value.trim_ascii_start().first(), None | Some(b'{'))
+}
+
+/// Returns the line as it would be without the request for usage: nothing if the chunk has only usage, or the chunk
+/// without its `"usage":null`. Returns None if the line needs no change.
+fn without_usage(line: &[u8]) -> Option<Vec<u8>> {
+    let json = line.strip_prefix(b"data:")?;
+    let offset = line.len() - json.len();
+    let members = parse_members(json)?;
+    let usage = find_value(&members, json, b"usage").ok()??;
+    let at = members.iter().position(|member| member.has_key(json, b"usage"))?;
+    if usage == b"null" {
+        let cut = match (at.checked_sub(1).and_then(|before| members.get(before)), members.get(at + 1)) {
+            (Some(before), _) => before.value.end..members.get(at)?.value.end,
+            (None, Some(after)) => members.get(at)?.start..after.start,
+            (None, None) => return None,
+        };
+        return Some([line.get(..offset + cut.start)?, line.get(offset + cut.end..)?].concat());
+    }
+    let choices = find_value(&members, json, b"choices").ok()??;
+    let has_no_choices = choices
+        .strip_prefix(b"[")
+        .and_then(|rest| rest.strip_suffix(b"]"))
+        .is_some_and(|rest| rest.trim_ascii().is_empty());
+    (has_no_choices && usage.starts_with(b"{")).then(Vec::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESPONSE: &str = concat!(
+        ": hello\n\n",
+        "data: {\"id\":1,\"choices\":[{\"delta\":{\"content\":\"\\\"usage\\\":null\"}}],\"usage\":null}\n\n",
+        "data: {\"choices\":[],\"prompt_filter_results\":[], \"usage\": null, \"x\":{\"usage\":null}}\r\n\r\n",
+        "data: {\"usage\":null,\"choices\":[]}\r\r",
+        "event: ping\ndata: {\"usage\":{\"prompt_tokens\":1},\"choices\":[ ]}\n\n",
+        "data: {\"choices\":[{}],\"usage\":{\"prompt_tokens\":1}}\n\n",
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\r\n\r\n",
+        "data: [DONE]\n\n",
+        "data: {\"choices\":[],\"usage\":{\"prompt",
+    );
+
+    const STRIPPED: &str = concat!(
+        ": hello\n\n",
+        "data: {\"id\":1,\"choices\":[{\"delta\":{\"content\":\"\\\"usage\\\":null\"}}]}\n\n",
+        "data: {\"choices\":[],\"prompt_filter_results\":[], \"x\":{\"usage\":null}}\r\n\r\n",
+        "data: {\"choices\":[]}\r\r",
+        "event: ping\n\n",
+        "data: {\"choices\":[{}],\"usage\":{\"prompt_tokens\":1}}\n\n",
+        "data: [DONE]\n\n",
+        "data: {\"choices\":[],\"usage\":{\"prompt",
+    );
+
+    #[test]
+    fn the_added_usage_is_removed_at_any_cut() {
+        let bytes = RESPONSE.as_bytes();
+        for cut in 0..=bytes.len() {
+            let (head, tail) = bytes.split_at(cut);
+            let mut strip = UsageStripper::default();
+            let out = [strip.feed(head, false), strip.feed(tail, true)].concat();
+            assert_eq!(String::from_utf8(out).unwrap(), STRIPPED, "cut at {cut}");
+        }
+        let mut strip = UsageStripper::default();
+        let mut out: Vec<u8> = bytes.iter().flat_map(|byte| strip.feed(&[*byte], false)).collect();
+        out.extend(strip.feed(b"", true));
+        assert_eq!(String::from_utf8(out).unwrap(), STRIPPED);
+    }
+
+    #[test]
+    fn lines_that_are_not_chunks_are_passed_on_at_once() {
+        let mut strip = UsageStripper::default();
+        for piece in ["data: [DO", "NE]", "\n", "\nevent: x", "\r", "id", "\n\n"] {
+            assert_eq!(strip.feed(piece.as_bytes(), false), piece.as_bytes());
+        }
+        let long = format!("data: {{\"a\":\"{}", "x".repeat(MAX_LINE));
+        assert_eq!(strip.feed(long.as_bytes(), false), long.as_bytes());
+    }
+}
