@@ -16,7 +16,6 @@ use super::shared::Shared;
 use crate::bytes::mix::Mix;
 use crate::config::{Config, Role};
 use crate::exchange::{End, Exchange, Head};
-use crate::observation::Changes;
 use crate::provider;
 use crate::sink::attributes::FIELDS;
 
@@ -230,30 +229,30 @@ impl Stream {
     /// Writes the attributes that became known or changed.
     fn write(&mut self) {
         let Some(exchange) = &mut self.exchange else { return };
-        let news: Changes = exchange.news();
-        if !news.any() {
+        let changes = exchange.changes();
+        if !changes.any() {
             return;
         }
         if let Some(shared) = &self.shared {
-            if news.request {
+            if changes.request {
                 shared.recall(exchange);
             }
-            if news.asks || news.end {
+            if changes.asks || changes.end {
                 shared.remember(exchange);
             }
-            if news.end {
+            if changes.end {
                 shared.note_answer(exchange.observation());
             }
         }
         let seen = exchange.observation();
         let mut text = String::new();
         for (field, written) in FIELDS.iter().zip(&mut self.written) {
-            if !field.phase.is_due(news) {
+            if !field.phase.is_due(changes) {
                 continue;
             }
             let Some(value) = (field.get)(seen) else {
                 // The value of an earlier attempt cannot be removed, only emptied.
-                if news.end && *written == STALE && host::property(field.name).is_some() {
+                if changes.end && *written == STALE && host::property(field.name).is_some() {
                     host::set_property(field.name, "");
                 }
                 continue;

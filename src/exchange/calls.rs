@@ -4,7 +4,7 @@ use super::Exchange;
 use crate::draft;
 use crate::observation::{Outcome, RunEnd, Text};
 use crate::signal::memory::{Pending, Waiting};
-use crate::trace_context::{Place, Run};
+use crate::trace_context::{RunSpan, TraceContext};
 
 /// Most calls of one answer that are remembered.
 const CALLS: usize = 16;
@@ -87,15 +87,15 @@ impl Exchange {
         Waiting::new(&self.draft.seen, asks, end, patience)
     }
 
-    /// The exchange's place in a trace: where an agent's run begins with it, so does the run's span.
-    pub fn place(&mut self, place: Place) {
+    /// Sets the trace context of the exchange. If it is the first call of an agent's run, the run's span starts here.
+    pub fn set_trace_context(&mut self, context: TraceContext) {
         if self.run.is_none() && self.draft.seen.agent.iteration == Some(1) {
-            self.run = Some(Box::new(place.run(self.draft.seen.timing.start)));
+            self.run = Some(Box::new(context.run_span(self.draft.seen.timing.start)));
         }
     }
 
     /// The run's span, learned late.
-    pub fn join(&mut self, run: Run) {
+    pub fn join(&mut self, run: RunSpan) {
         self.run = Some(Box::new(run));
     }
 
@@ -110,7 +110,7 @@ impl Exchange {
     }
 
     /// The span of the agent's run this belongs to.
-    pub fn run(&self) -> Option<Run> {
+    pub fn run(&self) -> Option<RunSpan> {
         self.run.as_deref().copied()
     }
 

@@ -20,7 +20,7 @@ impl Exchange {
         let usage = used.possible();
         if usage != self.draft.seen.usage {
             self.draft.seen.usage = usage;
-            self.news.usage = true;
+            self.changes.usage = true;
         }
     }
 

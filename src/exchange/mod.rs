@@ -20,7 +20,7 @@ use crate::json::{LIMIT, Scalar};
 use crate::observation::{Changes, Observation, Outcome, RunEnd, Text, Trouble, clipped, finish_class};
 use crate::provider::{self, Api, Programs};
 use crate::signal::memory::Pending;
-use crate::trace_context::Run;
+use crate::trace_context::RunSpan;
 
 pub use end::End;
 pub use head::Head;
@@ -73,7 +73,7 @@ pub struct Exchange {
     path_model: Option<Text>,
     /// The status says so.
     failed: bool,
-    news: Changes,
+    changes: Changes,
     /// What is remembered of the calls whose results the request brings.
     #[expect(clippy::box_collection, reason = "most exchanges have none, and this takes less room in those")]
     recalled: Option<Box<Vec<Pending>>>,
@@ -85,7 +85,7 @@ pub struct Exchange {
     sampled: bool,
     /// The agent's run was counted as ended already.
     run_over: bool,
-    run: Option<Box<Run>>,
+    run: Option<Box<RunSpan>>,
 }
 
 impl Exchange {
@@ -131,7 +131,7 @@ impl Exchange {
             path_streams: target.streams,
             path_model: target.model,
             failed: false,
-            news: Changes::default(),
+            changes: Changes::default(),
             recalled: None,
             hidden: false,
             asked: false,
@@ -176,7 +176,7 @@ impl Exchange {
         if self.draft.seen.request.output_type == Some("json") {
             self.draft.answer.expect_json(required);
         }
-        self.news.request = true;
+        self.changes.request = true;
     }
 
     /// The response's head. What was read of the request by now is all that is used of it.
@@ -214,13 +214,13 @@ impl Exchange {
         let timing = &mut self.draft.seen.timing;
         if self.draft.streams {
             timing.first_chunk.get_or_insert(now);
-            self.news.first_token |= !had_token && timing.first_token.is_some();
+            self.changes.first_token |= !had_token && timing.first_token.is_some();
         }
         if !self.draft.streams || body.is_late() {
             timing.first_token = None;
         }
         self.count();
-        self.news.asks = !self.asked && self.answered() && !self.draft.seen.output.tools.is_empty();
+        self.changes.asks = !self.asked && self.answered() && !self.draft.seen.output.tools.is_empty();
         // OpenAI's SDKs hang up here, and what became known after that is in no span.
         if self.draft.done {
             self.finish(End::Whole, now);
@@ -279,7 +279,7 @@ impl Exchange {
         seen.agent.ended = ended.filter(|_| !self.run_over && !open);
         self.count();
         self.price(outcome, end);
-        self.news.end = true;
+        self.changes.end = true;
     }
 
     /// Whether the answer refuses, or has nothing in it.
@@ -322,11 +322,11 @@ impl Exchange {
     }
 
     /// What became known since the last call.
-    pub fn news(&mut self) -> Changes {
+    pub fn changes(&mut self) -> Changes {
         if !self.is_recognised() {
             return Changes::default();
         }
-        core::mem::take(&mut self.news)
+        core::mem::take(&mut self.changes)
     }
 
     /// Reads headers: Gemini's tier; Bedrock's counts, for model families whose body has none; the error's name. A count that

@@ -6,7 +6,7 @@ use crate::draft::Draft;
 use crate::text::fingerprint::Fingerprint;
 use crate::text::hash;
 use crate::text::opening::Opening;
-use crate::trace_context::{self, Place};
+use crate::trace_context::{self, TraceContext};
 
 impl Exchange {
     pub(super) fn end_hashes(&mut self) {
@@ -46,8 +46,9 @@ impl Exchange {
 
 /// Whether the trace the client's call belongs to is among those whose words are reported; without one, the call by itself.
 pub(super) fn is_sampled(head: Head<'_>, share: f64) -> bool {
-    let place = Place::parse(head.whole("traceparent")).or_else(|| Place::of_request(head.whole("x-request-id")));
-    place.is_some_and(|place| trace_context::is_sampled(place.trace, share))
+    let context =
+        TraceContext::parse(head.whole("traceparent")).or_else(|| TraceContext::of_request(head.whole("x-request-id")));
+    context.is_some_and(|context| trace_context::is_sampled(context.trace, share))
 }
 
 pub(super) fn begin_hashes(draft: &mut Draft, privacy: &Privacy) {

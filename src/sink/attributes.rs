@@ -19,13 +19,13 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Whether the news concern this phase. The end concerns all: what changed since is said again.
-    pub fn is_due(self, news: Changes) -> bool {
-        news.end
+    /// Whether a field of this phase is written after these changes. At the end all fields are written again if they changed.
+    pub fn is_due(self, changes: Changes) -> bool {
+        changes.end
             || match self {
-                Phase::Request => news.request,
-                Phase::Answer => news.first_token,
-                Phase::Usage => news.usage,
+                Phase::Request => changes.request,
+                Phase::Answer => changes.first_token,
+                Phase::Usage => changes.usage,
                 Phase::End => false,
             }
     }
