@@ -1,30 +1,30 @@
-//! The heads of messages, as every host can give them.
+//! The heads of requests and responses.
 
 use crate::json::LIMIT;
 use crate::observation::{COUNT_LIMIT, Limits, clipped};
 
-/// A message's head: `:method`, `:authority`, `:path` and `:status` are headers as in HTTP/2.
+/// The head of a request or response. `:method`, `:authority`, `:path` and `:status` are headers, as in HTTP/2.
 #[derive(Clone, Copy, Default)]
 pub struct Head<'a>(pub &'a [(&'a [u8], &'a [u8])]);
 
 impl<'a> Head<'a> {
-    /// The first value of a header, as bytes; names are lower case.
+    /// The first value of a header, as bytes. `name` is in lower case.
     pub fn bytes(self, name: &str) -> Option<&'a [u8]> {
         self.0.iter().find(|(n, _)| *n == name.as_bytes()).map(|(_, value)| *value)
     }
 
-    /// The first value of a header, cut to [`LIMIT`] bytes; empty if it is missing or not UTF-8.
+    /// The first value of a header, cut to [`LIMIT`] bytes. Empty if the header is missing or not UTF-8.
     pub fn text(self, name: &str) -> &'a str {
         clipped(self.whole(name), LIMIT)
     }
 
-    /// As [`Head::text`], but of any length: only for values that are parsed and never reported as they are.
+    /// As [`Head::text`], but not cut. Only for values that are parsed and not reported.
     pub fn whole(self, name: &str) -> &'a str {
         self.bytes(name).and_then(|value| core::str::from_utf8(value).ok()).unwrap_or_default()
     }
 
-    /// The rate limits in the headers of OpenAI, Anthropic, and the providers that copy theirs. A number above
-    /// [`COUNT_LIMIT`] limits nothing and is left out.
+    /// The rate limits in the headers of OpenAI, Anthropic, and providers with the same headers. A number above [`COUNT_LIMIT`]
+    /// is ignored.
     pub(super) fn limits(self) -> Limits {
         let mut limits = Limits::default();
         for (name, value) in self.0 {
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_cut_at_a_character_and_whole_is_not() {
+    fn text_is_cut_between_characters_and_whole_is_not_cut() {
         let long = format!("x{}", "é".repeat(30_000));
         let pairs = [(b"x-long".as_slice(), long.as_bytes()), (b"x-bin", b"\xff"), (b"x-short", b"yes")];
         let head = Head(&pairs);
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn rate_limits_are_numbers_up_to_2_to_the_32() {
+    fn rate_limits_above_2_to_the_32_are_ignored() {
         let limits = |value: &str| {
             let pairs =
                 [(b"x-ratelimit-remaining-tokens".as_slice(), value.as_bytes()), (b"retry-after", value.as_bytes())];

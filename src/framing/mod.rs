@@ -182,7 +182,7 @@ impl Body {
 
     /// Stops reading a body that cannot be decoded to its end.
     fn stop(&mut self, draft: &mut Draft) {
-        draft.seen.trouble.add(Trouble::Encoding);
+        draft.report(Trouble::Encoding);
         self.kind = Kind::Opaque;
         self.unread = true;
     }
@@ -229,7 +229,7 @@ impl Body {
             }
             Some(_) => {
                 if self.expects_json {
-                    draft.seen.trouble.add(Trouble::Json);
+                    draft.report(Trouble::Json);
                 }
                 Kind::Opaque
             }
@@ -251,12 +251,12 @@ impl Body {
                 Some(sse::Part::Data(data)) => self.data(program, draft, data),
                 Some(sse::Part::End) => {
                     self.scanner.finish(program, draft, Ended::Malformed);
-                    draft.event.clear();
+                    draft.event_ended();
                     self.in_data = false;
                     self.done = 0;
                 }
                 Some(sse::Part::Bare) => self.bare = true,
-                Some(sse::Part::Name(name)) => draft.event.push(name),
+                Some(sse::Part::Name(name)) => draft.event_name(name),
                 None => {}
             }
         }
@@ -269,8 +269,7 @@ impl Body {
             if same == data.len() || same == wanted.len() {
                 self.done += same;
                 if self.done == DONE.len() {
-                    draft.complete = true;
-                    draft.done = true;
+                    draft.end_stream();
                     self.kind = Kind::Opaque;
                 }
                 return;
@@ -290,7 +289,7 @@ impl Body {
         frames.feed(bytes, |part| match part {
             event_stream::Part::Exception(name) => {
                 draft.failed();
-                draft.error.outer = Some(name.into());
+                draft.set_outer_error(Some(name));
             }
             event_stream::Part::Payload(payload) => match rules.envelope {
                 None => scanner.feed(rules.document, draft, payload),
@@ -310,10 +309,10 @@ impl Body {
                     inner.finish(rules.document, draft, Ended::Malformed);
                 }
                 if !sound {
-                    draft.seen.trouble.add(Trouble::Framing);
+                    draft.report(Trouble::Framing);
                 }
             }
-            event_stream::Part::Broken => draft.seen.trouble.add(Trouble::Framing),
+            event_stream::Part::Broken => draft.report(Trouble::Framing),
         });
     }
 }
@@ -321,8 +320,8 @@ impl Body {
 /// A field of a form that means what the member of that name means in JSON.
 fn field(draft: &mut Draft, name: &str, value: &str) {
     match name {
-        "model" => draft.seen.request.model = Scalar::Text(value).text(),
-        "stream" => draft.seen.request.stream = Some(value.eq_ignore_ascii_case("true")),
+        "model" => draft.request_model(Scalar::Text(value)),
+        "stream" => draft.request_stream(Scalar::Bool(value.eq_ignore_ascii_case("true"))),
         _ => {}
     }
 }
