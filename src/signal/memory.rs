@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::observation::{Agent, Attribution, Observation, RunEnd, Text};
-use crate::trace_context::Run;
+use crate::trace_context::RunSpan;
 
 /// Entries of a bucket: with so many nearly all have room until the slots are two thirds full.
 pub const WAYS: usize = 32;
@@ -39,7 +39,7 @@ pub struct Pending {
     /// The tool.
     pub name: Text,
     /// The run's trace, where one is made.
-    pub run: Option<Run>,
+    pub run: Option<RunSpan>,
 }
 
 impl Pending {
@@ -113,14 +113,14 @@ impl Bucket {
     }
 
     /// Marks the run of a call as over, and tells its trace; None where it does not wait for the call's result since then.
-    pub fn close(&mut self, call: u64, asked: u64) -> Option<Option<Run>> {
+    pub fn close(&mut self, call: u64, asked: u64) -> Option<Option<RunSpan>> {
         let entry = self.0.iter_mut().find(|entry| entry.call == call && entry.asked == asked && entry.waits())?;
         entry.over = true;
         Some(entry.run)
     }
 
     /// Adds the trace of a call's run; None where the call is not known any more.
-    pub fn trace(&mut self, call: u64, run: Run) -> Option<()> {
+    pub fn trace(&mut self, call: u64, run: RunSpan) -> Option<()> {
         let entry = self.0.iter_mut().find(|entry| entry.call == call)?;
         entry.run = Some(run);
         Some(())
@@ -220,7 +220,7 @@ fn entry(rest: &mut &[u8]) -> Option<Pending> {
     *rest = tail;
     let run = match flag(3) {
         false => None,
-        true => Some(Run { trace: array(rest)?, span: array(rest)?, parent: array(rest)?, start: number(rest)? }),
+        true => Some(RunSpan { trace: array(rest)?, span: array(rest)?, parent: array(rest)?, start: number(rest)? }),
     };
     let name = core::str::from_utf8(name).unwrap_or_default().into();
     Some(Pending { call, lead, asked, iteration, over: flag(0), left: flag(1), brought: flag(2), name, run })
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn what_is_put_is_taken_out_once_and_whole() {
-        let run = Run { trace: [7; 16], span: [8; 8], parent: [0; 8], start: 5 };
+        let run = RunSpan { trace: [7; 16], span: [8; 8], parent: [0; 8], start: 5 };
         let mut bucket = Bucket::default();
         bucket.put(Pending { run: Some(run), over: true, brought: true, ..pending(1) });
         bucket.put(Pending { left: true, ..pending(2) });

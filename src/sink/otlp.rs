@@ -6,7 +6,7 @@
 use crate::config::CacheAttribute;
 use crate::observation::{Agent, Observation, Outcome, RunEnd, ToolResult};
 use crate::sink::attributes::{ATTRIBUTES, AttributeValue};
-use crate::trace_context::{Place, Run};
+use crate::trace_context::{RunSpan, TraceContext};
 
 /// Most bytes of spans that wait to be sent; later ones are dropped.
 pub const QUEUE: usize = 256 * 1024;
@@ -23,7 +23,7 @@ pub struct SpanQueue {
 
 impl SpanQueue {
     /// The spans of an exchange that is over, at `place` and as part of `run`. `names` is the setting `compat.cache_attribute`.
-    pub fn exchange(&mut self, seen: &Observation, names: CacheAttribute, place: Place, run: Option<Run>) {
+    pub fn exchange(&mut self, seen: &Observation, names: CacheAttribute, place: TraceContext, run: Option<RunSpan>) {
         let trace = run.map_or(place.trace, |run| run.trace);
         let parent = run.map_or(place.span, |run| run.span);
         let (start, end) = (seen.timing.start, seen.timing.end.unwrap_or(seen.timing.start));
@@ -56,7 +56,7 @@ impl SpanQueue {
     }
 
     /// The span of a run that ended at `end`.
-    pub fn run(&mut self, seen: &Observation, run: Run, ended: RunEnd, end: u64) {
+    pub fn run(&mut self, seen: &Observation, run: RunSpan, ended: RunEnd, end: u64) {
         let mut span = Span::new(run.trace, run.span, run.parent, "invoke_agent", INTERNAL, [run.start, end]);
         span.attribute("gen_ai.operation.name", AttributeValue::Text("invoke_agent"));
         span.attribute("gen_ai.provider.name", AttributeValue::Text(&seen.provider));
@@ -156,7 +156,7 @@ impl Span {
         attribute(&mut self.0, 9, key, &value);
     }
 
-    fn link(&mut self, to: Place) {
+    fn link(&mut self, to: TraceContext) {
         let mut link = Vec::new();
         bytes(&mut link, 1, &to.trace);
         bytes(&mut link, 2, &to.span);
@@ -266,13 +266,13 @@ mod tests {
     #[test]
     fn b3_is_read_in_all_its_lengths() {
         let (trace, span) = ("80f198ee56343ba864fe8b2a57d3eff7", "e457b5a2e4d86bd1");
-        let read = |header: &str| Place::parse_b3(header).map(|place| place.sampled);
+        let read = |header: &str| TraceContext::parse_b3(header).map(|place| place.sampled);
         for (rest, sampled) in [("", true), ("-1", true), ("-d", true), ("-0", false), ("-1-05e3ac9a4f6e3b90", true)] {
             assert_eq!(read(&format!("{trace}-{span}{rest}")), Some(sampled), "{rest}");
         }
-        let short = Place::parse_b3(&format!("{}-{span}-1", &trace[16..])).unwrap();
+        let short = TraceContext::parse_b3(&format!("{}-{span}-1", &trace[16..])).unwrap();
         assert_eq!(short.trace[..8], [0; 8]);
-        assert_eq!(Place::parse_b3(&format!("{trace}-{span}")).unwrap().trace[..2], [0x80, 0xf1]);
+        assert_eq!(TraceContext::parse_b3(&format!("{trace}-{span}")).unwrap().trace[..2], [0x80, 0xf1]);
         for wrong in ["", "0", "1", trace, &format!("{trace}-{}", &span[1..]), &format!("{}-{span}", "0".repeat(32))] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
@@ -280,10 +280,10 @@ mod tests {
 
     #[test]
     fn a_traceparent_is_read_as_the_standard_says() {
-        let place = Place::parse(PARENT).unwrap();
+        let place = TraceContext::parse(PARENT).unwrap();
         assert_eq!((place.trace[0], place.span[7], place.sampled), (0x0a, 0x31, true));
-        assert!(!Place::parse(&PARENT.replace("-01", "-00")).unwrap().sampled);
-        assert!(Place::parse(&PARENT.replace("00-0a", "01-0a").replace("-01", "-01-more")).is_some());
+        assert!(!TraceContext::parse(&PARENT.replace("-01", "-00")).unwrap().sampled);
+        assert!(TraceContext::parse(&PARENT.replace("00-0a", "01-0a").replace("-01", "-01-more")).is_some());
         for wrong in [
             "",
             "00",
@@ -293,14 +293,14 @@ mod tests {
             &PARENT.replace("b7ad6b7169203331", "0000000000000000"),
             &PARENT.replace("b7", "é"),
         ] {
-            assert_eq!(Place::parse(wrong), None, "{wrong}");
+            assert_eq!(TraceContext::parse(wrong), None, "{wrong}");
         }
     }
 
     #[test]
     fn a_run_holds_its_calls_and_tools() {
-        let place = Place::parse(PARENT).unwrap();
-        let run = Place { span: [5; 8], ..place }.run(500);
+        let place = TraceContext::parse(PARENT).unwrap();
+        let run = TraceContext { span: [5; 8], ..place }.run_span(500);
         let mut queue = SpanQueue::default();
         queue.exchange(&agent(Some(RunEnd::Completed)), CacheAttribute::default(), place, Some(run));
         let spans = exported(&mut queue);
@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn attributes_keep_their_types() {
-        let place = Place::parse(PARENT).unwrap();
+        let place = TraceContext::parse(PARENT).unwrap();
         let mut queue = SpanQueue::default();
         queue.exchange(&agent(None), CacheAttribute::default(), place, None);
         let spans = exported(&mut queue);
@@ -343,7 +343,7 @@ mod tests {
     fn what_waits_is_bounded_and_what_finds_no_room_is_counted() {
         let mut queue = SpanQueue::default();
         for _ in 0..5_000 {
-            queue.exchange(&agent(None), CacheAttribute::default(), Place::parse(PARENT).unwrap(), None);
+            queue.exchange(&agent(None), CacheAttribute::default(), TraceContext::parse(PARENT).unwrap(), None);
         }
         assert!(queue.dropped > 0 && queue.spans.len() < QUEUE + 16);
         let (body, count) = queue.export("gateway").unwrap();

@@ -300,7 +300,7 @@ pub fn exchange(data: &[u8]) {
             _ => {}
         }
         if let Some(exchange) = &mut exchange {
-            exchange.news();
+            exchange.changes();
         }
     }
     let Some(mut exchange) = exchange else { return };
