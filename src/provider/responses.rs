@@ -83,7 +83,7 @@ pub const EVENT: &[Rule<Draft>] = &[
 
 /// Rules for the response object.
 pub const RESPONSE: &[Rule<Draft>] = &[
-    // Some gateways name the response supersedes in each event; the last one is what it can be asked for by.
+    // Some gateways give the response another identifier in each event. A client can retrieve the response by the last one.
     scalar("id", Draft::last_response_id),
     scalar("model", Draft::response_model),
     scalar("status", Draft::choice_finish_reason),
