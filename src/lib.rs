@@ -1,9 +1,9 @@
 //! Gaugeway reads LLM API traffic as it streams past and reports what happened.
 //!
 //! ```text
-//! bytes -> framing -> json -> provider rules -> OBSERVATION -> signals -> FIELDS -> sinks -> shell
-//!          SSE,       (path,  path -> draft     plain data     cost       one table stats,   Envoy (proxy-wasm)
-//!          lines      scalar) one file each     the waist                 of rows   filter   or edge (wasm-bindgen)
+//! bytes -> framing -> json -> provider rules -> OBSERVATION -> signals -> TABLES -> sinks -> shell
+//!          SSE,       (path,  path -> draft     plain data     cost       a row    stats,   Envoy (proxy-wasm)
+//!          lines      scalar) one file each     the waist                 each     filter   or edge (wasm-bindgen)
 //!                                                                                   state
 //! ```
 //!
