@@ -39,22 +39,22 @@ impl Core {
 
     /// Starts an exchange. Returns undefined if it is not LLM traffic. A head consists of lines: a name, its value, the next
     /// name, ..., with `:method`, `:authority` and `:path` first.
-    pub fn start(&self, head: &str, now: f64) -> Option<Exchange> {
+    pub fn start(&self, head: &str, now: f64) -> Option<JsExchange> {
         let inner = exchange::Exchange::start(&self.observer, Head(&pairs(head)), nanos(now))?;
-        Some(Exchange { inner, observer: Rc::clone(&self.observer), samples: Rc::clone(&self.samples) })
+        Some(JsExchange { inner, observer: Rc::clone(&self.observer), samples: Rc::clone(&self.samples) })
     }
 }
 
 /// One exchange.
-#[wasm_bindgen]
-pub struct Exchange {
+#[wasm_bindgen(js_name = Exchange)]
+pub struct JsExchange {
     inner: exchange::Exchange,
     observer: Rc<exchange::Observer>,
     samples: Rc<RefCell<JsonSamples>>,
 }
 
-#[wasm_bindgen]
-impl Exchange {
+#[wasm_bindgen(js_class = Exchange)]
+impl JsExchange {
     /// Sets the name of the route.
     pub fn route(&mut self, name: &str) {
         self.inner.route(name);
