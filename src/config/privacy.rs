@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Config;
 use super::setting::Setting;
-use super::setting::SettingKind::{Number, Other, Text, Word, Words};
+use super::setting::SettingKind::{Other, Share, Text, Word, Words};
 use super::value::ConfigError;
 use crate::documentation::documentation;
 use crate::text::hash::{Hashes, Key};
@@ -98,7 +98,7 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[
     },
     Setting {
         key: "privacy.sample",
-        kind: Number { default: 0.01, range: 0.0..=1.0, set: |config, share| config.privacy.sample = share },
+        kind: Share { default: 0.01, set: |config, share| config.privacy.sample = share },
         per_route: true,
         doc: documentation("share of traces whose texts are captured if `privacy.capture` is `sampled`"),
     },

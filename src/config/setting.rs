@@ -33,12 +33,10 @@ pub enum SettingKind<T: 'static> {
         /// Stores the value.
         set: fn(&mut T, u64),
     },
-    /// A number.
-    Number {
+    /// A number from 0 to 1.
+    Share {
         /// Used if the key is absent.
         default: f64,
-        /// Smallest and largest value.
-        range: RangeInclusive<f64>,
         /// Stores the value.
         set: fn(&mut T, f64),
     },
@@ -113,7 +111,7 @@ pub fn read<T>(
         let (at, key) = (joined(path, name), joined(prefix, name));
         let mut rows = table.iter().copied().flatten();
         match rows.find_map(|setting| Some((setting, member(setting.key, prefix).filter(|m| m.name == name)?))) {
-            Some((setting, Member { is_setting: true, .. })) => setting.read(target, &at, value, scope)?,
+            Some((setting, TableMember { is_setting: true, .. })) => setting.read(target, &at, value, scope)?,
             Some(_) => read(table, target, (&at, &key), value, scope)?,
             None => return Err(ConfigError::unknown(path, name, &members(table, prefix))),
         }
@@ -130,17 +128,17 @@ pub fn members<T>(table: Table<T>, prefix: &str) -> Vec<&'static str> {
 }
 
 /// One member of the object at a prefix.
-struct Member {
+struct TableMember {
     name: &'static str,
     /// It is a setting, not an object with settings.
     is_setting: bool,
 }
 
 /// The member of the object at `prefix` in which `key` is. Returns None if the key is elsewhere.
-fn member(key: &'static str, prefix: &str) -> Option<Member> {
+fn member(key: &'static str, prefix: &str) -> Option<TableMember> {
     let rest = if prefix.is_empty() { key } else { key.strip_prefix(prefix)?.strip_prefix('.')? };
     let (name, is_setting) = rest.split_once('.').map_or((rest, true), |(name, _)| (name, false));
-    Some(Member { name, is_setting })
+    Some(TableMember { name, is_setting })
 }
 
 fn joined(path: &str, name: &str) -> String {
@@ -151,7 +149,7 @@ impl<T> Setting<T> {
     fn set_default(&self, target: &mut T) -> Result<(), ConfigError> {
         match &self.kind {
             SettingKind::Whole { default, set, .. } => set(target, *default),
-            SettingKind::Number { default, set, .. } => set(target, *default),
+            SettingKind::Share { default, set, .. } => set(target, *default),
             SettingKind::Bool { set } => set(target, false),
             SettingKind::Text { default, set } => {
                 let set = |text| set(target, text).map_err(|wrong| ConfigError::new(self.key, wrong));
@@ -173,8 +171,8 @@ impl<T> Setting<T> {
         let wrong = || self.wrong(path);
         match &self.kind {
             SettingKind::Whole { range, set, .. } => set(target, whole(path, value, range.clone())?),
-            SettingKind::Number { range, set, .. } => {
-                set(target, value.as_f64().filter(|number| range.contains(number)).ok_or_else(wrong)?);
+            SettingKind::Share { set, .. } => {
+                set(target, value.as_f64().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(wrong)?);
             }
             SettingKind::Bool { set } => set(target, value.as_bool().ok_or_else(wrong)?),
             SettingKind::Text { set, .. } => {
@@ -205,7 +203,7 @@ impl<T> fmt::Display for SettingKind<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SettingKind::Whole { range, .. } => write!(f, "a whole number from {} to {}", range.start(), range.end()),
-            SettingKind::Number { range, .. } => write!(f, "a number from {} to {}", range.start(), range.end()),
+            SettingKind::Share { .. } => f.write_str("a number from 0 to 1"),
             SettingKind::Bool { .. } => f.write_str("true or false"),
             SettingKind::Text { .. } => f.write_str("a string"),
             SettingKind::Word { words, .. } => write!(f, "`{}`", words.join("` or `")),
@@ -220,7 +218,7 @@ impl<T> SettingKind<T> {
     pub fn default_json(&self) -> String {
         match self {
             SettingKind::Whole { default, .. } => default.to_string(),
-            SettingKind::Number { default, .. } => Value::from(*default).to_string(),
+            SettingKind::Share { default, .. } => Value::from(*default).to_string(),
             SettingKind::Bool { .. } => "false".to_owned(),
             SettingKind::Text { default, .. } => default.map(|text| Value::from(text).to_string()).unwrap_or_default(),
             SettingKind::Word { words, .. } => {
@@ -237,9 +235,9 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Default, PartialEq)]
-    struct Target(u64, f64, Vec<String>);
+    struct Fields(u64, f64, Vec<String>);
 
-    const TABLE: Table<Target> = &[&[
+    const TABLE: Table<Fields> = &[&[
         Setting {
             key: "a.b.whole",
             kind: SettingKind::Whole { default: 2, range: 1..=3, set: |target, n| target.0 = n },
@@ -247,8 +245,8 @@ mod tests {
             doc: "",
         },
         Setting {
-            key: "a.number",
-            kind: SettingKind::Number { default: 0.5, range: 0.0..=1.0, set: |target, n| target.1 = n },
+            key: "a.share",
+            kind: SettingKind::Share { default: 0.5, set: |target, n| target.1 = n },
             per_route: false,
             doc: "",
         },
@@ -264,8 +262,8 @@ mod tests {
         },
     ]];
 
-    fn parse(text: &str, scope: SettingScope) -> Result<Target, String> {
-        let mut target = Target::default();
+    fn parse(text: &str, scope: SettingScope) -> Result<Fields, String> {
+        let mut target = Fields::default();
         set_defaults(TABLE, &mut target).unwrap();
         let value = serde_json::from_str(text).unwrap();
         read(TABLE, &mut target, ("", ""), &value, scope).map_err(|error| error.to_string())?;
@@ -274,21 +272,21 @@ mod tests {
 
     #[test]
     fn absent_keys_have_their_defaults_and_nested_keys_are_found() {
-        assert_eq!(parse("{}", SettingScope::Plugin), Ok(Target(2, 0.5, vec!["y".into()])));
-        let text = r#"{"a": {"b": {"whole": 3}, "number": 1}, "words": ["x", "y"]}"#;
-        assert_eq!(parse(text, SettingScope::Plugin), Ok(Target(3, 1.0, vec!["x".into(), "y".into()])));
+        assert_eq!(parse("{}", SettingScope::Plugin), Ok(Fields(2, 0.5, vec!["y".into()])));
+        let text = r#"{"a": {"b": {"whole": 3}, "share": 1}, "words": ["x", "y"]}"#;
+        assert_eq!(parse(text, SettingScope::Plugin), Ok(Fields(3, 1.0, vec!["x".into(), "y".into()])));
     }
 
     #[test]
     fn errors_have_the_path_and_list_the_keys_that_exist_there() {
         for (text, wanted) in [
             (r#"{"A": 1}"#, "A: unknown key; known here: a, words"),
-            (r#"{"a.number": 1}"#, "a.number: unknown key; known here: a, words"),
-            (r#"{"a": {"whole": 1}}"#, "a.whole: unknown key; known here: b, number"),
+            (r#"{"a.share": 1}"#, "a.share: unknown key; known here: a, words"),
+            (r#"{"a": {"whole": 1}}"#, "a.whole: unknown key; known here: b, share"),
             (r#"{"a": {"b": {"": 1}}}"#, "a.b.: unknown key; known here: whole"),
             (r#"{"a": 1}"#, "a: must be an object"),
             (r#"{"a": {"b": {"whole": 4}}}"#, "a.b.whole: must be a whole number from 1 to 3"),
-            (r#"{"a": {"number": 1.5}}"#, "a.number: must be a number from 0 to 1"),
+            (r#"{"a": {"share": 1.5}}"#, "a.share: must be a number from 0 to 1"),
             (r#"{"words": ["x", "z"]}"#, "words: must be an array of any of x, y"),
             (r#"{"words": ["x", 1]}"#, "words: must be an array of any of x, y"),
         ] {
@@ -299,7 +297,7 @@ mod tests {
     #[test]
     fn a_route_sets_only_what_is_per_route() {
         assert_eq!(parse(r#"{"a": {"b": {"whole": 1}}}"#, SettingScope::Route).unwrap().0, 1);
-        let refused = parse(r#"{"a": {"number": 1}}"#, SettingScope::Route).unwrap_err();
-        assert!(refused.starts_with("a.number: is the same for all routes"), "{refused}");
+        let refused = parse(r#"{"a": {"share": 1}}"#, SettingScope::Route).unwrap_err();
+        assert!(refused.starts_with("a.share: is the same for all routes"), "{refused}");
     }
 }

@@ -1,23 +1,23 @@
-//! Spans of agents' runs, in OTLP: `invoke_agent` around its `chat` calls and, between them, `execute_tool`.
+//! Spans of agents' runs in OTLP: `invoke_agent` with its `chat` and `execute_tool` spans.
 //!
-//! A run's trace is the one its first call belongs to; later calls hang under it, with a link to their own. Spec: OTLP 1
-//! (protobuf), W3C Trace Context, OpenTelemetry's `gen_ai` spans. Bound: a queue holds [`QUEUE`] bytes.
+//! The trace of a run is the trace of its first call. The spans of later calls are children of the run's span and link to
+//! their own trace. Spec: OTLP 1 (protobuf), OpenTelemetry's `gen_ai` spans. Memory: [`QUEUE`] bytes.
 
 use crate::config::CacheAttribute;
 use crate::observation::{Agent, Observation, Outcome, RunEnd, ToolResult};
 use crate::sink::attributes::{ATTRIBUTES, AttributeValue};
 use crate::trace_context::{RunSpan, TraceContext};
 
-/// Most bytes of spans that wait to be sent; later ones are dropped.
+/// Maximum number of bytes of spans that wait to be sent. Further spans are dropped.
 pub const QUEUE: usize = 256 * 1024;
 
-/// Spans that wait to be sent, encoded.
+/// Encoded spans that wait to be sent.
 #[derive(Default)]
 pub struct SpanQueue {
-    /// `ScopeSpans.spans`, one after the other.
+    /// The fields `spans` of a `ScopeSpans` message.
     spans: Vec<u8>,
     count: u64,
-    /// Spans there was no room for since this was last asked.
+    /// Number of dropped spans. The caller resets it.
     pub dropped: u64,
 }
 
@@ -55,7 +55,7 @@ impl SpanQueue {
         }
     }
 
-    /// The span of a run that ended at `end`.
+    /// Adds the span of a run that ended at `end`.
     pub fn run(&mut self, seen: &Observation, run: RunSpan, ended: RunEnd, end: u64) {
         let mut span = Span::new(run.trace, run.span, run.parent, "invoke_agent", INTERNAL, [run.start, end]);
         span.attribute("gen_ai.operation.name", AttributeValue::Text("invoke_agent"));
@@ -105,7 +105,7 @@ impl SpanQueue {
         self.count += 1;
     }
 
-    /// An `ExportTraceServiceRequest` with all that wait, and their number; None where none does.
+    /// Removes all waiting spans. Returns them as an `ExportTraceServiceRequest`, and their number; None if there are none.
     pub fn export(&mut self, service: &str) -> Option<(Vec<u8>, u64)> {
         if self.count == 0 {
             return None;
@@ -132,7 +132,7 @@ fn tool_name(result: &ToolResult) -> String {
 const INTERNAL: u64 = 1;
 const CLIENT: u64 = 3;
 
-/// A span's message, encoded field by field.
+/// An encoded `Span` message.
 struct Span(Vec<u8>);
 
 impl Span {
@@ -163,7 +163,7 @@ impl Span {
         bytes(&mut self.0, 13, &link);
     }
 
-    /// `STATUS_CODE_ERROR`
+    /// Sets the status to `STATUS_CODE_ERROR`.
     fn failed(&mut self) {
         bytes(&mut self.0, 15, &[3 << 3, 2]);
     }
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn b3_is_read_in_all_its_lengths() {
+    fn b3_headers_of_every_length_are_read() {
         let (trace, span) = ("80f198ee56343ba864fe8b2a57d3eff7", "e457b5a2e4d86bd1");
         let read = |header: &str| TraceContext::parse_b3(header).map(|place| place.sampled);
         for (rest, sampled) in [("", true), ("-1", true), ("-d", true), ("-0", false), ("-1-05e3ac9a4f6e3b90", true)] {
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_traceparent_is_read_as_the_standard_says() {
+    fn a_traceparent_is_read_by_the_rules_of_the_standard() {
         let place = TraceContext::parse(PARENT).unwrap();
         assert_eq!((place.trace[0], place.span[7], place.sampled), (0x0a, 0x31, true));
         assert!(!TraceContext::parse(&PARENT.replace("-01", "-00")).unwrap().sampled);
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_holds_its_calls_and_tools() {
+    fn the_span_of_a_run_is_the_parent_of_its_calls_and_tools() {
         let place = TraceContext::parse(PARENT).unwrap();
         let run = TraceContext { span: [5; 8], ..place }.run_span(500);
         let mut queue = SpanQueue::default();
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_bounded_and_what_finds_no_room_is_counted() {
+    fn the_queue_is_bounded_and_dropped_spans_are_counted() {
         let mut queue = SpanQueue::default();
         for _ in 0..5_000 {
             queue.exchange(&agent(None), CacheAttribute::default(), TraceContext::parse(PARENT).unwrap(), None);

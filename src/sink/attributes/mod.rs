@@ -7,7 +7,7 @@ use crate::config::CacheAttribute;
 use crate::observation::{Changes, FinishReason, Observation, Text, Troubles};
 
 pub use table::ATTRIBUTES;
-pub use value::{AttributeValue, json_string};
+pub use value::{AttributeValue, digits, json_string};
 
 /// An attribute: one row of [`ATTRIBUTES`].
 pub struct Attribute {

@@ -103,7 +103,7 @@ impl AttributeValue<'_> {
 }
 
 /// Appends a number in at least `least` digits, in a fraction of the time that Rust's formatting takes.
-fn digits(out: &mut String, number: u64, least: usize) {
+pub fn digits(out: &mut String, number: u64, least: usize) {
     let (mut text, mut rest) = ([b'0'; 20], number);
     let mut first = text.len();
     for (at, slot) in text.iter_mut().enumerate().rev() {

@@ -83,16 +83,16 @@ impl Stats {
         }
         let own = metric.labels.iter().zip(values);
         if self.series.len() < limit {
-            return self.define(key, metric, common, own.map(|(label, value)| (label.name, *value)), host);
+            return self.define(key, metric, common, &mut own.map(|(label, value)| (label.name, *value)), host);
         }
         let common = common.bounded();
-        let own = own.map(|(label, value)| (label.name, if label.unbounded { other(value) } else { value }));
+        let mut own = own.map(|(label, value)| (label.name, if label.unbounded { other(value) } else { value }));
         self.overflow = self.overflow.or_else(|| host.define(OVERFLOW.kind, OVERFLOW.name, &[]));
         if let Some(overflow) = self.overflow {
             host.emit(OVERFLOW.kind, overflow, 1);
         }
         let key = self::key(common.mix(self.seed), at, own.clone().map(|(_, value)| value));
-        self.series.get(&key).copied().or_else(|| self.define(key, metric, &common, own, host))
+        self.series.get(&key).copied().or_else(|| self.define(key, metric, &common, &mut own, host))
     }
 
     fn define<'a>(
@@ -100,7 +100,7 @@ impl Stats {
         key: u64,
         metric: &Metric,
         common: &CommonLabels<'a>,
-        own: impl Iterator<Item = (&'a str, &'a str)>,
+        own: &mut dyn Iterator<Item = (&'a str, &'a str)>,
         host: &mut impl Registry,
     ) -> Option<u32> {
         let labels: Vec<_> = common.pairs().chain(own).map(|(name, value)| (name, cleaned(value))).collect();
