@@ -1,6 +1,6 @@
-//! The shell for JavaScript: edge runtimes, servers and browsers feed an [`Exchange`](exchange::Exchange) and ask it for JSON.
+//! The JavaScript shell: edge runtimes, servers and browsers pass bytes to an [`Exchange`](exchange::Exchange) and get JSON.
 //!
-//! What knows about requests, streams and callbacks is written in JavaScript, in `edge/`. Times are milliseconds since 1970.
+//! The JavaScript part in `edge/` handles requests, streams and callbacks. Times are milliseconds since 1970.
 
 // wasm_bindgen's exports are unsafe functions.
 #![allow(unsafe_code)]
@@ -15,13 +15,13 @@ use crate::exchange::{self, End, Head};
 use crate::signal::cost::PriceTable;
 use crate::sink::json::{self, JsonSamples};
 
-/// Takes the price table, before the first [`Core`]; false if it is damaged.
+/// Sets the price table, before the first [`Core`]. Returns false if it is damaged.
 #[wasm_bindgen(js_name = loadPrices)]
 pub fn load_prices(table: String) -> bool {
     PriceTable::load(table)
 }
 
-/// A configuration with its compiled rules and its series.
+/// A configuration, its compiled rules and its metric series.
 #[wasm_bindgen]
 pub struct Core {
     observer: Rc<exchange::Observer>,
@@ -30,60 +30,60 @@ pub struct Core {
 
 #[wasm_bindgen]
 impl Core {
-    /// Reads a configuration; what is wrong is thrown as a string, with its path.
+    /// Reads a configuration. An error is thrown as a string with the path of the key.
     #[wasm_bindgen(constructor)]
     pub fn new(config: &str) -> Result<Core, String> {
         let config = Config::parse(config).map_err(|error| error.to_string())?;
         Ok(Core { observer: Rc::new(exchange::Observer::new(config)), samples: Rc::default() })
     }
 
-    /// Begins an exchange; undefined where it is not LLM traffic. A head is lines: a name, its value, the next name, ...;
-    /// `:method`, `:authority` and `:path` first.
-    pub fn start(&self, head: &str, now: f64) -> Option<Exchange> {
+    /// Starts an exchange. Returns undefined if it is not LLM traffic. A head consists of lines: a name, its value, the next
+    /// name, ..., with `:method`, `:authority` and `:path` first.
+    pub fn start(&self, head: &str, now: f64) -> Option<JsExchange> {
         let inner = exchange::Exchange::start(&self.observer, Head(&pairs(head)), nanos(now))?;
-        Some(Exchange { inner, observer: Rc::clone(&self.observer), samples: Rc::clone(&self.samples) })
+        Some(JsExchange { inner, observer: Rc::clone(&self.observer), samples: Rc::clone(&self.samples) })
     }
 }
 
-/// One exchange being read.
-#[wasm_bindgen]
-pub struct Exchange {
+/// One exchange.
+#[wasm_bindgen(js_name = Exchange)]
+pub struct JsExchange {
     inner: exchange::Exchange,
     observer: Rc<exchange::Observer>,
     samples: Rc<RefCell<JsonSamples>>,
 }
 
-#[wasm_bindgen]
-impl Exchange {
-    /// Names the route.
+#[wasm_bindgen(js_class = Exchange)]
+impl JsExchange {
+    /// Sets the name of the route.
     pub fn route(&mut self, name: &str) {
         self.inner.route(name);
     }
 
-    /// Bytes of the request's body.
+    /// Reads bytes of the request's body.
     #[wasm_bindgen(js_name = requestBody)]
     pub fn request_body(&mut self, bytes: &[u8]) {
         self.inner.request_body(bytes);
     }
 
-    /// The request is whole.
+    /// Ends the request.
     #[wasm_bindgen(js_name = requestEnd)]
     pub fn request_end(&mut self, now: f64) {
         self.inner.request_end(nanos(now));
     }
 
-    /// The response's head, `:status` first.
+    /// Reads the response's head, with `:status` first.
     pub fn response(&mut self, head: &str, now: f64) {
         self.inner.response(Head(&pairs(head)), nanos(now));
     }
 
-    /// Bytes of the response's body.
+    /// Reads bytes of the response's body.
     #[wasm_bindgen(js_name = responseBody)]
     pub fn response_body(&mut self, bytes: &[u8], now: f64) {
         self.inner.response_body(bytes, nanos(now));
     }
 
-    /// The exchange is over: `client_disconnect`, `upstream_reset`, `timeout`, `local_reply`, anything else is a whole answer.
+    /// Ends the exchange: `client_disconnect`, `upstream_reset`, `timeout` or `local_reply`. Any other text is a complete answer.
     pub fn finish(&mut self, end: &str, now: f64) {
         let end = match end {
             "client_disconnect" => End::ClientDisconnect,
@@ -95,18 +95,18 @@ impl Exchange {
         self.inner.finish(end, nanos(now));
     }
 
-    /// Whether this is LLM traffic, as far as it was read.
+    /// Whether the bytes so far are LLM traffic.
     #[wasm_bindgen(js_name = isRecognised)]
     pub fn is_recognised(&self) -> bool {
         self.inner.is_recognised()
     }
 
-    /// What is known: an object of attributes as JSON.
+    /// The known attributes, as a JSON object.
     pub fn attributes(&self) -> String {
         json::attributes(self.inner.observation(), self.observer.config.compat.cache_attribute)
     }
 
-    /// What an exchange that is over counts: an array of samples as JSON. Asking twice counts twice against the limit of series.
+    /// The samples of an exchange that has ended, as a JSON array. Each call returns all of them again.
     pub fn samples(&self) -> String {
         let samples = self.samples.try_borrow_mut();
         samples.map(|mut samples| samples.of(self.inner.observation(), &self.observer.config)).unwrap_or_default()
@@ -118,7 +118,7 @@ fn pairs(head: &str) -> Vec<(&[u8], &[u8])> {
     core::iter::from_fn(|| lines.next().zip(lines.next())).collect()
 }
 
-/// A clock set before 1970 reads 0.
+/// Milliseconds as nanoseconds. A time before 1970 is 0.
 fn nanos(milliseconds: f64) -> u64 {
     (milliseconds * 1e6) as u64
 }

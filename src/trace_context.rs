@@ -1,76 +1,76 @@
-//! Positions in a trace: the one that a request has, and the span of an agent's run.
+//! The trace context of a request, and the span of an agent's run.
 //!
 //! Spec: W3C Trace Context, B3.
 
-/// A place in a trace, as a `traceparent` header says it.
+/// The trace context of a request, as in a `traceparent` header.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Place {
-    /// The trace.
+pub struct TraceContext {
+    /// The trace identifier.
     pub trace: [u8; 16],
-    /// The span.
+    /// The span identifier. All zero if the request has no span.
     pub span: [u8; 8],
-    /// The trace is recorded.
+    /// Whether the trace is recorded.
     pub sampled: bool,
 }
 
-/// A run's span, from its first call until it ends.
+/// The span of an agent's run. It starts with the run's first call and ends with the run.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Run {
-    /// Its trace.
+pub struct RunSpan {
+    /// The trace identifier.
     pub trace: [u8; 16],
-    /// Its span.
+    /// The span identifier.
     pub span: [u8; 8],
-    /// Whose child it is; all zero for nobody's.
+    /// The identifier of the parent span. All zero if there is none.
     pub parent: [u8; 8],
-    /// When its first call began, in nanoseconds since 1970.
+    /// The start of the first call, in nanoseconds since 1970.
     pub start: u64,
 }
 
-impl Run {
-    /// The place of the run's own span.
-    pub fn place(self) -> Place {
-        Place { trace: self.trace, span: self.span, sampled: true }
+impl RunSpan {
+    /// The trace context of the run's span, for its children.
+    pub fn context(self) -> TraceContext {
+        TraceContext { trace: self.trace, span: self.span, sampled: true }
     }
 }
 
-impl Place {
-    /// Reads a `traceparent`; None where it is not one.
+impl TraceContext {
+    /// Parses a `traceparent` header. Returns None if it is not valid.
     pub fn parse(header: &str) -> Option<Self> {
         let mut parts = header.trim().split('-');
         let version = parts.next().filter(|v| v.len() == 2 && *v != "ff")?;
-        let place = Place {
+        let context = TraceContext {
             trace: hex(parts.next()?)?,
             span: hex(parts.next()?)?,
             sampled: hex::<1>(parts.next()?)?.first().is_some_and(|flags| flags & 1 == 1),
         };
-        // Only later versions may say more.
+        // Only versions after 00 may have further fields.
         let known = version != "00" || parts.next().is_none();
-        (known && place.trace != [0; 16] && place.span != [0; 8]).then_some(place)
+        (known && context.trace != [0; 16] && context.span != [0; 8]).then_some(context)
     }
 
-    /// Reads B3 in its one-header form, `TRACE-SPAN` with whether it is recorded behind it; the trace's name may be half as long.
+    /// Parses a B3 single header: `TRACE-SPAN-SAMPLED`. The trace identifier has 16 or 32 digits. Returns None if it is not valid.
     pub fn parse_b3(header: &str) -> Option<Self> {
         let mut parts = header.trim().split('-');
         let (trace, span) = (parts.next()?, hex(parts.next()?)?);
         let trace = if trace.len() == 16 { hex(&format!("{trace:0>32}"))? } else { hex(trace)? };
-        // Whoever leaves it open lets us decide; `d` stands for debugging.
+        // A missing flag defers the decision; `d` stands for debug.
         let sampled = parts.next().is_none_or(|sampled| matches!(sampled, "1" | "d" | "true"));
-        (trace != [0; 16] && span != [0; 8]).then_some(Place { trace, span, sampled })
+        (trace != [0; 16] && span != [0; 8]).then_some(TraceContext { trace, span, sampled })
     }
 
-    /// A trace of its own, named by the request's identifier (a UUID, as Envoy makes them).
+    /// A new trace with the request's identifier (a UUID made by Envoy) as trace identifier. Returns None if it is not a UUID.
     pub fn of_request(id: &str) -> Option<Self> {
         let trace = hex(&id.replace('-', ""))?;
-        Some(Place { trace, span: [0; 8], sampled: true })
+        Some(TraceContext { trace, span: [0; 8], sampled: true })
     }
 
-    /// A run that begins under this place.
-    pub fn run(&self, start: u64) -> Run {
-        Run { trace: self.trace, span: self.derive(start, 0), parent: self.span, start }
+    /// The span of a run whose first call, at `start`, has this trace context.
+    pub fn run_span(&self, start: u64) -> RunSpan {
+        RunSpan { trace: self.trace, span: self.derive(start, 0), parent: self.span, start }
     }
 
-    /// An identifier made of the place's own, so that no two workers make the same one, and of when the exchange began:
-    /// where Envoy makes no spans, the calls of one client's span are all at its place.
+    /// Makes a span identifier from the trace identifier, the span identifier, the start time and `salt`. Workers cannot make
+    /// equal ones. The start time is needed because calls have one trace context if Envoy makes no spans.
     pub fn derive(&self, start: u64, salt: u64) -> [u8; 8] {
         let (head, tail) = (self.trace.first_chunk().copied(), self.trace.last_chunk().copied());
         let own = [head, tail, Some(self.span)].map(|part| u64::from_le_bytes(part.unwrap_or_default()));
@@ -96,12 +96,12 @@ fn hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
     Some(out)
 }
 
-/// Whether a trace is among the share that is sampled, so that all its calls are or none is.
+/// Whether a trace is sampled, if `share` (0 to 1) of all traces are. All calls of a trace get the same answer.
 pub fn is_sampled(trace: [u8; 16], share: f64) -> bool {
-    // The last bytes are random in every version of the standard.
+    // The last bytes are random in every version of the specification.
     let [.., a, b, c, d, e, f, g] = trace;
-    let place = u64::from_be_bytes([0, a, b, c, d, e, f, g]);
-    (place as f64) < share * (1_u64 << 56) as f64
+    let random = u64::from_be_bytes([0, a, b, c, d, e, f, g]);
+    (random as f64) < share * (1_u64 << 56) as f64
 }
 
 #[cfg(test)]
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trace_is_sampled_as_a_whole_and_at_the_share_asked_for() {
+    fn the_configured_share_of_traces_is_sampled() {
         let trace = |n: u64| {
             let mut trace = [7; 16];
             trace[8..].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());

@@ -111,7 +111,7 @@ pub fn read<T>(
         let (at, key) = (joined(path, name), joined(prefix, name));
         let mut rows = table.iter().copied().flatten();
         match rows.find_map(|setting| Some((setting, member(setting.key, prefix).filter(|m| m.name == name)?))) {
-            Some((setting, Member { is_setting: true, .. })) => setting.read(target, &at, value, scope)?,
+            Some((setting, TableMember { is_setting: true, .. })) => setting.read(target, &at, value, scope)?,
             Some(_) => read(table, target, (&at, &key), value, scope)?,
             None => return Err(ConfigError::unknown(path, name, &members(table, prefix))),
         }
@@ -128,17 +128,17 @@ pub fn members<T>(table: Table<T>, prefix: &str) -> Vec<&'static str> {
 }
 
 /// One member of the object at a prefix.
-struct Member {
+struct TableMember {
     name: &'static str,
     /// It is a setting, not an object with settings.
     is_setting: bool,
 }
 
 /// The member of the object at `prefix` in which `key` is. Returns None if the key is elsewhere.
-fn member(key: &'static str, prefix: &str) -> Option<Member> {
+fn member(key: &'static str, prefix: &str) -> Option<TableMember> {
     let rest = if prefix.is_empty() { key } else { key.strip_prefix(prefix)?.strip_prefix('.')? };
     let (name, is_setting) = rest.split_once('.').map_or((rest, true), |(name, _)| (name, false));
-    Some(Member { name, is_setting })
+    Some(TableMember { name, is_setting })
 }
 
 fn joined(path: &str, name: &str) -> String {
@@ -235,9 +235,9 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Default, PartialEq)]
-    struct Target(u64, f64, Vec<String>);
+    struct Fields(u64, f64, Vec<String>);
 
-    const TABLE: Table<Target> = &[&[
+    const TABLE: Table<Fields> = &[&[
         Setting {
             key: "a.b.whole",
             kind: SettingKind::Whole { default: 2, range: 1..=3, set: |target, n| target.0 = n },
@@ -262,8 +262,8 @@ mod tests {
         },
     ]];
 
-    fn parse(text: &str, scope: SettingScope) -> Result<Target, String> {
-        let mut target = Target::default();
+    fn parse(text: &str, scope: SettingScope) -> Result<Fields, String> {
+        let mut target = Fields::default();
         set_defaults(TABLE, &mut target).unwrap();
         let value = serde_json::from_str(text).unwrap();
         read(TABLE, &mut target, ("", ""), &value, scope).map_err(|error| error.to_string())?;
@@ -272,9 +272,9 @@ mod tests {
 
     #[test]
     fn absent_keys_have_their_defaults_and_nested_keys_are_found() {
-        assert_eq!(parse("{}", SettingScope::Plugin), Ok(Target(2, 0.5, vec!["y".into()])));
+        assert_eq!(parse("{}", SettingScope::Plugin), Ok(Fields(2, 0.5, vec!["y".into()])));
         let text = r#"{"a": {"b": {"whole": 3}, "share": 1}, "words": ["x", "y"]}"#;
-        assert_eq!(parse(text, SettingScope::Plugin), Ok(Target(3, 1.0, vec!["x".into(), "y".into()])));
+        assert_eq!(parse(text, SettingScope::Plugin), Ok(Fields(3, 1.0, vec!["x".into(), "y".into()])));
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! Short words, compared and not kept.
+//! Short words of the wire that rules compare.
 
 use crate::json::Scalar;
 
-/// A short word of the wire, kept in place: what is longer than any word the rules compare with is kept as empty.
+/// A short word, stored in place. A word longer than 48 bytes, which no rule compares with, is stored as the empty word.
 #[derive(Clone, Copy)]
 pub struct Word {
     bytes: [u8; 48],
+    /// More than 48 if the word was too long.
     length: u8,
 }
 
@@ -16,7 +17,7 @@ impl Default for Word {
 }
 
 impl Word {
-    /// Takes the word over; anything but a string is empty.
+    /// Replaces the word. A value that is not a string sets it to the empty word.
     #[inline(never)]
     pub fn set(&mut self, value: Scalar<'_>) {
         let word = match value {
@@ -36,12 +37,12 @@ impl Word {
             room.copy_from_slice(piece);
             self.length += piece.len() as u8;
         } else {
-            // However it was cut, it stays too long.
+            // The word stays too long, so that its pieces do not matter.
             self.length = u8::MAX;
         }
     }
 
-    /// Forgets the word.
+    /// Removes the word.
     pub fn clear(&mut self) {
         self.length = 0;
     }
@@ -49,7 +50,7 @@ impl Word {
     /// The word.
     #[inline]
     pub fn as_str(&self) -> &str {
-        // Most events have no name, and to ask whether nothing is UTF-8 takes its time.
+        // Most events have no name. Checking an empty word for UTF-8 would take time.
         if self.length == 0 {
             return "";
         }

@@ -3,7 +3,7 @@
 use super::host;
 use crate::signal::memory::{Bucket, Pending, WAYS};
 use crate::sink::attributes::digits;
-use crate::trace_context::Run;
+use crate::trace_context::RunSpan;
 
 /// Attempts to change a bucket. Each that fails means that another worker's succeeded.
 const ATTEMPTS: usize = 32;
@@ -46,7 +46,7 @@ impl Memory {
     }
 
     /// Marks the run of a call as ended and returns its trace. None if the run has continued, or another worker was first.
-    pub fn close(self, call: u64, asked: u64) -> Option<Option<Run>> {
+    pub fn close(self, call: u64, asked: u64) -> Option<Option<RunSpan>> {
         self.change(call, |bucket| bucket.close(call, asked))
     }
 
@@ -56,7 +56,7 @@ impl Memory {
     }
 
     /// Adds the trace of a call's run. Returns false if the result of the call has already arrived.
-    pub fn trace(self, call: u64, run: Run) -> bool {
+    pub fn trace(self, call: u64, run: RunSpan) -> bool {
         self.change(call, |bucket| bucket.trace(call, run)).is_some()
     }
 

@@ -14,7 +14,7 @@ use super::spans::Spans;
 use crate::exchange::{Exchange, Observer, Routes};
 use crate::signal::memory::{Pending, WaitingRun, WaitingRuns};
 use crate::sink::stats::Stats;
-use crate::trace_context::{Place, Run};
+use crate::trace_context::{RunSpan, TraceContext};
 
 /// The settings of a route, in its metadata: one string of JSON.
 const ROUTE_SETTINGS: &str = "xds\0route_metadata\0filter_metadata\0gaugeway\0config";
@@ -90,7 +90,9 @@ impl Shared {
         if exchange.run().is_none() {
             match exchange.before().and_then(|before| self.memory.take(!before)?.run) {
                 Some(run) => exchange.join(run),
-                None => place.filter(|place| place.sampled).into_iter().for_each(|place| exchange.place(place)),
+                None => {
+                    place.filter(|place| place.sampled).into_iter().for_each(|place| exchange.set_trace_context(place))
+                }
             }
             if let Some(run) = exchange.run() {
                 self.attach_trace(&exchange.after(), run);
@@ -98,7 +100,7 @@ impl Shared {
         }
         // All calls of a run are recorded or none, whatever the sampling decision of the later ones.
         let run = exchange.run();
-        if let Some(place) = place.or(run.map(Run::place)).filter(|place| place.sampled || run.is_some()) {
+        if let Some(place) = place.or(run.map(RunSpan::context)).filter(|place| place.sampled || run.is_some()) {
             let names = exchange.config().compat.cache_attribute;
             spans.queue.exchange(exchange.observation(), names, place, run);
         }
@@ -106,7 +108,7 @@ impl Shared {
 
     /// Adds the trace of a run to its remembered calls. If the results have already arrived, leaves the trace for the
     /// exchange that brought them.
-    fn attach_trace(&self, calls: &[u64], run: Run) {
+    fn attach_trace(&self, calls: &[u64], run: RunSpan) {
         let attached = calls.iter().filter(|call| self.memory.trace(**call, run)).count();
         if let Some(lead) = calls.first().filter(|_| attached == 0) {
             self.memory.put(Pending {
@@ -149,14 +151,14 @@ impl Shared {
 }
 
 /// The request's place in a trace: by `traceparent` or B3, which Envoy's tracing sets, or in a trace of its own by `x-request-id`.
-fn place() -> Option<Place> {
+fn place() -> Option<TraceContext> {
     let text =
         |name: &str| host::header(MapType::HttpRequestHeaders, name).and_then(|value| String::from_utf8(value).ok());
-    let place = text("traceparent").and_then(|value| Place::parse(&value));
+    let place = text("traceparent").and_then(|value| TraceContext::parse(&value));
     let b3 = || {
         let sampled = || text("x-b3-sampled").unwrap_or_else(|| "1".to_owned());
         let parts = || Some(format!("{}-{}-{}", text("x-b3-traceid")?, text("x-b3-spanid")?, sampled()));
-        Place::parse_b3(&text("b3").or_else(parts)?)
+        TraceContext::parse_b3(&text("b3").or_else(parts)?)
     };
-    place.or_else(b3).or_else(|| Place::of_request(&text("x-request-id")?))
+    place.or_else(b3).or_else(|| TraceContext::of_request(&text("x-request-id")?))
 }

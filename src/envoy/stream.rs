@@ -16,7 +16,6 @@ use super::shared::Shared;
 use crate::bytes::mix::Mix;
 use crate::config::{Config, Role};
 use crate::exchange::{End, Exchange, Head};
-use crate::observation::Changes;
 use crate::provider;
 use crate::sink::attributes::ATTRIBUTES;
 
@@ -230,30 +229,30 @@ impl Stream {
     /// Writes the attributes that became known or changed.
     fn write(&mut self) {
         let Some(exchange) = &mut self.exchange else { return };
-        let news: Changes = exchange.news();
-        if !news.any() {
+        let changes = exchange.changes();
+        if !changes.any() {
             return;
         }
         if let Some(shared) = &self.shared {
-            if news.request {
+            if changes.request {
                 shared.recall(exchange);
             }
-            if news.asks || news.end {
+            if changes.asks || changes.end {
                 shared.remember(exchange);
             }
-            if news.end {
+            if changes.end {
                 shared.note_answer(exchange.observation());
             }
         }
         let (seen, names) = (exchange.observation(), exchange.config().compat.cache_attribute);
         let mut text = String::new();
         for (attribute, written) in ATTRIBUTES.iter().zip(&mut self.written) {
-            if !attribute.phase.is_due(news) {
+            if !attribute.phase.is_due(changes) {
                 continue;
             }
             let Some(value) = attribute.value(seen, names) else {
                 // The value of an earlier attempt cannot be removed, only emptied.
-                if news.end && *written == STALE && host::property(attribute.name).is_some() {
+                if changes.end && *written == STALE && host::property(attribute.name).is_some() {
                     host::set_property(attribute.name, "");
                 }
                 continue;

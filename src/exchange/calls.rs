@@ -1,127 +1,135 @@
-//! What an exchange shares with the others of its agent's run: tool calls asked for and answered, and the run's span.
+//! What an exchange shares with others of its agent's run: tool calls and their results, and the run's span.
 
 use super::Exchange;
-use crate::draft;
+use super::run_end::run_end;
 use crate::observation::{Outcome, RunEnd, Text};
 use crate::signal::memory::{Pending, WaitingRun};
-use crate::trace_context::{Place, Run};
+use crate::trace_context::{RunSpan, TraceContext};
 
-/// Most calls of one answer that are remembered.
+/// Maximum number of calls of one answer that are remembered.
 const CALLS: usize = 16;
 
 impl Exchange {
-    /// What the calls whose results the request brings are remembered under.
+    /// The keys of the remembered calls whose results the request brings.
     pub fn answers(&self) -> Vec<u64> {
-        let known = self.draft.seen.agent.results.iter().filter(|result| result.call != 0);
-        known.map(|result| self.remembered(result.call)).collect()
+        let known = self.draft.observation.agent.results.iter().filter(|result| result.call != 0);
+        known.map(|result| self.memory_key(result.call)).collect()
     }
 
-    /// What is remembered of a call whose result the request brings.
+    /// Adds a remembered call whose result the request brings.
     pub fn recall(&mut self, pending: Pending) {
-        let mix = self.mix();
-        let agent = &mut self.draft.seen.agent;
-        if let Some(result) = agent.results.iter_mut().find(|result| result.call ^ mix == pending.call) {
+        let salt = self.conversation_salt();
+        let agent = &mut self.draft.observation.agent;
+        if let Some(result) = agent.results.iter_mut().find(|result| result.call ^ salt == pending.call) {
             result.asked = Some(pending.asked).filter(|_| !pending.brought);
             result.name.get_or_insert_with(|| pending.name.clone());
         }
-        if self.hidden && pending.iteration > 0 {
+        if self.run.is_hidden && pending.iteration > 0 {
             agent.iteration = agent.iteration.max(Some(pending.iteration + 1));
         }
-        self.run_over |= pending.over;
-        self.run = self.run.take().or(pending.run.map(Box::new));
-        self.recalled.get_or_insert_default().push(pending);
+        self.run.has_ended |= pending.over;
+        self.run.span = self.run.span.take().or(pending.run.map(Box::new));
+        self.run.recalled.get_or_insert_default().push(pending);
     }
 
-    /// The answer is whole, whatever becomes of the connection: a client may leave at a stream's last event.
-    pub(super) fn answered(&self) -> bool {
-        let whole = self.draft.streams && self.draft.complete && !self.draft.error.present;
-        whole || self.draft.seen.outcome == Some(Outcome::Completed)
+    /// Whether the whole answer was read. In a stream that is known before the end: a client may disconnect after the last event.
+    pub(super) fn is_answered(&self) -> bool {
+        let answer = &self.draft.answer;
+        let is_whole = answer.is_stream() && answer.is_complete() && !self.draft.error.is_present();
+        is_whole || self.draft.observation.outcome == Some(Outcome::Completed)
     }
 
-    /// What is to be remembered, once: the tools an answer asks for, or, where there is no answer, what was remembered
-    /// before, for the request that is sent again.
+    /// The calls to remember: those of the answer. Without an answer they are the recalled ones, as the client may repeat the
+    /// request. Returns them once; later calls return nothing.
     pub fn asks(&mut self) -> Vec<Pending> {
-        if core::mem::replace(&mut self.asked, true) {
+        if core::mem::replace(&mut self.run.calls_are_taken, true) {
             return Vec::new();
         }
-        let seen = &self.draft.seen;
-        if !self.answered() {
-            let mut again = self.recalled.as_deref().cloned().unwrap_or_default();
-            let lead = again.first().map_or(0, |first| first.call);
-            let failed = seen.timing.end.unwrap_or_default();
-            for pending in &mut again {
-                (pending.lead, pending.asked, pending.left, pending.brought) = (lead, failed, false, true);
-                pending.over |= self.run_over;
-            }
-            return again;
-        }
+        if self.is_answered() { self.new_calls() } else { self.recalled_calls() }
+    }
+
+    fn new_calls(&self) -> Vec<Pending> {
+        let observation = &self.draft.observation;
         let limit = self.observer.config.agent.max_iterations;
-        let over = self.run_over || draft::ended(&seen.agent, Outcome::Completed, true, limit).is_some();
+        let over = self.run.has_ended || run_end(&observation.agent, Outcome::Completed, true, limit).is_some();
         let mut lead = 0;
         let pending = |(id, name): (u64, &Text)| {
-            let call = self.remembered(id);
+            let call = self.memory_key(id);
             lead = if lead == 0 { call } else { lead };
             Pending {
                 call,
                 lead,
-                asked: seen.timing.end.unwrap_or(self.draft.now),
-                iteration: seen.agent.iteration.unwrap_or_default(),
+                asked: observation.timing.end.unwrap_or(self.draft.now),
+                iteration: observation.agent.iteration.unwrap_or_default(),
                 over,
                 name: name.clone(),
                 run: self.run(),
                 ..Pending::default()
             }
         };
-        self.calls().map(pending).collect()
+        self.identified_calls().map(pending).collect()
     }
 
-    fn calls(&self) -> impl Iterator<Item = (u64, &Text)> {
-        self.draft.asked().filter(|(id, _)| *id != 0).take(CALLS)
+    fn recalled_calls(&self) -> Vec<Pending> {
+        let mut recalled = self.run.recalled.as_deref().cloned().unwrap_or_default();
+        let lead = recalled.first().map_or(0, |first| first.call);
+        let failed_at = self.draft.observation.timing.end.unwrap_or_default();
+        for pending in &mut recalled {
+            (pending.lead, pending.asked, pending.left, pending.brought) = (lead, failed_at, false, true);
+            pending.over |= self.run.has_ended;
+        }
+        recalled
     }
 
-    /// The run to wait for, where these calls keep one going.
+    /// The answer's calls that have an identifier.
+    fn identified_calls(&self) -> impl Iterator<Item = (u64, &Text)> {
+        self.draft.tool_calls().filter(|(id, _)| *id != 0).take(CALLS)
+    }
+
+    /// The run that waits for the results of `asks`. None if the run has ended.
     pub fn waits(&self, asks: &[Pending]) -> Option<WaitingRun> {
         asks.first().filter(|first| !first.over && first.iteration > 0)?;
         let patience = self.observer.config.agent.abandoned_after.saturating_mul(1_000_000_000);
-        let end = if self.answered() { RunEnd::Abandoned } else { RunEnd::Error };
-        WaitingRun::new(&self.draft.seen, asks, end, patience)
+        let end = if self.is_answered() { RunEnd::Abandoned } else { RunEnd::Error };
+        WaitingRun::new(&self.draft.observation, asks, end, patience)
     }
 
-    /// The exchange's place in a trace: where an agent's run begins with it, so does the run's span.
-    pub fn place(&mut self, place: Place) {
-        if self.run.is_none() && self.draft.seen.agent.iteration == Some(1) {
-            self.run = Some(Box::new(place.run(self.draft.seen.timing.start)));
+    /// Sets the trace context of the exchange. If it is the first call of an agent's run, the run's span starts here.
+    pub fn set_trace_context(&mut self, context: TraceContext) {
+        if self.run.span.is_none() && self.draft.observation.agent.iteration == Some(1) {
+            self.run.span = Some(Box::new(context.run_span(self.draft.observation.timing.start)));
         }
     }
 
-    /// The run's span, learned late.
-    pub fn join(&mut self, run: Run) {
-        self.run = Some(Box::new(run));
+    /// Sets the run's span, which another exchange started.
+    pub fn join(&mut self, span: RunSpan) {
+        self.run.span = Some(Box::new(span));
     }
 
-    /// What the first call is remembered under of the answer that this request brings results to.
+    /// The key of the first call of the answer whose results the request brings.
     pub fn before(&self) -> Option<u64> {
-        self.recalled.as_ref()?.first().map(|pending| pending.lead)
+        self.run.recalled.as_ref()?.first().map(|pending| pending.lead)
     }
 
-    /// What the calls that the answer asks for are remembered under.
+    /// The keys of the answer's calls.
     pub fn after(&self) -> Vec<u64> {
-        self.calls().map(|(id, _)| self.remembered(id)).collect()
+        self.identified_calls().map(|(id, _)| self.memory_key(id)).collect()
     }
 
-    /// The span of the agent's run this belongs to.
-    pub fn run(&self) -> Option<Run> {
-        self.run.as_deref().copied()
+    /// The span of the agent's run that the exchange belongs to.
+    pub fn run(&self) -> Option<RunSpan> {
+        self.run.span.as_deref().copied()
     }
 
-    fn remembered(&self, call: u64) -> u64 {
-        call ^ self.mix()
+    /// The key under which a call is remembered.
+    fn memory_key(&self, call: u64) -> u64 {
+        call ^ self.conversation_salt()
     }
 
-    /// Identifiers are unique with most providers only. Where each request repeats the conversation, its beginning tells
-    /// equal ones apart.
-    fn mix(&self) -> u64 {
-        let beginning = self.draft.seen.request.conversation_hash.filter(|_| !self.api.remembers);
+    /// Tells equal identifiers of different conversations apart: not all providers make unique ones. 0 if requests do not repeat
+    /// the beginning of the conversation.
+    fn conversation_salt(&self) -> u64 {
+        let beginning = self.draft.observation.request.conversation_hash.filter(|_| !self.api.remembers);
         beginning.map_or(0, u64::from_le_bytes)
     }
 }

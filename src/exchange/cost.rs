@@ -1,65 +1,56 @@
-//! What an exchange used, and what that costs.
+//! The usage of an exchange and its cost.
 
 use super::{End, Exchange};
 use crate::observation::{COST_LIMIT, Cost, CostStatus, Outcome, Quantities, Trouble, Usage};
 use crate::signal::cost::Price;
 
 impl Exchange {
-    /// All that was used, steps of the answer included. Its sums can be above [`crate::observation::COUNT_LIMIT`].
-    fn used(&self) -> Usage {
-        let usage = self.draft.counts.settle();
-        self.draft.steps.as_ref().map_or(usage, |steps| usage.and(&steps.beside))
-    }
-
-    /// Takes over what was used. A sum that no call can come to is left out and reported as [`Trouble::Number`].
-    pub(super) fn count(&mut self) {
-        let used = self.used();
+    /// Sets the usage. A sum above [`crate::observation::COUNT_LIMIT`] is left out and reported as [`Trouble::Number`].
+    pub(super) fn update_usage(&mut self) {
+        let used = self.draft.counts.usage_with_steps();
         if !used.is_possible() {
-            self.draft.seen.trouble.add(Trouble::Number);
+            self.draft.report(Trouble::Number);
         }
         let usage = used.possible();
-        if usage != self.draft.seen.usage {
-            self.draft.seen.usage = usage;
-            self.news.usage = true;
+        if usage != self.draft.observation.usage {
+            self.draft.observation.usage = usage;
+            self.changes.usage = true;
         }
     }
 
-    /// Sets the cost and how it was found. A cost above [`COST_LIMIT`] is left out and reported as [`Trouble::Number`].
-    pub(super) fn price(&mut self, outcome: Outcome, end: End) {
-        self.find_cost(outcome, end);
-        let seen = &mut self.draft.seen;
-        if seen.cost.nanousd.is_some_and(|nanousd| nanousd > COST_LIMIT) {
-            seen.cost = Cost::default();
-            seen.trouble.add(Trouble::Number);
+    /// Sets the cost. A cost above [`COST_LIMIT`] is left out and reported as [`Trouble::Number`].
+    pub(super) fn set_cost(&mut self, outcome: Outcome, end: End) {
+        let cost = self.find_cost(outcome, end);
+        if cost.nanousd.is_some_and(|nanousd| nanousd > COST_LIMIT) {
+            self.draft.report(Trouble::Number);
+        } else {
+            self.draft.observation.cost = cost;
         }
     }
 
-    fn find_cost(&mut self, outcome: Outcome, end: End) {
-        let (reported, possible) = (self.draft.counts.reported_cost(), self.used().is_possible());
-        let seen = &mut self.draft.seen;
-        if let Some(nanousd) = reported {
-            seen.cost = Cost { nanousd: Some(nanousd), status: Some(CostStatus::Reported) };
-            return;
+    fn find_cost(&self, outcome: Outcome, end: End) -> Cost {
+        let (counts, observation) = (&self.draft.counts, &self.draft.observation);
+        if let Some(nanousd) = counts.reported_cost() {
+            return Cost { nanousd: Some(nanousd), status: Some(CostStatus::Reported) };
         }
-        if !possible {
-            return;
+        if !counts.usage_with_steps().is_possible() {
+            return Cost::default();
         }
-        if seen.usage == Usage::default() && self.draft.used.audio_seconds == 0 {
-            let said_nothing = outcome == Outcome::Completed && end == End::Whole && self.api.usage_expected;
-            seen.cost.status = said_nothing.then_some(CostStatus::NoUsage);
-            return;
+        let mut used = counts.details().with(&counts.usage());
+        if observation.usage == Usage::default() && used.audio_seconds == 0 {
+            let lacks_usage = outcome == Outcome::Completed && end == End::Whole && self.api.usage_expected;
+            return Cost { nanousd: None, status: lacks_usage.then_some(CostStatus::NoUsage) };
         }
-        let models = [seen.response.model.as_deref(), seen.request.model.as_deref()];
+        let models = [observation.response.model.as_deref(), observation.request.model.as_deref()];
         let prices = &self.observer.config.prices;
-        let price = models.into_iter().flatten().find_map(|model| prices.find(&seen.provider, model));
-        let mut used = self.draft.used.with(&self.draft.counts.settle());
-        // Where there is no clock, it is the day of the table.
-        used.at = Some(seen.timing.start / 1_000_000_000).filter(|at| *at > 0).unwrap_or(prices.date());
-        // Priced by itself: from some length on a context costs more.
-        let further = Quantities { further: true, tier: used.tier, at: used.at, ..Quantities::default() };
-        let beside = self.draft.steps.as_ref().map(|steps| further.with(&steps.beside));
-        let cost = |p: &Price<'_>| p.cost(&used).saturating_add(beside.map_or(0, |beside| p.cost(&beside)));
-        seen.cost.nanousd = price.as_ref().map(cost);
-        seen.cost.status = Some(if price.is_some() { CostStatus::Priced } else { CostStatus::Unpriced });
+        let price = models.into_iter().flatten().find_map(|model| prices.find(&observation.provider, model));
+        // Without a clock, the prices of the table's date apply.
+        used.at = Some(observation.timing.start / 1_000_000_000).filter(|at| *at > 0).unwrap_or(prices.date());
+        // Steps are priced separately, because prices may depend on the length of the context.
+        let step = Quantities { further: true, tier: used.tier, at: used.at, ..Quantities::default() };
+        let steps = counts.extra_steps().map(|extra| step.with(extra));
+        let cost = |p: &Price<'_>| p.cost(&used).saturating_add(steps.map_or(0, |steps| p.cost(&steps)));
+        let status = if price.is_some() { CostStatus::Priced } else { CostStatus::Unpriced };
+        Cost { nanousd: price.as_ref().map(cost), status: Some(status) }
     }
 }

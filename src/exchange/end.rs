@@ -1,26 +1,26 @@
-//! How the host says an exchange ended, and Envoy's words for it.
+//! How an exchange ended at the host, and Envoy's names for it.
 
-/// How the host says an exchange ended.
+/// How an exchange ended at the host.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum End {
-    /// The response's last byte came.
+    /// The response's last byte arrived.
     Whole,
-    /// The client went away.
+    /// The client disconnected.
     ClientDisconnect,
-    /// The upstream broke off or could not be reached.
+    /// The upstream reset the stream or could not be reached.
     UpstreamReset,
-    /// A time limit of the gateway passed.
+    /// A timeout of the gateway expired.
     Timeout,
-    /// The gateway answered by itself.
+    /// The gateway sent a response of its own.
     LocalReply,
-    /// Nobody knows: the host shows no bodies of responses.
+    /// Unknown: the host does not show response bodies.
     Unheard,
 }
 
 impl End {
-    /// Reads Envoy's `response.code_details`: who answered, or who broke off.
+    /// Parses Envoy's `response.code_details`.
     pub fn from_details(details: &str) -> Self {
-        // What a filter or an upstream adds stands behind the name, in brackets.
+        // Filters and upstreams append details to the name, in brackets.
         let name = details.split(['{', '[', '(']).next().unwrap_or_default();
         let begins = |words: &[&str]| words.iter().any(|word| name.starts_with(word));
         if name.is_empty() || name == "via_upstream" {
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn envoys_details_tell_who_broke_off() {
+    fn envoys_response_code_details_are_mapped_to_the_end() {
         for (details, end) in [
             ("", End::Whole),
             ("via_upstream", End::Whole),

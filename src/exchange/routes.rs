@@ -1,24 +1,24 @@
-//! Settings that routes bring in their metadata. Each distinct text is read once, however many calls take its route.
+//! Settings of routes, from their metadata. Each distinct text is parsed once, not for each request.
 //!
-//! Bound: [`MOST`] texts; when there are more, as after many changes of the routes, all are forgotten and read anew.
+//! Bound: [`MOST`] texts. If there are more, for example after many changes of the routes, all are dropped and parsed again.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::Observer;
 
-/// Most texts remembered.
+/// Maximum number of texts in the cache.
 const MOST: usize = 256;
 
-/// The routes' settings that are known.
+/// A cache of the observers of routes, by the text of their settings.
 #[derive(Default)]
 pub struct Routes {
     observers: HashMap<Vec<u8>, Rc<Observer>>,
 }
 
 impl Routes {
-    /// The observer for a route with these settings. Where they are wrong it is the plugin's own, and the first time also
-    /// what is wrong: traffic never suffers from it.
+    /// The observer of a route with these settings. If they are not valid, returns the plugin's own observer, and the first
+    /// time the error too.
     pub fn observer(&mut self, plugin: &Rc<Observer>, settings: &[u8]) -> (Rc<Observer>, Option<String>) {
         if let Some(observer) = self.observers.get(settings) {
             return (Rc::clone(observer), None);
@@ -43,7 +43,7 @@ mod tests {
     use crate::config::Config;
 
     #[test]
-    fn a_text_is_read_once_and_a_wrong_one_is_told_once() {
+    fn a_text_is_parsed_once_and_an_error_is_returned_once() {
         let plugin = Rc::new(Observer::new(Config::parse("").unwrap()));
         let mut routes = Routes::default();
         let three = br#"{"agent": {"max_iterations": 3}}"#;
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_texts_come_few_are_kept() {
+    fn the_number_of_texts_in_the_cache_is_bounded() {
         let plugin = Rc::new(Observer::new(Config::parse("").unwrap()));
         let mut routes = Routes::default();
         for n in 1..=1000 {

@@ -1,67 +1,37 @@
-//! What becomes of the texts of an exchange: hashes, lengths and, where the configuration asks, words.
+//! The texts of an exchange: hashes, lengths and, if the configuration says so, the redacted texts themselves.
 
-use super::{Exchange, Head, SPEAKS};
+use super::{Exchange, Head, TEXT_OPERATIONS};
 use crate::config::{Capture, Privacy};
 use crate::draft::Draft;
-use crate::text::fingerprint::Fingerprint;
-use crate::text::hash;
-use crate::text::opening::Opening;
-use crate::trace_context::{self, Place};
+use crate::trace_context::{self, TraceContext};
+
+/// Starts the hashes that the configuration wants.
+pub(super) fn start(draft: &mut Draft, privacy: &Privacy) {
+    let captures = privacy.capture != Capture::Off;
+    let has_messages = TEXT_OPERATIONS.contains(&draft.observation.operation);
+    draft.start_texts(privacy.key.as_ref(), privacy.hash, captures, has_messages);
+}
+
+/// Whether the texts of a request are reported: if its trace is sampled. A request without a trace is a trace of its own.
+pub(super) fn is_sampled(head: Head<'_>, share: f64) -> bool {
+    let of_request = || TraceContext::of_request(head.whole("x-request-id"));
+    let context = TraceContext::parse(head.whole("traceparent")).or_else(of_request);
+    context.is_some_and(|context| trace_context::is_sampled(context.trace, share))
+}
 
 impl Exchange {
-    pub(super) fn end_hashes(&mut self) {
-        let (draft, wanted) = (&mut self.draft, self.observer.config.privacy.hash);
-        let mut prompt = core::mem::take(&mut draft.prompt);
-        if let Some(opening) = draft.opening.take() {
-            let known = opening.of_prompt(&prompt).filter(|_| wanted.last_message);
-            draft.seen.request.hash = known.map(hash::short);
-            let (system, conversation) = opening.settle(&mut prompt);
-            if wanted.system {
-                draft.seen.configured.get_or_insert_default().system_hash = system;
-            }
-            draft.seen.request.conversation_hash = conversation.filter(|_| wanted.conversation);
+    /// The answer has ended: sets its hash and length, and the texts if they are reported.
+    pub(super) fn end_texts(&mut self) {
+        self.draft.end_answer();
+        let (prompt, answer) = (self.draft.conversation.take_content(), self.draft.answer.take_content());
+        let Privacy { capture, redaction, .. } = &self.observer.config.privacy;
+        if let Some(redaction) = redaction
+            && (*capture == Capture::Truncated || self.content_is_sampled)
+        {
+            let configured = self.draft.observation.configured.get_or_insert_default();
+            configured.prompt = prompt.and_then(|text| text.report(redaction));
+            configured.answer = answer.and_then(|text| text.report(redaction));
         }
-        let seen = &mut draft.seen.request;
-        seen.hash = seen.hash.or_else(|| prompt.hash());
-        seen.characters = prompt.characters();
-        draft.prompt_words = prompt.words();
-        if let Some(whole) = draft.whole_prompt.take() {
-            draft.seen.configured.get_or_insert_default().prompt_hash = whole.hash();
-        }
-        if let Some(tools) = draft.tools.take() {
-            draft.seen.configured.get_or_insert_default().tools_hash = tools.hash();
-        }
-    }
-
-    pub(super) fn report_words(&mut self) {
-        let (prompt, answer) = (self.draft.prompt_words.take(), self.draft.answer.words());
-        let Privacy { capture, redaction: Some(redaction), .. } = &self.observer.config.privacy else { return };
-        if *capture == Capture::Truncated || self.sampled {
-            let configured = self.draft.seen.configured.get_or_insert_default();
-            configured.prompt = prompt.and_then(|words| words.report(redaction));
-            configured.answer = answer.and_then(|words| words.report(redaction));
-        }
-    }
-}
-
-/// Whether the trace the client's call belongs to is among those whose words are reported; without one, the call by itself.
-pub(super) fn is_sampled(head: Head<'_>, share: f64) -> bool {
-    let place = Place::parse(head.whole("traceparent")).or_else(|| Place::of_request(head.whole("x-request-id")));
-    place.is_some_and(|place| trace_context::is_sampled(place.trace, share))
-}
-
-pub(super) fn begin_hashes(draft: &mut Draft, privacy: &Privacy) {
-    let (key, hash) = (privacy.key.as_ref(), privacy.hash);
-    draft.prompt = Fingerprint::new(key, hash.last_message);
-    draft.answer = Fingerprint::new(key, hash.response);
-    if privacy.capture != Capture::Off {
-        draft.prompt.capture();
-        draft.answer.capture();
-    }
-    let beside = |wanted: bool| wanted.then(|| Box::new(Fingerprint::new(key, true)));
-    draft.whole_prompt = beside(hash.prompt);
-    draft.tools = beside(hash.tools);
-    if SPEAKS.contains(&draft.seen.operation) {
-        draft.opening = Opening::new(key, hash, &mut draft.prompt);
+        self.draft.free_answer_text();
     }
 }

@@ -148,7 +148,7 @@ impl Body {
 
     /// Stops reading a body that cannot be decoded.
     fn abandon(&mut self, draft: &mut Draft) {
-        draft.seen.trouble.add(Trouble::Encoding);
+        draft.report(Trouble::Encoding);
         self.format = BodyFormat::Opaque;
         self.is_abandoned = true;
     }
@@ -179,7 +179,7 @@ impl Body {
         self.format = BodyFormat::from_first_byte(first, self.may_be_events);
         match self.format {
             BodyFormat::Events(_) => self.streams = true,
-            BodyFormat::Opaque if self.expects_json => draft.seen.trouble.add(Trouble::Json),
+            BodyFormat::Opaque if self.expects_json => draft.report(Trouble::Json),
             _ => {}
         }
     }
@@ -200,12 +200,12 @@ impl Body {
                 Some(SsePart::Data(data)) => self.read_event_data(program, draft, data),
                 Some(SsePart::End) => {
                     self.scanner.finish(program, draft, Ended::Malformed);
-                    draft.event.clear();
+                    draft.event_ended();
                     self.is_in_data = false;
                     self.done_length = 0;
                 }
                 Some(SsePart::BareDocument) => self.is_in_bare_document = true,
-                Some(SsePart::Name(name)) => draft.event.push(name),
+                Some(SsePart::Name(name)) => draft.event_name(name),
                 None => {}
             }
         }
@@ -219,8 +219,7 @@ impl Body {
             if same == data.len() || same == expected.len() {
                 self.done_length += same;
                 if self.done_length == DONE.len() {
-                    draft.complete = true;
-                    draft.done = true;
+                    draft.end_stream();
                     self.format = BodyFormat::Opaque;
                 }
                 return;
@@ -242,7 +241,7 @@ impl Body {
         frames.feed(bytes, |part| match part {
             FramePart::Exception(name) => {
                 draft.failed();
-                draft.error.outer = Some(name.into());
+                draft.set_outer_error(Some(name));
             }
             FramePart::Payload(payload) => match rules.envelope {
                 None => scanner.feed(rules.document, draft, payload),
@@ -262,10 +261,10 @@ impl Body {
                     nested.finish(rules.document, draft, Ended::Malformed);
                 }
                 if !is_valid {
-                    draft.seen.trouble.add(Trouble::Framing);
+                    draft.report(Trouble::Framing);
                 }
             }
-            FramePart::Malformed => draft.seen.trouble.add(Trouble::Framing),
+            FramePart::Malformed => draft.report(Trouble::Framing),
         });
     }
 }
@@ -273,8 +272,8 @@ impl Body {
 /// Applies a field of a form. It means the same as the JSON member of that name.
 fn apply_field(draft: &mut Draft, name: &str, value: &str) {
     match name {
-        "model" => draft.seen.request.model = Scalar::Text(value).text(),
-        "stream" => draft.seen.request.stream = Some(value.eq_ignore_ascii_case("true")),
+        "model" => draft.request_model(Scalar::Text(value)),
+        "stream" => draft.request_stream(Scalar::Bool(value.eq_ignore_ascii_case("true"))),
         _ => {}
     }
 }

@@ -5,10 +5,10 @@
 //! [`headers`](super::headers).
 
 use super::common::{result, said};
-use super::openai::{self, prompted, stop};
+use super::openai::{self, prompted};
 use super::{Api, Endpoint, anthropic};
 use crate::draft::Draft;
-use crate::json::{Group, Rule, Scalar, close, deferred, identity, open, raw, scalar, supersedes, text};
+use crate::json::{Group, Rule, Scalar, close, deferred, open, raw, scalar, supersedes, text};
 
 /// `POST /model/{id}/converse` and `/converse-stream`
 pub const CONVERSE: Api = Api {
@@ -51,58 +51,58 @@ pub const ENDPOINTS: &[Endpoint] = &[
 pub const ENVELOPE: &[Group<Draft>] = &[("", &[text("bytes", |d, piece| d.nested.decode(piece))])];
 
 const CONVERSATION: &[Rule<Draft>] = &[
-    supersedes("messages[]", |d, _| d.message()),
+    supersedes("messages[]", |d, _| d.message_opened()),
     close("messages[]", Draft::message_closed),
-    scalar("messages[].role", |d, v| d.history.role(v)),
+    scalar("messages[].role", Draft::message_role),
     deferred("messages[].content[].text", said),
     open("messages[].content[].toolUse", Draft::part_opened),
-    close("messages[].content[].toolUse", |d| d.history.call_block(d.open.part.name.take())),
-    scalar("messages[].content[].toolUse.name", |d, v| d.open.part.name = v.text()),
-    scalar("messages[].content[].toolUse.toolUseId", |d, v| d.history.call_id(v)),
-    raw("messages[].content[].toolUse.input", |d, piece| d.history.call_arguments(piece)),
-    open("messages[].content[].toolResult", |d, _| d.history.result_opened()),
-    close("messages[].content[].toolResult", |d| d.history.result_block()),
-    scalar("messages[].content[].toolResult.toolUseId", |d, v| d.history.result_id(v)),
-    scalar("messages[].content[].toolResult.status", |d, v| d.history.result_failed(v)),
+    close("messages[].content[].toolUse", Draft::past_call_part_closed),
+    scalar("messages[].content[].toolUse.name", Draft::part_name),
+    scalar("messages[].content[].toolUse.toolUseId", Draft::past_call_id),
+    raw("messages[].content[].toolUse.input", Draft::past_call_arguments),
+    open("messages[].content[].toolResult", |d, _| d.result_opened()),
+    close("messages[].content[].toolResult", Draft::result_part_closed),
+    scalar("messages[].content[].toolResult.toolUseId", Draft::result_id),
+    scalar("messages[].content[].toolResult.status", Draft::result_failed),
     deferred("messages[].content[].toolResult.content[].text", result),
-    open("toolConfig.tools[]", |d, _| d.history.tool_offered()),
+    open("toolConfig.tools[]", |d, _| d.tool_offered()),
 ];
 
 const CONFIG: &[Rule<Draft>] = &[
-    scalar("maxTokens", |d, v| d.seen.request.max_tokens = v.count()),
-    scalar("max_new_tokens", |d, v| d.seen.request.max_tokens = v.count()),
-    scalar("maxTokenCount", |d, v| d.seen.request.max_tokens = v.count()),
-    scalar("temperature", |d, v| d.seen.request.temperature = v.float()),
-    scalar("topP", |d, v| d.seen.request.top_p = v.float()),
-    scalar("top_p", |d, v| d.seen.request.top_p = v.float()),
-    scalar("topK", |d, v| d.seen.request.top_k = v.float()),
-    scalar("top_k", |d, v| d.seen.request.top_k = v.float()),
-    scalar("stopSequences[]", stop),
+    scalar("maxTokens", Draft::max_tokens),
+    scalar("max_new_tokens", Draft::max_tokens),
+    scalar("maxTokenCount", Draft::max_tokens),
+    scalar("temperature", Draft::temperature),
+    scalar("topP", Draft::top_p),
+    scalar("top_p", Draft::top_p),
+    scalar("topK", Draft::top_k),
+    scalar("top_k", Draft::top_k),
+    scalar("stopSequences[]", Draft::stop_sequence),
 ];
 
 const ANSWER: &[Rule<Draft>] = &[
-    scalar("stopReason", Draft::finished),
+    scalar("stopReason", Draft::finish_reason),
     open("output.message.content[]", Draft::part_opened),
-    close("output.message.content[]", |d| call(d, u64::from(d.open.part.index))),
-    scalar("output.message.content[].toolUse.type", |d, v| d.open.part.kind.set(v)),
-    text("output.message.content[].text", Draft::answer),
-    scalar("output.message.content[].toolUse.name", |d, v| d.open.part.name = v.text()),
-    scalar("output.message.content[].toolUse.toolUseId", |d, v| d.open.part.id = identity(v)),
+    close("output.message.content[]", |d| call(d, u64::from(d.open.part_index()))),
+    scalar("output.message.content[].toolUse.type", Draft::part_kind),
+    text("output.message.content[].text", Draft::answer_text),
+    scalar("output.message.content[].toolUse.name", Draft::part_name),
+    scalar("output.message.content[].toolUse.toolUseId", Draft::part_id),
 ];
 
 /// The members of ConverseStream's events. The events of Nova's own streams have the same members, below the name of the event.
 const EVENT: &[Rule<Draft>] = &[
-    scalar("contentBlockIndex", |d, v| d.open.part.index = v.count().map_or(0, |n| n as u32)),
-    open("start.toolUse", |d, _| d.open.part.name = None),
-    close("start.toolUse", |d| call(d, d.open.part.id)),
-    scalar("start.toolUse.type", |d, v| d.open.part.kind.set(v)),
-    scalar("start.toolUse.name", |d, v| d.open.part.name = v.text()),
-    scalar("start.toolUse.toolUseId", |d, v| d.open.part.id = identity(v)),
+    scalar("contentBlockIndex", Draft::part_index_or_zero),
+    open("start.toolUse", |d, _| d.clear_part_name()),
+    close("start.toolUse", |d| call(d, d.open.part_id())),
+    scalar("start.toolUse.type", Draft::part_kind),
+    scalar("start.toolUse.name", Draft::part_name),
+    scalar("start.toolUse.toolUseId", Draft::part_id),
     // The last event of a stream has the usage.
-    close("usage", |d| d.complete = true),
-    text("delta.text", Draft::answer),
-    text("delta.toolUse.input", Draft::aside),
-    text("delta.reasoningContent.text", Draft::aside),
+    close("usage", |d| d.complete()),
+    text("delta.text", Draft::answer_text),
+    text("delta.toolUse.input", Draft::other_text),
+    text("delta.reasoningContent.text", Draft::other_text),
 ];
 
 /// The usage of Converse. The usage of Nova's own format has other names for the cache counts.
@@ -115,29 +115,29 @@ const TOKENS: &[Rule<Draft>] = &[
     scalar("cacheWriteInputTokenCount", cache_write),
     open("cacheDetails[]", Draft::part_opened),
     close("cacheDetails[]", |d| {
-        if d.open.part.kind.as_str() == "1h" {
-            d.used.cache_write_1h = d.open.part.tokens;
+        if d.open.part_kind() == "1h" {
+            d.detail_from_part(|q| &mut q.cache_write_1h);
         }
-        d.open.part = Default::default();
+        d.part_opened(0);
     }),
-    scalar("cacheDetails[].ttl", |d, v| d.open.part.kind.set(v)),
+    scalar("cacheDetails[].ttl", Draft::part_kind),
     scalar("cacheDetails[].inputTokens", Draft::part_tokens),
 ];
 
 /// Counts a tool call, unless Bedrock runs the tool itself.
 fn call(d: &mut Draft, place: u64) {
-    if d.open.part.kind.as_str() != "server_tool_use" {
-        d.call(place);
+    if d.open.part_kind() != "server_tool_use" {
+        d.tool_call(place);
     }
 }
 
 fn cache_read(d: &mut Draft, value: Scalar<'_>) {
-    d.counts.cache_beside = true;
+    d.input_excludes_cache();
     d.count(value, |c| &mut c.cache_read);
 }
 
 fn cache_write(d: &mut Draft, value: Scalar<'_>) {
-    d.counts.cache_beside = true;
+    d.input_excludes_cache();
     d.count(value, |c| &mut c.cache_write);
 }
 
@@ -151,9 +151,9 @@ const INVOKE_REQUEST: &[Group<Draft>] = &[
     (
         "",
         &[
-            scalar("max_gen_len", |d, v| d.seen.request.max_tokens = v.count()),
-            scalar("p", |d, v| d.seen.request.top_p = v.float()),
-            scalar("k", |d, v| d.seen.request.top_k = v.float()),
+            scalar("max_gen_len", Draft::max_tokens),
+            scalar("p", Draft::top_p),
+            scalar("k", Draft::top_k),
             deferred("prompt", prompted),
             deferred("inputText", prompted),
             deferred("message", prompted),
@@ -182,22 +182,22 @@ const INVOKE_RESPONSE: &[Group<Draft>] = &[
 const FAMILIES: &[Rule<Draft>] = &[
     scalar("inputTextTokenCount", |d, v| d.count(v, |c| &mut c.input)),
     scalar("results[].tokenCount", |d, v| d.count(v, |c| &mut c.output)),
-    scalar("results[].completionReason", Draft::finished),
-    text("results[].outputText", Draft::answer),
+    scalar("results[].completionReason", Draft::finish_reason),
+    text("results[].outputText", Draft::answer_text),
     scalar("totalOutputTextTokenCount", |d, v| d.count(v, |c| &mut c.output)),
-    scalar("completionReason", Draft::finished),
-    text("outputText", Draft::answer),
+    scalar("completionReason", Draft::finish_reason),
+    text("outputText", Draft::answer_text),
     scalar("prompt_token_count", |d, v| d.count(v, |c| &mut c.input)),
     scalar("generation_token_count", |d, v| d.count(v, |c| &mut c.output)),
-    text("generation", Draft::answer),
-    scalar("outputs[].stop_reason", Draft::finished),
-    text("outputs[].text", Draft::answer),
-    scalar("generations[].finish_reason", Draft::finished),
-    open("generations[]", |d, _| d.open.part.kind.set(Scalar::Text(COHERE))),
-    text("generations[].text", Draft::answer),
-    scalar("finish_reason", Draft::finished),
-    text("text", Draft::answer),
-    text("choices[].text", Draft::answer),
+    text("generation", Draft::answer_text),
+    scalar("outputs[].stop_reason", Draft::finish_reason),
+    text("outputs[].text", Draft::answer_text),
+    scalar("generations[].finish_reason", Draft::finish_reason),
+    open("generations[]", |d, _| d.part_kind(Scalar::Text(COHERE))),
+    text("generations[].text", Draft::answer_text),
+    scalar("finish_reason", Draft::finish_reason),
+    text("text", Draft::answer_text),
+    text("choices[].text", Draft::answer_text),
 ];
 
 /// Marks a document in the format of Cohere's older models.
@@ -206,8 +206,8 @@ const COHERE: &str = "generations";
 fn document(d: &mut Draft) {
     anthropic::document(d);
     // In this format `id` is the identifier of the request, not of the response.
-    if d.open.part.kind.as_str() == COHERE {
-        d.seen.response.id = None;
+    if d.open.part_kind() == COHERE {
+        d.clear_response_id();
     }
 }
 

@@ -3,10 +3,10 @@
 //! Specification: Cohere's SDK types. Counts are floating-point numbers. If a response has both billed and processed tokens, the
 //! billed ones are used.
 
-use super::openai::{self, output_type, prompted, stop};
+use super::openai::{self, output_type, prompted};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Deferred, Rule, close, deferred, identity, open, scalar, text};
+use crate::json::{Deferred, Rule, close, deferred, open, scalar, text};
 
 /// `POST /v2/chat`, `/v1/chat`
 pub const CHAT: Api = Api {
@@ -67,20 +67,20 @@ pub const ENDPOINTS: &[Endpoint] = &[
 ];
 
 const REQUEST: &[Rule<Draft>] = &[
-    scalar("model", |d, v| d.seen.request.model = v.text()),
-    scalar("stream", |d, v| d.seen.request.stream = Some(v.is_true())),
-    scalar("max_tokens", |d, v| d.seen.request.max_tokens = v.count()),
-    scalar("temperature", |d, v| d.seen.request.temperature = v.float()),
-    scalar("p", |d, v| d.seen.request.top_p = v.float()),
-    scalar("k", |d, v| d.seen.request.top_k = v.float()),
-    scalar("num_generations", |d, v| d.seen.request.choice_count = v.count()),
-    scalar("seed", |d, v| d.seen.request.seed = v.integer()),
-    scalar("frequency_penalty", |d, v| d.seen.request.frequency_penalty = v.float()),
-    scalar("presence_penalty", |d, v| d.seen.request.presence_penalty = v.float()),
-    scalar("stop_sequences[]", stop),
+    scalar("model", Draft::request_model),
+    scalar("stream", Draft::request_stream),
+    scalar("max_tokens", Draft::max_tokens),
+    scalar("temperature", Draft::temperature),
+    scalar("p", Draft::top_p),
+    scalar("k", Draft::top_k),
+    scalar("num_generations", Draft::choice_count),
+    scalar("seed", Draft::seed),
+    scalar("frequency_penalty", Draft::frequency_penalty),
+    scalar("presence_penalty", Draft::presence_penalty),
+    scalar("stop_sequences[]", Draft::stop_sequence),
     scalar("response_format.type", output_type),
     // In version 1 the last message is outside the list of the earlier ones, before or after it.
-    open("chat_history[]", |d, _| d.counted_message()),
+    open("chat_history[]", |d, _| d.count_message()),
     deferred("message", message),
     deferred("prompt", prompted),
     deferred("texts[]", prompted),
@@ -89,8 +89,8 @@ const REQUEST: &[Rule<Draft>] = &[
 
 fn message() -> Deferred<Draft> {
     let say: fn(&mut Draft, &[u8]) = |d, piece| match piece {
-        [] => d.counted_message(),
-        _ => d.said(piece),
+        [] => d.count_message(),
+        _ => d.message_text(piece),
     };
     Deferred { is_awaited: |_| true, now: say, preview: None, later: say }
 }
@@ -98,38 +98,38 @@ fn message() -> Deferred<Draft> {
 const ANSWER: &[Rule<Draft>] = &[
     scalar("id", Draft::response_id),
     scalar("generation_id", Draft::response_id),
-    scalar("finish_reason", Draft::finished),
+    scalar("finish_reason", Draft::finish_reason),
     open("generations[]", Draft::choice_opened),
     close("generations[]", Draft::choice_closed),
-    scalar("generations[].finish_reason", |d, v| d.open.choice.finish = v.text()),
+    scalar("generations[].finish_reason", Draft::choice_finish_reason),
     open("tool_calls[]", Draft::part_opened),
-    close("tool_calls[]", |d| d.call(u64::from(d.open.part.index))),
-    scalar("tool_calls[].name", |d, v| d.open.part.name = v.text()),
-    scalar("error_type", |d, v| d.error.outer = v.text()),
+    close("tool_calls[]", |d| d.tool_call(u64::from(d.open.part_index()))),
+    scalar("tool_calls[].name", Draft::part_name),
+    scalar("error_type", Draft::outer_error),
     open("message.tool_calls[]", Draft::part_opened),
-    close("message.tool_calls[]", |d| d.call(u64::from(d.open.part.index))),
-    scalar("message.tool_calls[].id", |d, v| d.open.part.id = identity(v)),
-    scalar("message.tool_calls[].function.name", |d, v| d.open.part.name = v.text()),
+    close("message.tool_calls[]", |d| d.tool_call(u64::from(d.open.part_index()))),
+    scalar("message.tool_calls[].id", Draft::part_id),
+    scalar("message.tool_calls[].function.name", Draft::part_name),
 ];
 
 const TEXT: &[Rule<Draft>] = &[
-    text("text", Draft::answer),
-    text("generations[].text", Draft::answer),
-    text("message.content[].text", Draft::answer),
+    text("text", Draft::answer_text),
+    text("generations[].text", Draft::answer_text),
+    text("message.content[].text", Draft::answer_text),
 ];
 
 const EVENT: &[Rule<Draft>] = &[
-    scalar("type", |d, v| d.open.kind.set(v)),
-    scalar("event_type", |d, v| d.open.kind.set(v)),
-    scalar("index", |d, v| d.open.choice.index = v.count().map_or(0, |n| n as u32)),
-    text("delta.message.content.text", Draft::answer),
-    text("delta.message.content.thinking", Draft::aside),
-    text("delta.message.tool_plan", Draft::aside),
+    scalar("type", Draft::document_kind),
+    scalar("event_type", Draft::document_kind),
+    scalar("index", Draft::choice_index_or_zero),
+    text("delta.message.content.text", Draft::answer_text),
+    text("delta.message.content.thinking", Draft::other_text),
+    text("delta.message.tool_plan", Draft::other_text),
     open("delta.message.tool_calls", Draft::part_opened),
-    scalar("delta.message.tool_calls.id", |d, v| d.open.part.id = identity(v)),
-    scalar("delta.message.tool_calls.function.name", |d, v| d.open.part.name = v.text()),
-    text("delta.message.tool_calls.function.arguments", Draft::aside),
-    scalar("delta.finish_reason", Draft::finished),
+    scalar("delta.message.tool_calls.id", Draft::part_id),
+    scalar("delta.message.tool_calls.function.name", Draft::part_name),
+    text("delta.message.tool_calls.function.arguments", Draft::other_text),
+    scalar("delta.finish_reason", Draft::finish_reason),
     text("delta.error", |d, _| d.failed()),
 ];
 
@@ -142,9 +142,9 @@ const TOKENS: &[Rule<Draft>] = &[
 ];
 
 fn document(d: &mut Draft) {
-    match d.open.kind.as_str() {
-        "tool-call-start" => d.call(u64::from(d.open.choice.index)),
-        "message-end" | "stream-end" => d.complete = true,
+    match d.open.kind() {
+        "tool-call-start" => d.tool_call(u64::from(d.open.choice_index())),
+        "message-end" | "stream-end" => d.complete(),
         _ => {}
     }
 }

@@ -8,56 +8,66 @@ use crate::json::{Deferred, Rule, deferred, raw, scalar, supersedes, text};
 
 /// System prompts outside the list of messages: of Anthropic and Bedrock, Responses, Gemini, Cohere.
 pub const SYSTEM: &[Rule<Draft>] = &[
-    text("system", Draft::told),
-    text("system[].text", Draft::told),
-    text("instructions", Draft::told),
-    text("systemInstruction.parts[].text", Draft::told),
-    text("system_instruction", Draft::told),
-    text("system_instruction.parts[].text", Draft::told),
-    text("preamble", Draft::told),
+    text("system", Draft::system_text),
+    text("system[].text", Draft::system_text),
+    text("instructions", Draft::system_text),
+    text("systemInstruction.parts[].text", Draft::system_text),
+    text("system_instruction", Draft::system_text),
+    text("system_instruction.parts[].text", Draft::system_text),
+    text("preamble", Draft::system_text),
 ];
 
 /// The offered tools, as the JSON of the request has them. With these rules no other rule below `tools` is applied.
 pub const TOOLS: &[Rule<Draft>] =
-    &[raw("tools", Draft::tools), raw("functions", Draft::tools), raw("toolConfig.tools", Draft::tools)];
+    &[raw("tools", Draft::tools_json), raw("functions", Draft::tools_json), raw("toolConfig.tools", Draft::tools_json)];
 
 /// The keys that the schema of a JSON answer requires: of OpenAI and compatible vendors, Responses, Anthropic, Gemini, Ollama.
 pub const REQUIRED: &[Rule<Draft>] = &[
-    scalar("response_format.json_schema.schema.required[]", Draft::required),
-    scalar("response_format.schema.required[]", Draft::required),
-    scalar("text.format.schema.required[]", Draft::required),
-    scalar("output_config.format.schema.required[]", Draft::required),
-    scalar("output_format.schema.required[]", Draft::required),
-    scalar("generationConfig.responseSchema.required[]", Draft::required),
-    scalar("generationConfig.responseJsonSchema.required[]", Draft::required),
-    scalar("generation_config.response_schema.required[]", Draft::required),
-    scalar("generation_config.response_json_schema.required[]", Draft::required),
-    scalar("format.required[]", Draft::required),
+    scalar("response_format.json_schema.schema.required[]", Draft::required_key),
+    scalar("response_format.schema.required[]", Draft::required_key),
+    scalar("text.format.schema.required[]", Draft::required_key),
+    scalar("output_config.format.schema.required[]", Draft::required_key),
+    scalar("output_format.schema.required[]", Draft::required_key),
+    scalar("generationConfig.responseSchema.required[]", Draft::required_key),
+    scalar("generationConfig.responseJsonSchema.required[]", Draft::required_key),
+    scalar("generation_config.response_schema.required[]", Draft::required_key),
+    scalar("generation_config.response_json_schema.required[]", Draft::required_key),
+    scalar("format.required[]", Draft::required_key),
 ];
 
 /// An item of the input, for APIs with one list of messages, calls and results: Responses, Interactions, Mistral's
 /// conversations.
 pub const ITEM: &[Rule<Draft>] = &[
     supersedes("", |d, _| {
-        d.message();
-        d.open.part = Default::default();
+        d.message_opened();
+        d.part_opened(0);
     }),
-    scalar("type", |d, v| d.open.part.kind.set(v)),
-    scalar("role", |d, v| d.history.role(v)),
-    scalar("name", |d, v| d.open.part.name = v.text()),
-    text("arguments", |d, piece| d.history.call_arguments(piece)),
+    scalar("type", Draft::part_kind),
+    scalar("role", Draft::message_role),
+    scalar("name", Draft::part_name),
+    text("arguments", Draft::past_call_arguments),
     deferred("content", said),
     deferred("content[].text", said),
 ];
 
 /// The text of a message. If the texts of earlier messages are not needed, only that of the last one is read.
 pub fn said() -> Deferred<Draft> {
-    Deferred { is_awaited: Draft::listens, now: Draft::said, preview: None, later: Draft::said }
+    Deferred {
+        is_awaited: Draft::wants_every_message,
+        now: Draft::message_text,
+        preview: None,
+        later: Draft::message_text,
+    }
 }
 
 /// The text of a tool result. If it is not in the last message, only its beginning is read.
 pub fn result() -> Deferred<Draft> {
-    Deferred { is_awaited: Draft::listens, now: Draft::result, preview: Some(Draft::glimpse), later: Draft::input }
+    Deferred {
+        is_awaited: Draft::wants_every_message,
+        now: Draft::result_text,
+        preview: Some(Draft::result_passed),
+        later: Draft::message_text,
+    }
 }
 
 /// Rules for lists of counts by modality: the API's name for a number, and for each list the counts that it sets.
@@ -65,8 +75,8 @@ macro_rules! by_modality {
     ($tokens:literal: $($list:literal => $slots:ident),+ $(,)?) => {
         &[$(
             open(concat!($list, "[]"), Draft::part_opened),
-            close(concat!($list, "[]"), |d| d.modality($slots)),
-            scalar(concat!($list, "[].modality"), |d, v| d.open.part.kind.set(v)),
+            close(concat!($list, "[]"), |d| d.modality_closed($slots)),
+            scalar(concat!($list, "[].modality"), Draft::part_kind),
             scalar(concat!($list, "[].", $tokens), Draft::part_tokens),
         )+]
     };

@@ -3,8 +3,7 @@
 use super::{Endpoint, bedrock, common, endpoints};
 use crate::draft::Draft;
 use crate::framing::Rules;
-use crate::json::{Ended, Group, Program};
-use crate::observation::Trouble;
+use crate::json::{Group, Program};
 use crate::text::hash::Hashes;
 
 /// The compiled rules for the bodies of one endpoint.
@@ -26,11 +25,6 @@ impl Programs {
 
 /// Compiles the rules of all endpoints, in the order of [`endpoints`]. `hashes` decides which texts of the request are read.
 pub fn compile(hashes: Hashes) -> Vec<Programs> {
-    let malformed = |d: &mut Draft, ended| {
-        if ended == Ended::Malformed {
-            d.seen.trouble.add(Trouble::Json);
-        }
-    };
     let mut common: Vec<Group<Draft>> = vec![("", common::REQUIRED)];
     if hashes.conversation || hashes.system {
         common.push(("", common::SYSTEM));
@@ -39,37 +33,13 @@ pub fn compile(hashes: Hashes) -> Vec<Programs> {
         common.push(("", common::TOOLS));
     }
     let programs = |e: &Endpoint| Programs {
-        request: Program::new(&[e.api.request, &common].concat(), begin, malformed),
-        response: Program::new(e.api.response, begin, end),
-        envelope: e.enveloped.then(|| Program::new(bedrock::ENVELOPE, |_| {}, malformed)),
+        request: Program::new(
+            &[e.api.request, &common].concat(),
+            Draft::document_opened,
+            Draft::request_document_ended,
+        ),
+        response: Program::new(e.api.response, Draft::document_opened, Draft::response_document_ended),
+        envelope: e.enveloped.then(|| Program::new(bedrock::ENVELOPE, |_| {}, Draft::request_document_ended)),
     };
     endpoints().map(programs).collect()
-}
-
-/// Called at the beginning of each document.
-fn begin(d: &mut Draft) {
-    d.open = Default::default();
-}
-
-/// Called at the end of each document of a response.
-fn end(d: &mut Draft, ended: Ended) {
-    match ended {
-        Ended::Whole => {
-            if d.event.as_str() == "error" {
-                d.failed();
-            }
-            if !d.event.as_str().is_empty() && d.open.kind.as_str().is_empty() {
-                d.open.kind = d.event;
-            }
-            if let Some(document) = d.document {
-                document(d);
-            }
-            if let Some(at) = d.open.generated {
-                d.seen.timing.first_token.get_or_insert(at);
-            }
-            d.documents = d.documents.saturating_add(1);
-        }
-        Ended::Malformed => d.seen.trouble.add(Trouble::Json),
-        Ended::Cut => {}
-    }
 }

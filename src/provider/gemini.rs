@@ -6,8 +6,8 @@
 
 use super::common::{by_modality, said};
 use super::{Api, Endpoint};
-use crate::draft::{Draft, Used};
-use crate::json::{Rule, Scalar, close, deferred, identity, open, raw, scalar, supersedes, text};
+use crate::draft::{Draft, UsageDetails};
+use crate::json::{Rule, Scalar, close, deferred, open, raw, scalar, supersedes, text};
 
 /// `POST .../models/{model}:generateContent` and `:streamGenerateContent`
 pub const GENERATE: Api = Api {
@@ -38,7 +38,10 @@ pub const EMBED: Api = Api {
 pub const PREDICT: Api = Api {
     name: "vertex-predict",
     operation: "embeddings",
-    request: &[("", &[open("instances[]", |d, _| d.message()), text("instances[].content", Draft::said)])],
+    request: &[(
+        "",
+        &[open("instances[]", |d, _| d.message_opened()), text("instances[].content", Draft::message_text)],
+    )],
     response: &[("", ERROR), ("predictions[].embeddings.statistics", &[scalar("token_count", Draft::add_input)])],
     ..Api::DEFAULT
 };
@@ -54,50 +57,50 @@ pub const ENDPOINTS: &[Endpoint] = &[
 
 /// Rules for the request.
 pub const REQUEST: &[Rule<Draft>] = &[
-    supersedes("contents[]", |d, _| d.message()),
+    supersedes("contents[]", |d, _| d.message_opened()),
     close("contents[]", Draft::message_closed),
-    scalar("contents[].role", |d, v| d.history.role(v)),
+    scalar("contents[].role", Draft::message_role),
     deferred("contents[].parts[].text", said),
     open("contents[].parts[].functionCall", Draft::part_opened),
-    close("contents[].parts[].functionCall", |d| d.history.call_block(d.open.part.name.take())),
-    scalar("contents[].parts[].functionCall.name", |d, v| d.open.part.name = v.text()),
-    raw("contents[].parts[].functionCall.args", |d, piece| d.history.call_arguments(piece)),
-    open("contents[].parts[].functionResponse", |d, _| d.history.result_opened()),
-    close("contents[].parts[].functionResponse", |d| d.history.result_block()),
-    scalar("contents[].parts[].functionResponse.name", |d, v| d.history.result_name(v)),
-    raw("contents[].parts[].functionResponse.response", |d, piece| d.history.result_text(piece)),
-    supersedes("contents", |d, _| d.message()),
+    close("contents[].parts[].functionCall", Draft::past_call_part_closed),
+    scalar("contents[].parts[].functionCall.name", Draft::part_name),
+    raw("contents[].parts[].functionCall.args", Draft::past_call_arguments),
+    open("contents[].parts[].functionResponse", |d, _| d.result_opened()),
+    close("contents[].parts[].functionResponse", Draft::result_part_closed),
+    scalar("contents[].parts[].functionResponse.name", Draft::result_name),
+    raw("contents[].parts[].functionResponse.response", Draft::result_json),
+    supersedes("contents", |d, _| d.message_opened()),
     deferred("contents.parts[].text", said),
-    open("tools[]", |d, _| d.history.acts()),
-    open("tools[].functionDeclarations[]", |d, _| d.history.tool_offered()),
-    open("tools[].function_declarations[]", |d, _| d.history.tool_offered()),
+    open("tools[]", |d, _| d.tools_offered()),
+    open("tools[].functionDeclarations[]", |d, _| d.tool_offered()),
+    open("tools[].function_declarations[]", |d, _| d.tool_offered()),
 ];
 
 const EMBED_REQUEST: &[Rule<Draft>] = &[
-    open("content", |d, _| d.message()),
-    text("content.parts[].text", Draft::said),
-    open("requests[]", |d, _| d.message()),
-    text("requests[].content.parts[].text", Draft::said),
+    open("content", |d, _| d.message_opened()),
+    text("content.parts[].text", Draft::message_text),
+    open("requests[]", |d, _| d.message_opened()),
+    text("requests[].content.parts[].text", Draft::message_text),
 ];
 
 /// Rules for the parameters of the request.
 pub const CONFIG: &[Rule<Draft>] = &[
-    scalar("temperature", |d, v| d.seen.request.temperature = v.float()),
-    scalar("topP", |d, v| d.seen.request.top_p = v.float()),
-    scalar("top_p", |d, v| d.seen.request.top_p = v.float()),
-    scalar("topK", |d, v| d.seen.request.top_k = v.float()),
-    scalar("top_k", |d, v| d.seen.request.top_k = v.float()),
-    scalar("seed", |d, v| d.seen.request.seed = v.integer()),
-    scalar("candidateCount", |d, v| d.seen.request.choice_count = v.count()),
-    scalar("candidate_count", |d, v| d.seen.request.choice_count = v.count()),
-    scalar("maxOutputTokens", |d, v| d.seen.request.max_tokens = v.count()),
-    scalar("max_output_tokens", |d, v| d.seen.request.max_tokens = v.count()),
-    scalar("frequencyPenalty", |d, v| d.seen.request.frequency_penalty = v.float()),
-    scalar("frequency_penalty", |d, v| d.seen.request.frequency_penalty = v.float()),
-    scalar("presencePenalty", |d, v| d.seen.request.presence_penalty = v.float()),
-    scalar("presence_penalty", |d, v| d.seen.request.presence_penalty = v.float()),
-    scalar("stopSequences[]", super::openai::stop),
-    scalar("stop_sequences[]", super::openai::stop),
+    scalar("temperature", Draft::temperature),
+    scalar("topP", Draft::top_p),
+    scalar("top_p", Draft::top_p),
+    scalar("topK", Draft::top_k),
+    scalar("top_k", Draft::top_k),
+    scalar("seed", Draft::seed),
+    scalar("candidateCount", Draft::choice_count),
+    scalar("candidate_count", Draft::choice_count),
+    scalar("maxOutputTokens", Draft::max_tokens),
+    scalar("max_output_tokens", Draft::max_tokens),
+    scalar("frequencyPenalty", Draft::frequency_penalty),
+    scalar("frequency_penalty", Draft::frequency_penalty),
+    scalar("presencePenalty", Draft::presence_penalty),
+    scalar("presence_penalty", Draft::presence_penalty),
+    scalar("stopSequences[]", Draft::stop_sequence),
+    scalar("stop_sequences[]", Draft::stop_sequence),
     scalar("responseMimeType", mime_type),
     scalar("response_mime_type", mime_type),
     scalar("responseModalities[]", modality),
@@ -110,38 +113,38 @@ pub const ANSWER: &[Rule<Draft>] = &[
     scalar("responseId", Draft::response_id),
     open("candidates[]", Draft::choice_opened),
     close("candidates[]", Draft::choice_closed),
-    scalar("candidates[].index", |d, v| d.open.choice.index = v.count().map_or(d.open.choice.index, |n| n as u32)),
+    scalar("candidates[].index", Draft::choice_index),
     scalar("candidates[].finishReason", |d, v| {
         // A client can ask for enumerations as numbers.
-        d.open.choice.finish = match v {
-            Scalar::Number(number) => Some(number.into()),
-            word => word.text(),
-        };
+        match v {
+            Scalar::Number(number) => d.choice_finish_reason(Scalar::Text(number)),
+            word => d.choice_finish_reason(word),
+        }
     }),
     open("candidates[].content.parts[]", Draft::part_marked),
     close("candidates[].content.parts[]", part),
-    scalar("candidates[].content.parts[].thought", |d, v| d.open.part.thought = v.is_true()),
-    text("candidates[].content.parts[].text", Draft::answer),
-    scalar("candidates[].content.parts[].functionCall.name", |d, v| d.open.part.name = v.text()),
-    scalar("candidates[].content.parts[].functionCall.id", |d, v| d.open.part.id = identity(v)),
-    text("candidates[].content.parts[].inlineData.data", Draft::other),
+    scalar("candidates[].content.parts[].thought", Draft::part_is_thought),
+    text("candidates[].content.parts[].text", Draft::answer_text),
+    scalar("candidates[].content.parts[].functionCall.name", Draft::part_name),
+    scalar("candidates[].content.parts[].functionCall.id", Draft::part_id),
+    text("candidates[].content.parts[].inlineData.data", Draft::other_content),
     scalar("promptFeedback.blockReason", |d, v| {
         if let Some(reason) = v.text() {
-            d.finish(0, Some(reason));
-            d.complete = true;
+            d.set_finish_reason(0, Some(reason));
+            d.complete();
         }
     }),
     scalar("usageMetadata.promptTokenCount", |d, v| d.count(v, |c| &mut c.input)),
     scalar("usageMetadata.cachedContentTokenCount", |d, v| d.count(v, |c| &mut c.cache_read)),
     scalar("usageMetadata.candidatesTokenCount", |d, v| d.count(v, |c| &mut c.output)),
     scalar("usageMetadata.thoughtsTokenCount", |d, v| {
-        d.counts.thoughts_beside = true;
+        d.output_excludes_reasoning();
         d.count(v, |c| &mut c.reasoning);
     }),
     scalar("usageMetadata.toolUsePromptTokenCount", |d, v| d.count(v, |c| &mut c.tool_input)),
     scalar("usageMetadata.totalTokenCount", |d, v| d.count(v, |c| &mut c.total)),
-    scalar("usageMetadata.serviceTier", Draft::tier),
-    scalar("usageMetadata.trafficType", Draft::tier),
+    scalar("usageMetadata.serviceTier", Draft::service_tier),
+    scalar("usageMetadata.trafficType", Draft::service_tier),
 ];
 
 /// The counts of `usageMetadata` by modality.
@@ -156,43 +159,43 @@ pub const MODALITIES: &[Rule<Draft>] = by_modality!("tokenCount":
 pub const ERROR: &[Rule<Draft>] = &[
     open("error", |d, _| d.failed()),
     scalar("error.code", Draft::error_code),
-    scalar("error.status", |d, v| d.error.status = v.text()),
+    scalar("error.status", Draft::error_status),
 ];
 
 /// The counts of input tokens by modality: audio, images, video.
-pub fn input_modes(used: &mut Used) -> [Option<&mut u64>; 3] {
+pub fn input_modes(used: &mut UsageDetails) -> [Option<&mut u64>; 3] {
     [Some(&mut used.input_audio), Some(&mut used.input_image), Some(&mut used.input_video)]
 }
 
 /// The counts of input tokens that were read from a cache, by modality.
-pub fn cached_modes(used: &mut Used) -> [Option<&mut u64>; 3] {
+pub fn cached_modes(used: &mut UsageDetails) -> [Option<&mut u64>; 3] {
     [Some(&mut used.cached_audio), Some(&mut used.cached_image), None]
 }
 
 /// The counts of output tokens by modality.
-pub fn output_modes(used: &mut Used) -> [Option<&mut u64>; 3] {
+pub fn output_modes(used: &mut UsageDetails) -> [Option<&mut u64>; 3] {
     [Some(&mut used.output_audio), Some(&mut used.output_image), Some(&mut used.output_video)]
 }
 
 fn part(d: &mut Draft) {
-    if d.open.part.thought {
+    if d.open.is_thought() {
         d.part_dropped();
     }
     // Each call arrives complete and once, so it is a new one.
-    let place = d.seen.output.tools.len() as u64;
-    d.call(place);
+    let place = d.tool_call_count();
+    d.tool_call(place);
 }
 
 fn mime_type(d: &mut Draft, value: Scalar<'_>) {
     if value == Scalar::Text("application/json") {
-        d.seen.request.output_type = Some("json");
+        d.set_output_type("json");
     }
 }
 
 fn modality(d: &mut Draft, value: Scalar<'_>) {
-    d.seen.request.output_type = match value {
-        Scalar::Text("IMAGE") => Some("image"),
-        Scalar::Text("AUDIO") => Some("speech"),
-        _ => d.seen.request.output_type,
-    };
+    match value {
+        Scalar::Text("IMAGE") => d.set_output_type("image"),
+        Scalar::Text("AUDIO") => d.set_output_type("speech"),
+        _ => {}
+    }
 }

@@ -6,41 +6,40 @@
 //! RFC 9110 (`retry-after`).
 
 use super::Head;
-use crate::draft::Draft;
+use crate::draft::{Draft, TokenCounts};
 use crate::json::Scalar;
-use crate::observation::{COUNT_LIMIT, RateLimits, Text, Trouble};
+use crate::observation::{COUNT_LIMIT, RateLimits};
+
+/// Response headers with Bedrock's token counts.
+const BEDROCK_COUNTS: [(&str, fn(&mut TokenCounts) -> &mut Option<u64>); 4] = [
+    ("x-amzn-bedrock-input-token-count", |c| &mut c.spare_input),
+    ("x-amzn-bedrock-output-token-count", |c| &mut c.spare_output),
+    ("x-amzn-bedrock-cache-read-input-token-count", |c| &mut c.spare_cache_read),
+    ("x-amzn-bedrock-cache-write-input-token-count", |c| &mut c.spare_cache_write),
+];
 
 /// Reads the request headers: DashScope asks for a stream with a header.
 pub fn request(head: Head<'_>, draft: &mut Draft) {
     if head.text("x-dashscope-sse").eq_ignore_ascii_case("enable") {
-        draft.seen.request.stream = Some(true);
+        draft.request_stream(Scalar::Bool(true));
     }
 }
 
 /// Reads the response headers: rate limits, Gemini's service tier, Bedrock's token counts (some model families have none in
 /// the body) and the name of Bedrock's error. A count that is not an integer from 0 to [`COUNT_LIMIT`] is reported as
-/// [`Trouble::Number`].
+/// [`Trouble::Number`](crate::observation::Trouble::Number).
 pub fn response(head: Head<'_>, draft: &mut Draft) {
-    draft.seen.limits = rate_limits(head);
-    draft.tier(Scalar::Text(head.text("x-gemini-service-tier")));
-    let mut trouble = false;
-    let mut count = |name: &str| {
+    draft.observation.limits = rate_limits(head);
+    draft.service_tier(Scalar::Text(head.text("x-gemini-service-tier")));
+    for (name, slot) in BEDROCK_COUNTS {
         let text = head.text(name);
-        let count = Scalar::Number(text).count();
-        trouble |= count.is_none() && !text.is_empty();
-        count
-    };
-    let counts = &mut draft.counts;
-    counts.spare_input = count("x-amzn-bedrock-input-token-count");
-    counts.spare_output = count("x-amzn-bedrock-output-token-count");
-    counts.spare_cache_read = count("x-amzn-bedrock-cache-read-input-token-count");
-    counts.spare_cache_write = count("x-amzn-bedrock-cache-write-input-token-count");
-    if trouble {
-        draft.seen.trouble.add(Trouble::Number);
+        if !text.is_empty() {
+            draft.count(Scalar::Number(text), slot);
+        }
     }
     // The name may be followed by a colon and a URL.
     let error = head.text("x-amzn-errortype").split([':', '#']).next().unwrap_or_default();
-    draft.error.outer = Some(error).filter(|e| !e.is_empty()).map(Text::from);
+    draft.set_outer_error(Some(error).filter(|error| !error.is_empty()));
 }
 
 /// The rate limits in the headers of OpenAI and Anthropic, which other providers use too. A number above [`COUNT_LIMIT`] is
@@ -64,6 +63,7 @@ fn rate_limits(head: Head<'_>) -> RateLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observation::Trouble;
 
     fn read(pairs: &[(&str, &str)]) -> Draft {
         let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn rate_limits_are_numbers_up_to_2_to_the_32() {
         let limits = |value: &str| {
-            let limits = read(&[("x-ratelimit-remaining-tokens", value), ("retry-after", value)]).seen.limits;
+            let limits = read(&[("x-ratelimit-remaining-tokens", value), ("retry-after", value)]).observation.limits;
             assert_eq!(limits.tokens, limits.retry_after, "{value}");
             limits.tokens
         };
@@ -92,7 +92,7 @@ mod tests {
         let limits = |prefix: &str, suffix: &str, kinds: &[&str]| {
             let names: Vec<_> = kinds.iter().map(|kind| format!("{prefix}{kind}{suffix}")).collect();
             let pairs: Vec<_> = names.iter().map(String::as_str).zip(["1", "2", "3", "4"]).collect();
-            read(&pairs).seen.limits
+            read(&pairs).observation.limits
         };
         let expected = RateLimits { requests: Some(1), tokens: Some(2), ..RateLimits::default() };
         assert_eq!(limits("x-ratelimit-remaining-", "", &["requests", "tokens"]), expected);
@@ -103,8 +103,8 @@ mod tests {
 
     #[test]
     fn a_header_can_ask_for_a_stream() {
-        assert_eq!(read(&[("x-dashscope-sse", "Enable")]).seen.request.stream, Some(true));
-        assert_eq!(read(&[("x-dashscope-sse", "disable")]).seen.request.stream, None);
+        assert_eq!(read(&[("x-dashscope-sse", "Enable")]).observation.request.stream, Some(true));
+        assert_eq!(read(&[("x-dashscope-sse", "disable")]).observation.request.stream, None);
     }
 
     #[test]
@@ -114,11 +114,12 @@ mod tests {
             ("x-amzn-bedrock-output-token-count", "8"),
             ("x-amzn-errortype", "ThrottlingException:http://internal.amazon.com/"),
         ]);
-        assert_eq!((draft.counts.spare_input, draft.counts.spare_output), (Some(7), Some(8)));
-        assert_eq!(draft.error.outer.as_deref(), Some("ThrottlingException"));
-        assert_eq!(draft.seen.trouble.iter().count(), 0);
+        let usage = draft.counts.usage();
+        assert_eq!((usage.input, usage.output), (Some(7), Some(8)));
+        assert_eq!(draft.error.name(None).as_deref(), Some("ThrottlingException"));
+        assert_eq!(draft.observation.trouble.iter().count(), 0);
         let draft = read(&[("x-amzn-bedrock-input-token-count", "-1")]);
-        assert_eq!(draft.counts.spare_input, None);
-        assert_eq!(draft.seen.trouble.iter().collect::<Vec<_>>(), [Trouble::Number]);
+        assert_eq!(draft.counts.usage().input, None);
+        assert_eq!(draft.observation.trouble.iter().collect::<Vec<_>>(), [Trouble::Number]);
     }
 }

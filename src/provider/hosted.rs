@@ -2,10 +2,10 @@
 //!
 //! Specifications: the API references of the vendors.
 
-use super::openai::{self, CHAT_ANSWER, ERROR, SAMPLING, TOKENS, prompted, stop};
+use super::openai::{self, CHAT_ANSWER, ERROR, SAMPLING, TOKENS, prompted};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Rule, Scalar, close, deferred, identity, open, scalar, text};
+use crate::json::{Rule, Scalar, close, deferred, open, scalar, text};
 
 /// DashScope, `POST /api/v1/services/aigc/.../generation`
 pub const DASHSCOPE: Api = Api {
@@ -34,11 +34,7 @@ pub const DASHSCOPE_EMBEDDINGS: Api = Api {
 pub const WATSONX_CHAT: Api = Api {
     name: "watsonx-chat",
     operation: "chat",
-    request: &[
-        ("", SAMPLING),
-        ("", &[scalar("model_id", |d, v| d.seen.request.model = v.text())]),
-        ("", openai::MESSAGES),
-    ],
+    request: &[("", SAMPLING), ("", &[scalar("model_id", Draft::request_model)]), ("", openai::MESSAGES)],
     response: &[("", CHAT_ANSWER), ("", &[scalar("model_id", Draft::response_model)]), ("", ERROR), ("usage", TOKENS)],
     terminated: true,
     ..Api::DEFAULT
@@ -77,8 +73,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
 ];
 
 const DASHSCOPE_INPUT: &[Rule<Draft>] = &[
-    scalar("parameters.incremental_output", |d, v| d.streamed_text = v.is_true()),
-    open("parameters.tools[]", |d, _| d.history.tool_offered()),
+    scalar("parameters.incremental_output", |d, v| d.set_text_comes_in_deltas(v.is_true())),
+    open("parameters.tools[]", |d, _| d.tool_offered()),
     deferred("input.prompt", prompted),
     deferred("input.texts[]", prompted),
 ];
@@ -90,81 +86,78 @@ const DASHSCOPE_OUTPUT: &[Rule<Draft>] = &[
     scalar("output.choices[].finish_reason", dashscope_finish),
     text("output.choices[].message.content", dashscope_text),
     text("output.choices[].message.content[].text", dashscope_text),
-    text("output.choices[].message.reasoning_content", Draft::aside),
+    text("output.choices[].message.reasoning_content", Draft::other_text),
     open("output.choices[].message.tool_calls[]", Draft::part_opened),
-    close("output.choices[].message.tool_calls[]", |d| d.call(u64::from(d.open.part.index))),
-    scalar("output.choices[].message.tool_calls[].index", |d, v| {
-        d.open.part.index = v.count().map_or(d.open.part.index, |n| n as u32);
-    }),
-    scalar("output.choices[].message.tool_calls[].id", |d, v| d.open.part.id = identity(v)),
-    scalar("output.choices[].message.tool_calls[].function.name", |d, v| d.open.part.name = v.text()),
+    close("output.choices[].message.tool_calls[]", |d| d.tool_call(u64::from(d.open.part_index()))),
+    scalar("output.choices[].message.tool_calls[].index", Draft::part_index),
+    scalar("output.choices[].message.tool_calls[].id", Draft::part_id),
+    scalar("output.choices[].message.tool_calls[].function.name", Draft::part_name),
 ];
 
 /// Sets the finish reason. Until a stream ends, its events have the string "null".
 fn dashscope_finish(d: &mut Draft, value: Scalar<'_>) {
     if value != Scalar::Text("null") {
-        d.finished(value);
+        d.finish_reason(value);
     }
 }
 
 /// A piece of the answer's text. Unless the request asks for increments, each event has the whole text so far. The text of the
 /// last event may be empty.
 fn dashscope_text(d: &mut Draft, piece: &[u8]) {
-    let repeats = !d.streamed_text && d.open.part.thought;
-    d.open.part.thought = piece.is_empty();
+    let repeats = !d.answer.text_comes_in_deltas() && d.open.is_thought();
+    d.set_thought(piece.is_empty());
     if repeats && !piece.is_empty() {
-        d.answer.clear();
+        d.clear_answer_text();
     }
-    d.answer(piece);
+    d.answer_text(piece);
 }
 
-const WATSONX_INPUT: &[Rule<Draft>] =
-    &[scalar("model_id", |d, v| d.seen.request.model = v.text()), deferred("input", prompted)];
+const WATSONX_INPUT: &[Rule<Draft>] = &[scalar("model_id", Draft::request_model), deferred("input", prompted)];
 
 const WATSONX_PARAMETERS: &[Rule<Draft>] = &[
-    scalar("max_new_tokens", |d, v| d.seen.request.max_tokens = v.count()),
-    scalar("temperature", |d, v| d.seen.request.temperature = v.float()),
-    scalar("top_p", |d, v| d.seen.request.top_p = v.float()),
-    scalar("top_k", |d, v| d.seen.request.top_k = v.float()),
-    scalar("seed", |d, v| d.seen.request.seed = v.integer()),
-    scalar("random_seed", |d, v| d.seen.request.seed = v.integer()),
-    scalar("stop_sequences[]", stop),
-    scalar("stop[]", stop),
+    scalar("max_new_tokens", Draft::max_tokens),
+    scalar("temperature", Draft::temperature),
+    scalar("top_p", Draft::top_p),
+    scalar("top_k", Draft::top_k),
+    scalar("seed", Draft::seed),
+    scalar("random_seed", Draft::seed),
+    scalar("stop_sequences[]", Draft::stop_sequence),
+    scalar("stop[]", Draft::stop_sequence),
 ];
 
 const WATSONX_RESULT: &[Rule<Draft>] = &[
     scalar("model_id", Draft::response_model),
-    scalar("results[].input_token_count", |d, v| d.count_up(v, |c| &mut c.input)),
+    scalar("results[].input_token_count", |d, v| d.count_unless_zero(v, |c| &mut c.input)),
     scalar("results[].generated_token_count", |d, v| d.count(v, |c| &mut c.output)),
     scalar("results[].stop_reason", |d, v| {
         if v != Scalar::Text("not_finished") {
-            d.finished(v);
+            d.finish_reason(v);
         }
     }),
-    text("results[].generated_text", Draft::answer),
+    text("results[].generated_text", Draft::answer_text),
     open("errors[]", |d, _| d.failed()),
-    scalar("errors[].code", |d, v| d.error.code = v.text()),
+    scalar("errors[].code", Draft::error_code_word),
 ];
 
 const TGI_ANSWER: &[Rule<Draft>] = &[
     text("generated_text", |d, piece| {
-        d.complete = true;
+        d.complete();
         // The last event of a stream repeats the text of the tokens.
-        if d.documents == 0 {
-            d.answer(piece);
+        if d.answer.is_first_document() {
+            d.answer_text(piece);
         }
     }),
     open("token", Draft::part_marked),
     close("token", |d| {
-        if d.open.part.thought {
+        if d.open.is_thought() {
             d.part_dropped();
         }
     }),
-    scalar("token.special", |d, v| d.open.part.thought = v.is_true()),
-    text("token.text", Draft::answer),
-    scalar("details.finish_reason", Draft::finished),
+    scalar("token.special", Draft::part_is_thought),
+    text("token.text", Draft::answer_text),
+    scalar("details.finish_reason", Draft::finish_reason),
     scalar("details.generated_tokens", |d, v| d.count(v, |c| &mut c.output)),
     scalar("details.input_length", |d, v| d.count(v, |c| &mut c.input)),
     text("error", |d, _| d.failed()),
-    scalar("error_type", |d, v| d.error.outer = v.text()),
+    scalar("error_type", Draft::outer_error),
 ];

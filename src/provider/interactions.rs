@@ -5,10 +5,10 @@
 
 use super::common::{ITEM, by_modality, result, said};
 use super::gemini::{ERROR, cached_modes, input_modes, output_modes};
-use super::openai::{prompted, stop};
+use super::openai::prompted;
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Rule, close, deferred, identity, open, raw, scalar, text};
+use crate::json::{Rule, close, deferred, open, raw, scalar, text};
 
 /// `POST .../interactions`
 pub const INTERACTIONS: Api = Api {
@@ -34,84 +34,84 @@ pub const INTERACTIONS: Api = Api {
 pub const ENDPOINTS: &[Endpoint] = &[Endpoint::new("/interactions", &INTERACTIONS)];
 
 const REQUEST: &[Rule<Draft>] = &[
-    scalar("model", |d, v| d.seen.request.model = v.text()),
+    scalar("model", Draft::request_model),
     scalar("agent", |d, v| {
-        d.seen.request.model = v.text();
-        d.seen.operation = "invoke_agent";
+        d.request_model(v);
+        d.set_operation("invoke_agent");
     }),
-    scalar("stream", |d, v| d.seen.request.stream = Some(v.is_true())),
+    scalar("stream", Draft::request_stream),
     scalar("response_mime_type", |d, v| {
         if v == crate::json::Scalar::Text("application/json") {
-            d.seen.request.output_type = Some("json");
+            d.set_output_type("json");
         }
     }),
     deferred("input", prompted),
-    open("tools[]", |d, _| d.history.tool_offered()),
+    open("tools[]", |d, _| d.tool_offered()),
     close("input[]", input),
-    scalar("input[].id", |d, v| d.history.call_id(v)),
-    scalar("input[].call_id", |d, v| d.history.result_id(v)),
-    scalar("input[].is_error", |d, v| d.history.result_failed(v)),
-    raw("input[].arguments", |d, piece| d.history.call_arguments(piece)),
+    scalar("input[].id", Draft::past_call_id),
+    scalar("input[].call_id", Draft::result_id),
+    scalar("input[].is_error", Draft::result_failed),
+    raw("input[].arguments", Draft::past_call_arguments),
     deferred("input[].text", said),
     deferred("input[].result", result),
-    raw("input[].result", |d, piece| d.history.result_text(piece)),
+    raw("input[].result", Draft::result_json),
 ];
 
 /// Ends an item of the input, according to its type.
 fn input(d: &mut Draft) {
-    match d.open.part.kind.as_str() {
-        "function_call" => d.history.call_item(d.open.part.name.take()),
-        "function_result" => d.history.result_item(),
+    match d.open.part_kind() {
+        "function_call" => d.past_call_item_closed(),
+        "function_result" => d.result_item_closed(),
         _ => d.message_closed(),
     }
 }
 
 const CONFIG: &[Rule<Draft>] = &[
-    scalar("temperature", |d, v| d.seen.request.temperature = v.float()),
-    scalar("top_p", |d, v| d.seen.request.top_p = v.float()),
-    scalar("top_k", |d, v| d.seen.request.top_k = v.float()),
-    scalar("seed", |d, v| d.seen.request.seed = v.integer()),
-    scalar("max_output_tokens", |d, v| d.seen.request.max_tokens = v.count()),
-    scalar("stop_sequences[]", stop),
+    scalar("temperature", Draft::temperature),
+    scalar("top_p", Draft::top_p),
+    scalar("top_k", Draft::top_k),
+    scalar("seed", Draft::seed),
+    scalar("max_output_tokens", Draft::max_tokens),
+    scalar("stop_sequences[]", Draft::stop_sequence),
 ];
 
 const EVENT: &[Rule<Draft>] = &[
-    scalar("event_type", |d, v| d.open.kind.set(v)),
-    scalar("index", |d, v| d.open.choice.index = v.count().map_or(0, |n| n as u32)),
+    scalar("event_type", Draft::document_kind),
+    scalar("index", Draft::choice_index_or_zero),
     open("step", Draft::part_opened),
-    scalar("step.type", |d, v| d.open.part.kind.set(v)),
-    scalar("step.name", |d, v| d.open.part.name = v.text()),
-    scalar("step.id", |d, v| d.open.part.id = identity(v)),
-    text("delta.text", Draft::answer),
-    text("delta.content.text", Draft::aside),
-    text("delta.arguments", Draft::aside),
-    text("delta.partial_arguments", Draft::aside),
+    scalar("step.type", Draft::part_kind),
+    scalar("step.name", Draft::part_name),
+    scalar("step.id", Draft::part_id),
+    text("delta.text", Draft::answer_text),
+    text("delta.content.text", Draft::other_text),
+    text("delta.arguments", Draft::other_text),
+    text("delta.partial_arguments", Draft::other_text),
 ];
 
 /// Rules for the interaction object.
 const INTERACTION: &[Rule<Draft>] = &[
     scalar("id", Draft::response_id),
     scalar("model", Draft::response_model),
-    scalar("status", |d, v| d.open.choice.finish = v.text()),
+    scalar("status", Draft::choice_finish_reason),
     open("steps[]", Draft::part_marked),
     close("steps[]", step),
-    scalar("steps[].type", |d, v| d.open.part.kind.set(v)),
-    scalar("steps[].name", |d, v| d.open.part.name = v.text()),
-    scalar("steps[].id", |d, v| d.open.part.id = identity(v)),
-    text("steps[].content[].text", Draft::answer),
+    scalar("steps[].type", Draft::part_kind),
+    scalar("steps[].name", Draft::part_name),
+    scalar("steps[].id", Draft::part_id),
+    text("steps[].content[].text", Draft::answer_text),
     open("outputs[]", Draft::part_marked),
     close("outputs[]", step),
-    scalar("outputs[].type", |d, v| d.open.part.kind.set(v)),
-    scalar("outputs[].name", |d, v| d.open.part.name = v.text()),
-    scalar("outputs[].id", |d, v| d.open.part.id = identity(v)),
-    text("outputs[].text", Draft::answer),
+    scalar("outputs[].type", Draft::part_kind),
+    scalar("outputs[].name", Draft::part_name),
+    scalar("outputs[].id", Draft::part_id),
+    text("outputs[].text", Draft::answer_text),
     scalar("usage.total_input_tokens", |d, v| d.count(v, |c| &mut c.input)),
     scalar("usage.total_output_tokens", |d, v| d.count(v, |c| &mut c.output)),
     scalar("usage.total_cached_tokens", |d, v| d.count(v, |c| &mut c.cache_read)),
     scalar("usage.total_thought_tokens", thoughts),
     scalar("usage.total_tool_use_tokens", |d, v| d.count(v, |c| &mut c.tool_input)),
     scalar("usage.total_tokens", |d, v| d.count(v, |c| &mut c.total)),
-    scalar("service_tier", Draft::tier),
+    scalar("service_tier", Draft::service_tier),
 ];
 
 const MODALITIES: &[Rule<Draft>] = by_modality!("tokens":
@@ -127,48 +127,48 @@ const TOKENS: &[Rule<Draft>] = &[
 ];
 
 fn thoughts(d: &mut Draft, value: crate::json::Scalar<'_>) {
-    d.counts.thoughts_beside = true;
+    d.output_excludes_reasoning();
     d.count(value, |c| &mut c.reasoning);
 }
 
 fn step(d: &mut Draft) {
-    d.other_content |= !matches!(d.open.part.kind.as_str(), "model_output" | "text" | "thought");
-    if !matches!(d.open.part.kind.as_str(), "model_output" | "text") || d.streamed_text {
+    d.add_other_content(!matches!(d.open.part_kind(), "model_output" | "text" | "thought"));
+    if !matches!(d.open.part_kind(), "model_output" | "text") || d.answer.text_comes_in_deltas() {
         d.part_dropped();
     }
-    let place = u64::from(d.open.part.index);
+    let place = u64::from(d.open.part_index());
     call(d, place);
 }
 
 fn call(d: &mut Draft, place: u64) {
-    if d.open.part.kind.as_str() == "function_call" {
-        d.call(place);
+    if d.open.part_kind() == "function_call" {
+        d.tool_call(place);
     }
 }
 
 fn document(d: &mut Draft) {
-    match d.open.kind.as_str() {
-        "step.delta" => d.streamed_text = true,
+    match d.open.kind() {
+        "step.delta" => d.set_text_comes_in_deltas(true),
         "step.start" => {
-            let place = u64::from(d.open.choice.index);
+            let place = u64::from(d.open.choice_index());
             call(d, place);
         }
         "interaction.completed" | "" => {
-            if let Some(status) = d.open.choice.finish.take() {
+            if let Some(status) = d.open.take_finish_reason() {
                 if &*status == "failed" {
                     d.failed();
                 }
-                d.finish(0, Some(status));
+                d.set_finish_reason(0, Some(status));
             }
-            d.complete = true;
+            d.complete();
         }
         "error" => {
             d.failed();
-            d.complete = true;
+            d.complete();
         }
         _ => {}
     }
-    if d.open.kind.as_str() != "step.delta" {
-        d.open.generated = None;
+    if d.open.kind() != "step.delta" {
+        d.generated_before();
     }
 }

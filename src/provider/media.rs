@@ -14,7 +14,7 @@ pub const IMAGES: Api = Api {
     operation: "image_generation",
     request: REQUEST,
     response: &[("", ERROR), ("", EVENT), ("usage", TOKENS), ("usage", COST)],
-    document: drawn,
+    document: Draft::output_is_images,
     usage_expected: false,
     ..Api::DEFAULT
 };
@@ -70,32 +70,25 @@ const REQUEST: &[Group<Draft>] = &[
 ];
 
 const EVENT: &[Rule<Draft>] = &[
-    scalar("type", |d, v| d.open.kind.set(v)),
-    text("delta", Draft::answer),
-    text("b64_json", Draft::aside),
-    text("audio", Draft::aside),
+    scalar("type", Draft::document_kind),
+    text("delta", Draft::answer_text),
+    text("b64_json", Draft::other_text),
+    text("audio", Draft::other_text),
 ];
 
 /// Speech to text is billed by tokens or by duration.
 const SOUND: &[Rule<Draft>] = &[
     scalar("input_token_details.audio_tokens", |d, v| d.detail(v, |q| &mut q.input_audio)),
-    scalar("seconds", Draft::seconds),
+    scalar("seconds", Draft::audio_seconds),
 ];
-
-/// Counts all output as image output, unless the response counts its image output.
-fn drawn(d: &mut Draft) {
-    if d.used.output_image == 0 {
-        d.used.output_image = d.counts.output.unwrap_or(0);
-    }
-}
 
 /// A piece of the text. The last event of a stream repeats the whole text, which is ignored.
 fn spoken(d: &mut Draft, piece: &[u8]) {
-    if d.documents == 0 {
-        d.answer(piece);
+    if d.answer.is_first_document() {
+        d.answer_text(piece);
     }
 }
 
 fn document(d: &mut Draft) {
-    d.complete |= d.open.kind.as_str().ends_with(".done");
+    d.complete_if(d.open.kind().ends_with(".done"));
 }

@@ -6,26 +6,22 @@ use super::common::{ITEM, result};
 use super::openai::{self, CHAT, ERROR, SAMPLING, TOKENS, prompted};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Rule, close, deferred, identity, open, raw, scalar, text};
+use crate::json::{Rule, close, deferred, open, raw, scalar, text};
 
 /// `POST /v1/fim/completions`
 pub const FIM: Api = Api {
     name: "mistral-fim",
     operation: "text_completion",
-    request: &[("", SAMPLING), ("", &[text("prompt", openai::prompt)])],
     takes_stream_options: false,
+    request: &[("", SAMPLING), ("", &[text("prompt", openai::prompt)])],
     ..CHAT
 };
 
 /// `POST /v1/agents/completions`
 pub const AGENTS: Api = Api {
     name: "mistral-agents",
-    request: &[
-        ("", SAMPLING),
-        ("", openai::MESSAGES),
-        ("", &[scalar("agent_id", |d, v| d.seen.request.model = v.text())]),
-    ],
     takes_stream_options: false,
+    request: &[("", SAMPLING), ("", openai::MESSAGES), ("", &[scalar("agent_id", Draft::request_model)])],
     ..CHAT
 };
 
@@ -62,58 +58,58 @@ pub const ENDPOINTS: &[Endpoint] = &[
 ];
 
 const INPUTS: &[Rule<Draft>] = &[
-    scalar("agent_id", |d, v| d.seen.request.model = v.text()),
-    open("tools[]", |d, _| d.history.tool_offered()),
+    scalar("agent_id", Draft::request_model),
+    open("tools[]", |d, _| d.tool_offered()),
     deferred("inputs", prompted),
     close("inputs[]", input),
     scalar("inputs[].tool_call_id", |d, v| {
-        d.history.call_id(v);
-        d.history.result_id(v);
+        d.past_call_id(v);
+        d.result_id(v);
     }),
-    raw("inputs[].arguments", |d, piece| d.history.call_arguments(piece)),
+    raw("inputs[].arguments", Draft::past_call_arguments),
     deferred("inputs[].result", result),
 ];
 
 /// Ends an entry of the input, according to its type.
 fn input(d: &mut Draft) {
-    match d.open.part.kind.as_str() {
-        "function.call" => d.history.call_item(d.open.part.name.take()),
-        "function.result" => d.history.result_item(),
+    match d.open.part_kind() {
+        "function.call" => d.past_call_item_closed(),
+        "function.result" => d.result_item_closed(),
         _ => d.message_closed(),
     }
 }
 
 const ANSWER: &[Rule<Draft>] = &[
-    scalar("type", |d, v| d.open.kind.set(v)),
+    scalar("type", Draft::document_kind),
     scalar("model", Draft::response_model),
-    scalar("conversation_id", Draft::conversation),
+    scalar("conversation_id", Draft::conversation_id),
     open("outputs[]", Draft::part_opened),
     close("outputs[]", |d| {
-        if d.open.part.kind.as_str() == "function.call" {
-            d.call(u64::from(d.open.part.index));
+        if d.open.part_kind() == "function.call" {
+            d.tool_call(u64::from(d.open.part_index()));
         }
     }),
-    scalar("outputs[].type", |d, v| d.open.part.kind.set(v)),
-    scalar("outputs[].name", |d, v| d.open.part.name = v.text()),
-    scalar("outputs[].tool_call_id", |d, v| d.open.part.id = identity(v)),
+    scalar("outputs[].type", Draft::part_kind),
+    scalar("outputs[].name", Draft::part_name),
+    scalar("outputs[].tool_call_id", Draft::part_id),
     scalar("outputs[].model", Draft::response_model),
-    text("outputs[].content", Draft::answer),
-    text("outputs[].content[].text", Draft::answer),
-    text("content", Draft::answer),
-    text("content.text", Draft::answer),
-    scalar("output_index", |d, v| d.open.part.index = v.count().map_or(0, |n| n as u32)),
-    scalar("name", |d, v| d.open.part.name = v.text()),
-    scalar("tool_call_id", |d, v| d.open.part.id = identity(v)),
-    text("arguments", Draft::aside),
+    text("outputs[].content", Draft::answer_text),
+    text("outputs[].content[].text", Draft::answer_text),
+    text("content", Draft::answer_text),
+    text("content.text", Draft::answer_text),
+    scalar("output_index", Draft::part_index_or_zero),
+    scalar("name", Draft::part_name),
+    scalar("tool_call_id", Draft::part_id),
+    text("arguments", Draft::other_text),
 ];
 
 fn document(d: &mut Draft) {
-    match d.open.kind.as_str() {
-        "function.call.delta" => d.call(u64::from(d.open.part.index)),
-        "conversation.response.done" => d.complete = true,
+    match d.open.kind() {
+        "function.call.delta" => d.tool_call(u64::from(d.open.part_index())),
+        "conversation.response.done" => d.complete(),
         "conversation.response.error" => {
             d.failed();
-            d.complete = true;
+            d.complete();
         }
         _ => {}
     }

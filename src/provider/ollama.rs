@@ -2,10 +2,10 @@
 //!
 //! Specification: `api/types.go` of Ollama. A response has no counts that are 0.
 
-use super::openai::{self, prompted, stop};
+use super::openai::{self, prompted};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Group, Rule, Scalar, close, deferred, identity, open, scalar, text};
+use crate::json::{Group, Rule, Scalar, close, deferred, open, scalar, text};
 
 /// `POST /api/chat`
 pub const CHAT: Api = Api {
@@ -36,14 +36,14 @@ const REQUEST: &[Group<Draft>] = &[
     (
         "",
         &[
-            scalar("model", |d, v| d.seen.request.model = v.text()),
-            scalar("stream", |d, v| d.seen.request.stream = Some(v.is_true())),
+            scalar("model", Draft::request_model),
+            scalar("stream", Draft::request_stream),
             scalar("format", |d, v| {
                 if v == Scalar::Text("json") {
-                    d.seen.request.output_type = Some("json");
+                    d.set_output_type("json");
                 }
             }),
-            open("format", |d, _| d.seen.request.output_type = Some("json")),
+            open("format", |d, _| d.set_output_type("json")),
             deferred("prompt", prompted),
             deferred("input", prompted),
             deferred("input[]", prompted),
@@ -52,35 +52,35 @@ const REQUEST: &[Group<Draft>] = &[
     (
         "options",
         &[
-            scalar("num_predict", |d, v| d.seen.request.max_tokens = v.count()),
-            scalar("temperature", |d, v| d.seen.request.temperature = v.float()),
-            scalar("top_k", |d, v| d.seen.request.top_k = v.float()),
-            scalar("top_p", |d, v| d.seen.request.top_p = v.float()),
-            scalar("seed", |d, v| d.seen.request.seed = v.integer()),
-            scalar("frequency_penalty", |d, v| d.seen.request.frequency_penalty = v.float()),
-            scalar("presence_penalty", |d, v| d.seen.request.presence_penalty = v.float()),
-            scalar("stop", stop),
-            scalar("stop[]", stop),
+            scalar("num_predict", Draft::max_tokens),
+            scalar("temperature", Draft::temperature),
+            scalar("top_k", Draft::top_k),
+            scalar("top_p", Draft::top_p),
+            scalar("seed", Draft::seed),
+            scalar("frequency_penalty", Draft::frequency_penalty),
+            scalar("presence_penalty", Draft::presence_penalty),
+            scalar("stop", Draft::stop_sequence),
+            scalar("stop[]", Draft::stop_sequence),
         ],
     ),
 ];
 
 const ANSWER: &[Rule<Draft>] = &[
     scalar("model", Draft::response_model),
-    text("message.content", Draft::answer),
-    text("message.thinking", Draft::aside),
-    text("response", Draft::answer),
-    text("thinking", Draft::aside),
+    text("message.content", Draft::answer_text),
+    text("message.thinking", Draft::other_text),
+    text("response", Draft::answer_text),
+    text("thinking", Draft::other_text),
     open("message.tool_calls[]", Draft::part_opened),
     close("message.tool_calls[]", |d| {
         // Each call arrives complete and once, so it is a new one.
-        let place = d.seen.output.tools.len() as u64;
-        d.call(place);
+        let place = d.tool_call_count();
+        d.tool_call(place);
     }),
-    scalar("message.tool_calls[].id", |d, v| d.open.part.id = identity(v)),
-    scalar("message.tool_calls[].function.name", |d, v| d.open.part.name = v.text()),
-    scalar("done", |d, v| d.complete |= v.is_true()),
-    scalar("done_reason", |d, v| d.finished(v)),
+    scalar("message.tool_calls[].id", Draft::part_id),
+    scalar("message.tool_calls[].function.name", Draft::part_name),
+    scalar("done", |d, v| d.complete_if(v.is_true())),
+    scalar("done_reason", Draft::finish_reason),
     scalar("prompt_eval_count", |d, v| d.count(v, |c| &mut c.input)),
     scalar("eval_count", |d, v| d.count(v, |c| &mut c.output)),
     text("error", |d, _| d.failed()),

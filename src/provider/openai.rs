@@ -4,8 +4,7 @@
 
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Deferred, Rule, Scalar, close, deferred, identity, open, raw, scalar, supersedes, text};
-use crate::observation::LIST;
+use crate::json::{Deferred, Rule, Scalar, close, deferred, open, raw, scalar, supersedes, text};
 
 /// `POST .../chat/completions`
 pub const CHAT: Api = Api {
@@ -33,7 +32,7 @@ pub const COMPLETIONS: Api = Api {
     request: &[("", SAMPLING), ("", PROMPT)],
     response: &[
         ("", CHAT_ANSWER),
-        ("", &[text("choices[].text", Draft::answer)]),
+        ("", &[text("choices[].text", Draft::answer_text)]),
         ("", ERROR),
         ("usage", TOKENS),
         ("usage", COST),
@@ -67,67 +66,60 @@ pub const ENDPOINTS: &[Endpoint] = &[
 
 /// Parameters that the endpoints of OpenAI share.
 pub const SAMPLING: &[Rule<Draft>] = &[
-    scalar("model", |d, v| d.seen.request.model = v.text()),
-    scalar("stream", |d, v| d.seen.request.stream = Some(v.is_true())),
-    scalar("max_tokens", |d, v| d.seen.request.max_tokens = d.seen.request.max_tokens.or(v.count())),
-    scalar("max_completion_tokens", |d, v| d.seen.request.max_tokens = v.count().or(d.seen.request.max_tokens)),
-    scalar("temperature", |d, v| d.seen.request.temperature = v.float()),
-    scalar("top_p", |d, v| d.seen.request.top_p = v.float()),
-    scalar("top_k", |d, v| d.seen.request.top_k = v.float()),
-    scalar("seed", |d, v| d.seen.request.seed = v.integer()),
-    scalar("random_seed", |d, v| d.seen.request.seed = v.integer()),
-    scalar("frequency_penalty", |d, v| d.seen.request.frequency_penalty = v.float()),
-    scalar("presence_penalty", |d, v| d.seen.request.presence_penalty = v.float()),
-    scalar("stop", stop),
-    scalar("stop[]", stop),
-    scalar("n", |d, v| d.seen.request.choice_count = v.count()),
+    scalar("model", Draft::request_model),
+    scalar("stream", Draft::request_stream),
+    scalar("max_tokens", Draft::max_tokens_unless_set),
+    scalar("max_completion_tokens", Draft::max_tokens_if_count),
+    scalar("temperature", Draft::temperature),
+    scalar("top_p", Draft::top_p),
+    scalar("top_k", Draft::top_k),
+    scalar("seed", Draft::seed),
+    scalar("random_seed", Draft::seed),
+    scalar("frequency_penalty", Draft::frequency_penalty),
+    scalar("presence_penalty", Draft::presence_penalty),
+    scalar("stop", Draft::stop_sequence),
+    scalar("stop[]", Draft::stop_sequence),
+    scalar("n", Draft::choice_count),
     scalar("response_format.type", output_type),
     scalar("modalities[]", |d, v| {
         if v == Scalar::Text("audio") {
-            d.seen.request.output_type = Some("speech");
+            d.set_output_type("speech");
         }
     }),
 ];
 
 /// Messages and tools of the request.
 pub const MESSAGES: &[Rule<Draft>] = &[
-    supersedes("messages[]", |d, _| d.message()),
+    supersedes("messages[]", |d, _| d.message_opened()),
     close("messages[]", Draft::message_closed),
-    scalar("messages[].role", |d, v| d.history.role(v)),
+    scalar("messages[].role", Draft::message_role),
     deferred("messages[].content", said_or_result),
     deferred("messages[].content[].text", said_or_result),
-    scalar("messages[].tool_call_id", |d, v| d.history.result_id(v)),
-    scalar("messages[].name", |d, v| d.history.result_name(v)),
-    open("messages[].tool_calls[]", |d, _| d.history.call_opened()),
-    close("messages[].tool_calls[]", |d| d.history.call_closed()),
-    scalar("messages[].tool_calls[].id", |d, v| d.history.call_id(v)),
-    scalar("messages[].tool_calls[].function.name", |d, v| d.history.call_name(v)),
-    text("messages[].tool_calls[].function.arguments", |d, piece| d.history.call_arguments(piece)),
+    scalar("messages[].tool_call_id", Draft::result_id),
+    scalar("messages[].name", Draft::result_name),
+    open("messages[].tool_calls[]", |d, _| d.past_call_opened()),
+    close("messages[].tool_calls[]", Draft::past_call_closed),
+    scalar("messages[].tool_calls[].id", Draft::past_call_id),
+    scalar("messages[].tool_calls[].function.name", Draft::past_call_name),
+    text("messages[].tool_calls[].function.arguments", Draft::past_call_arguments),
     // In Ollama's API the arguments are an object.
-    raw("messages[].tool_calls[].function.arguments", |d, piece| d.history.call_arguments(piece)),
-    open("messages[].function_call", |d, _| d.history.call_opened()),
-    close("messages[].function_call", |d| d.history.call_closed()),
-    scalar("messages[].function_call.name", |d, v| d.history.call_name(v)),
-    text("messages[].function_call.arguments", |d, piece| d.history.call_arguments(piece)),
-    open("tools[]", |d, _| d.history.tool_offered()),
-    open("functions[]", |d, _| d.history.tool_offered()),
+    raw("messages[].tool_calls[].function.arguments", Draft::past_call_arguments),
+    open("messages[].function_call", |d, _| d.past_call_opened()),
+    close("messages[].function_call", Draft::past_call_closed),
+    scalar("messages[].function_call.name", Draft::past_call_name),
+    text("messages[].function_call.arguments", Draft::past_call_arguments),
+    open("tools[]", |d, _| d.tool_offered()),
+    open("functions[]", |d, _| d.tool_offered()),
 ];
 
 /// The text of a message. A message with the role of a tool is a tool result, but the role may follow the text, so the text is
 /// read as both.
 fn said_or_result() -> Deferred<Draft> {
     Deferred {
-        is_awaited: Draft::listens,
-        now: |d, piece| {
-            d.history.result_text(piece);
-            d.said(piece);
-        },
-        preview: Some(|d, text| {
-            if d.history.may_be_result() {
-                d.glimpse(text);
-            }
-        }),
-        later: Draft::said,
+        is_awaited: Draft::wants_every_message,
+        now: Draft::result_text,
+        preview: Some(Draft::possible_result_passed),
+        later: Draft::message_text,
     }
 }
 
@@ -145,42 +137,40 @@ pub const CHAT_ANSWER: &[Rule<Draft>] = &[
     scalar("model", Draft::response_model),
     open("choices[]", Draft::choice_opened),
     close("choices[]", Draft::choice_closed),
-    scalar("choices[].index", |d, v| d.open.choice.index = v.count().map_or(d.open.choice.index, |n| n as u32)),
-    scalar("service_tier", Draft::tier),
-    scalar("choices[].finish_reason", |d, v| d.open.choice.finish = v.text()),
+    scalar("choices[].index", Draft::choice_index),
+    scalar("service_tier", Draft::service_tier),
+    scalar("choices[].finish_reason", Draft::choice_finish_reason),
     // In Perplexity's streams each chunk also has the whole message so far.
-    text("choices[].message.content", Draft::whole_answer),
-    text("choices[].message.content[].text", Draft::whole_answer),
+    text("choices[].message.content", Draft::answer_text_unless_stream),
+    text("choices[].message.content[].text", Draft::answer_text_unless_stream),
     open("choices[].message.tool_calls[]", Draft::part_opened),
     close("choices[].message.tool_calls[]", call),
-    scalar("choices[].message.tool_calls[].id", |d, v| d.open.part.id = identity(v)),
-    scalar("choices[].message.tool_calls[].function.name", |d, v| d.open.part.name = v.text()),
-    scalar("choices[].message.tool_calls[].custom.name", |d, v| d.open.part.name = v.text()),
+    scalar("choices[].message.tool_calls[].id", Draft::part_id),
+    scalar("choices[].message.tool_calls[].function.name", Draft::part_name),
+    scalar("choices[].message.tool_calls[].custom.name", Draft::part_name),
     open("choices[].message.function_call", Draft::part_opened),
     close("choices[].message.function_call", call),
-    scalar("choices[].message.function_call.name", |d, v| d.open.part.name = v.text()),
-    text("choices[].delta.content", Draft::answer),
-    text("choices[].delta.content[].text", Draft::answer),
-    text("choices[].message.refusal", Draft::refused),
-    text("choices[].message.audio.data", Draft::other),
-    text("choices[].delta.refusal", Draft::refused),
-    text("choices[].delta.reasoning_content", Draft::aside),
-    text("choices[].delta.reasoning", Draft::aside),
-    text("choices[].delta.content[].thinking[].text", Draft::aside),
-    text("choices[].delta.audio.data", Draft::other),
-    text("choices[].delta.audio.transcript", Draft::aside),
+    scalar("choices[].message.function_call.name", Draft::part_name),
+    text("choices[].delta.content", Draft::answer_text),
+    text("choices[].delta.content[].text", Draft::answer_text),
+    text("choices[].message.refusal", Draft::refusal_text),
+    text("choices[].message.audio.data", Draft::other_content),
+    text("choices[].delta.refusal", Draft::refusal_text),
+    text("choices[].delta.reasoning_content", Draft::other_text),
+    text("choices[].delta.reasoning", Draft::other_text),
+    text("choices[].delta.content[].thinking[].text", Draft::other_text),
+    text("choices[].delta.audio.data", Draft::other_content),
+    text("choices[].delta.audio.transcript", Draft::other_text),
     open("choices[].delta.tool_calls[]", Draft::part_opened),
     close("choices[].delta.tool_calls[]", call),
-    scalar("choices[].delta.tool_calls[].index", |d, v| {
-        d.open.part.index = v.count().map_or(d.open.part.index, |n| n as u32)
-    }),
-    scalar("choices[].delta.tool_calls[].id", |d, v| d.open.part.id = identity(v)),
-    scalar("choices[].delta.tool_calls[].function.name", |d, v| d.open.part.name = v.text()),
-    scalar("choices[].delta.tool_calls[].custom.name", |d, v| d.open.part.name = v.text()),
-    text("choices[].delta.tool_calls[].function.arguments", Draft::aside),
+    scalar("choices[].delta.tool_calls[].index", Draft::part_index),
+    scalar("choices[].delta.tool_calls[].id", Draft::part_id),
+    scalar("choices[].delta.tool_calls[].function.name", Draft::part_name),
+    scalar("choices[].delta.tool_calls[].custom.name", Draft::part_name),
+    text("choices[].delta.tool_calls[].function.arguments", Draft::other_text),
     open("choices[].delta.function_call", Draft::part_opened),
     close("choices[].delta.function_call", call),
-    scalar("choices[].delta.function_call.name", |d, v| d.open.part.name = v.text()),
+    scalar("choices[].delta.function_call.name", Draft::part_name),
 ];
 
 /// Errors: an object; in xAI's API a string with the code outside of it; in the APIs of vLLM and Mistral a document with `object`
@@ -189,8 +179,8 @@ pub const ERROR: &[Rule<Draft>] = &[
     open("error", |d, _| d.failed()),
     text("error", |d, _| d.failed()),
     scalar("error.code", Draft::error_code),
-    scalar("error.type", |d, v| d.error.kind = v.text()),
-    scalar("code", |d, v| d.error.outer = v.text()),
+    scalar("error.type", Draft::error_type),
+    scalar("code", Draft::outer_error),
     scalar("object", |d, v| {
         if v == Scalar::Text("error") {
             d.failed();
@@ -224,7 +214,7 @@ pub const TOKENS: &[Rule<Draft>] = &[
     scalar("output_tokens_details.audio_tokens", |d, v| d.detail(v, |q| &mut q.output_audio)),
     scalar("output_tokens_details.image_tokens", |d, v| d.detail(v, |q| &mut q.output_image)),
     // The name that Mistral uses.
-    scalar("prompt_audio_seconds", Draft::seconds),
+    scalar("prompt_audio_seconds", Draft::audio_seconds),
 ];
 
 /// The cost in the usage object. OpenRouter, Perplexity and xAI report it, in all of their APIs.
@@ -232,8 +222,8 @@ pub const COST: &[Rule<Draft>] = &[
     scalar("cost", |d, v| d.cost(v, |c| &mut c.cost)),
     scalar("cost.total_cost", |d, v| d.cost(v, |c| &mut c.cost)),
     scalar("cost_details.upstream_inference_cost", |d, v| d.cost(v, |c| &mut c.upstream_cost)),
-    scalar("is_byok", |d, v| d.counts.own_key = v.is_true()),
-    scalar("cost_in_usd_ticks", Draft::ticks),
+    scalar("is_byok", Draft::uses_own_key),
+    scalar("cost_in_usd_ticks", Draft::cost_in_ticks),
 ];
 
 /// The total of an API without output tokens, where it equals the input. Voyage and Jina report only the total.
@@ -242,40 +232,29 @@ pub const TOTAL: &[Rule<Draft>] = &[scalar("total_tokens", |d, v| d.count(v, |c|
 /// Cache counts with Anthropic's names in OpenAI's usage object, from relays of Anthropic's models (LiteLLM, Databricks,
 /// Doubleword, Venice). They are included in the prompt tokens.
 const RELAYED: &[Rule<Draft>] = &[
-    scalar("cache_read_input_tokens", |d, v| d.count_up(v, |c| &mut c.cache_read)),
-    scalar("cache_creation_input_tokens", |d, v| d.count_up(v, |c| &mut c.cache_write)),
+    scalar("cache_read_input_tokens", |d, v| d.count_unless_zero(v, |c| &mut c.cache_read)),
+    scalar("cache_creation_input_tokens", |d, v| d.count_unless_zero(v, |c| &mut c.cache_write)),
     scalar("cache_creation.ephemeral_1h_input_tokens", |d, v| d.detail(v, |q| &mut q.cache_write_1h)),
-    scalar("prompt_tokens_details.cache_creation_tokens", |d, v| d.count_up(v, |c| &mut c.cache_write)),
+    scalar("prompt_tokens_details.cache_creation_tokens", |d, v| d.count_unless_zero(v, |c| &mut c.cache_write)),
 ];
 
 /// A piece of a prompt that is a string, or of one in a list of strings. An empty piece begins a prompt.
 pub fn prompt(d: &mut Draft, piece: &[u8]) {
     match piece {
-        [] => {
-            d.message();
-            d.history.asked();
-        }
-        _ => d.said(piece),
-    }
-}
-
-/// Adds a stop sequence.
-pub fn stop(d: &mut Draft, value: Scalar<'_>) {
-    let list = &mut d.seen.request.stop_sequences;
-    if let Some(text) = value.text().filter(|_| list.len() < LIST) {
-        list.push(text);
+        [] => d.prompt_opened(),
+        _ => d.message_text(piece),
     }
 }
 
 /// Sets the requested output type from a `type` with OpenAI's values.
 pub fn output_type(d: &mut Draft, value: Scalar<'_>) {
-    d.seen.request.output_type = match value {
-        Scalar::Text("text") => Some("text"),
-        Scalar::Text("json_object" | "json_schema") => Some("json"),
-        _ => d.seen.request.output_type,
-    };
+    match value {
+        Scalar::Text("text") => d.set_output_type("text"),
+        Scalar::Text("json_object" | "json_schema") => d.set_output_type("json"),
+        _ => {}
+    }
 }
 
 fn call(d: &mut Draft) {
-    d.call(u64::from(d.open.choice.index) << 32 | u64::from(d.open.part.index));
+    d.tool_call(u64::from(d.open.choice_index()) << 32 | u64::from(d.open.part_index()));
 }

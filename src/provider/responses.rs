@@ -7,8 +7,7 @@ use super::common::{ITEM, result};
 use super::openai::{COST, ERROR, SAMPLING, TOKENS, output_type, prompted};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Rule, Scalar, close, deferred, identity, open, scalar, text};
-use crate::text::fingerprint::Begins;
+use crate::json::{Rule, Scalar, close, deferred, open, scalar, text};
 
 /// `POST .../responses`
 pub const RESPONSES: Api = Api {
@@ -41,118 +40,123 @@ pub const ENDPOINTS: &[Endpoint] =
 
 /// Rules for the members of the request that chat completions do not have.
 pub const INPUT: &[Rule<Draft>] = &[
-    scalar("max_output_tokens", |d, v| d.seen.request.max_tokens = v.count()),
+    scalar("max_output_tokens", Draft::max_tokens),
     scalar("text.format.type", output_type),
-    scalar("conversation", Draft::conversation),
-    scalar("conversation.id", Draft::conversation),
+    scalar("conversation", Draft::conversation_id),
+    scalar("conversation.id", Draft::conversation_id),
     deferred("input", prompted),
-    open("tools[]", |d, _| d.history.tool_offered()),
+    open("tools[]", |d, _| d.tool_offered()),
     close("input[]", item),
     scalar("input[].call_id", |d, v| {
-        d.history.call_id(v);
-        d.history.result_id(v);
+        d.past_call_id(v);
+        d.result_id(v);
     }),
-    text("input[].input", |d, piece| d.history.call_arguments(piece)),
+    text("input[].input", Draft::past_call_arguments),
     deferred("input[].output", result),
     deferred("input[].output[].text", result),
 ];
 
 /// Ends an item of the input, according to its type. The calls of one turn are consecutive items.
 fn item(d: &mut Draft) {
-    match d.open.part.kind.as_str() {
-        "function_call" | "custom_tool_call" => d.history.call_item(d.open.part.name.take()),
-        "function_call_output" | "custom_tool_call_output" => d.history.result_item(),
+    match d.open.part_kind() {
+        "function_call" | "custom_tool_call" => d.past_call_item_closed(),
+        "function_call_output" | "custom_tool_call_output" => d.result_item_closed(),
         _ => d.message_closed(),
     }
 }
 
 /// Rules for the events of a stream.
 pub const EVENT: &[Rule<Draft>] = &[
-    scalar("type", |d, v| d.open.kind.set(v)),
-    scalar("output_index", |d, v| d.open.choice.index = v.count().map_or(0, |n| n as u32)),
+    scalar("type", Draft::document_kind),
+    scalar("output_index", Draft::choice_index_or_zero),
     text("delta", |d, piece| match piece {
-        [] => d.open.choice.before = Some(d.answer.mark(Begins::Choice)),
-        _ if matches!(d.open.kind.as_str(), "" | "response.output_text.delta") => d.answer(piece),
-        _ => d.aside(piece),
+        [] => d.choice_marked(),
+        _ if matches!(d.open.kind(), "" | "response.output_text.delta") => d.answer_text(piece),
+        _ => d.other_text(piece),
     }),
-    text("partial_image_b64", Draft::other),
+    text("partial_image_b64", Draft::other_content),
     open("item", Draft::part_opened),
-    scalar("item.type", |d, v| d.open.part.kind.set(v)),
-    scalar("item.name", |d, v| d.open.part.name = v.text()),
-    scalar("item.call_id", |d, v| d.open.part.id = identity(v)),
+    scalar("item.type", Draft::part_kind),
+    scalar("item.name", Draft::part_name),
+    scalar("item.call_id", Draft::part_id),
 ];
 
 /// Rules for the response object.
 pub const RESPONSE: &[Rule<Draft>] = &[
     // Some gateways give the response another identifier in each event. A client can retrieve the response by the last one.
-    scalar("id", |d, v| d.seen.response.id = v.text().or(d.seen.response.id.take())),
+    scalar("id", Draft::last_response_id),
     scalar("model", Draft::response_model),
-    scalar("status", |d, v| d.open.choice.finish = v.text()),
-    scalar("service_tier", Draft::tier),
+    scalar("status", Draft::choice_finish_reason),
+    scalar("service_tier", Draft::service_tier),
     scalar("tool_usage.web_search.num_requests", |d, v| d.detail(v, |q| &mut q.web_searches)),
-    scalar("conversation.id", Draft::conversation),
+    scalar("conversation.id", Draft::conversation_id),
     open("output[]", Draft::part_marked),
     close("output[]", |d| {
-        let kind = d.open.part.kind.as_str();
-        d.other_content |= !matches!(kind, "message" | "reasoning");
-        if kind != "message" || d.open.part.thought || d.streamed_text {
+        let kind = d.open.part_kind();
+        let is_message = kind == "message";
+        d.add_other_content(!matches!(kind, "message" | "reasoning"));
+        if !is_message || d.open.is_thought() || d.answer.text_comes_in_deltas() {
             d.part_dropped();
         }
-        let place = u64::from(d.open.part.index);
+        let place = u64::from(d.open.part_index());
         call(d, place);
     }),
-    scalar("output[].type", |d, v| d.open.part.kind.set(v)),
+    scalar("output[].type", Draft::part_kind),
     // A compaction repeats the text of the user.
-    scalar("output[].role", |d, v| d.open.part.thought |= v == Scalar::Text("user")),
-    scalar("output[].content[].type", |d, v| d.open.part.thought |= v == Scalar::Text("input_text")),
-    scalar("output[].name", |d, v| d.open.part.name = v.text()),
-    scalar("output[].call_id", |d, v| d.open.part.id = identity(v)),
-    text("output[].content[].text", Draft::answer),
-    text("output[].content[].refusal", Draft::refused),
+    scalar("output[].role", |d, v| mark_as_input(d, v, "user")),
+    scalar("output[].content[].type", |d, v| mark_as_input(d, v, "input_text")),
+    scalar("output[].name", Draft::part_name),
+    scalar("output[].call_id", Draft::part_id),
+    text("output[].content[].text", Draft::answer_text),
+    text("output[].content[].refusal", Draft::refusal_text),
 ];
+
+/// The item's text is not the answer's if `value` is `input`.
+fn mark_as_input(d: &mut Draft, value: Scalar<'_>, input: &str) {
+    if value == Scalar::Text(input) {
+        d.set_thought(true);
+    }
+}
 
 fn call(d: &mut Draft, place: u64) {
     // A stream has each call up to three times, not always with its index.
-    let again = d.asked().any(|(id, _)| id != 0 && id == d.open.part.id);
-    if matches!(d.open.part.kind.as_str(), "function_call" | "custom_tool_call") && !again {
-        d.call(place);
+    let again = d.tool_calls().any(|(id, _)| id != 0 && id == d.open.part_id());
+    if matches!(d.open.part_kind(), "function_call" | "custom_tool_call") && !again {
+        d.tool_call(place);
     }
 }
 
 /// Evaluates an event, or the response object.
 pub fn document(d: &mut Draft) {
-    let kind = d.open.kind;
-    let delta = d.open.choice.before.take();
-    match (kind.as_str(), delta) {
-        ("response.output_text.delta", _) => d.streamed_text = true,
-        (_, Some(mark)) => d.answer.rewind(mark),
-        _ => {}
+    let kind = d.open.kind_word();
+    match kind.as_str() {
+        "response.output_text.delta" => d.set_text_comes_in_deltas(true),
+        _ => d.choice_dropped(),
     }
     match kind.as_str() {
         "response.output_item.added" | "response.output_item.done" => {
-            let place = u64::from(d.open.choice.index);
+            let place = u64::from(d.open.choice_index());
             call(d, place);
         }
         "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" | "" => {
-            let status = d.open.choice.finish.take();
+            let status = d.open.take_finish_reason();
             if kind.as_str() == "response.failed" || status.as_deref() == Some("failed") {
                 d.failed();
             }
             // The type of the event ends the stream, even without a status.
-            d.complete |= status.is_some() || !kind.as_str().is_empty();
+            d.complete_if(status.is_some() || !kind.as_str().is_empty());
             if status.is_some() {
-                d.seen.response.finish_reasons.clear();
-                d.finish(0, status);
+                d.set_only_finish_reason(status);
             }
         }
         "error" => {
             d.failed();
-            d.complete = true;
+            d.complete();
         }
         _ => {}
     }
     // The response object is not the first token: its content was generated earlier.
     if !kind.as_str().ends_with(".delta") && !kind.as_str().ends_with(".partial_image") {
-        d.open.generated = None;
+        d.generated_before();
     }
 }

@@ -47,7 +47,7 @@ pub const SHAPE: Api = Api {
 pub const ENDPOINTS: &[Endpoint] = &[Endpoint::exact("\0", &SHAPE)];
 
 fn document(d: &mut Draft) {
-    if d.open.kind.as_str().starts_with("response.") || d.open.choice.finish.is_some() {
+    if d.open.kind().starts_with("response.") || d.open.has_finish_reason() {
         responses::document(d);
     } else {
         anthropic::document(d);

@@ -1,7 +1,7 @@
-//! What somebody thinks of an answer: `POST {"response_id": ..., "score": 0..1}` to a path the plugin answers itself.
+//! Feedback on answers: `POST {"response_id": ..., "score": 0..1}` to a path that the plugin answers itself.
 //!
-//! Whose answer it was is kept by the host, shared by all workers, in a fixed number of slots; a later answer takes the slot of
-//! an earlier one. Bound: [`BODY`] bytes of a request, about 200 bytes a slot. No more than names of models and routes is kept.
+//! The host stores the labels of answers for all workers in a fixed number of slots. A later answer replaces an earlier one in
+//! its slot. Memory: [`BODY`] bytes of a request, about 200 bytes per slot. Slots have names of models and routes, no text.
 
 use serde_json::Value;
 
@@ -10,25 +10,25 @@ use crate::json::identity;
 use crate::observation::{Attribution, Text};
 use crate::provider;
 
-/// Longest request, in bytes.
+/// Maximum length of a request, in bytes.
 pub const BODY: usize = 4096;
 
 /// Whether and where the plugin accepts feedback.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FeedbackSettings {
-    /// `feedback.path`: where it is sent; empty for nowhere.
+    /// `feedback.path`. Empty for none.
     pub path: String,
-    /// `feedback.slots`: answers remembered, by all workers together; 64 to 1,048,576.
+    /// `feedback.slots`
     pub slots: u64,
 }
 
 impl FeedbackSettings {
-    /// Whether a request's path is where feedback is sent.
+    /// Whether a request's path is the path of feedback.
     pub fn is_at(&self, path: &str) -> bool {
         !self.path.is_empty() && path.split('?').next() == Some(&self.path)
     }
 
-    /// The slot an answer is kept in, by the key of its identifier.
+    /// The slot of an answer, by the [`key`] of its identifier.
     pub fn slot(&self, key: u64) -> u64 {
         (key ^ key >> 32) % self.slots.max(1)
     }
@@ -37,13 +37,13 @@ impl FeedbackSettings {
 /// One piece of feedback.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Feedback {
-    /// What its answer is kept under.
+    /// The [`key`] of the answer.
     pub answer: u64,
     /// The score, 0 to 1,000.
     pub permille: u64,
 }
 
-/// What an answer is kept under, by its identifier.
+/// The key of an answer: a hash of its identifier.
 pub fn key(response_id: &str) -> u64 {
     identity(Scalar::Text(response_id))
 }
@@ -52,7 +52,7 @@ impl Feedback {
     /// Reads a request's body.
     ///
     /// # Errors
-    /// What is wrong with it, for whoever sent it.
+    /// What is wrong with the body, for the client.
     pub fn parse(body: &[u8]) -> Result<Self, &'static str> {
         let value: Value = serde_json::from_slice(body).map_err(|_| "the body is not JSON")?;
         let members = value.as_object().ok_or("the body is not an object")?;
@@ -70,7 +70,7 @@ impl Feedback {
     }
 }
 
-/// Whose answer is kept under a key, as the host keeps it.
+/// The labels of an answer, as the bytes that the host stores.
 pub fn remembered(answer: u64, who: &Attribution) -> Vec<u8> {
     let mut out = answer.to_le_bytes().to_vec();
     let optional = |text: &'_ Option<Text>| text.as_deref().unwrap_or_default().to_owned();
@@ -84,7 +84,7 @@ pub fn remembered(answer: u64, who: &Attribution) -> Vec<u8> {
     out
 }
 
-/// Reads what [`remembered`] wrote, if it is of this answer.
+/// Reads the bytes that [`remembered`] wrote. Returns None if they belong to another answer or are damaged.
 pub fn recalled(answer: u64, bytes: &[u8]) -> Option<Attribution> {
     let (kept, mut rest) = bytes.split_first_chunk()?;
     if u64::from_le_bytes(*kept) != answer {
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_score_is_read_in_thousandths() {
+    fn a_score_is_rounded_to_thousandths_and_wrong_bodies_are_refused() {
         let read = |body: &str| Feedback::parse(body.as_bytes());
         for (score, permille) in [("0", 0), ("1", 1000), ("0.5", 500), ("0.0004", 0), ("1e-3", 1)] {
             let feedback = read(&format!(r#"{{"response_id": "r1", "score": {score}}}"#)).unwrap();
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_answer_it_was_is_known_until_another_takes_the_slot() {
+    fn the_labels_of_an_answer_are_read_back_and_not_for_another_answer() {
         let who = Attribution {
             operation: "chat",
             provider: "openai".into(),

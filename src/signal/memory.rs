@@ -1,45 +1,46 @@
-//! What one call leaves for the next: the tools an answer asked for, until a request brings their results.
+//! Tool calls of answers, remembered until a request brings their results.
 //!
-//! The host keeps it, shared by all workers, in buckets of [`WAYS`] entries: a fixed number, in which the oldest entry gives
-//! way. Bound: [`ENTRY`] bytes per entry. Nothing of a conversation is kept but hashes, names of tools and clock readings.
+//! The host stores them for all workers in a fixed number of buckets with [`WAYS`] entries each. A new entry replaces the
+//! oldest one of a full bucket. Memory: [`ENTRY`] bytes per entry. An entry has hashes, the name of a tool and clock
+//! readings, and no other content of a conversation.
 
 use std::collections::VecDeque;
 
 use crate::observation::{Agent, Attribution, Observation, RunEnd, Text};
-use crate::trace_context::Run;
+use crate::trace_context::RunSpan;
 
-/// Entries of a bucket: with so many nearly all have room until the slots are two thirds full.
+/// Entries of a bucket. With this number nearly every call finds room until the slots are two thirds full.
 pub const WAYS: usize = 32;
-/// Longest entry, in bytes.
+/// Maximum length of an entry, in bytes.
 pub const ENTRY: usize = FIXED + RUN + NAME;
-/// Longest tool's name kept, in bytes: OpenAI's and Anthropic's limit is 64.
+/// Maximum length of a tool's name, in bytes. The limit of OpenAI and Anthropic is 64.
 const NAME: usize = 128;
 const FIXED: usize = 28;
 const RUN: usize = 40;
-/// The form these bytes have; what another version of the plugin left is as good as empty.
+/// The version of the format. Buckets of another version of the plugin count as empty.
 const FORM: u8 = 2;
 
-/// A tool asked for.
+/// A tool call whose result is awaited.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pending {
     /// Hash of the call's identifier.
     pub call: u64,
-    /// The key of the first call of the same answer: it tells whether the run has gone on.
+    /// Hash of the first call of the same answer. Its entry says whether the run has continued.
     pub lead: u64,
-    /// When the answer was whole, or the request with the result had failed, in nanoseconds since 1970.
+    /// When the answer ended, or the request with the result failed, in nanoseconds since 1970.
     pub asked: u64,
-    /// Iteration of the run that asked; 0 where it is not known.
+    /// Iteration of the run that made the call; 0 if it is unknown.
     pub iteration: u64,
-    /// The run was counted as ended already.
+    /// The run is already counted as ended.
     pub over: bool,
-    /// Another result of the same answer came: the run has gone on.
+    /// Another result of the same answer has arrived, so the run has continued.
     pub left: bool,
-    /// The result came, with a request that failed and may be sent again.
+    /// The result has arrived in a request that failed. The client may send it again.
     pub brought: bool,
-    /// The tool.
+    /// Name of the tool.
     pub name: Text,
-    /// The run's trace, where one is made.
-    pub run: Option<Run>,
+    /// The span of the run, if the plugin makes spans.
+    pub run: Option<RunSpan>,
 }
 
 impl Pending {
@@ -48,12 +49,12 @@ impl Pending {
     }
 }
 
-/// Entries whose keys fall together.
+/// The entries that share one key of the host.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bucket(Vec<Pending>);
 
 impl Bucket {
-    /// Reads what [`Bucket::bytes`] wrote; anything else is empty.
+    /// Reads the bytes that [`Bucket::bytes`] wrote. Any other bytes are an empty bucket.
     pub fn parse(bytes: &[u8]) -> Self {
         let Some((&FORM, mut rest)) = bytes.split_first() else { return Bucket::default() };
         let mut entries = Vec::with_capacity(WAYS);
@@ -65,7 +66,7 @@ impl Bucket {
         Bucket(entries)
     }
 
-    /// As the host keeps it.
+    /// The bytes that the host stores.
     pub fn bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(1 + self.0.len() * (FIXED + RUN + 32));
         out.push(FORM);
@@ -89,8 +90,8 @@ impl Bucket {
         out
     }
 
-    /// Adds an entry, in the place of the one with its key, or where there is no room, of the oldest whose run does not wait,
-    /// else of the oldest.
+    /// Adds an entry. It replaces the entry of the same call; else, in a full bucket, the oldest whose run does not wait; else
+    /// the oldest.
     pub fn put(&mut self, entry: Pending) {
         self.0.retain(|other| other.call != entry.call);
         if self.0.len() >= WAYS
@@ -101,32 +102,32 @@ impl Bucket {
         self.0.push(entry);
     }
 
-    /// Takes out the entry of a call.
+    /// Removes and returns the entry of a call.
     pub fn take(&mut self, call: u64) -> Option<Pending> {
         let at = self.0.iter().position(|entry| entry.call == call)?;
         Some(self.0.swap_remove(at))
     }
 
-    /// Whether the run of a call still waits for its result, since it asked.
+    /// Whether the run still waits for the result of a call made at `asked`.
     pub fn waits(&self, call: u64, asked: u64) -> bool {
         self.0.iter().any(|entry| entry.call == call && entry.asked == asked && entry.waits())
     }
 
-    /// Marks the run of a call as over, and tells its trace; None where it does not wait for the call's result since then.
-    pub fn close(&mut self, call: u64, asked: u64) -> Option<Option<Run>> {
+    /// Marks the run of a call made at `asked` as ended, and returns its span. Returns None if it does not wait for the result.
+    pub fn close(&mut self, call: u64, asked: u64) -> Option<Option<RunSpan>> {
         let entry = self.0.iter_mut().find(|entry| entry.call == call && entry.asked == asked && entry.waits())?;
         entry.over = true;
         Some(entry.run)
     }
 
-    /// Adds the trace of a call's run; None where the call is not known any more.
-    pub fn trace(&mut self, call: u64, run: Run) -> Option<()> {
+    /// Adds the span of a call's run. Returns None if the call is not remembered.
+    pub fn trace(&mut self, call: u64, run: RunSpan) -> Option<()> {
         let entry = self.0.iter_mut().find(|entry| entry.call == call)?;
         entry.run = Some(run);
         Some(())
     }
 
-    /// Marks the run of a call as having gone on without its result; None where it does not wait for it.
+    /// Marks the run of a call as continued without its result. Returns None if it does not wait for the result.
     pub fn leave(&mut self, call: u64) -> Option<()> {
         let entry = self.0.iter_mut().find(|entry| entry.call == call && entry.waits())?;
         entry.left = true;
@@ -134,25 +135,25 @@ impl Bucket {
     }
 }
 
-/// A run that asked for tools, or whose call failed: what is needed to count it, should nobody go on with it.
+/// A run whose next request is awaited, with the data to count it if that request never arrives.
 #[derive(Clone, Debug)]
 pub struct WaitingRun {
-    /// When to give it up, in nanoseconds since 1970.
+    /// When to count it as ended, in nanoseconds since 1970.
     pub due: u64,
-    /// When its last call was over.
+    /// When its last call ended.
     pub since: u64,
-    /// What its first call is kept under.
+    /// Hash of the first tool call of its last answer.
     pub lead: u64,
-    /// What the other calls of the same answer are kept under.
+    /// Hashes of the other tool calls of that answer.
     pub others: Box<[u64]>,
-    /// What it comes to if nobody goes on with it.
+    /// How it ends if no request continues it.
     pub end: RunEnd,
     who: Attribution,
     iteration: Option<u64>,
 }
 
 impl WaitingRun {
-    /// For the run of an exchange whose calls are kept, to be given up after `patience` nanoseconds; None for no calls.
+    /// The run of an exchange with these remembered calls, which ends after `patience` nanoseconds. Returns None without calls.
     pub fn new(seen: &Observation, calls: &[Pending], end: RunEnd, patience: u64) -> Option<Self> {
         let (first, others) = calls.split_first()?;
         Some(WaitingRun {
@@ -166,29 +167,29 @@ impl WaitingRun {
         })
     }
 
-    /// What is to be counted: a run that nobody went on with, and nothing else.
+    /// An observation that counts the end of the run, and nothing else.
     pub fn given_up(self) -> Observation {
         let agent = Agent { iteration: self.iteration, ended: Some(self.end), ..Agent::default() };
         Observation { agent, ..self.who.observation() }
     }
 }
 
-/// The runs a worker waits for, the oldest first.
+/// The runs whose next request a worker awaits, the oldest first.
 #[derive(Default)]
 pub struct WaitingRuns {
     runs: VecDeque<Box<WaitingRun>>,
-    /// Where the next sweep goes on.
+    /// The index at which the next sweep begins.
     next: usize,
 }
 
 impl WaitingRuns {
-    /// Adds a run; gives back the oldest where there are more than `limit`.
+    /// Adds a run. Removes and returns the oldest if there are more than `limit`.
     pub fn push(&mut self, waiting: WaitingRun, limit: usize) -> Option<Box<WaitingRun>> {
         self.runs.push_back(waiting.into());
         if self.runs.len() > limit { self.runs.pop_front() } else { None }
     }
 
-    /// The oldest run, if it is due.
+    /// Removes and returns the oldest run if its time is over.
     pub fn due(&mut self, now: u64) -> Option<Box<WaitingRun>> {
         if self.runs.front()?.due > now {
             return None;
@@ -196,7 +197,7 @@ impl WaitingRuns {
         self.runs.pop_front()
     }
 
-    /// Forgets runs that have gone on: looks at `count` of them, from where it stopped the last time.
+    /// Checks `count` runs, beginning after those of the last call, and removes the ones that do not wait any more.
     pub fn sweep(&mut self, count: usize, waits: impl Fn(&WaitingRun) -> bool) {
         let (mut at, looked) = (0, self.next..self.next.saturating_add(count));
         let mut kept = 0;
@@ -220,7 +221,7 @@ fn entry(rest: &mut &[u8]) -> Option<Pending> {
     *rest = tail;
     let run = match flag(3) {
         false => None,
-        true => Some(Run { trace: array(rest)?, span: array(rest)?, parent: array(rest)?, start: number(rest)? }),
+        true => Some(RunSpan { trace: array(rest)?, span: array(rest)?, parent: array(rest)?, start: number(rest)? }),
     };
     let name = core::str::from_utf8(name).unwrap_or_default().into();
     Some(Pending { call, lead, asked, iteration, over: flag(0), left: flag(1), brought: flag(2), name, run })
@@ -245,8 +246,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_is_taken_out_once_and_whole() {
-        let run = Run { trace: [7; 16], span: [8; 8], parent: [0; 8], start: 5 };
+    fn an_entry_is_returned_once_with_all_its_fields() {
+        let run = RunSpan { trace: [7; 16], span: [8; 8], parent: [0; 8], start: 5 };
         let mut bucket = Bucket::default();
         bucket.put(Pending { run: Some(run), over: true, brought: true, ..pending(1) });
         bucket.put(Pending { left: true, ..pending(2) });
@@ -258,18 +259,18 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_gives_way() {
+    fn a_full_bucket_replaces_the_oldest_entry() {
         let mut bucket = Bucket::default();
         for call in (1..=WAYS as u64 + 2).rev() {
             bucket.put(pending(call));
         }
-        // Entries come with rising readings, but nothing depends on it.
+        // Clock readings usually ascend. Here they descend.
         assert_eq!(bucket.0.len(), WAYS);
         assert!(bucket.take(WAYS as u64 + 2).is_some());
         bucket.put(pending(1));
         assert_eq!(bucket.0.iter().filter(|entry| entry.call == 1).count(), 1);
         assert!(bucket.bytes().len() <= 1 + WAYS * ENTRY);
-        // One that nobody waits for gives way before the oldest does.
+        // An entry whose run does not wait is replaced before the oldest.
         assert!(bucket.close(WAYS as u64, 10 * WAYS as u64).is_some());
         bucket.put(pending(500));
         bucket.put(pending(501));
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_closed_once_and_not_after_it_has_gone_on() {
+    fn a_run_is_closed_once_and_not_after_it_continued() {
         let mut bucket = Bucket::default();
         bucket.put(pending(1));
         assert!(bucket.waits(1, 10) && !bucket.waits(1, 9) && bucket.close(1, 9).is_none());
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_that_have_gone_on_are_swept_out_a_part_at_a_time() {
+    fn a_sweep_removes_runs_that_continued_and_checks_a_bounded_number() {
         let mut queue = WaitingRuns::default();
         for call in 1..=10 {
             let waiting = WaitingRun::new(&Observation::default(), &[pending(call)], RunEnd::Abandoned, 5).unwrap();
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_any_kind_are_read_without_harm() {
+    fn damaged_bytes_are_an_empty_bucket() {
         let mut bucket = Bucket::default();
         bucket.put(Pending { name: "é".repeat(200).into(), ..pending(1) });
         let bytes = bucket.bytes();

@@ -1,4 +1,4 @@
-//! What follows from what was read: money, and what agents do, also from one call to the next. Each signal bounds its own memory.
+//! Signals derived from observations: cost, the state of agents' runs between calls, and feedback.
 
 pub mod cost;
 pub mod feedback;

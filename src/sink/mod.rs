@@ -1,4 +1,4 @@
-//! Where an observation goes: attributes (filter state, span tags, access log), statistics and spans, each from one table of rows.
+//! The outputs of an observation: attributes (filter state, span tags, access log), metrics, spans, JSON.
 
 pub mod attributes;
 pub mod json;

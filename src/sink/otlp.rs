@@ -1,29 +1,29 @@
-//! Spans of agents' runs, in OTLP: `invoke_agent` around its `chat` calls and, between them, `execute_tool`.
+//! Spans of agents' runs in OTLP: `invoke_agent` with its `chat` and `execute_tool` spans.
 //!
-//! A run's trace is the one its first call belongs to; later calls hang under it, with a link to their own. Spec: OTLP 1
-//! (protobuf), W3C Trace Context, OpenTelemetry's `gen_ai` spans. Bound: a queue holds [`QUEUE`] bytes.
+//! The trace of a run is the trace of its first call. The spans of later calls are children of the run's span and link to
+//! their own trace. Spec: OTLP 1 (protobuf), OpenTelemetry's `gen_ai` spans. Memory: [`QUEUE`] bytes.
 
 use crate::config::CacheAttribute;
 use crate::observation::{Agent, Observation, Outcome, RunEnd, ToolResult};
 use crate::sink::attributes::{ATTRIBUTES, AttributeValue};
-use crate::trace_context::{Place, Run};
+use crate::trace_context::{RunSpan, TraceContext};
 
-/// Most bytes of spans that wait to be sent; later ones are dropped.
+/// Maximum number of bytes of spans that wait to be sent. Further spans are dropped.
 pub const QUEUE: usize = 256 * 1024;
 
-/// Spans that wait to be sent, encoded.
+/// Encoded spans that wait to be sent.
 #[derive(Default)]
 pub struct SpanQueue {
-    /// `ScopeSpans.spans`, one after the other.
+    /// The fields `spans` of a `ScopeSpans` message.
     spans: Vec<u8>,
     count: u64,
-    /// Spans there was no room for since this was last asked.
+    /// Number of dropped spans. The caller resets it.
     pub dropped: u64,
 }
 
 impl SpanQueue {
     /// The spans of an exchange that is over, at `place` and as part of `run`. `names` is the setting `compat.cache_attribute`.
-    pub fn exchange(&mut self, seen: &Observation, names: CacheAttribute, place: Place, run: Option<Run>) {
+    pub fn exchange(&mut self, seen: &Observation, names: CacheAttribute, place: TraceContext, run: Option<RunSpan>) {
         let trace = run.map_or(place.trace, |run| run.trace);
         let parent = run.map_or(place.span, |run| run.span);
         let (start, end) = (seen.timing.start, seen.timing.end.unwrap_or(seen.timing.start));
@@ -55,8 +55,8 @@ impl SpanQueue {
         }
     }
 
-    /// The span of a run that ended at `end`.
-    pub fn run(&mut self, seen: &Observation, run: Run, ended: RunEnd, end: u64) {
+    /// Adds the span of a run that ended at `end`.
+    pub fn run(&mut self, seen: &Observation, run: RunSpan, ended: RunEnd, end: u64) {
         let mut span = Span::new(run.trace, run.span, run.parent, "invoke_agent", INTERNAL, [run.start, end]);
         span.attribute("gen_ai.operation.name", AttributeValue::Text("invoke_agent"));
         span.attribute("gen_ai.provider.name", AttributeValue::Text(&seen.provider));
@@ -105,7 +105,7 @@ impl SpanQueue {
         self.count += 1;
     }
 
-    /// An `ExportTraceServiceRequest` with all that wait, and their number; None where none does.
+    /// Removes all waiting spans. Returns them as an `ExportTraceServiceRequest`, and their number; None if there are none.
     pub fn export(&mut self, service: &str) -> Option<(Vec<u8>, u64)> {
         if self.count == 0 {
             return None;
@@ -132,7 +132,7 @@ fn tool_name(result: &ToolResult) -> String {
 const INTERNAL: u64 = 1;
 const CLIENT: u64 = 3;
 
-/// A span's message, encoded field by field.
+/// An encoded `Span` message.
 struct Span(Vec<u8>);
 
 impl Span {
@@ -156,14 +156,14 @@ impl Span {
         attribute(&mut self.0, 9, key, &value);
     }
 
-    fn link(&mut self, to: Place) {
+    fn link(&mut self, to: TraceContext) {
         let mut link = Vec::new();
         bytes(&mut link, 1, &to.trace);
         bytes(&mut link, 2, &to.span);
         bytes(&mut self.0, 13, &link);
     }
 
-    /// `STATUS_CODE_ERROR`
+    /// Sets the status to `STATUS_CODE_ERROR`.
     fn failed(&mut self) {
         bytes(&mut self.0, 15, &[3 << 3, 2]);
     }
@@ -264,26 +264,26 @@ mod tests {
     }
 
     #[test]
-    fn b3_is_read_in_all_its_lengths() {
+    fn b3_headers_of_every_length_are_read() {
         let (trace, span) = ("80f198ee56343ba864fe8b2a57d3eff7", "e457b5a2e4d86bd1");
-        let read = |header: &str| Place::parse_b3(header).map(|place| place.sampled);
+        let read = |header: &str| TraceContext::parse_b3(header).map(|place| place.sampled);
         for (rest, sampled) in [("", true), ("-1", true), ("-d", true), ("-0", false), ("-1-05e3ac9a4f6e3b90", true)] {
             assert_eq!(read(&format!("{trace}-{span}{rest}")), Some(sampled), "{rest}");
         }
-        let short = Place::parse_b3(&format!("{}-{span}-1", &trace[16..])).unwrap();
+        let short = TraceContext::parse_b3(&format!("{}-{span}-1", &trace[16..])).unwrap();
         assert_eq!(short.trace[..8], [0; 8]);
-        assert_eq!(Place::parse_b3(&format!("{trace}-{span}")).unwrap().trace[..2], [0x80, 0xf1]);
+        assert_eq!(TraceContext::parse_b3(&format!("{trace}-{span}")).unwrap().trace[..2], [0x80, 0xf1]);
         for wrong in ["", "0", "1", trace, &format!("{trace}-{}", &span[1..]), &format!("{}-{span}", "0".repeat(32))] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
     }
 
     #[test]
-    fn a_traceparent_is_read_as_the_standard_says() {
-        let place = Place::parse(PARENT).unwrap();
+    fn a_traceparent_is_read_by_the_rules_of_the_standard() {
+        let place = TraceContext::parse(PARENT).unwrap();
         assert_eq!((place.trace[0], place.span[7], place.sampled), (0x0a, 0x31, true));
-        assert!(!Place::parse(&PARENT.replace("-01", "-00")).unwrap().sampled);
-        assert!(Place::parse(&PARENT.replace("00-0a", "01-0a").replace("-01", "-01-more")).is_some());
+        assert!(!TraceContext::parse(&PARENT.replace("-01", "-00")).unwrap().sampled);
+        assert!(TraceContext::parse(&PARENT.replace("00-0a", "01-0a").replace("-01", "-01-more")).is_some());
         for wrong in [
             "",
             "00",
@@ -293,14 +293,14 @@ mod tests {
             &PARENT.replace("b7ad6b7169203331", "0000000000000000"),
             &PARENT.replace("b7", "é"),
         ] {
-            assert_eq!(Place::parse(wrong), None, "{wrong}");
+            assert_eq!(TraceContext::parse(wrong), None, "{wrong}");
         }
     }
 
     #[test]
-    fn a_run_holds_its_calls_and_tools() {
-        let place = Place::parse(PARENT).unwrap();
-        let run = Place { span: [5; 8], ..place }.run(500);
+    fn the_span_of_a_run_is_the_parent_of_its_calls_and_tools() {
+        let place = TraceContext::parse(PARENT).unwrap();
+        let run = TraceContext { span: [5; 8], ..place }.run_span(500);
         let mut queue = SpanQueue::default();
         queue.exchange(&agent(Some(RunEnd::Completed)), CacheAttribute::default(), place, Some(run));
         let spans = exported(&mut queue);
@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn attributes_keep_their_types() {
-        let place = Place::parse(PARENT).unwrap();
+        let place = TraceContext::parse(PARENT).unwrap();
         let mut queue = SpanQueue::default();
         queue.exchange(&agent(None), CacheAttribute::default(), place, None);
         let spans = exported(&mut queue);
@@ -340,10 +340,10 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_bounded_and_what_finds_no_room_is_counted() {
+    fn the_queue_is_bounded_and_dropped_spans_are_counted() {
         let mut queue = SpanQueue::default();
         for _ in 0..5_000 {
-            queue.exchange(&agent(None), CacheAttribute::default(), Place::parse(PARENT).unwrap(), None);
+            queue.exchange(&agent(None), CacheAttribute::default(), TraceContext::parse(PARENT).unwrap(), None);
         }
         assert!(queue.dropped > 0 && queue.spans.len() < QUEUE + 16);
         let (body, count) = queue.export("gateway").unwrap();

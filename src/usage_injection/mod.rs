@@ -2,8 +2,8 @@
 //! for that.
 //!
 //! This is for APIs with [`takes_stream_options`](crate::provider::Api::takes_stream_options). If a request has
-//! `stream_options.include_usage`, every chunk of the response has `"usage":null`, and one more chunk at the end has the usage
-//! and no choices.
+//! `stream_options.include_usage`, every chunk of the response has `"usage":null`, and one more chunk at the end has the
+//! usage and no choices.
 //!
 //! Memory: the request's body, whose size the shell limits, and one line of the response of at most 64 KiB.
 

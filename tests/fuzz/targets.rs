@@ -300,7 +300,7 @@ pub fn exchange(data: &[u8]) {
             _ => {}
         }
         if let Some(exchange) = &mut exchange {
-            exchange.news();
+            exchange.changes();
         }
     }
     let Some(mut exchange) = exchange else { return };
@@ -321,7 +321,7 @@ fn commands(data: &[u8]) -> Vec<&[u8]> {
     commands
 }
 
-/// Checks the labels of every series: whatever the wire said, a value has at most 128 bytes and no control characters.
+/// Checks the labels of every series: a value has at most 128 bytes and no control characters.
 struct NameChecker;
 
 impl Registry for NameChecker {

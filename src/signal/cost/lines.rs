@@ -1,15 +1,18 @@
-//! The price table as lines of text, which the plugin carries packed and the package for JavaScript as a module.
+//! The price table as lines of text. The plugin has them compressed; the JavaScript package has them as a module.
 
-#![allow(clippy::indexing_slicing, reason = "a member that is not there is null")]
+#![allow(clippy::indexing_slicing, reason = "serde_json returns null for an absent member")]
 
 use std::error::Error;
 
 use serde_json::Value;
 
-/// Where it comes from.
+/// Path of the price table.
 pub const TABLE: &str = "src/signal/prices.json";
 
-/// The table as the plugin reads it: the day, then `[PROVIDER...]` and `NAME... = RATE...`, one a line.
+/// The lines that the plugin reads: the date, then lines `[PROVIDER...]` and `NAME... = RATE...`.
+///
+/// # Errors
+/// The text is not JSON, or does not have the format of the table.
 pub fn lines(json: &str) -> Result<String, Box<dyn Error>> {
     let table: Value = serde_json::from_str(json)?;
     let wrong = |what: &str| format!("{TABLE}: {what}; './build.sh prices' writes it anew");

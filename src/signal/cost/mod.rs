@@ -1,6 +1,6 @@
 //! Prices of models and the exact cost of an exchange.
 //!
-//! The plugin carries a table ([`table`]); prices from the configuration are written in its terms and come first.
+//! The plugin has a price table ([`table`]). Prices of the configuration have the same notation and take precedence.
 
 mod rates;
 mod table;
@@ -18,11 +18,11 @@ use crate::documentation::documentation;
 use crate::json::number;
 use crate::observation::Quantities;
 
-/// What a model costs.
+/// The price of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Price<'t> {
     rates: &'t str,
-    /// The rates are another provider's, whose tiers are not offered here.
+    /// The rates are those of another provider. Its service tiers do not apply.
     borrowed: bool,
 }
 
@@ -38,13 +38,13 @@ impl Price<'_> {
 #[derive(Clone, Debug, Default)]
 pub struct PriceTable {
     bundled: Option<&'static Bundled>,
-    /// Of the configuration, by the beginning of a model's name, in lower case.
+    /// Prices of the configuration, by the beginning of a model's name in lower case.
     own: HashMap<Box<str>, Box<str>>,
     longest: usize,
     recent: Recent,
 }
 
-/// Models looked up last and their bundled prices, by a hash of their names: nearly every call asks for one of a few models.
+/// The models of the last look-ups and their bundled prices, by a hash of their names. Nearly all calls use a few models.
 type Recent = RefCell<[Option<(Box<str>, Box<str>, Option<Price<'static>>)>; 16]>;
 
 /// A price that the configuration can set for a model.
@@ -89,30 +89,30 @@ impl fmt::Display for PriceKey {
 }
 
 impl PriceTable {
-    /// The table the plugin carries.
+    /// The bundled table.
     ///
     /// # Errors
-    /// Never, unless the plugin was damaged.
+    /// The bundled table is damaged.
     pub fn bundled() -> Result<Self, ConfigError> {
         let bundled = Bundled::table();
         let damaged = || ConfigError::new("prices", "the table inside the plugin is damaged; build the plugin again");
         bundled.is_some().then(|| PriceTable { bundled, ..PriceTable::default() }).ok_or_else(damaged)
     }
 
-    /// Takes the bundled table from the host, before anything asks for it; false if it is damaged.
+    /// Sets the bundled table, before its first use. Returns false if it is damaged.
     pub fn load(text: String) -> bool {
         Bundled::load(text)
     }
 
-    /// When the bundled prices were valid, in seconds since 1970.
+    /// The date of the bundled prices, in seconds since 1970.
     pub fn date(&self) -> u64 {
         self.bundled.map_or(0, |table| table.date)
     }
 
-    /// Adds prices, in USD per million tokens, replacing those of the same name. `path` is where they stand, for errors.
+    /// Adds prices of the configuration. They replace those of the same model. `path` is the path of the key, for errors.
     ///
     /// # Errors
-    /// What is not an object of prices, with its path.
+    /// An unknown key, or a value that is not a price, with its path.
     pub fn add(&mut self, path: &str, models: &Value) -> Result<(), ConfigError> {
         for (model, entry) in object(path, models)? {
             let path = format!("{path}.{model}");
@@ -138,8 +138,8 @@ impl PriceTable {
         Ok(())
     }
 
-    /// The price of a model, by the provider's `gen_ai.provider.name` and the model's name on the wire: the configuration's
-    /// under the longest name that it begins with, else the bundled one.
+    /// The price of a model, by `gen_ai.provider.name` and the model's name on the wire. Uses the longest name of the
+    /// configuration that begins the model's name, else the bundled table.
     pub fn find(&self, provider: &str, model: &str) -> Option<Price<'_>> {
         let own = (self.longest > 0).then(|| self.own(&model.to_ascii_lowercase())).flatten();
         own.or_else(|| self.of_bundled(provider, model))
@@ -174,14 +174,14 @@ mod tests {
     use super::*;
     use crate::observation::Usage;
 
-    /// USD for a million input tokens, in thousandths.
+    /// Price of a million input tokens, in thousandths of a US dollar.
     fn input(table: &PriceTable, provider: &str, model: &str) -> Option<u64> {
         let thousand = Quantities { input: 1_000, ..Quantities::default() };
         Some(table.find(provider, model)?.cost(&thousand) / 1_000)
     }
 
     #[test]
-    fn a_model_is_found_under_the_names_it_goes_by() {
+    fn a_model_is_found_under_each_form_of_its_name() {
         let table = PriceTable::bundled().unwrap();
         for (provider, model, wanted) in [
             ("openai", "gpt-4o", Some(2500)),
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_nobody_knows_has_the_prices_of_the_models_maker() {
+    fn an_unknown_host_has_the_prices_of_the_models_vendor() {
         let table = PriceTable::bundled().unwrap();
         assert_eq!(input(&table, "openai", "claude-sonnet-4-20250514"), Some(3000));
         assert_eq!(input(&table, "openai", "anthropic/claude-sonnet-4"), Some(3000));
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_do_not_fit_in_their_whole_are_cut_to_it() {
+    fn parts_larger_than_their_whole_are_limited_to_it() {
         let mut table = PriceTable::default();
         table
             .add("prices", &json!({"m": {"input": 1, "cached_input": 0.1, "cache_write": 2, "input_audio": 8}}))
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn sound_that_does_not_fit_beside_the_cached_tokens_is_among_them() {
+    fn audio_tokens_beyond_the_fresh_tokens_are_cached_tokens() {
         let mut table = PriceTable::default();
         let prices = json!({"input": 1, "cached_input": 0.1, "input_audio": 10, "cached_input_audio": 5});
         table.add("prices", &json!({ "m": prices })).unwrap();
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn prices_of_the_configuration_come_first_and_the_longest_beginning_counts() {
+    fn configured_prices_take_precedence_and_the_longest_name_wins() {
         let mut table = PriceTable::bundled().unwrap();
         table.add("prices", &json!({"gpt-4": {"input": 1}, "GPT-4o-mini": {"input": 0.0375, "output": 0.1}})).unwrap();
         assert_eq!(input(&table, "openai", "gpt-4o-2024-08-06"), Some(1000));

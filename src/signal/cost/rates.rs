@@ -1,27 +1,29 @@
-//! What prices count, and the exact sum. `prices.json` tells how rates are written.
+//! The units that have prices, and the exact cost. `prices.json` describes the notation of rates.
 //!
-//! A rate has at most 18 decimals and all sums are of whole numbers: only the result is rounded, to the nano-dollar, half up.
+//! A rate has at most 18 decimals, and all sums are sums of whole numbers. Only the result is rounded, to the nano-dollar, half
+//! up.
 
 use crate::observation::Quantities;
 
-/// Below a US dollar, a rate has this many decimals.
+/// Maximum number of decimals of a rate in US dollars.
 const DECIMALS: u32 = 18;
 
-/// All that units are counted per goes into this: millions, thousands, and the seconds of an hour.
+/// A common multiple of all [`Unit::per`]: a million, a thousand, and the seconds of an hour.
 const COMMON: u128 = 9_000_000;
 
-/// A thing without a rate.
+/// In place of a rate: there is none.
 const NONE: u128 = u128::MAX;
 
-/// What the sum is of, in a nano-dollar.
+/// A nano-dollar, in the unit of the sum.
 const NANO: u128 = COMMON * 10u128.pow(DECIMALS - 9);
 
-/// A thing that has a rate.
+/// A quantity that can have a rate.
 struct Unit {
-    /// Its name in the table.
+    /// Its name in the price table.
     key: &'static str,
+    /// How many of it the rate is for.
     per: u32,
-    /// What it is: a whole has some of the traits of its parts.
+    /// Its properties. A whole has a subset of the properties of each of its parts.
     traits: u16,
     count: fn(&Quantities<'_>) -> u64,
 }
@@ -48,7 +50,7 @@ const fn unit(key: &'static str, per: u32, traits: u16, count: fn(&Quantities<'_
 const MILLION: u32 = 1_000_000;
 const THOUSAND: u32 = 1_000;
 
-/// Parts stand before their wholes.
+/// Parts come before their wholes.
 const UNITS: &[Unit] = &[
     unit("h", MILLION, IN | WRITTEN | HOUR, |q| q.cache_write_1h),
     unit("ra", MILLION, IN | READ | AUDIO, |q| q.cached_audio),
@@ -71,12 +73,12 @@ const UNITS: &[Unit] = &[
     unit("a", 3_600, TIME, |q| q.audio_seconds),
 ];
 
-/// The cost in nano-dollars of what prices count, by rates as the table writes them.
+/// The cost in nano-dollars of the counted quantities, by rates in the notation of the price table.
 pub fn cost(prices: &str, counted: &Quantities<'_>) -> u64 {
     let counted = counted.consistent();
     let rates = rates(prices, &counted);
     let mut sum = 0u128;
-    // Traits and counts of the parts so far: those are not paid again with their wholes.
+    // Traits and counts of the parts so far. Their wholes do not count them again.
     let mut paid = [(0, 0); UNITS.len()];
     for ((unit, rate), slot) in UNITS.iter().zip(rates).filter(|(_, rate)| *rate != NONE).zip(0..) {
         let parts = paid.iter().filter(|(traits, _)| traits & unit.traits == unit.traits);
@@ -91,7 +93,7 @@ pub fn cost(prices: &str, counted: &Quantities<'_>) -> u64 {
     u64::try_from(sum.saturating_add(NANO / 2) / NANO).unwrap_or(u64::MAX)
 }
 
-/// The rates that hold, in the order of [`UNITS`].
+/// The rates that apply, in the order of [`UNITS`].
 #[inline(never)]
 fn rates(prices: &str, counted: &Quantities<'_>) -> [u128; UNITS.len()] {
     let mut rates = [NONE; UNITS.len()];
@@ -115,7 +117,8 @@ fn rates(prices: &str, counted: &Quantities<'_>) -> [u128; UNITS.len()] {
     rates
 }
 
-/// Whether `at` is on or after a day, or in a part of every day.
+/// Whether `at`, in seconds since 1970, is on or after a day, or within a period of every day. Returns None if `when` is
+/// neither.
 fn time_has_come(when: &str, at: u64) -> Option<bool> {
     if let Some(from) = day(when) {
         return Some(at >= from);
@@ -127,18 +130,18 @@ fn time_has_come(when: &str, at: u64) -> Option<bool> {
     Some(if from <= to { (from..to).contains(&now) } else { now >= from || now < to })
 }
 
-/// The beginning of a day `2026-11-22`, in seconds since 1970.
+/// The beginning of a day such as `2026-11-22`, in seconds since 1970.
 pub fn day(text: &str) -> Option<u64> {
     let ([year, month, day, _], 3) = numbers(text)? else {
         return None;
     };
-    // The year begins in March: then the leap day is its last.
+    // Years begin in March, so the leap day is the last day of a year.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
     let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day;
     days.checked_sub(719_469)?.checked_mul(86_400)
 }
 
-/// Up to four numbers with a sign between each two, and how many they are.
+/// Up to four numbers, separated by one character each, and how many there are.
 #[inline(never)]
 fn numbers(text: &str) -> Option<([u64; 4], usize)> {
     let mut numbers = [0; 4];
@@ -154,7 +157,7 @@ fn numbers(text: &str) -> Option<([u64; 4], usize)> {
     Some((numbers, at + 1))
 }
 
-/// A decimal number as a whole number of its smallest decimals; None if it is not one that fits.
+/// A decimal number in units of 10^-18. Returns None if it is not a decimal number, or has too many digits.
 #[inline(never)]
 pub fn decimal(text: &str) -> Option<u128> {
     let (mut number, mut decimals) = (0u128, None);
@@ -181,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_without_a_rate_costs_what_its_whole_does() {
+    fn a_part_without_a_rate_costs_the_same_as_its_whole() {
         let q = Quantities { cached: 200, cache_write: 300, cache_write_1h: 100, reasoning: 50, ..q() };
         assert_eq!(cost("i1 o2", &q), 1_200_000);
         assert_eq!(cost("i1 o2 w2", &q), 1_500_000);
@@ -191,14 +194,14 @@ mod tests {
     }
 
     #[test]
-    fn tokens_that_are_two_things_are_paid_once() {
+    fn tokens_with_two_properties_are_counted_once() {
         let q = Quantities { cached: 500, input_audio: 400, cached_audio: 300, ..q() };
         // 400 fresh text, 200 cached text, 100 fresh audio, 300 cached audio
         assert_eq!(cost("i1 r.1 ia10 ra5", &q), 400_000 + 20_000 + 1_000_000 + 1_500_000);
     }
 
     #[test]
-    fn a_later_part_whose_conditions_hold_replaces_rates() {
+    fn a_later_section_whose_conditions_hold_replaces_rates() {
         let prices = "i1 o2 ; >999 i2 ; batch i.5 ; >999 batch i.75 ; @2026-11-22 o4 ; @23:00-01:00 o- ; fast o8";
         let at = |tier, at| cost(prices, &Quantities { tier, at, ..q() });
         let noon = day("2026-11-21").unwrap() + 43_200;
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_searches_and_speech_have_their_own_measures() {
+    fn requests_searches_and_audio_seconds_have_their_own_units() {
         let q = Quantities { web_searches: 2, file_searches: 1, audio_seconds: 7, ..Quantities::default() };
         assert_eq!(cost("q12 s10 f2.5 a.36", &q), 12_000_000 + 20_000_000 + 2_500_000 + 700_000);
         assert_eq!(cost("a.37", &q), 719_444);

@@ -1,7 +1,7 @@
-//! The table the plugin carries: `prices.json`, which tells its own format, unpacked and indexed once.
+//! The bundled price table: `prices.json`, which describes its own format. It is unpacked and indexed once.
 //!
-//! A look-up compares a name with those of one provider, and of the makers of models where nobody knows the provider:
-//! microseconds. 0.2 MiB.
+//! A look-up compares a name with those of one provider and, if the provider is unknown, with those of the vendors. It takes
+//! microseconds. Memory: 0.2 MiB.
 
 use std::sync::OnceLock;
 
@@ -11,7 +11,7 @@ use super::rates::day;
 /// Prices by provider and model.
 #[derive(Debug)]
 pub struct Bundled {
-    /// When the prices were valid, in seconds since 1970.
+    /// The date of the prices, in seconds since 1970.
     pub date: u64,
     providers: Vec<Provider>,
 }
@@ -19,15 +19,15 @@ pub struct Bundled {
 /// The models of a provider.
 #[derive(Debug)]
 struct Provider {
-    /// Its name, and those of others who know its models.
+    /// Its name, then the names of other providers that have its models.
     names: &'static str,
     /// Models and their rates.
     exact: Vec<(&'static str, &'static str)>,
-    /// The same for names with `*` or `#`; where two fit, the first counts.
+    /// The same for names with `*` or `#`. The first that matches counts.
     patterns: Vec<(&'static str, &'static str)>,
 }
 
-/// `gen_ai.provider.name` values that the table calls otherwise; of the rest it has `-` for `_`.
+/// Values of `gen_ai.provider.name` that have another name in the table. The others have `-` in place of `_` there.
 const CALLED: &[(&str, &str)] = &[
     ("aws.bedrock", "aws"),
     ("azure.ai.inference", "azure"),
@@ -41,13 +41,13 @@ const CALLED: &[(&str, &str)] = &[
     ("together_ai", "together"),
 ];
 
-/// Providers that a host nobody knows may be taken for, by the API it speaks.
+/// Provider names that an unknown host can get from the API that it uses.
 const GUESSED: &[&str] = &["anthropic", "cohere", "gcp.gemini", "mistral_ai", "openai"];
 
-/// Where a model of such a host is looked for: who makes models. Who only hosts them would give a price at random.
+/// The vendors of models, in which a model of such a host is looked up. Prices of other hosts would be arbitrary.
 const MAKERS: &str = "openai anthropic google mistral deepseek x-ai cohere moonshotai zai zhipuai minimax meta perplexity voyageai arcee typesafe";
 
-/// Rates of a model that has none that can be told.
+/// In place of rates: the model has no known price.
 const UNKNOWN: &str = "?";
 
 static TABLE: OnceLock<Option<Bundled>> = OnceLock::new();
@@ -58,19 +58,19 @@ fn packed() -> Option<String> {
     String::from_utf8(miniz_oxide::inflate::decompress_to_vec(packed).ok()?).ok()
 }
 
-/// It comes from the host.
+/// The host passes the table to [`Bundled::load`].
 #[cfg(not(feature = "envoy"))]
 fn packed() -> Option<String> {
     None
 }
 
 impl Bundled {
-    /// The table; None if it is damaged.
+    /// The table. Returns None if it is damaged.
     pub fn table() -> Option<&'static Self> {
         TABLE.get_or_init(|| Bundled::read(packed()?.leak())).as_ref()
     }
 
-    /// Takes the table from the host, once; false if it is damaged.
+    /// Sets the table, unless it is set. Returns false if it is damaged.
     pub fn load(text: String) -> bool {
         TABLE.get_or_init(|| Bundled::read(text.leak())).is_some()
     }
@@ -95,11 +95,11 @@ impl Bundled {
         Some(table)
     }
 
-    /// The price of a model, by the provider's name on the wire and the model's in lower case.
+    /// The price of a model, by `gen_ai.provider.name` and the model's name in lower case.
     pub fn find(&self, provider: &str, model: &str) -> Option<Price<'static>> {
         let called = CALLED.iter().find(|(name, _)| *name == provider).map(|(_, called)| *called);
         let (name, model) = match model.rsplit_once(':') {
-            // Hugging Face's router: who serves it stands behind the model.
+            // Hugging Face's router: `MODEL:HOST`.
             Some((model, host)) if provider == "hugging_face" => (["huggingface-", host].concat(), model),
             _ => (called.map_or_else(|| provider.replace('_', "-"), str::to_owned), model),
         };
@@ -115,7 +115,7 @@ impl Bundled {
         self.providers.iter().find(|provider| provider.names.split(' ').next() == Some(name))
     }
 
-    /// The rates of the first form that one of some providers knows, and the provider's place among them.
+    /// The rates of the first form that one of these providers has, and the index of that provider.
     fn find_at(&self, providers: &str, forms: &[String]) -> Option<(usize, &'static str)> {
         let asked: Vec<&Provider> = providers.split(' ').filter_map(|name| self.provider(name)).collect();
         let look =
@@ -132,12 +132,13 @@ impl Provider {
     }
 }
 
-/// A model's name as it is and without what stands before it: `models/`, `openai/`, the path of an ARN.
+/// The name of a model, and the name without a prefix such as `models/`, `openai/` or the path of an ARN.
 pub fn bare(model: &str) -> impl Iterator<Item = &str> {
     [Some(model), model.rsplit_once('/').map(|(_, name)| name)].into_iter().flatten()
 }
 
-/// What a model may be called in the table: bare or not, and a date at its end with dashes or left out.
+/// The names that a model can have in the table: with and without prefix, with its final date as it is, with dashes, and
+/// without date.
 fn forms(model: &str) -> Vec<String> {
     let mut forms = Vec::new();
     for name in bare(model) {
@@ -150,7 +151,8 @@ fn forms(model: &str) -> Vec<String> {
     forms
 }
 
-/// A name that ends in a date, perhaps before a colon, as what is before the date, the date and what is behind it.
+/// The parts of a name with a date at its end or before a colon: the text before the date; year, month and day; the text
+/// after it. Returns None if the name has no date.
 fn date(name: &str) -> Option<(&str, [&str; 3], &str)> {
     let (head, rest) = name.split_at(name.find(':').unwrap_or(name.len()));
     [("20##-##-##", 1), ("20######", 0)].into_iter().find_map(|(shape, dash)| {
@@ -160,9 +162,9 @@ fn date(name: &str) -> Option<(&str, [&str; 3], &str)> {
     })
 }
 
-/// Whether a name fits a pattern: `*` is anything, `#` a digit.
+/// Whether a name matches a pattern: `*` stands for any text, `#` for a digit.
 fn fits(mut pattern: &[u8], mut name: &[u8]) -> bool {
-    // Behind the last star, and the name where that began to be compared: only there may more be left out.
+    // The pattern after the last star, and the rest of the name that it was compared with. A mismatch retries one byte later.
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {
         match (pattern, name) {
@@ -193,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_holds_what_its_file_does_in_the_same_order() {
+    fn the_table_has_the_content_of_its_file_in_the_same_order() {
         let file: Value = serde_json::from_str(include_str!("../prices.json")).unwrap();
         let table = Bundled::table().unwrap();
         assert_eq!(Some(table.date), day(file["date"].as_str().unwrap()));

@@ -46,12 +46,12 @@ pub trait Registry {
     fn emit(&mut self, kind: MetricKind, series: u32, value: u64);
 }
 
-pub(super) type Labels = &'static [&'static Label];
+pub(super) type OwnLabels = &'static [&'static Label];
 
 pub(super) const fn counter(
     name: &'static str,
     unit: &'static str,
-    labels: Labels,
+    labels: OwnLabels,
     doc: &'static str,
     collect: Collect,
 ) -> Metric {
@@ -62,7 +62,7 @@ pub(super) const fn counter(
 pub(super) const fn histogram(
     name: &'static str,
     unit: &'static str,
-    labels: Labels,
+    labels: OwnLabels,
     doc: &'static str,
     collect: Collect,
 ) -> Metric {
@@ -72,7 +72,7 @@ pub(super) const fn histogram(
 pub(super) const fn gauge(
     name: &'static str,
     unit: &'static str,
-    labels: Labels,
+    labels: OwnLabels,
     doc: &'static str,
     collect: Collect,
 ) -> Metric {

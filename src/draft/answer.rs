@@ -1,0 +1,279 @@
+//! The answer: its text, tool calls, finish reasons, and whether it is complete.
+
+use std::rc::Rc;
+
+use super::Draft;
+use crate::json::Scalar;
+use crate::observation::{FinishClass, FinishReason, LIST, Text};
+use crate::text::content::Words;
+use crate::text::fingerprint::{Begins, Fingerprint, Mark};
+use crate::text::hash::Key;
+
+/// The answer, as far as it has been read.
+#[derive(Default)]
+pub struct Answer {
+    text: Fingerprint,
+    /// The text came in deltas: a document that repeats it is ignored. In DashScope's API: the request asks for deltas.
+    text_comes_in_deltas: bool,
+    /// Something was generated that is neither text nor a call of a client's tool: an image, audio, a call of a tool that the
+    /// provider runs.
+    has_other_content: bool,
+    /// Position and identifier hash of each tool call. Its name is in the observation.
+    calls: Vec<(u64, u64)>,
+    /// Whether the response is a stream of documents.
+    is_stream: bool,
+    /// Whether the end of the answer was read.
+    is_complete: bool,
+    /// Whether the stream has ended, so that the rest is not read.
+    has_ended: bool,
+    /// Number of documents that were read to their end.
+    documents: u32,
+}
+
+impl Answer {
+    /// Starts the hash of the text, if it is wanted. `captures`: the text itself may be reported.
+    pub(super) fn start(&mut self, key: Option<&Rc<Key>>, hashes: bool, captures: bool) {
+        self.text = Fingerprint::new(key, hashes);
+        if captures {
+            self.text.capture();
+        }
+    }
+
+    /// The answer is to be JSON, with these keys.
+    pub(super) fn expect_json(&mut self, required_keys: Vec<u64>) {
+        self.text.expect_json(required_keys);
+    }
+
+    /// The end of the text so far.
+    pub(super) fn mark(&mut self, begins: Begins) -> Mark {
+        self.text.mark(begins)
+    }
+
+    /// Removes the text after the mark.
+    pub(super) fn rewind(&mut self, mark: Mark) {
+        self.text.rewind(mark);
+    }
+
+    pub(super) fn document_ended(&mut self) {
+        self.documents = self.documents.saturating_add(1);
+    }
+
+    /// Sets whether the response is a stream of documents.
+    pub fn set_stream(&mut self, is_stream: bool) {
+        self.is_stream = is_stream;
+    }
+
+    /// Whether the response is a stream of documents.
+    pub fn is_stream(&self) -> bool {
+        self.is_stream
+    }
+
+    /// Whether the end of the answer was read.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// Whether the stream has ended, so that the rest is not read.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Whether something was generated that is neither text nor a call of a client's tool.
+    pub fn has_other_content(&self) -> bool {
+        self.has_other_content
+    }
+
+    /// Whether no document was read to its end.
+    pub fn is_first_document(&self) -> bool {
+        self.documents == 0
+    }
+
+    /// Whether the text comes in deltas.
+    pub fn text_comes_in_deltas(&self) -> bool {
+        self.text_comes_in_deltas
+    }
+
+    /// Takes the text, if it was captured.
+    pub fn take_content(&mut self) -> Option<Box<Words>> {
+        self.text.words()
+    }
+}
+
+impl Draft {
+    /// The response begins.
+    pub fn begin_response(&mut self) {
+        self.document_opened();
+        self.answer.has_ended = false;
+    }
+
+    /// The answer ends: sets hash and length of its text, and whether it is the expected JSON.
+    pub fn end_answer(&mut self) {
+        let (text, output) = (&mut self.answer.text, &mut self.observation.output);
+        output.hash = text.hash();
+        output.characters = text.characters();
+        output.parsed = text.parsed();
+    }
+
+    /// Frees the memory of the answer's text.
+    pub fn free_answer_text(&mut self) {
+        self.answer.text = Fingerprint::default();
+    }
+
+    /// The answer's calls of client's tools: identifier hashes (0 if there is none) and names.
+    pub fn tool_calls(&self) -> impl Iterator<Item = (u64, &Text)> {
+        self.answer.calls.iter().map(|(_, id)| *id).zip(&self.observation.output.tools)
+    }
+
+    /// The number of the answer's calls of client's tools.
+    pub fn tool_call_count(&self) -> u64 {
+        self.observation.output.tools.len() as u64
+    }
+}
+
+/// Rules of responses. A method that takes a [`Scalar`] sets what it is named after.
+impl Draft {
+    /// The response's identifier. The first one counts.
+    #[inline(never)]
+    pub fn response_id(&mut self, value: Scalar<'_>) {
+        if self.observation.response.id.is_none() {
+            self.observation.response.id = value.text();
+        }
+    }
+
+    /// The response's identifier. The last one counts.
+    pub fn last_response_id(&mut self, value: Scalar<'_>) {
+        if let Some(id) = value.text() {
+            self.observation.response.id = Some(id);
+        }
+    }
+
+    /// Removes the response's identifier, which does not identify a completion.
+    pub fn clear_response_id(&mut self) {
+        self.observation.response.id = None;
+    }
+
+    /// The response's model. The last one counts.
+    #[inline(never)]
+    pub fn response_model(&mut self, value: Scalar<'_>) {
+        if let Scalar::Text(model) = value
+            && !model.is_empty()
+            && self.observation.response.model.as_deref() != Some(model)
+        {
+            self.observation.response.model = Some(model.into());
+        }
+    }
+
+    /// Adds a piece of the answer's text.
+    #[inline(never)]
+    pub fn answer_text(&mut self, piece: &[u8]) {
+        if !piece.is_empty() {
+            self.generated();
+            self.answer.text.push(piece);
+        }
+    }
+
+    /// As [`Draft::answer_text`]. In a stream the text is ignored, as it repeats deltas.
+    #[inline(never)]
+    pub fn answer_text_unless_stream(&mut self, piece: &[u8]) {
+        if !self.answer.is_stream {
+            self.answer_text(piece);
+        }
+    }
+
+    /// Removes the answer's text: the next piece repeats it.
+    pub fn clear_answer_text(&mut self) {
+        self.answer.text.clear();
+    }
+
+    /// Sets whether the text comes in deltas.
+    pub fn set_text_comes_in_deltas(&mut self, comes_in_deltas: bool) {
+        self.answer.text_comes_in_deltas = comes_in_deltas;
+    }
+
+    /// A piece of generated text that is not the answer's: reasoning, a call's arguments.
+    #[inline(never)]
+    pub fn other_text(&mut self, piece: &[u8]) {
+        if !piece.is_empty() {
+            self.generated();
+        }
+    }
+
+    /// A piece of a refusal.
+    pub fn refusal_text(&mut self, piece: &[u8]) {
+        self.observation.output.refused |= !piece.is_empty();
+        self.other_text(piece);
+    }
+
+    /// A piece of generated content that is not text.
+    pub fn other_content(&mut self, piece: &[u8]) {
+        self.add_other_content(!piece.is_empty());
+        self.other_text(piece);
+    }
+
+    /// Records that there is content that is neither text nor a call of a client's tool, if `is_present`.
+    pub fn add_other_content(&mut self, is_present: bool) {
+        self.answer.has_other_content |= is_present;
+    }
+
+    /// The finish reason of the only choice. It completes the answer.
+    #[inline(never)]
+    pub fn finish_reason(&mut self, value: Scalar<'_>) {
+        if let Some(reason) = value.text() {
+            self.set_finish_reason(0, Some(reason));
+            self.complete();
+        }
+    }
+
+    /// Sets the finish reason of the choice at `index`.
+    #[inline(never)]
+    pub fn set_finish_reason(&mut self, index: u32, word: Option<Text>) {
+        let index = index as usize;
+        let class = |word: &str| self.finish_class.map_or(FinishClass::Other, |class| class(word));
+        let reason = word.map(|word| FinishReason { class: class(&word), word });
+        let reasons = &mut self.observation.response.finish_reasons;
+        if index < LIST {
+            if reasons.len() <= index {
+                reasons.resize(index + 1, None);
+            }
+            if let Some(slot) = reasons.get_mut(index) {
+                *slot = reason;
+            }
+        }
+    }
+
+    /// Sets the finish reason of the only choice, in place of all earlier ones.
+    pub fn set_only_finish_reason(&mut self, word: Option<Text>) {
+        self.observation.response.finish_reasons.clear();
+        self.set_finish_reason(0, word);
+    }
+
+    /// The end of the answer was read.
+    pub fn complete(&mut self) {
+        self.answer.is_complete = true;
+    }
+
+    /// The end of the answer was read, if `is_end`.
+    pub fn complete_if(&mut self, is_end: bool) {
+        self.answer.is_complete |= is_end;
+    }
+
+    /// The end of the stream was read. The rest is not read.
+    pub fn end_stream(&mut self) {
+        self.complete();
+        self.answer.has_ended = true;
+    }
+
+    /// The open part is a call of a client's tool. A call may come in fragments, of which only the first has the name, or again
+    /// in a later document: `position` (of choice and call) and the identifier tell which call it is.
+    #[inline(never)]
+    pub fn tool_call(&mut self, position: u64) {
+        let part = core::mem::take(&mut self.open.part);
+        let Some(name) = part.name else { return };
+        self.generated();
+        let same = |(at, id): &(u64, u64)| *at == position && (part.id == 0 || *id == 0 || *id == part.id);
+        if !self.answer.calls.iter().any(same) && self.answer.calls.len() < LIST {
+            self.answer.calls.push((position, part.id));
+            self.observation.output.tools.push(name);
+        }
+    }
+}

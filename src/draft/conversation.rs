@@ -1,0 +1,294 @@
+//! The messages of the request: their texts, the history of tool calls, the tools offered.
+
+use std::rc::Rc;
+
+use super::{Draft, History};
+use crate::json::Scalar;
+use crate::observation::{LIST, Text};
+use crate::text::content::Words;
+use crate::text::fingerprint::Fingerprint;
+use crate::text::hash::{self, Hashes, Key};
+use crate::text::opening::Opening;
+
+/// The messages of the request, as far as they have been read. [`Draft::end_request`] empties it.
+#[derive(Default)]
+pub struct Conversation {
+    /// The text of the last message so far.
+    last_message: Fingerprint,
+    /// The last message's text itself, if it may be reported. Set when the request ends.
+    content: Option<Box<Words>>,
+    /// The text of all messages, if its hash is wanted.
+    all_messages: Option<Box<Fingerprint>>,
+    /// The tools offered, if their hash is wanted.
+    tools: Option<Box<Fingerprint>>,
+    /// The beginning of the conversation, if its hash is wanted.
+    opening: Option<Box<Opening>>,
+    history: Box<History>,
+    /// Hashes of the keys that an answer in JSON must have.
+    required_keys: Vec<u64>,
+    /// Whether a request header has the conversation's identifier.
+    is_named: bool,
+}
+
+impl Conversation {
+    /// Whether a request header has the conversation's identifier.
+    pub fn is_named(&self) -> bool {
+        self.is_named
+    }
+
+    /// Measures the length of tool results from now on.
+    pub fn measure_results(&mut self) {
+        self.history.measure_results();
+    }
+
+    /// Takes the last message's text, if it was captured.
+    pub fn take_content(&mut self) -> Option<Box<Words>> {
+        self.content.take()
+    }
+}
+
+impl Draft {
+    /// Starts the hashes of the texts of request and answer. `captures`: the texts themselves may be reported. `has_messages`:
+    /// the operation is one whose requests are conversations.
+    pub fn start_texts(&mut self, key: Option<&Rc<Key>>, hashes: Hashes, captures: bool, has_messages: bool) {
+        let conversation = &mut self.conversation;
+        conversation.last_message = Fingerprint::new(key, hashes.last_message);
+        if captures {
+            conversation.last_message.capture();
+        }
+        self.answer.start(key, hashes.response, captures);
+        let optional = |is_wanted: bool| is_wanted.then(|| Box::new(Fingerprint::new(key, true)));
+        conversation.all_messages = optional(hashes.prompt);
+        conversation.tools = optional(hashes.tools);
+        if has_messages {
+            conversation.opening = Opening::new(key, hashes, &mut conversation.last_message);
+        }
+    }
+
+    /// Sets the conversation's identifier from a request header. An empty one is ignored.
+    pub fn name_conversation(&mut self, id: &str) {
+        if !id.is_empty() {
+            self.observation.request.conversation = Some(Text::from(id));
+            self.conversation.is_named = true;
+        }
+    }
+
+    /// The request ends: sets the hashes and lengths of its texts, the state of the agent's run, and what an answer in JSON
+    /// must have.
+    pub fn end_request(&mut self, wanted: Hashes) {
+        self.end_request_texts(wanted);
+        self.observation.agent = self.conversation.history.settle();
+        *self.conversation.history = History::default();
+        let required = core::mem::take(&mut self.conversation.required_keys);
+        if self.observation.request.output_type == Some("json") {
+            self.answer.expect_json(required);
+        }
+    }
+
+    fn end_request_texts(&mut self, wanted: Hashes) {
+        let (conversation, observation) = (&mut self.conversation, &mut self.observation);
+        let mut last_message = core::mem::take(&mut conversation.last_message);
+        if let Some(opening) = conversation.opening.take() {
+            let known = opening.of_prompt(&last_message).filter(|_| wanted.last_message);
+            observation.request.hash = known.map(hash::short);
+            let (system, beginning) = opening.settle(&mut last_message);
+            if wanted.system {
+                observation.configured.get_or_insert_default().system_hash = system;
+            }
+            observation.request.conversation_hash = beginning.filter(|_| wanted.conversation);
+        }
+        let request = &mut observation.request;
+        request.hash = request.hash.or_else(|| last_message.hash());
+        request.characters = last_message.characters();
+        conversation.content = last_message.words();
+        if let Some(all) = conversation.all_messages.take() {
+            observation.configured.get_or_insert_default().prompt_hash = all.hash();
+        }
+        if let Some(tools) = conversation.tools.take() {
+            observation.configured.get_or_insert_default().tools_hash = tools.hash();
+        }
+    }
+}
+
+/// Rules of messages. The last message of the request is the prompt.
+impl Draft {
+    /// A message begins. The one before was not the last.
+    #[inline(never)]
+    pub fn message_opened(&mut self) {
+        self.conversation.last_message.clear();
+        self.conversation.history.message_opened();
+        if let Some(opening) = &mut self.conversation.opening {
+            opening.message_opened();
+        }
+        self.count_message();
+    }
+
+    /// The message ends.
+    #[inline(never)]
+    pub fn message_closed(&mut self) {
+        let Conversation { opening, history, last_message, .. } = &mut self.conversation;
+        if let (Some(of_user), Some(opening)) = (history.message_closed(), opening) {
+            opening.message_closed(of_user, last_message);
+        }
+    }
+
+    /// Counts a message. Its text is not the prompt.
+    pub fn count_message(&mut self) {
+        let messages = &mut self.observation.request.messages;
+        *messages = Some(messages.unwrap_or(0).saturating_add(1));
+    }
+
+    /// A prompt that is a string, and no message, begins.
+    pub fn prompt_opened(&mut self) {
+        self.message_opened();
+        self.conversation.history.prompt_opened();
+    }
+
+    /// The message's role.
+    pub fn message_role(&mut self, value: Scalar<'_>) {
+        self.conversation.history.role(value);
+    }
+
+    /// Adds a piece of the message's text.
+    #[inline(never)]
+    pub fn message_text(&mut self, piece: &[u8]) {
+        self.conversation.last_message.push(piece);
+        if let Some(all) = &mut self.conversation.all_messages {
+            all.push(piece);
+        }
+    }
+
+    /// Whether the text of a message is wanted even if it is not the last.
+    pub fn wants_every_message(&self) -> bool {
+        self.conversation.all_messages.is_some()
+            || self.conversation.opening.as_ref().is_some_and(|opening| opening.listens())
+    }
+
+    /// Adds a piece of the system instructions that are not in a message.
+    #[inline(never)]
+    pub fn system_text(&mut self, piece: &[u8]) {
+        if let Some(opening) = &mut self.conversation.opening {
+            opening.push_beside(piece);
+        }
+    }
+
+    /// Adds a piece of the offered tools, as JSON.
+    pub fn tools_json(&mut self, piece: &[u8]) {
+        if let Some(tools) = &mut self.conversation.tools {
+            tools.push(piece);
+        }
+        if piece.contains(&b'{') {
+            self.tools_offered();
+        }
+    }
+
+    /// The request offers tools, of an unknown number.
+    pub fn tools_offered(&mut self) {
+        self.conversation.history.tools_offered();
+    }
+
+    /// The request offers a tool.
+    pub fn tool_offered(&mut self) {
+        self.conversation.history.tool_offered();
+    }
+
+    /// Adds a key that an answer in JSON must have.
+    pub fn required_key(&mut self, value: Scalar<'_>) {
+        if let Scalar::Text(name) = value
+            && self.conversation.required_keys.len() < LIST
+        {
+            self.conversation.required_keys.push(crate::json::key_hash(name));
+        }
+    }
+}
+
+/// Rules of the tool calls and results in a request's messages, see [`History`].
+impl Draft {
+    /// A call begins.
+    pub fn past_call_opened(&mut self) {
+        self.conversation.history.call_opened();
+    }
+
+    /// The call ends.
+    pub fn past_call_closed(&mut self) {
+        self.conversation.history.call_closed();
+    }
+
+    /// The call's identifier.
+    pub fn past_call_id(&mut self, value: Scalar<'_>) {
+        self.conversation.history.call_id(value);
+    }
+
+    /// The name of the call's tool.
+    pub fn past_call_name(&mut self, value: Scalar<'_>) {
+        self.conversation.history.call_name(value);
+    }
+
+    /// Adds a piece of the call's arguments, as JSON.
+    pub fn past_call_arguments(&mut self, piece: &[u8]) {
+        self.conversation.history.call_arguments(piece);
+    }
+
+    /// The open part of a message, which is a call, ends.
+    pub fn past_call_part_closed(&mut self) {
+        self.conversation.history.call_part_closed(self.open.part.name.take());
+    }
+
+    /// The open item, which is a call, ends.
+    pub fn past_call_item_closed(&mut self) {
+        self.conversation.history.call_item_closed(self.open.part.name.take());
+    }
+
+    /// A result begins.
+    pub fn result_opened(&mut self) {
+        self.conversation.history.result_opened();
+    }
+
+    /// The identifier of the call that the result belongs to.
+    pub fn result_id(&mut self, value: Scalar<'_>) {
+        self.conversation.history.result_id(value);
+    }
+
+    /// The name of the result's tool.
+    pub fn result_name(&mut self, value: Scalar<'_>) {
+        self.conversation.history.result_name(value);
+    }
+
+    /// Whether the tool failed.
+    pub fn result_failed(&mut self, value: Scalar<'_>) {
+        self.conversation.history.result_failed(value);
+    }
+
+    /// Adds a piece of the result's text, which is also the message's.
+    pub fn result_text(&mut self, piece: &[u8]) {
+        self.message_text(piece);
+        self.conversation.history.result_text(piece);
+    }
+
+    /// Adds a piece of a result that is JSON and no text.
+    pub fn result_json(&mut self, piece: &[u8]) {
+        self.conversation.history.result_text(piece);
+    }
+
+    /// Reads a result's text that is not in the last message: only its length and its beginning. It is an escaped JSON string.
+    pub fn result_passed(&mut self, text: &[u8]) {
+        self.conversation.history.result_escaped_text(text);
+    }
+
+    /// As [`Draft::result_passed`], for a text that is a result only if the message's role is that of a tool.
+    pub fn possible_result_passed(&mut self, text: &[u8]) {
+        if self.conversation.history.may_be_result() {
+            self.result_passed(text);
+        }
+    }
+
+    /// The open part of a message, which is a result, ends.
+    pub fn result_part_closed(&mut self) {
+        self.conversation.history.result_part_closed();
+    }
+
+    /// The open item, which is a result, ends.
+    pub fn result_item_closed(&mut self) {
+        self.conversation.history.result_item_closed();
+    }
+}

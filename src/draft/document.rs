@@ -1,0 +1,263 @@
+//! The state of the document that is being read. The meaning of a member may depend on a sibling that comes later (`type`,
+//! `index`, `thought`). So rules only record members here, and the end of the object or document decides.
+
+use super::{Draft, Word};
+use crate::json::{Ended, Scalar};
+use crate::observation::{Text, Trouble};
+use crate::text::fingerprint::{Begins, Mark};
+
+/// The state of the document that is being read. It is reset when a document begins.
+#[derive(Clone, Default)]
+pub struct OpenDocument {
+    kind: Word,
+    /// When the document's first generated content was read, in nanoseconds.
+    generated: Option<u64>,
+    choice: OpenChoice,
+    pub(super) part: OpenPart,
+}
+
+/// The choice, candidate, output item or delta that is being read.
+#[derive(Clone, Default)]
+struct OpenChoice {
+    index: u32,
+    finish_reason: Option<Text>,
+    /// The end of the answer's text before this choice.
+    start: Option<Mark>,
+}
+
+/// The content part, block, output item or tool call that is being read.
+#[derive(Clone, Default)]
+pub(super) struct OpenPart {
+    pub kind: Word,
+    pub index: u32,
+    /// The name of the tool, if the part is a call.
+    pub name: Option<Text>,
+    /// Hash of the call's identifier. 0 if there is none.
+    pub id: u64,
+    /// Number of tokens, if the part is an entry of a list of counts.
+    pub tokens: u64,
+    /// Whether the part's text is not the answer's: thoughts, or repeated input.
+    is_thought: bool,
+    /// The end of the answer's text before this part.
+    start: Option<Mark>,
+}
+
+impl OpenDocument {
+    /// The document's type.
+    pub fn kind(&self) -> &str {
+        self.kind.as_str()
+    }
+
+    /// The document's type, as a copy.
+    pub fn kind_word(&self) -> Word {
+        self.kind
+    }
+
+    /// The index of the open choice: the one that it has, else its position.
+    pub fn choice_index(&self) -> u32 {
+        self.choice.index
+    }
+
+    /// Whether the open choice has a finish reason.
+    pub fn has_finish_reason(&self) -> bool {
+        self.choice.finish_reason.is_some()
+    }
+
+    /// Takes the finish reason of the open choice.
+    pub fn take_finish_reason(&mut self) -> Option<Text> {
+        self.choice.finish_reason.take()
+    }
+
+    /// The open part's type.
+    pub fn part_kind(&self) -> &str {
+        self.part.kind.as_str()
+    }
+
+    /// The index of the open part: the one that it has, else its position.
+    pub fn part_index(&self) -> u32 {
+        self.part.index
+    }
+
+    /// Hash of the identifier of the open part, which is a call. 0 if it has none.
+    pub fn part_id(&self) -> u64 {
+        self.part.id
+    }
+
+    /// Whether the open part's text is not the answer's.
+    pub fn is_thought(&self) -> bool {
+        self.part.is_thought
+    }
+}
+
+/// Rules of documents. A method that takes a [`Scalar`] sets what it is named after.
+impl Draft {
+    /// A document begins.
+    pub fn document_opened(&mut self) {
+        self.open = OpenDocument::default();
+    }
+
+    /// A document of the request, or an envelope, ends.
+    pub fn request_document_ended(&mut self, ended: Ended) {
+        if ended == Ended::Malformed {
+            self.report(Trouble::Json);
+        }
+    }
+
+    /// A document of the response ends. If it is whole, the API decides what it means.
+    pub fn response_document_ended(&mut self, ended: Ended) {
+        match ended {
+            Ended::Whole => {
+                if self.event.as_str() == "error" {
+                    self.failed();
+                }
+                if !self.event.as_str().is_empty() && self.open.kind().is_empty() {
+                    self.open.kind = self.event;
+                }
+                if let Some(document) = self.document {
+                    document(self);
+                }
+                if let Some(at) = self.open.generated {
+                    self.observation.timing.first_token.get_or_insert(at);
+                }
+                self.answer.document_ended();
+            }
+            Ended::Malformed => self.report(Trouble::Json),
+            Ended::Cut => {}
+        }
+    }
+
+    /// Adds a piece of the name of the current server-sent event.
+    pub fn event_name(&mut self, piece: &[u8]) {
+        self.event.push(piece);
+    }
+
+    /// The current server-sent event ends.
+    pub fn event_ended(&mut self) {
+        self.event.clear();
+    }
+
+    /// The document has generated content.
+    pub fn generated(&mut self) {
+        self.open.generated.get_or_insert(self.now);
+    }
+
+    /// The document's content is no first token: it was generated before.
+    pub fn generated_before(&mut self) {
+        self.open.generated = None;
+    }
+
+    /// The document's type.
+    pub fn document_kind(&mut self, value: Scalar<'_>) {
+        self.open.kind.set(value);
+    }
+
+    /// A choice, candidate or output item begins.
+    #[inline(never)]
+    pub fn choice_opened(&mut self, position: u32) {
+        let start = Some(self.answer.mark(Begins::Choice));
+        self.open.choice = OpenChoice { index: position, finish_reason: None, start };
+    }
+
+    /// A choice ends. Its finish reason is kept; its text is kept only if it is the first choice.
+    #[inline(never)]
+    pub fn choice_closed(&mut self) {
+        let choice = core::mem::take(&mut self.open.choice);
+        if choice.index != 0
+            && let Some(mark) = choice.start
+        {
+            self.answer.rewind(mark);
+        }
+        if choice.finish_reason.is_some() {
+            self.set_finish_reason(choice.index, choice.finish_reason);
+            self.complete();
+        }
+    }
+
+    /// The following text belongs to the choice. [`Draft::choice_dropped`] removes it.
+    pub fn choice_marked(&mut self) {
+        self.open.choice.start = Some(self.answer.mark(Begins::Choice));
+    }
+
+    /// The text since the choice was marked is not the answer's.
+    pub fn choice_dropped(&mut self) {
+        if let Some(mark) = self.open.choice.start.take() {
+            self.answer.rewind(mark);
+        }
+    }
+
+    /// The choice's index. A value that is no count does not change it.
+    pub fn choice_index(&mut self, value: Scalar<'_>) {
+        self.open.choice.index = value.count().map_or(self.open.choice.index, |n| n as u32);
+    }
+
+    /// The choice's index. A value that is no count sets it to 0.
+    pub fn choice_index_or_zero(&mut self, value: Scalar<'_>) {
+        self.open.choice.index = value.count().map_or(0, |n| n as u32);
+    }
+
+    /// The choice's finish reason. It counts when the choice or the document ends.
+    pub fn choice_finish_reason(&mut self, value: Scalar<'_>) {
+        self.open.choice.finish_reason = value.text();
+    }
+
+    /// A part, block, item or call begins.
+    #[inline(never)]
+    pub fn part_opened(&mut self, position: u32) {
+        self.open.part = OpenPart { index: position, ..OpenPart::default() };
+    }
+
+    /// As [`Draft::part_opened`], for parts whose text may turn out not to be the answer's: [`Draft::part_dropped`] removes it.
+    #[inline(never)]
+    pub fn part_marked(&mut self, position: u32) {
+        let start = Some(self.answer.mark(Begins::Part));
+        self.open.part = OpenPart { index: position, start, ..OpenPart::default() };
+    }
+
+    /// The text since the part began is not the answer's.
+    #[inline(never)]
+    pub fn part_dropped(&mut self) {
+        if let Some(mark) = self.open.part.start.take() {
+            self.answer.rewind(mark);
+        }
+    }
+
+    /// The part's type.
+    pub fn part_kind(&mut self, value: Scalar<'_>) {
+        self.open.part.kind.set(value);
+    }
+
+    /// The part's index. A value that is no count does not change it.
+    pub fn part_index(&mut self, value: Scalar<'_>) {
+        self.open.part.index = value.count().map_or(self.open.part.index, |n| n as u32);
+    }
+
+    /// The part's index. A value that is no count sets it to 0.
+    pub fn part_index_or_zero(&mut self, value: Scalar<'_>) {
+        self.open.part.index = value.count().map_or(0, |n| n as u32);
+    }
+
+    /// The identifier of the part, which is a call.
+    pub fn part_id(&mut self, value: Scalar<'_>) {
+        self.open.part.id = crate::json::identity(value);
+    }
+
+    /// The name of the tool that the part calls.
+    pub fn part_name(&mut self, value: Scalar<'_>) {
+        self.open.part.name = value.text();
+    }
+
+    /// Removes the name of the tool that the part calls.
+    pub fn clear_part_name(&mut self) {
+        self.open.part.name = None;
+    }
+
+    /// Whether the part's text is not the answer's.
+    pub fn part_is_thought(&mut self, value: Scalar<'_>) {
+        self.set_thought(value.is_true());
+    }
+
+    /// Sets whether the part's text is not the answer's.
+    pub fn set_thought(&mut self, is_thought: bool) {
+        self.open.part.is_thought = is_thought;
+    }
+}

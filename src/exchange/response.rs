@@ -1,0 +1,59 @@
+//! Reads the response: head and body.
+
+use super::{End, Exchange, Head, Phase, readable};
+use crate::budget::{Share, Side};
+use crate::framing::Body;
+use crate::provider;
+
+impl Exchange {
+    /// Reads the head of the response. Ends the request.
+    pub fn response(&mut self, head: Head<'_>, now: u64) {
+        if matches!(self.phase, Phase::Ended) {
+            return;
+        }
+        self.request_end(now);
+        let status = head.text(":status").parse().ok();
+        self.draft.observation.response.status = status;
+        self.draft.begin_response();
+        provider::headers::response(head, &mut self.draft);
+        let is_error = status.is_some_and(|s| s >= 400);
+        if is_error {
+            self.draft.failed();
+        }
+        let share = Share::new(&self.observer.budget, Side::Response, self.address);
+        let (content_type, encoding) = (head.text("content-type"), head.whole("content-encoding"));
+        let body = Body::response(content_type, encoding, self.path_asks_for_stream, share);
+        self.phase = Phase::Response { body: readable(&mut self.draft, body), is_error };
+    }
+
+    /// Reads bytes of the response's body. A call without bytes reads what a decoder has kept.
+    pub fn response_body(&mut self, bytes: &[u8], now: u64) {
+        let Phase::Response { body: Some(body), is_error } = &mut self.phase else { return };
+        let Some(programs) = self.observer.programs.get(self.endpoint) else { return };
+        if bytes.is_empty() && !body.has_pending_output() {
+            return;
+        }
+        self.draft.now = now;
+        let had_token = self.draft.observation.timing.first_token.is_some();
+        self.draft.answer.set_stream(body.streams() && !*is_error);
+        body.feed(programs.response_rules(), &mut self.draft, bytes);
+        // The first bytes may show that the body is a stream.
+        let is_stream = body.streams() && !*is_error;
+        self.draft.answer.set_stream(is_stream);
+        let timing = &mut self.draft.observation.timing;
+        if is_stream {
+            timing.first_chunk.get_or_insert(now);
+            self.changes.first_token |= !had_token && timing.first_token.is_some();
+        }
+        if !is_stream || body.has_delayed_output() {
+            timing.first_token = None;
+        }
+        self.update_usage();
+        self.changes.asks =
+            !self.run.calls_are_taken && self.is_answered() && !self.draft.observation.output.tools.is_empty();
+        // Clients may disconnect after this event. Attributes that are written later would not be in Envoy's span.
+        if self.draft.answer.has_ended() {
+            self.finish(End::Whole, now);
+        }
+    }
+}
