@@ -1,5 +1,5 @@
 ;; A plugin that traps when a request has the header `x-crash`. If the request also has the header `x-stay`, every plugin that
-;; Envoy starts afterwards refuses its configuration: a key in the shared data, which outlives the plugin, says so.
+;; Envoy starts afterwards rejects its configuration. It finds a key in the shared data, which outlives the plugin.
 (module
   (import "env" "proxy_get_header_map_value" (func $header (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_set_shared_data" (func $set_shared (param i32 i32 i32 i32 i32) (result i32)))
@@ -9,11 +9,11 @@
   (data (i32.const 32) "x-stay")
   (func (export "proxy_abi_version_0_2_1"))
   (func (export "_initialize"))
-  ;; Nothing that the host writes is read, so all of it may lie in one place.
+  ;; The plugin reads nothing that the host writes, so all writes may go to the same address.
   (func (export "malloc") (param $size i32) (result i32) (i32.const 1024))
   (func (export "proxy_on_context_create") (param i32 i32))
   (func (export "proxy_on_vm_start") (param i32 i32) (result i32) (i32.const 1))
-  ;; 1 accepts the configuration. The status 0 says that the key is there.
+  ;; Returning 1 accepts the configuration. The status 0 means that the key exists.
   (func (export "proxy_on_configure") (param i32 i32) (result i32)
     (i32.ne (i32.const 0) (call $get_shared (i32.const 32) (i32.const 6) (i32.const 0) (i32.const 4) (i32.const 8))))
   (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)

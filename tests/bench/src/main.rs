@@ -31,9 +31,9 @@ struct Arguments {
 
 const USAGE: &str = "./build.sh bench [--works a,b,..] [--rounds N] [--seconds S] [--config FILE].. [--plugin FILE]..
 
---works    which works, by their letters; all of them without it
---rounds   how often each variant does each work; the table shows the median
---seconds  how long it does it each time
+--works    the letters of the works to run (default: all)
+--rounds   how often each variant runs each work; the table shows the median
+--seconds  how long each of these runs takes
 --config   adds a variant with that configuration (JSON)
 --plugin   adds a variant with another build of the plugin";
 
