@@ -17,8 +17,18 @@ const WINDOW_SLACK: usize = 1 << 10;
 /// Bytes decoded at a time.
 const PIECE: usize = 8 << 10;
 
-/// Work of an encoded byte: a stream may consist of tables that are costly to build and decode to nothing.
+/// Work of an encoded byte that is not of tables.
 const ENCODED_BYTE: u64 = 4;
+/// Work of an encoded byte that may describe tables: a few bytes describe one of a thousand entries.
+const TABLE_BYTE: u64 = 16;
+/// The same in a long slice, in which the largest context maps may have been described and replaced.
+const UNSEEN_TABLE_BYTE: u64 = 48;
+/// Entries of a context map that are one unit of work. A map of 16,384 entries takes 80 bytes.
+const CONTEXTS_PER_WORK: u64 = 8;
+/// Encoded bytes decoded at a time, where no table is described and where one may be. The largest context maps are longer
+/// than a short slice, so that they are seen.
+const LONG_SLICE: usize = 256;
+const SHORT_SLICE: usize = 32;
 
 type State = BrotliState<Metered, Metered, Metered>;
 
@@ -28,11 +38,17 @@ pub(super) struct Brotli {
     state: Option<Box<State>>,
     share: Share,
     finished: bool,
+    /// Decoded bytes so far.
+    given: u64,
+    /// The same at the end of the latest metablock that was seen to begin.
+    end: u64,
+    /// The last slice may have described tables.
+    in_tables: bool,
 }
 
 impl Brotli {
     pub fn new(share: Share) -> Self {
-        Brotli { state: None, share, finished: false }
+        Brotli { state: None, share, finished: false, given: 0, end: 0, in_tables: true }
     }
 
     pub fn feed(&mut self, bytes: &[u8], out: &mut Output<'_>) -> Result<(), Unreadable> {
@@ -43,17 +59,29 @@ impl Brotli {
             let metered = || Metered { share: self.share.another(), inner: StandardAlloc::default() };
             self.state = Some(Box::new(BrotliState::new(metered(), metered(), metered())));
         }
-        let Some(state) = &mut self.state else { return Err(Unreadable) };
-        out.work(bytes.len() as u64 * ENCODED_BYTE)?;
         let mut piece = [0; PIECE];
-        let (mut left, mut from) = (bytes.len(), 0);
+        let mut rest = bytes;
         // Bytes behind the end are not part of the body.
+        while !rest.is_empty() && !self.finished {
+            let longest = if self.in_tables { SHORT_SLICE } else { LONG_SLICE };
+            let (slice, behind) = rest.split_at_checked(longest).unwrap_or((rest, &[]));
+            rest = behind;
+            self.decode(slice, &mut piece, out)?;
+            out.work(self.work(slice.len()))?;
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, slice: &[u8], piece: &mut [u8; PIECE], out: &mut Output<'_>) -> Result<(), Unreadable> {
+        let Some(state) = &mut self.state else { return Err(Unreadable) };
+        let before = self.given;
+        let (mut left, mut from) = (slice.len(), 0);
         while !self.finished {
             let (mut room, mut size, mut total) = (PIECE, 0, 0);
-            let result = BrotliDecompressStream(
-                &mut left, &mut from, bytes, &mut room, &mut size, &mut piece, &mut total, state,
-            );
+            let result =
+                BrotliDecompressStream(&mut left, &mut from, slice, &mut room, &mut size, piece, &mut total, state);
             if size > 0 {
+                self.given += size as u64;
                 out.push(piece.get(..size).unwrap_or_default())?;
             }
             match result {
@@ -63,7 +91,30 @@ impl Brotli {
                 BrotliResult::ResultFailure => return Err(Unreadable),
             }
         }
+        // The library passes on all that it has decoded when it needs input. What a metablock has left then tells where it
+        // ends, which is behind the end of the one before. Metadata has no output.
+        let left = u64::try_from(state.meta_block_remaining_len).unwrap_or(0);
+        let is_metadata = state.is_metadata != 0;
+        self.in_tables = self.given == before || is_metadata || self.given + left > self.end;
+        if !is_metadata {
+            self.end = self.end.max(self.given + left);
+        }
         Ok(())
+    }
+
+    /// Work of the slice of `size` bytes that was decoded last, beside its output. The library does not tell how many tables
+    /// it has built.
+    fn work(&self, size: usize) -> u64 {
+        let size = size as u64;
+        let [literal_types, _, distance_types] =
+            self.state.as_ref().map_or([0; 3], |state| state.block_type_length_state.num_block_types).map(u64::from);
+        if !self.in_tables {
+            size * ENCODED_BYTE
+        } else if size > SHORT_SLICE as u64 {
+            size * UNSEEN_TABLE_BYTE
+        } else {
+            size * TABLE_BYTE + (literal_types * 64 + distance_types * 4) / CONTEXTS_PER_WORK
+        }
     }
 }
 

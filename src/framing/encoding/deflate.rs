@@ -16,8 +16,11 @@ const FIRST_WINDOW: usize = 1 << 10;
 /// Farthest that deflate looks back, in bytes (RFC 1951, section 2).
 const LARGEST_WINDOW: usize = 32 << 10;
 
-/// Work of a block beside its bytes: its tables are built anew, even if it is empty.
-const BLOCK_WORK: u64 = 128;
+/// Work of a block beside its output: its tables are built anew, even if it is empty.
+const BLOCK_WORK: u64 = 96;
+/// Work of each of the first [`TABLES`] encoded bytes of a block, which may describe its tables.
+const TABLE_BYTE: u64 = 3;
+const TABLES: usize = 64;
 const FLAGS: u32 = TINFL_FLAG_HAS_MORE_INPUT | TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY;
 
 /// What surrounds the deflate data.
@@ -106,6 +109,9 @@ impl Inflate {
                 out.push(piece)?;
             }
             self.at += given;
+            if matches!(status, TINFLStatus::Done | TINFLStatus::BlockBoundary) {
+                out.work(BLOCK_WORK + taken.min(TABLES) as u64 * TABLE_BYTE)?;
+            }
             match status {
                 TINFLStatus::Done => {
                     self.finished = true;
@@ -115,7 +121,7 @@ impl Inflate {
                     return Ok(bytes);
                 }
                 TINFLStatus::NeedsMoreInput => return Ok(bytes),
-                TINFLStatus::BlockBoundary => out.work(BLOCK_WORK)?,
+                TINFLStatus::BlockBoundary => {}
                 TINFLStatus::HasMoreOutput if self.at < self.window.len() => {}
                 // Nothing was overwritten yet: the decoded bytes stay where they are in a larger window.
                 TINFLStatus::HasMoreOutput if self.window.len() < LARGEST_WINDOW => self.grow(self.window.len() * 2)?,

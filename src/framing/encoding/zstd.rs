@@ -34,7 +34,11 @@ const PIECE: usize = 8 << 10;
 /// Work of any block beside its bytes.
 const BLOCK_WORK: u64 = 32;
 /// Work of a compressed block beside its bytes, whose tables are built anew.
-const TABLES_WORK: u64 = 256;
+const TABLES_WORK: u64 = 384;
+/// Work of a sequence, whose output may only be passed on in a later call.
+const SEQUENCE_WORK: u64 = 2;
+/// Literals of a compressed block that are one unit of work.
+const LITERALS_PER_WORK: usize = 4;
 
 /// Decodes the first frame.
 pub(super) struct Zstd {
@@ -58,6 +62,13 @@ struct BlockSizes {
     content: usize,
     literals: usize,
     sequences: usize,
+}
+
+impl BlockSizes {
+    /// Work of decoding a compressed block. Its output is counted when it is passed on.
+    fn work(self) -> u64 {
+        TABLES_WORK + self.sequences as u64 * SEQUENCE_WORK + (self.literals / LITERALS_PER_WORK) as u64
+    }
 }
 
 impl Zstd {
@@ -108,7 +119,7 @@ impl Zstd {
                 2 => (block_sizes(block).ok_or(Unreadable)?, BLOCK),
                 _ => (BlockSizes::default(), size),
             };
-            out.work = out.work.saturating_sub(if kind == 2 { TABLES_WORK } else { BLOCK_WORK });
+            out.work = out.work.saturating_sub(if kind == 2 { sizes.work() } else { BLOCK_WORK });
             self.take(sizes, decoded)?;
             let block = self.held.get(at..at + 3 + stored).unwrap_or_default();
             // The checksum behind the last block is not compared, so it need not be waited for.
