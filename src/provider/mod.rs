@@ -315,6 +315,8 @@ fn end(d: &mut Draft, ended: Ended) {
             if !d.event.as_str().is_empty() && d.open.kind.as_str().is_empty() {
                 d.open.kind = d.event;
             }
+            // The name belongs to the event's first document. An event may hold a document in every second byte.
+            d.event.clear();
             if let Some(document) = d.document {
                 document(d);
             }
@@ -325,5 +327,23 @@ fn end(d: &mut Draft, ended: Ended) {
         }
         Ended::Malformed => d.seen.trouble.add(Trouble::Json),
         Ended::Cut => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_an_event_belongs_to_its_first_document() {
+        let mut draft = Draft::default();
+        draft.event.push(b"error");
+        let kinds = [0, 1].map(|_| {
+            begin(&mut draft);
+            end(&mut draft, Ended::Whole);
+            draft.open.kind.as_str().to_owned()
+        });
+        assert_eq!((kinds, draft.error.present), (["error".to_owned(), String::new()], true));
+        assert_eq!(draft.event.as_str(), "");
     }
 }
