@@ -111,9 +111,11 @@ pub const RESPONSE: &[Rule<Draft>] = &[
 ];
 
 fn call(d: &mut Draft, place: u64) {
+    if !matches!(d.open.part.kind.as_str(), "function_call" | "custom_tool_call") {
+        return;
+    }
     // Each is said up to three times, not always with its place.
-    let again = d.asked().any(|(id, _)| id != 0 && id == d.open.part.id);
-    if matches!(d.open.part.kind.as_str(), "function_call" | "custom_tool_call") && !again {
+    if !d.asked().any(|(id, _)| id != 0 && id == d.open.part.id) {
         d.call(place);
     }
 }
