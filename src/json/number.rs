@@ -9,6 +9,9 @@ const POWERS: [f64; 23] = [
     1e21, 1e22,
 ];
 const LARGEST: i32 = 22;
+/// Ten to 8 times [`LARGEST`]: divides or multiplies in one operation what would take eight.
+const GIANT: f64 = 1e176;
+const GIANT_POWER: i32 = 8 * LARGEST;
 /// Whole numbers are exact below.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
@@ -53,6 +56,12 @@ fn exponent(text: &str) -> Option<i32> {
 /// `value` times ten to `power`.
 fn scaled(mut value: f64, power: i32) -> f64 {
     let mut left = power.clamp(-700, 700);
+    while left > GIANT_POWER {
+        (value, left) = (value * GIANT, left - GIANT_POWER);
+    }
+    while left < -GIANT_POWER {
+        (value, left) = (value / GIANT, left + GIANT_POWER);
+    }
     while left > LARGEST {
         (value, left) = (value * 1e22, left - LARGEST);
     }
@@ -146,7 +155,17 @@ mod tests {
 
     #[test]
     fn absurd_numbers_are_near_what_they_say_and_never_stop_anything() {
-        for text in ["1e300", "123456789012345678901234567890", "4.9e-324", "1.5e308", "0.1234567890123456789"] {
+        for text in [
+            "1e300",
+            "123456789012345678901234567890",
+            "4.9e-324",
+            "1.5e308",
+            "0.1234567890123456789",
+            "7e-177",
+            "3e176",
+            "2.5e-200",
+            "12345678901234567890e-330",
+        ] {
             let exact: f64 = text.parse().unwrap();
             let near = |value: f64| (value - exact).abs() <= exact * 1e-14;
             assert!(near(parse(text).unwrap()), "{text}: {:?}", parse(text));
