@@ -9,6 +9,8 @@ use memchr::memchr2;
 
 /// Longest line of an answer looked at; a longer one passes as it is.
 const LINE: usize = 64 << 10;
+/// A line with so many blanks before its value passes as it is.
+const BLANKS: usize = 16;
 
 /// The request with its usage asked for; None where the client asked itself, or said that it does not want it, or asks for no
 /// stream, or the body is not JSON of a form that leaves no doubt.
@@ -229,10 +231,12 @@ impl Strip {
     }
 }
 
-/// Whether a line that begins so may be a chunk.
+/// Whether a line that begins so may be a chunk. Looks at a bounded number of bytes, because it is asked of a held line with
+/// each part of it.
 fn may_be_chunk(line: &[u8]) -> bool {
     let Some(value) = line.strip_prefix(b"data:") else { return b"data:".starts_with(line) };
-    matches!(value.trim_ascii_start().first(), None | Some(b'{'))
+    let begin = value.get(..BLANKS).unwrap_or(value).trim_ascii_start();
+    if begin.is_empty() { value.len() < BLANKS } else { begin.first() == Some(&b'{') }
 }
 
 /// The line as it would have been: nothing of a chunk that only has usage, and others without a usage of null.
@@ -359,5 +363,14 @@ mod tests {
         }
         let long = format!("data: {{\"a\":\"{}", "x".repeat(LINE));
         assert_eq!(strip.feed(long.as_bytes(), false), long.as_bytes());
+    }
+
+    #[test]
+    fn a_line_of_blanks_is_not_held_and_so_not_read_again_with_each_part() {
+        let mut strip = Strip::default();
+        let line = format!("data:{}", " ".repeat(1000));
+        let out: Vec<u8> = line.bytes().flat_map(|byte| strip.feed(&[byte], false)).collect();
+        assert_eq!((out, strip.held().len()), (line.into_bytes(), 0));
+        assert!(may_be_chunk(b"data:              {"));
     }
 }
