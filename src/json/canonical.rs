@@ -48,7 +48,7 @@ pub struct Canonical {
     word: [u8; 32],
     word_length: usize,
     done: bool,
-    /// Hashes of keys that the outermost object has not had yet; None where one is written in a way that hides it.
+    /// Hashes of keys that the outermost object has not had yet, in ascending order; None where one is written in a way that hides it.
     required: Option<Vec<u64>>,
 }
 
@@ -77,7 +77,9 @@ pub fn key(name: &str) -> u64 {
 
 impl Canonical {
     /// For an object that has to have keys with these hashes.
-    pub fn requiring(keys: Vec<u64>) -> Self {
+    pub fn requiring(mut keys: Vec<u64>) -> Self {
+        keys.sort_unstable();
+        keys.dedup();
         Canonical { required: Some(keys), ..Canonical::default() }
     }
 
@@ -218,8 +220,9 @@ impl Canonical {
         }
         if self.depth == 1
             && let Some(required) = &mut self.required
+            && let Ok(at) = required.binary_search(&self.leaf)
         {
-            required.retain(|key| *key != self.leaf);
+            required.remove(at);
         }
         let parent = self.top().map_or(SEED, |level| level.path);
         self.path = step(parent, self.leaf);
@@ -397,5 +400,15 @@ mod tests {
         hashes.sort_unstable();
         hashes.dedup();
         assert_eq!(hashes.len(), texts.len());
+    }
+
+    #[test]
+    fn required_keys_may_be_named_twice_and_come_in_any_order() {
+        let keys = ["b", "a", "c", "a"].map(key).to_vec();
+        for (text, has_all) in [(r#"{"c":1,"a":2,"x":3,"b":4}"#, true), (r#"{"a":1,"a":2,"c":3}"#, false)] {
+            let mut canonical = Canonical::requiring(keys.clone());
+            canonical.feed(text.as_bytes());
+            assert_eq!((canonical.is_whole(), canonical.has_required()), (true, has_all), "{text}");
+        }
     }
 }
