@@ -113,6 +113,8 @@ impl Draft {
                 if !self.event.as_str().is_empty() && self.open.kind().is_empty() {
                     self.open.kind = self.event;
                 }
+                // The name belongs to the first document of the event. An event may have a document in every second byte.
+                self.event.clear();
                 if let Some(document) = self.document {
                     document(self);
                 }
@@ -259,5 +261,22 @@ impl Draft {
     /// Sets whether the part's text is not the answer's.
     pub fn set_thought(&mut self, is_thought: bool) {
         self.open.part.is_thought = is_thought;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_an_event_belongs_to_its_first_document() {
+        let mut draft = Draft::default();
+        draft.event_name(b"error");
+        let kinds = [0, 1].map(|_| {
+            draft.document_opened();
+            draft.response_document_ended(Ended::Whole);
+            draft.open.kind().to_owned()
+        });
+        assert_eq!((kinds, draft.error.is_present()), (["error".to_owned(), String::new()], true));
     }
 }

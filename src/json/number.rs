@@ -13,6 +13,9 @@ const POWERS: [f64; 23] = [
 ];
 /// Exponent of the largest power in [`POWERS`].
 const LARGEST_POWER: i32 = 22;
+/// Ten to the power of [`GIANT_POWER`], which scales in one operation what [`LARGEST_POWER`] scales in eight.
+const GIANT: f64 = 1e176;
+const GIANT_POWER: i32 = 8 * LARGEST_POWER;
 /// `f64` represents all whole numbers below 2^53 exactly.
 const EXACT_LIMIT: f64 = 9_007_199_254_740_992.0;
 
@@ -116,6 +119,12 @@ fn parse_exponent(text: &str) -> Option<i32> {
 /// `value` times ten to the power of `power`.
 fn scaled(mut value: f64, power: i32) -> f64 {
     let mut left = power.clamp(-700, 700);
+    while left > GIANT_POWER {
+        (value, left) = (value * GIANT, left - GIANT_POWER);
+    }
+    while left < -GIANT_POWER {
+        (value, left) = (value / GIANT, left + GIANT_POWER);
+    }
     while left > LARGEST_POWER {
         (value, left) = (value * 1e22, left - LARGEST_POWER);
     }
@@ -180,7 +189,17 @@ mod tests {
 
     #[test]
     fn very_large_and_very_small_numbers_are_approximated() {
-        for text in ["1e300", "123456789012345678901234567890", "4.9e-324", "1.5e308", "0.1234567890123456789"] {
+        for text in [
+            "1e300",
+            "123456789012345678901234567890",
+            "4.9e-324",
+            "1.5e308",
+            "0.1234567890123456789",
+            "7e-177",
+            "3e176",
+            "2.5e-200",
+            "12345678901234567890e-330",
+        ] {
             let exact: f64 = text.parse().unwrap();
             let near = |value: f64| (value - exact).abs() <= exact * 1e-14;
             assert!(near(parse(text).unwrap()), "{text}: {:?}", parse(text));

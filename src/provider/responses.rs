@@ -119,9 +119,11 @@ fn mark_as_input(d: &mut Draft, value: Scalar<'_>, input: &str) {
 }
 
 fn call(d: &mut Draft, place: u64) {
+    if !matches!(d.open.part_kind(), "function_call" | "custom_tool_call") {
+        return;
+    }
     // A stream has each call up to three times, not always with its index.
-    let again = d.tool_calls().any(|(id, _)| id != 0 && id == d.open.part_id());
-    if matches!(d.open.part_kind(), "function_call" | "custom_tool_call") && !again {
+    if !d.tool_calls().any(|(id, _)| id != 0 && id == d.open.part_id()) {
         d.tool_call(place);
     }
 }

@@ -6,6 +6,8 @@ use super::members::{find_value, parse_members};
 
 /// Longest line of a response that may be changed, in bytes. A longer line passes unchanged.
 const MAX_LINE: usize = 64 << 10;
+/// A line with this many blanks before its value is passed on unchanged.
+const MAX_BLANKS: usize = 16;
 
 /// What happens to the current line.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -125,10 +127,12 @@ impl UsageStripper {
     }
 }
 
-/// Returns true if a line that begins with these bytes may be a chunk.
+/// Returns true if a line that begins with these bytes may be a chunk. Reads at most [`MAX_BLANKS`] bytes, because it is called
+/// for a held line with each piece of it.
 fn may_be_chunk(line: &[u8]) -> bool {
     let Some(value) = line.strip_prefix(b"data:") else { return b"data:".starts_with(line) };
-    matches!(value.trim_ascii_start().first(), None | Some(b'{'))
+    let begin = value.get(..MAX_BLANKS).unwrap_or(value).trim_ascii_start();
+    if begin.is_empty() { value.len() < MAX_BLANKS } else { begin.first() == Some(&b'{') }
 }
 
 /// Returns the line as it would be without the request for usage: nothing if the chunk has only usage, or the chunk
@@ -205,5 +209,14 @@ mod tests {
         }
         let long = format!("data: {{\"a\":\"{}", "x".repeat(MAX_LINE));
         assert_eq!(strip.feed(long.as_bytes(), false), long.as_bytes());
+    }
+
+    #[test]
+    fn a_line_of_blanks_is_not_held() {
+        let mut strip = UsageStripper::default();
+        let line = format!("data:{}", " ".repeat(1000));
+        let out: Vec<u8> = line.bytes().flat_map(|byte| strip.feed(&[byte], false)).collect();
+        assert_eq!((out, strip.held().len()), (line.into_bytes(), 0));
+        assert!(may_be_chunk(b"data:              {"));
     }
 }

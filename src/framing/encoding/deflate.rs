@@ -17,8 +17,12 @@ const FIRST_WINDOW: usize = 1 << 10;
 /// Largest distance of a back-reference, in bytes (RFC 1951, section 2).
 const LARGEST_WINDOW: usize = 32 << 10;
 
-/// Work for a block in addition to its bytes: building its tables, even if it is empty.
-const BLOCK_WORK: u64 = 128;
+/// Work for a block in addition to its output: building its tables, even if it is empty.
+const BLOCK_WORK: u64 = 96;
+/// Work for each of the first [`TABLES`] encoded bytes of a block, which may describe its tables.
+const TABLE_BYTE_WORK: u64 = 3;
+/// Largest number of encoded bytes of a block that are counted as a description of tables.
+const TABLES: usize = 64;
 const FLAGS: u32 = TINFL_FLAG_HAS_MORE_INPUT | TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY;
 
 /// The format around the deflate data.
@@ -112,6 +116,9 @@ impl Inflate {
                 out.push(piece)?;
             }
             self.position += written;
+            if matches!(status, TINFLStatus::Done | TINFLStatus::BlockBoundary) {
+                out.count_work(BLOCK_WORK + read.min(TABLES) as u64 * TABLE_BYTE_WORK)?;
+            }
             match status {
                 TINFLStatus::Done => {
                     self.finished = true;
@@ -121,7 +128,7 @@ impl Inflate {
                     return Ok(bytes);
                 }
                 TINFLStatus::NeedsMoreInput => return Ok(bytes),
-                TINFLStatus::BlockBoundary => out.count_work(BLOCK_WORK)?,
+                TINFLStatus::BlockBoundary => {}
                 TINFLStatus::HasMoreOutput if self.position < self.window.len() => {}
                 // The ring buffer has not wrapped around yet, so it can grow.
                 TINFLStatus::HasMoreOutput if self.window.len() < LARGEST_WINDOW => self.grow(self.window.len() * 2)?,

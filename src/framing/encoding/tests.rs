@@ -266,3 +266,102 @@ fn a_window_larger_than_the_limit_is_rejected_when_it_is_needed() {
     let mut decoder = Decoder::new("br", share(Side::Request)).unwrap();
     assert_eq!(decoder.feed(BROTLI_BOMB, |_| {}), Err(Unreadable));
 }
+
+#[test]
+fn the_tables_that_one_call_builds_are_bounded_however_few_bytes_describe_them() {
+    // A member of 20 bytes that has one empty block with the fixed tables.
+    let member = [[31, 139, 8, 0, 0, 0, 0, 0, 0, 255].as_slice(), &[3, 0], &[0; 8]].concat();
+    assert_eq!(decoded("gzip", &member.repeat(20_000), usize::MAX), Err(Unreadable));
+    assert_eq!(decoded("gzip", &member.repeat(20_000), 64 << 10).as_deref(), Ok(&[][..]));
+    // Empty blocks of deflate with the fixed tables, four in five bytes.
+    let blocks = [0b0000_0010, 0b0000_1000, 0b0010_0000, 0b1000_0000, 0].repeat(4000);
+    assert_eq!(decoded("deflate", &blocks, usize::MAX), Err(Unreadable));
+    assert_eq!(decoded("deflate", &blocks, 4 << 10).as_deref(), Ok(&[][..]));
+}
+
+#[test]
+fn sequences_of_zstd_count_when_they_are_decoded_and_not_only_when_their_output_is_passed_on() {
+    // 43,690 matches of 3 bytes in nine bytes.
+    let matches = compressed(&[0, 255, 0xaa, 0x2b, 0b0101_0100, 0, 0, 0, 1]);
+    let blocks: Vec<_> = [repeated(b'a', 8)].into_iter().chain(vec![matches; 24]).collect();
+    // The window of 4 MiB is larger than all output.
+    let bytes = frame(0x60, &blocks);
+    let mut decoder = Decoder::new("zstd", share(Side::Request)).unwrap();
+    decoder.encoded = 1 << 20;
+    let mut out = Vec::new();
+    let mut calls = 0;
+    decoder.feed(&bytes, |piece| out.extend_from_slice(piece)).unwrap();
+    while decoder.has_pending_output() {
+        calls += 1;
+        decoder.feed(&[], |piece| out.extend_from_slice(piece)).unwrap();
+    }
+    assert!(out == vec![b'a'; 8 + 24 * 3 * 43_690], "{} bytes", out.len());
+    // One call decodes 12 of the blocks; one call passes on a third of the output.
+    assert!(calls >= 4, "{calls} further calls");
+}
+
+/// Bits in the order of RFC 7932.
+#[derive(Default)]
+struct Bits {
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl Bits {
+    fn put(&mut self, value: u64, count: usize) -> &mut Self {
+        for at in 0..count {
+            if self.count.is_multiple_of(8) {
+                self.bytes.push(0);
+            }
+            *self.bytes.last_mut().unwrap() |= ((value >> at & 1) as u8) << (self.count % 8);
+            self.count += 1;
+        }
+        self
+    }
+
+    /// A prefix code of one symbol of so many bits.
+    fn only(&mut self, symbol: u64, bits: usize) -> &mut Self {
+        self.put(1, 4).put(symbol, bits)
+    }
+
+    /// A metablock of br that has one letter and 256 types of literals with 64 contexts each.
+    fn metablock(&mut self) -> &mut Self {
+        // Not the last one; a length of one byte; not stored.
+        self.put(0, 1).put(0, 2).put(0, 16).put(0, 1);
+        // 256 types of literals, with the codes of types and of lengths and the first length; one type of the others.
+        self.put(0b1111, 4).put(127, 7).only(0, 9).only(25, 5).put(0, 24).put(0, 2);
+        // Distances; the modes of contexts.
+        self.put(0, 6).put(0, 64).put(0, 64).put(0, 64).put(0, 64).put(0, 64).put(0, 64).put(0, 64).put(0, 64);
+        // A context map for two trees that is all zeros; one tree of distances.
+        self.put(1, 4).put(0, 1).only(0, 1).put(0, 1).put(0, 1);
+        // The trees of literals, commands and distances.
+        self.only(b'a'.into(), 8).only(b'a'.into(), 8).only(8, 10).only(0, 6)
+    }
+}
+
+#[test]
+fn context_maps_of_br_count_as_work() {
+    let stream = |metablocks: usize| {
+        let mut bits = Bits::default();
+        bits.put(0, 1);
+        for _ in 0..metablocks {
+            bits.metablock();
+        }
+        bits.put(3, 2);
+        bits.bytes
+    };
+    assert_eq!(decoded("br", &stream(100), usize::MAX).as_deref(), Ok("a".repeat(100).as_bytes()));
+    // 32 KiB that describe 400 maps of 16,384 entries.
+    let bytes = stream(400);
+    assert!(bytes.len() < 34 << 10);
+    assert_eq!(decoded("br", &bytes, usize::MAX), Err(Unreadable));
+    assert_eq!(decoded("br", &bytes, 8 << 10).as_deref(), Ok("a".repeat(400).as_bytes()));
+}
+
+#[test]
+fn a_long_block_of_br_counts_as_tables_only_where_it_begins() {
+    // 64 KiB of stored bytes: with the work of tables for each of them, one call would not have room for them.
+    let text: Vec<u8> = text().into_iter().cycle().take(64 << 10).collect();
+    assert!(text.len() as u64 * 17 > MAX_WORK);
+    assert!(decoded("br", &brotli(&text), usize::MAX).as_deref() == Ok(&text));
+}

@@ -40,7 +40,11 @@ const PIECE: usize = 8 << 10;
 /// Work for a block in addition to its bytes.
 const BLOCK_WORK: u64 = 32;
 /// Work for a compressed block in addition to its bytes: building its tables.
-const TABLES_WORK: u64 = 256;
+const TABLES_WORK: u64 = 384;
+/// Work for a sequence. Its output may be passed on only in a later call.
+const SEQUENCE_WORK: u64 = 2;
+/// Number of literals of a compressed block that count as one unit of work.
+const LITERALS_PER_WORK: usize = 4;
 
 /// Decodes the first frame.
 pub(super) struct Zstd {
@@ -67,6 +71,13 @@ struct BlockSizes {
     literals: usize,
     /// Number of sequences.
     sequences: usize,
+}
+
+impl BlockSizes {
+    /// Work for decoding a compressed block. Its output is counted when it is passed on.
+    fn work(self) -> u64 {
+        TABLES_WORK + self.sequences as u64 * SEQUENCE_WORK + (self.literals / LITERALS_PER_WORK) as u64
+    }
 }
 
 impl Zstd {
@@ -118,7 +129,7 @@ impl Zstd {
                 2 => (block_sizes(block).ok_or(Unreadable)?, MAX_BLOCK),
                 _ => (BlockSizes::default(), size),
             };
-            out.work_left = out.work_left.saturating_sub(if kind == 2 { TABLES_WORK } else { BLOCK_WORK });
+            out.work_left = out.work_left.saturating_sub(if kind == 2 { sizes.work() } else { BLOCK_WORK });
             self.reserve(sizes, decoded)?;
             let block = self.held.get(at..at + 3 + stored).unwrap_or_default();
             // The library expects a checksum after the last block. It is not verified, so zeros replace it.

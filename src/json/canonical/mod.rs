@@ -100,7 +100,10 @@ pub fn key_hash(name: &str) -> u64 {
 
 impl Canonical {
     /// Creates a validator for an object that must have the keys with these hashes (see [`key_hash`]).
-    pub fn requiring(keys: Vec<u64>) -> Self {
+    pub fn requiring(mut keys: Vec<u64>) -> Self {
+        // Sorted for the binary search: there may be many keys.
+        keys.sort_unstable();
+        keys.dedup();
         Canonical { required: Some(keys), ..Canonical::default() }
     }
 
@@ -250,8 +253,9 @@ impl Canonical {
         }
         if self.depth == 1
             && let Some(required) = &mut self.required
+            && let Ok(at) = required.binary_search(&self.leaf)
         {
-            required.retain(|key| *key != self.leaf);
+            required.remove(at);
         }
         let parent = self.top().map_or(SEED, |level| level.path);
         self.path = add_segment(parent, self.leaf);

@@ -86,3 +86,13 @@ fn different_values_have_different_hashes() {
     hashes.dedup();
     assert_eq!(hashes.len(), texts.len());
 }
+
+#[test]
+fn required_keys_may_be_listed_twice_and_come_in_any_order() {
+    let keys = ["b", "a", "c", "a"].map(key_hash).to_vec();
+    for (text, has_all) in [(r#"{"c":1,"a":2,"x":3,"b":4}"#, true), (r#"{"a":1,"a":2,"c":3}"#, false)] {
+        let mut canonical = Canonical::requiring(keys.clone());
+        canonical.feed(text.as_bytes());
+        assert_eq!((canonical.is_whole(), canonical.has_required()), (true, has_all), "{text}");
+    }
+}
