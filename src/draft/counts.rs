@@ -1,6 +1,6 @@
 //! What the response says was used: tokens, steps, quantities beside the tokens, costs.
 
-use super::{Draft, TokenCounts, WireCost};
+use super::{Draft, TokenCounts, TokenSlot, WireCost};
 use crate::json::Scalar;
 use crate::observation::{COST_LIMIT, COUNT_LIMIT, Quantities, Trouble, Usage};
 
@@ -58,7 +58,7 @@ impl Counts {
 impl Draft {
     /// Sets a count. The last one counts. Null is ignored. Any other value is ignored and reported as [`Trouble::Number`].
     #[inline(never)]
-    pub fn count(&mut self, value: Scalar<'_>, slot: fn(&mut TokenCounts) -> &mut Option<u64>) {
+    pub fn count(&mut self, value: Scalar<'_>, slot: TokenSlot) {
         if let Some(count) = self.checked_count(value) {
             *slot(&mut self.counts.tokens) = Some(count);
         }
@@ -66,7 +66,7 @@ impl Draft {
 
     /// As [`Draft::count`], but 0 does not replace a count.
     #[inline(never)]
-    pub fn count_unless_zero(&mut self, value: Scalar<'_>, slot: fn(&mut TokenCounts) -> &mut Option<u64>) {
+    pub fn count_unless_zero(&mut self, value: Scalar<'_>, slot: TokenSlot) {
         if value.count() != Some(0) || slot(&mut self.counts.tokens).is_none() {
             self.count(value, slot);
         }

@@ -23,7 +23,7 @@ pub use counts::{Counts, UsageDetails};
 pub use document::OpenDocument;
 pub use error::WireError;
 pub use history::History;
-pub use usage::{TokenCounts, WireCost};
+pub use usage::{TokenCounts, TokenSlot, WireCost};
 pub use word::Word;
 
 /// The state of an exchange that is being read.

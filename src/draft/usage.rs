@@ -33,6 +33,9 @@ pub struct TokenCounts {
     pub(super) excludes_reasoning: bool,
 }
 
+/// Selects a count.
+pub type TokenSlot = fn(&mut TokenCounts) -> &mut Option<u64>;
+
 impl TokenCounts {
     /// The counts as they are reported: input includes cached input, output includes reasoning. A part that is larger than its
     /// whole is kept as it is: Azure-hosted Grok says 161 cached tokens of 7, Cohere bills 11 of 506, of which 448 were cached.

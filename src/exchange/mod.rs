@@ -43,7 +43,7 @@ pub struct Exchange {
     /// The endpoint's index, see [`provider::Target::endpoint`].
     endpoint: usize,
     draft: Draft,
-    phase: Phase,
+    phase: ExchangePhase,
     changes: Changes,
     /// Hash of the downstream address, for the memory budget. 0 if it is unknown.
     address: u64,
@@ -57,7 +57,7 @@ pub struct Exchange {
 }
 
 /// The phase of an exchange. A body whose content encoding is not supported is not read.
-enum Phase {
+enum ExchangePhase {
     /// The request is being read. The box frees the body's memory before the response comes.
     Request(Box<Body>),
     /// The request has ended, or is not read.
@@ -111,7 +111,7 @@ impl Exchange {
         }
         let share = Share::new(&observer.budget, Side::Request, address);
         let body = Body::request(head.text("content-type"), head.whole("content-encoding"), share);
-        let phase = readable(&mut draft, body).map_or(Phase::Waiting, Phase::Request);
+        let phase = readable(&mut draft, body).map_or(ExchangePhase::Waiting, ExchangePhase::Request);
         let content_is_sampled =
             config.privacy.capture == Capture::Sampled && texts::is_sampled(head, config.privacy.sample);
         Some(Exchange {
@@ -141,19 +141,21 @@ impl Exchange {
 
     /// Reads bytes of the request's body.
     pub fn request_body(&mut self, bytes: &[u8]) {
-        if let (Phase::Request(body), Some(programs)) = (&mut self.phase, self.observer.programs.get(self.endpoint)) {
+        if let (ExchangePhase::Request(body), Some(programs)) =
+            (&mut self.phase, self.observer.programs.get(self.endpoint))
+        {
             body.feed(request_rules(programs), &mut self.draft, bytes);
         }
     }
 
     /// The request has ended.
     pub fn request_end(&mut self, now: u64) {
-        let Phase::Request(body) = &mut self.phase else { return };
+        let ExchangePhase::Request(body) = &mut self.phase else { return };
         self.draft.now = now;
         if let Some(programs) = self.observer.programs.get(self.endpoint) {
             body.finish(request_rules(programs), &mut self.draft);
         }
-        self.phase = Phase::Waiting;
+        self.phase = ExchangePhase::Waiting;
         if self.path_model.is_some() {
             self.draft.observation.request.model = self.path_model.take();
         }

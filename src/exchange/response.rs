@@ -1,13 +1,13 @@
 //! Reads the response: head and body.
 
-use super::{End, Exchange, Head, Phase, readable};
+use super::{End, Exchange, ExchangePhase, Head, readable};
 use crate::budget::{Share, Side};
-use crate::draft::TokenCounts;
+use crate::draft::TokenSlot;
 use crate::framing::Body;
 use crate::json::Scalar;
 
 /// Headers with Bedrock's token counts, for model families whose bodies have none.
-const BEDROCK_COUNTS: [(&str, fn(&mut TokenCounts) -> &mut Option<u64>); 4] = [
+const BEDROCK_COUNTS: [(&str, TokenSlot); 4] = [
     ("x-amzn-bedrock-input-token-count", |c| &mut c.spare_input),
     ("x-amzn-bedrock-output-token-count", |c| &mut c.spare_output),
     ("x-amzn-bedrock-cache-read-input-token-count", |c| &mut c.spare_cache_read),
@@ -17,7 +17,7 @@ const BEDROCK_COUNTS: [(&str, fn(&mut TokenCounts) -> &mut Option<u64>); 4] = [
 impl Exchange {
     /// Reads the head of the response. Ends the request.
     pub fn response(&mut self, head: Head<'_>, now: u64) {
-        if matches!(self.phase, Phase::Ended) {
+        if matches!(self.phase, ExchangePhase::Ended) {
             return;
         }
         self.request_end(now);
@@ -32,12 +32,12 @@ impl Exchange {
         let share = Share::new(&self.observer.budget, Side::Response, self.address);
         let (content_type, encoding) = (head.text("content-type"), head.whole("content-encoding"));
         let body = Body::response(content_type, encoding, self.path_asks_for_stream, share);
-        self.phase = Phase::Response { body: readable(&mut self.draft, body), is_error };
+        self.phase = ExchangePhase::Response { body: readable(&mut self.draft, body), is_error };
     }
 
     /// Reads bytes of the response's body. A call without bytes reads what a decoder has kept.
     pub fn response_body(&mut self, bytes: &[u8], now: u64) {
-        let Phase::Response { body: Some(body), is_error } = &mut self.phase else { return };
+        let ExchangePhase::Response { body: Some(body), is_error } = &mut self.phase else { return };
         let Some(programs) = self.observer.programs.get(self.endpoint) else { return };
         if bytes.is_empty() && !body.waits() {
             return;
