@@ -1,4 +1,4 @@
-//! One request and its response: passes the bodies to their readers, and decides what is known when, and how the exchange ended.
+//! One request and its response. An exchange passes the bodies to their readers, and decides the outcome when it ends.
 //!
 //! Bound: two scanners, two fingerprints and the observation's strings. Nothing here blocks, fails or panics. Time is an
 //! argument, in nanoseconds of a clock that never goes back.
@@ -76,7 +76,7 @@ struct RunState {
     recalled: Option<Box<Vec<Pending>>>,
     /// Whether the request does not show the run's iteration.
     is_hidden: bool,
-    /// Whether [`Exchange::asks`] has returned the calls to remember.
+    /// Whether [`Exchange::take_calls`] has returned the calls to remember.
     calls_are_taken: bool,
     /// Whether the end of the run was counted with an earlier exchange.
     has_ended: bool,
@@ -174,7 +174,7 @@ impl Exchange {
         self.api.name
     }
 
-    /// What is known so far.
+    /// The observation, as far as it is known.
     pub fn observation(&self) -> &Observation {
         &self.draft.observation
     }
