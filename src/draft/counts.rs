@@ -1,13 +1,13 @@
-//! What the response says was used: tokens, steps, quantities beside the tokens, costs.
+//! Token counts, counts of steps, quantities beside the tokens, and costs, as the response reports them.
 
-use super::{Draft, TokenCounts, WireCost};
+use super::{Draft, TokenCounts, TokenSlot, WireCost};
 use crate::json::Scalar;
 use crate::observation::{COST_LIMIT, COUNT_LIMIT, Quantities, Trouble, Usage};
 
-/// What the response says beside the token counts. Only the cost depends on it.
+/// Quantities that the response reports beside the token counts. Only the cost depends on them.
 pub type UsageDetails = Quantities<'static>;
 
-/// What the response says was used.
+/// Everything that the response reports as used.
 #[derive(Debug, Default)]
 pub struct Counts {
     tokens: TokenCounts,
@@ -43,12 +43,12 @@ impl Counts {
         self.steps.as_ref().map(|steps| &steps.extra)
     }
 
-    /// What the response says beside the token counts.
+    /// The quantities beside the token counts.
     pub fn details(&self) -> UsageDetails {
         self.details
     }
 
-    /// The cost that the response says, in nano-dollars.
+    /// The cost that the response reports, in nano-dollars.
     pub fn reported_cost(&self) -> Option<u64> {
         self.cost.total()
     }
@@ -58,7 +58,7 @@ impl Counts {
 impl Draft {
     /// Sets a count. The last one counts. Null is ignored. Any other value is ignored and reported as [`Trouble::Number`].
     #[inline(never)]
-    pub fn count(&mut self, value: Scalar<'_>, slot: fn(&mut TokenCounts) -> &mut Option<u64>) {
+    pub fn count(&mut self, value: Scalar<'_>, slot: TokenSlot) {
         if let Some(count) = self.checked_count(value) {
             *slot(&mut self.counts.tokens) = Some(count);
         }
@@ -66,7 +66,7 @@ impl Draft {
 
     /// As [`Draft::count`], but 0 does not replace a count.
     #[inline(never)]
-    pub fn count_unless_zero(&mut self, value: Scalar<'_>, slot: fn(&mut TokenCounts) -> &mut Option<u64>) {
+    pub fn count_unless_zero(&mut self, value: Scalar<'_>, slot: TokenSlot) {
         if value.count() != Some(0) || slot(&mut self.counts.tokens).is_none() {
             self.count(value, slot);
         }
@@ -148,7 +148,7 @@ impl Draft {
     }
 
     /// An entry of a list of counts by modality ends. `slots` are those of audio, images and video. A list replaces the one
-    /// before it. Text is what the others leave.
+    /// before it. Text has no count of its own: it is the rest.
     #[inline(never)]
     pub fn modality_closed(&mut self, slots: fn(&mut UsageDetails) -> [Option<&mut u64>; 3]) {
         let part = core::mem::take(&mut self.open.part);
@@ -164,7 +164,7 @@ impl Draft {
         }
     }
 
-    /// The output is images, unless the response says how much of it is.
+    /// The output is images, unless the response reports how many tokens of it are.
     pub fn output_is_images(&mut self) {
         if self.counts.details.output_image == 0 {
             self.counts.details.output_image = self.counts.tokens.output.unwrap_or(0);

@@ -1,8 +1,8 @@
-//! The state of an exchange that is being read: what rules write to.
+//! The state of an exchange that is being read. Rules of providers write to it.
 //!
 //! Rules call methods of [`Draft`]. Each method is in the file of the part that it changes: [`Conversation`] and the request's
-//! parameters, [`Answer`], [`Counts`], [`WireError`], [`OpenDocument`]. What is final at once, such as a parameter, is written to
-//! the [`Observation`] directly. The rest is settled when the request or the answer ends.
+//! parameters, [`Answer`], [`Counts`], [`WireError`], [`OpenDocument`]. Values that are final at once, such as
+//! parameters, go to the [`Observation`] directly. The others go there when the request or the answer ends.
 
 mod answer;
 mod conversation;
@@ -22,20 +22,20 @@ pub use conversation::Conversation;
 pub use counts::{Counts, UsageDetails};
 pub use document::OpenDocument;
 pub use error::WireError;
-pub use history::History;
-pub use usage::{TokenCounts, WireCost};
+use history::History;
+pub use usage::{TokenCounts, TokenSlot, WireCost};
 pub use word::Word;
 
 /// The state of an exchange that is being read.
 #[derive(Default)]
 pub struct Draft {
-    /// What is known so far.
+    /// The observation, as far as it is known.
     pub observation: Observation,
     /// The messages of the request.
     pub conversation: Conversation,
     /// The answer.
     pub answer: Answer,
-    /// What the response says was used.
+    /// Tokens, quantities and costs of the response.
     pub counts: Counts,
     /// The error that the response reports.
     pub error: WireError,

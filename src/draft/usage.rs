@@ -1,8 +1,8 @@
-//! Token counts and costs as the response says them, and their normalisation.
+//! Token counts and costs as the response reports them, and their normalisation.
 
 use crate::observation::Usage;
 
-/// Token counts as the response says them. Whether a count includes another depends on the API.
+/// Token counts as the response reports them. Whether a count includes another depends on the API.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct TokenCounts {
     /// Input.
@@ -33,9 +33,12 @@ pub struct TokenCounts {
     pub(super) excludes_reasoning: bool,
 }
 
+/// Selects a count.
+pub type TokenSlot = fn(&mut TokenCounts) -> &mut Option<u64>;
+
 impl TokenCounts {
     /// The counts as they are reported: input includes cached input, output includes reasoning. A part that is larger than its
-    /// whole is kept as it is: Azure-hosted Grok says 161 cached tokens of 7, Cohere bills 11 of 506, of which 448 were cached.
+    /// whole is kept as it is: Azure-hosted Grok reports 161 cached tokens of 7, Cohere bills 11 of 506, of which 448 were cached.
     #[inline(never)]
     pub fn usage(&self) -> Usage {
         let sum = |a: Option<u64>, b: Option<u64>| a.map(|a| a.saturating_add(b.unwrap_or(0)));
@@ -66,7 +69,7 @@ impl TokenCounts {
     }
 }
 
-/// Costs as the response says them, in nano-dollars.
+/// Costs as the response reports them, in nano-dollars.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct WireCost {
     /// The provider's cost.

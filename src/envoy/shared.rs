@@ -55,7 +55,7 @@ impl Shared {
     /// Passes the remembered tool calls to the request that brings their results. Its run has continued, even if results
     /// are missing.
     pub fn recall(&self, exchange: &mut Exchange) {
-        let answers = exchange.answers();
+        let answers = exchange.result_keys();
         for call in &answers {
             if let Some(pending) = self.memory.take(*call) {
                 if !answers.contains(&pending.lead) {
@@ -68,8 +68,8 @@ impl Shared {
 
     /// Remembers the tool calls that an answer asks for, before the client has all of it.
     pub fn remember(&self, exchange: &mut Exchange) {
-        let asks = exchange.asks();
-        let waiting = exchange.waits(&asks);
+        let asks = exchange.take_calls();
+        let waiting = exchange.waiting_run(&asks);
         for pending in asks {
             self.memory.put(pending);
         }
@@ -87,19 +87,19 @@ impl Shared {
     pub fn trace(&self, exchange: &mut Exchange) {
         let Some(Ok(mut spans)) = self.spans.as_ref().map(RefCell::try_borrow_mut) else { return };
         let place = place();
-        if exchange.run().is_none() {
-            match exchange.before().and_then(|before| self.memory.take(!before)?.run) {
-                Some(run) => exchange.join(run),
+        if exchange.run_span().is_none() {
+            match exchange.previous_lead().and_then(|before| self.memory.take(!before)?.run) {
+                Some(run) => exchange.set_run_span(run),
                 None => {
                     place.filter(|place| place.sampled).into_iter().for_each(|place| exchange.set_trace_context(place))
                 }
             }
-            if let Some(run) = exchange.run() {
-                self.attach_trace(&exchange.after(), run);
+            if let Some(run) = exchange.run_span() {
+                self.attach_trace(&exchange.call_keys(), run);
             }
         }
         // All calls of a run are recorded or none, whatever the sampling decision of the later ones.
-        let run = exchange.run();
+        let run = exchange.run_span();
         if let Some(place) = place.or(run.map(RunSpan::context)).filter(|place| place.sampled || run.is_some()) {
             let names = exchange.config().compat.cache_attribute;
             spans.queue.exchange(exchange.observation(), names, place, run);

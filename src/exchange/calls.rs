@@ -11,7 +11,7 @@ const CALLS: usize = 16;
 
 impl Exchange {
     /// The keys of the remembered calls whose results the request brings.
-    pub fn answers(&self) -> Vec<u64> {
+    pub fn result_keys(&self) -> Vec<u64> {
         let known = self.draft.observation.agent.results.iter().filter(|result| result.call != 0);
         known.map(|result| self.memory_key(result.call)).collect()
     }
@@ -41,7 +41,7 @@ impl Exchange {
 
     /// The calls to remember: those of the answer. Without an answer they are the recalled ones, as the client may repeat the
     /// request. Returns them once; later calls return nothing.
-    pub fn asks(&mut self) -> Vec<Pending> {
+    pub fn take_calls(&mut self) -> Vec<Pending> {
         if core::mem::replace(&mut self.run.calls_are_taken, true) {
             return Vec::new();
         }
@@ -63,7 +63,7 @@ impl Exchange {
                 iteration: observation.agent.iteration.unwrap_or_default(),
                 over,
                 name: name.clone(),
-                run: self.run(),
+                run: self.run_span(),
                 ..Pending::default()
             }
         };
@@ -86,12 +86,12 @@ impl Exchange {
         self.draft.tool_calls().filter(|(id, _)| *id != 0).take(CALLS)
     }
 
-    /// The run that waits for the results of `asks`. None if the run has ended.
-    pub fn waits(&self, asks: &[Pending]) -> Option<WaitingRun> {
-        asks.first().filter(|first| !first.over && first.iteration > 0)?;
+    /// The run that waits for the results of `calls`. None if the run has ended.
+    pub fn waiting_run(&self, calls: &[Pending]) -> Option<WaitingRun> {
+        calls.first().filter(|first| !first.over && first.iteration > 0)?;
         let patience = self.observer.config.agent.abandoned_after.saturating_mul(1_000_000_000);
         let end = if self.is_answered() { RunEnd::Abandoned } else { RunEnd::Error };
-        WaitingRun::new(&self.draft.observation, asks, end, patience)
+        WaitingRun::new(&self.draft.observation, calls, end, patience)
     }
 
     /// Sets the trace context of the exchange. If it is the first call of an agent's run, the run's span starts here.
@@ -102,22 +102,22 @@ impl Exchange {
     }
 
     /// Sets the run's span, which another exchange started.
-    pub fn join(&mut self, span: RunSpan) {
+    pub fn set_run_span(&mut self, span: RunSpan) {
         self.run.span = Some(Box::new(span));
     }
 
-    /// The key of the first call of the answer whose results the request brings.
-    pub fn before(&self) -> Option<u64> {
+    /// The key of the first call of the earlier answer whose results the request brings.
+    pub fn previous_lead(&self) -> Option<u64> {
         self.run.recalled.as_ref()?.first().map(|pending| pending.lead)
     }
 
     /// The keys of the answer's calls.
-    pub fn after(&self) -> Vec<u64> {
+    pub fn call_keys(&self) -> Vec<u64> {
         self.identified_calls().map(|(id, _)| self.memory_key(id)).collect()
     }
 
     /// The span of the agent's run that the exchange belongs to.
-    pub fn run(&self) -> Option<RunSpan> {
+    pub fn run_span(&self) -> Option<RunSpan> {
         self.run.span.as_deref().copied()
     }
 

@@ -1,4 +1,4 @@
-//! One request and its response: passes the bodies to their readers, and decides what is known when, and how the exchange ended.
+//! One request and its response. An exchange passes the bodies to their readers, and decides the outcome when it ends.
 //!
 //! Bound: two scanners, two fingerprints and the observation's strings. Nothing here blocks, fails or panics. Time is an
 //! argument, in nanoseconds of a clock that never goes back.
@@ -42,7 +42,7 @@ pub struct Exchange {
     /// The endpoint's index, see [`provider::Target::endpoint`].
     endpoint: usize,
     draft: Draft,
-    phase: Phase,
+    phase: ExchangePhase,
     changes: Changes,
     /// Hash of the downstream address, for the memory budget. 0 if it is unknown.
     address: u64,
@@ -56,7 +56,7 @@ pub struct Exchange {
 }
 
 /// The phase of an exchange. A body whose content encoding is not supported is not read.
-enum Phase {
+enum ExchangePhase {
     /// The request is being read. The box frees the body's memory before the response comes.
     Request(Box<Body>),
     /// The request has ended, or is not read.
@@ -75,7 +75,7 @@ struct RunState {
     recalled: Option<Box<Vec<Pending>>>,
     /// Whether the request does not show the run's iteration.
     is_hidden: bool,
-    /// Whether [`Exchange::asks`] has returned the calls to remember.
+    /// Whether [`Exchange::take_calls`] has returned the calls to remember.
     calls_are_taken: bool,
     /// Whether the end of the run was counted with an earlier exchange.
     has_ended: bool,
@@ -109,7 +109,7 @@ impl Exchange {
         }
         let share = Share::new(&observer.budget, Side::Request, address);
         let body = Body::request(head.text("content-type"), head.whole("content-encoding"), share);
-        let phase = readable(&mut draft, body).map_or(Phase::Waiting, Phase::Request);
+        let phase = readable(&mut draft, body).map_or(ExchangePhase::Waiting, ExchangePhase::Request);
         let content_is_sampled =
             config.privacy.capture == Capture::Sampled && texts::is_sampled(head, config.privacy.sample);
         Some(Exchange {
@@ -139,19 +139,21 @@ impl Exchange {
 
     /// Reads bytes of the request's body.
     pub fn request_body(&mut self, bytes: &[u8]) {
-        if let (Phase::Request(body), Some(programs)) = (&mut self.phase, self.observer.programs.get(self.endpoint)) {
+        if let (ExchangePhase::Request(body), Some(programs)) =
+            (&mut self.phase, self.observer.programs.get(self.endpoint))
+        {
             body.feed(request_rules(programs), &mut self.draft, bytes);
         }
     }
 
     /// The request has ended.
     pub fn request_end(&mut self, now: u64) {
-        let Phase::Request(body) = &mut self.phase else { return };
+        let ExchangePhase::Request(body) = &mut self.phase else { return };
         self.draft.now = now;
         if let Some(programs) = self.observer.programs.get(self.endpoint) {
             body.finish(request_rules(programs), &mut self.draft);
         }
-        self.phase = Phase::Waiting;
+        self.phase = ExchangePhase::Waiting;
         if self.path_model.is_some() {
             self.draft.observation.request.model = self.path_model.take();
         }
@@ -170,7 +172,7 @@ impl Exchange {
         self.api
     }
 
-    /// What is known so far.
+    /// The observation, as far as it is known.
     pub fn observation(&self) -> &Observation {
         &self.draft.observation
     }

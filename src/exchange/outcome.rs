@@ -1,7 +1,7 @@
 //! The end of an exchange: its outcome, whether the answer is empty or a refusal, and the end of the agent's run.
 
 use super::run_end::run_end;
-use super::{End, Exchange, Phase, TEXT_OPERATIONS};
+use super::{End, Exchange, ExchangePhase, TEXT_OPERATIONS};
 use crate::observation::{FinishClass, Outcome, RunEnd, Text};
 
 /// How the body of the response ended.
@@ -17,7 +17,7 @@ struct BodyEnd {
 impl Exchange {
     /// The exchange has ended. Later calls change nothing.
     pub fn finish(&mut self, end: End, now: u64) {
-        if matches!(self.phase, Phase::Ended) {
+        if matches!(self.phase, ExchangePhase::Ended) {
             return;
         }
         self.request_end(now);
@@ -38,8 +38,8 @@ impl Exchange {
 
     fn end_response_body(&mut self) -> BodyEnd {
         let mut body_end = BodyEnd { is_read: false, is_empty: true, is_cut: false };
-        let phase = core::mem::replace(&mut self.phase, Phase::Ended);
-        let Phase::Response { body: Some(mut body), .. } = phase else { return body_end };
+        let phase = core::mem::replace(&mut self.phase, ExchangePhase::Ended);
+        let ExchangePhase::Response { body: Some(mut body), .. } = phase else { return body_end };
         // Nobody knows whether a body that could not be decoded is whole.
         body_end.is_read = !body.is_abandoned();
         if let Some(programs) = self.observer.programs.get(self.endpoint) {

@@ -1,6 +1,6 @@
 //! Reads the response: head and body.
 
-use super::{End, Exchange, Head, Phase, readable};
+use super::{End, Exchange, ExchangePhase, Head, readable};
 use crate::budget::{Share, Side};
 use crate::framing::Body;
 use crate::provider;
@@ -8,7 +8,7 @@ use crate::provider;
 impl Exchange {
     /// Reads the head of the response. Ends the request.
     pub fn response(&mut self, head: Head<'_>, now: u64) {
-        if matches!(self.phase, Phase::Ended) {
+        if matches!(self.phase, ExchangePhase::Ended) {
             return;
         }
         self.request_end(now);
@@ -23,12 +23,12 @@ impl Exchange {
         let share = Share::new(&self.observer.budget, Side::Response, self.address);
         let (content_type, encoding) = (head.text("content-type"), head.whole("content-encoding"));
         let body = Body::response(content_type, encoding, self.path_asks_for_stream, share);
-        self.phase = Phase::Response { body: readable(&mut self.draft, body), is_error };
+        self.phase = ExchangePhase::Response { body: readable(&mut self.draft, body), is_error };
     }
 
     /// Reads bytes of the response's body. A call without bytes reads what a decoder has kept.
     pub fn response_body(&mut self, bytes: &[u8], now: u64) {
-        let Phase::Response { body: Some(body), is_error } = &mut self.phase else { return };
+        let ExchangePhase::Response { body: Some(body), is_error } = &mut self.phase else { return };
         let Some(programs) = self.observer.programs.get(self.endpoint) else { return };
         if bytes.is_empty() && !body.has_pending_output() {
             return;

@@ -6,12 +6,12 @@
 //! RFC 9110 (`retry-after`).
 
 use super::Head;
-use crate::draft::{Draft, TokenCounts};
+use crate::draft::{Draft, TokenSlot};
 use crate::json::Scalar;
 use crate::observation::{COUNT_LIMIT, RateLimits};
 
 /// Response headers with Bedrock's token counts.
-const BEDROCK_COUNTS: [(&str, fn(&mut TokenCounts) -> &mut Option<u64>); 4] = [
+const BEDROCK_COUNTS: [(&str, TokenSlot); 4] = [
     ("x-amzn-bedrock-input-token-count", |c| &mut c.spare_input),
     ("x-amzn-bedrock-output-token-count", |c| &mut c.spare_output),
     ("x-amzn-bedrock-cache-read-input-token-count", |c| &mut c.spare_cache_read),
