@@ -10,7 +10,7 @@ pub struct Crc32(u32);
 impl Crc32 {
     /// The checksum of no bytes.
     pub fn new() -> Self {
-        Crc32::default()
+        Crc32(!0)
     }
 
     /// Adds bytes.
