@@ -51,7 +51,7 @@ labels! {
     OUTCOME = bounded("outcome", "how the exchange ended", FIXED);
     ERROR_TYPE = unbounded("error_type", ERROR_SOURCE, "no: the provider chooses it");
     FINISH_REASON = bounded("finish_reason", "class of the provider's finish reason", FIXED);
-    TROUBLE = bounded("trouble", "kind of what could not be read", FIXED);
+    PARSE_ERROR = bounded("parse_error", "kind of what could not be read", FIXED);
     TOOL_NAME = unbounded("gen_ai_tool_name", "tool calls and tool results", "yes");
     KIND = bounded("kind", "kind of loop or of rate limit", FIXED);
     RESULT = bounded("result", "result of structured output or of span export", FIXED);

@@ -261,7 +261,7 @@ impl Gateway {
             let id = entry["request_id"].as_str().unwrap();
             let span = self.spans.wait_for_request(id, PATIENCE).await.expect("no span for a call");
             assert_eq!(span.text("gaugeway.outcome"), Some("completed"), "{script}: {span:?}");
-            assert_eq!(entry["gaugeway.trouble"], Value::Null, "{script}: {entry}");
+            assert_eq!(entry["gaugeway.parse_error"], Value::Null, "{script}: {entry}");
             calls.push(Call::of(span, &self.spans.spans()));
         }
         Run { calls, printed }

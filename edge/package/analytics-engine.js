@@ -12,7 +12,7 @@ export const BLOBS = [
   'gen_ai.response.finish_reasons',
   'gaugeway.tool_call.names',
   'gaugeway.agent.loop',
-  'gaugeway.trouble',
+  'gaugeway.parse_error',
   'route',
 ];
 

@@ -99,7 +99,7 @@ export interface Observation {
   /** the provider's error code, else the HTTP status, else the outcome */
   'error.type'?: string;
   /** what the plugin could not read: `json`, `number`, `framing`, `encoding`; separated by commas */
-  'gaugeway.trouble'?: string;
+  'gaugeway.parse_error'?: string;
 }
 
 /** One sample of one of the plugin's counters, histograms or gauges. */

@@ -222,10 +222,10 @@ function draw() {
     'Output tokens': seen['gen_ai.usage.output_tokens']?.toLocaleString('en'),
     Cost: cost === undefined ? seen['gaugeway.cost.status']?.replace('_', ' ') : `$${cost.toFixed(9).replace(/0{1,6}$/, '')}`,
     Error: seen['error.type'],
-    Trouble: seen['gaugeway.trouble'],
+    'Parse errors': seen['gaugeway.parse_error'],
   };
   const entries = Object.entries(sum).filter(([, value]) => value !== undefined);
-  const isBad = (name, value) => ['Error', 'Trouble'].includes(name) || (name === 'Outcome' && value !== 'completed');
+  const isBad = (name, value) => ['Error', 'Parse errors'].includes(name) || (name === 'Outcome' && value !== 'completed');
   id('sum').replaceChildren(...entries.map(([name, value]) =>
     make('div', {}, make('dt', {}, name), make('dd', isBad(name, value) ? {class: 'bad'} : {}, value)),
   ));

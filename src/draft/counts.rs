@@ -2,7 +2,7 @@
 
 use super::{Draft, TokenCounts, TokenSlot, WireCost};
 use crate::json::Scalar;
-use crate::observation::{COST_LIMIT, COUNT_LIMIT, Quantities, Trouble, Usage};
+use crate::observation::{COST_LIMIT, COUNT_LIMIT, ParseError, Quantities, Usage};
 
 /// Quantities that the response reports beside the token counts. Only the cost depends on them.
 pub type UsageDetails = Quantities<'static>;
@@ -56,7 +56,7 @@ impl Counts {
 
 /// Rules of counts. A count is a whole number from 0 to [`COUNT_LIMIT`].
 impl Draft {
-    /// Sets a count. The last one counts. Null is ignored. Any other value is ignored and reported as [`Trouble::Number`].
+    /// Sets a count. The last one counts. Null is ignored. Any other value is ignored and reported as [`ParseError::Number`].
     #[inline(never)]
     pub fn count(&mut self, value: Scalar<'_>, slot: TokenSlot) {
         if let Some(count) = self.checked_count(value) {
@@ -117,7 +117,7 @@ impl Draft {
     fn checked_count(&mut self, value: Scalar<'_>) -> Option<u64> {
         let count = value.count();
         if count.is_none() && value != Scalar::Null {
-            self.report(Trouble::Number);
+            self.report(ParseError::Number);
         }
         count
     }
@@ -126,7 +126,7 @@ impl Draft {
 /// Rules of quantities beside the token counts.
 impl Draft {
     /// Sets a quantity. The last one that is not 0 counts. A value that is no count is ignored. It is reported as
-    /// [`Trouble::Number`] only if it is a number above [`COUNT_LIMIT`].
+    /// [`ParseError::Number`] only if it is a number above [`COUNT_LIMIT`].
     #[inline(never)]
     pub fn detail(&mut self, value: Scalar<'_>, slot: fn(&mut UsageDetails) -> &mut u64) {
         self.check_limit(value, COUNT_LIMIT as f64);
@@ -182,7 +182,7 @@ impl Draft {
         }
     }
 
-    /// The length of audio, in seconds, which is rounded up. A length above [`COUNT_LIMIT`] is reported as [`Trouble::Number`].
+    /// The length of audio, in seconds, which is rounded up. A length above [`COUNT_LIMIT`] is reported as [`ParseError::Number`].
     #[inline(never)]
     pub fn audio_seconds(&mut self, value: Scalar<'_>) {
         self.check_limit(value, COUNT_LIMIT as f64);
@@ -191,17 +191,17 @@ impl Draft {
         }
     }
 
-    /// Whether a number is at most `limit`. If it is not, reports [`Trouble::Number`].
+    /// Whether a number is at most `limit`. If it is not, reports [`ParseError::Number`].
     fn check_limit(&mut self, value: Scalar<'_>, limit: f64) -> bool {
         let exceeds = value.exceeds(limit);
         if exceeds {
-            self.report(Trouble::Number);
+            self.report(ParseError::Number);
         }
         !exceeds
     }
 }
 
-/// Rules of costs. A cost above [`COST_LIMIT`] is reported as [`Trouble::Number`].
+/// Rules of costs. A cost above [`COST_LIMIT`] is reported as [`ParseError::Number`].
 impl Draft {
     /// Sets a cost in USD.
     #[inline(never)]

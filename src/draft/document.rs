@@ -3,7 +3,7 @@
 
 use super::{Draft, Word};
 use crate::json::{Ended, Scalar};
-use crate::observation::{Text, Trouble};
+use crate::observation::{ParseError, Text};
 use crate::text::fingerprint::{Begins, Mark};
 
 /// The state of the document that is being read. It is reset when a document begins.
@@ -99,7 +99,7 @@ impl Draft {
     /// A document of the request, or an envelope, ends.
     pub fn request_document_ended(&mut self, ended: Ended) {
         if ended == Ended::Malformed {
-            self.report(Trouble::Json);
+            self.report(ParseError::Json);
         }
     }
 
@@ -123,7 +123,7 @@ impl Draft {
                 }
                 self.answer.document_ended();
             }
-            Ended::Malformed => self.report(Trouble::Json),
+            Ended::Malformed => self.report(ParseError::Json),
             Ended::Cut => {}
         }
     }

@@ -15,7 +15,7 @@ mod usage;
 mod word;
 
 use crate::bytes::Base64;
-use crate::observation::{FinishClass, Observation, Trouble};
+use crate::observation::{FinishClass, Observation, ParseError};
 
 pub use answer::Answer;
 pub use conversation::Conversation;
@@ -61,7 +61,7 @@ impl Draft {
     }
 
     /// Reports something that could not be read.
-    pub fn report(&mut self, trouble: Trouble) {
-        self.observation.trouble.add(trouble);
+    pub fn report(&mut self, parse_error: ParseError) {
+        self.observation.parse_errors.add(parse_error);
     }
 }

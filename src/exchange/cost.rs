@@ -1,15 +1,15 @@
 //! The usage of an exchange and its cost.
 
 use super::{End, Exchange};
-use crate::observation::{COST_LIMIT, Cost, CostStatus, Outcome, Quantities, Trouble, Usage};
+use crate::observation::{COST_LIMIT, Cost, CostStatus, Outcome, ParseError, Quantities, Usage};
 use crate::signal::cost::Price;
 
 impl Exchange {
-    /// Sets the usage. A sum above [`crate::observation::COUNT_LIMIT`] is left out and reported as [`Trouble::Number`].
+    /// Sets the usage. A sum above [`crate::observation::COUNT_LIMIT`] is left out and reported as [`ParseError::Number`].
     pub(super) fn update_usage(&mut self) {
         let used = self.draft.counts.usage_with_steps();
         if !used.is_possible() {
-            self.draft.report(Trouble::Number);
+            self.draft.report(ParseError::Number);
         }
         let usage = used.possible();
         if usage != self.draft.observation.usage {
@@ -18,11 +18,11 @@ impl Exchange {
         }
     }
 
-    /// Sets the cost. A cost above [`COST_LIMIT`] is left out and reported as [`Trouble::Number`].
+    /// Sets the cost. A cost above [`COST_LIMIT`] is left out and reported as [`ParseError::Number`].
     pub(super) fn set_cost(&mut self, outcome: Outcome, end: End) {
         let cost = self.find_cost(outcome, end);
         if cost.nanousd.is_some_and(|nanousd| nanousd > COST_LIMIT) {
-            self.draft.report(Trouble::Number);
+            self.draft.report(ParseError::Number);
         } else {
             self.draft.observation.cost = cost;
         }

@@ -22,7 +22,7 @@ use crate::config::{Capture, Config};
 use crate::draft::Draft;
 use crate::framing::{Body, Rules};
 use crate::json::LIMIT;
-use crate::observation::{Changes, Observation, Text, Trouble, clipped};
+use crate::observation::{Changes, Observation, ParseError, Text, clipped};
 use crate::provider::{self, Api, Programs};
 use crate::signal::memory::Pending;
 use crate::trace_context::RunSpan;
@@ -199,10 +199,10 @@ fn request_rules(programs: &Programs) -> Rules<'_> {
     Rules { document: &programs.request, envelope: None }
 }
 
-/// A body to read. Reports [`Trouble::Encoding`] if there is none.
+/// A body to read. Reports [`ParseError::Encoding`] if there is none.
 fn readable(draft: &mut Draft, body: Option<Body>) -> Option<Box<Body>> {
     if body.is_none() {
-        draft.report(Trouble::Encoding);
+        draft.report(ParseError::Encoding);
     }
     body.map(Box::new)
 }

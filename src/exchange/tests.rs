@@ -4,7 +4,7 @@ use super::{End, Exchange, Head, Observer};
 use crate::config::Config;
 use crate::framing::Body;
 use crate::json::Scanner;
-use crate::observation::{Outcome, Trouble};
+use crate::observation::{Outcome, ParseError};
 
 const HEAD: [(&[u8], &[u8]); 3] =
     [(b":method", b"POST"), (b":authority", b"llm.internal:8443"), (b":path", b"/gateway/v9/ask")];
@@ -95,12 +95,12 @@ fn the_steps_of_an_answer_are_priced_as_one_request_and_invalid_counts_are_repor
     assert_eq!(cost(&format!("[{message}]")), (Some(2), Some(13_000_000)));
     assert_eq!(cost(&format!("[{compaction},{message}]")), (Some(6), Some(20_000_000)));
     for odd in ["[null]", "{}", "[[]]", "\"7\"", r#"[{"type":7,"input_tokens":null}]"#] {
-        assert_eq!((cost(odd), seen(odd).trouble.iter().count()), ((Some(2), Some(13_000_000)), 0), "{odd}");
+        assert_eq!((cost(odd), seen(odd).parse_errors.iter().count()), ((Some(2), Some(13_000_000)), 0), "{odd}");
     }
     let million = "9".repeat(1_000_000);
     for odd in ["\"4\"", "-1", &million] {
         let seen = seen(&format!(r#"[{{"type":"compaction","input_tokens":{odd}}}]"#));
-        assert_eq!(seen.trouble.iter().collect::<Vec<_>>(), [Trouble::Number], "{}", &odd[..2]);
+        assert_eq!(seen.parse_errors.iter().collect::<Vec<_>>(), [ParseError::Number], "{}", &odd[..2]);
         assert_eq!(seen.usage.input, Some(2));
     }
 }
@@ -122,16 +122,16 @@ fn sums_of_counts_are_bounded_and_reported_if_they_are_above_the_limit() {
     for count in [2, 3, 100_000] {
         let seen = seen(embeddings, &format!(r#"{{"predictions":[{}]}}"#, vec![part; count].join(",")));
         assert_eq!((seen.usage.input, seen.cost.nanousd), (None, None), "{count} parts");
-        assert_eq!(seen.trouble.iter().collect::<Vec<_>>(), [Trouble::Number], "{count} parts");
+        assert_eq!(seen.parse_errors.iter().collect::<Vec<_>>(), [ParseError::Number], "{count} parts");
     }
     for count in [1, 2, 100_000] {
         let seen = seen(anthropic, &steps(count));
         assert_eq!((seen.usage.input, seen.usage.output), (None, Some(1)), "{count} steps");
         assert_eq!((seen.cost.nanousd, seen.cost.status), (None, None), "{count} steps");
-        assert_eq!(seen.trouble.iter().collect::<Vec<_>>(), [Trouble::Number], "{count} steps");
+        assert_eq!(seen.parse_errors.iter().collect::<Vec<_>>(), [ParseError::Number], "{count} steps");
     }
     let one = seen(embeddings, &format!(r#"{{"predictions":[{part}]}}"#));
-    assert_eq!((one.usage.input, one.trouble.iter().count()), (Some(1 << 32), 0));
+    assert_eq!((one.usage.input, one.parse_errors.iter().count()), (Some(1 << 32), 0));
 }
 
 #[test]

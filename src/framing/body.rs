@@ -7,7 +7,7 @@ use super::sse::SsePart;
 use crate::budget::Share;
 use crate::draft::Draft;
 use crate::json::{Documents, Ended, Program, Scalar, Scanner};
-use crate::observation::Trouble;
+use crate::observation::ParseError;
 
 /// The data of the event that ends a stream in OpenAI's format. It is not a JSON document.
 const DONE: &[u8] = b"[DONE]";
@@ -148,7 +148,7 @@ impl Body {
 
     /// Stops reading a body that cannot be decoded.
     fn abandon(&mut self, draft: &mut Draft) {
-        draft.report(Trouble::Encoding);
+        draft.report(ParseError::Encoding);
         self.format = BodyFormat::Opaque;
         self.is_abandoned = true;
     }
@@ -179,7 +179,7 @@ impl Body {
         self.format = BodyFormat::from_first_byte(first, self.may_be_events);
         match self.format {
             BodyFormat::Events(_) => self.streams = true,
-            BodyFormat::Opaque if self.expects_json => draft.report(Trouble::Json),
+            BodyFormat::Opaque if self.expects_json => draft.report(ParseError::Json),
             _ => {}
         }
     }
@@ -261,10 +261,10 @@ impl Body {
                     nested.finish(rules.document, draft, Ended::Malformed);
                 }
                 if !is_valid {
-                    draft.report(Trouble::Framing);
+                    draft.report(ParseError::Framing);
                 }
             }
-            FramePart::Malformed => draft.report(Trouble::Framing),
+            FramePart::Malformed => draft.report(ParseError::Framing),
         });
     }
 }

@@ -11,11 +11,11 @@ mod configured;
 mod cost;
 mod outcome;
 mod output;
+mod parse_error;
 mod quantities;
 mod request;
 mod response;
 mod timing;
-mod trouble;
 mod usage;
 
 pub use crate::json::COUNT_LIMIT;
@@ -25,11 +25,11 @@ pub use configured::Configured;
 pub use cost::{COST_LIMIT, Cost, CostStatus};
 pub use outcome::{Changes, Outcome};
 pub use output::{GeneratedOutput, Parsed};
+pub use parse_error::{ParseError, ParseErrors};
 pub use quantities::Quantities;
 pub use request::RequestParameters;
 pub use response::{FinishClass, FinishReason, RateLimits, ResponseDetails};
 pub use timing::Timing;
-pub use trouble::{Trouble, Troubles};
 pub use usage::Usage;
 
 /// Maximum number of entries of a list, such as finish reasons, tool calls or stop sequences.
@@ -83,7 +83,7 @@ pub struct Observation {
     /// The error's type, by the most specific name of low cardinality; None if there was no error.
     pub error: Option<Text>,
     /// What could not be read.
-    pub trouble: Troubles,
+    pub parse_errors: ParseErrors,
     /// Fields that are set only when configured; None for an exchange that has none of them.
     pub configured: Option<Box<Configured>>,
 }

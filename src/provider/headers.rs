@@ -27,7 +27,7 @@ pub fn request(head: Head<'_>, draft: &mut Draft) {
 
 /// Reads the response headers: rate limits, Gemini's service tier, Bedrock's token counts (some model families have none in
 /// the body) and the name of Bedrock's error. A count that is not an integer from 0 to [`COUNT_LIMIT`] is reported as
-/// [`Trouble::Number`](crate::observation::Trouble::Number).
+/// [`ParseError::Number`](crate::observation::ParseError::Number).
 pub fn response(head: Head<'_>, draft: &mut Draft) {
     draft.observation.limits = rate_limits(head);
     draft.service_tier(Scalar::Text(head.text("x-gemini-service-tier")));
@@ -63,7 +63,7 @@ fn rate_limits(head: Head<'_>) -> RateLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::Trouble;
+    use crate::observation::ParseError;
 
     fn read(pairs: &[(&str, &str)]) -> Draft {
         let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_in_a_header_that_is_not_a_count_is_reported_as_trouble() {
+    fn a_count_in_a_header_that_is_not_a_count_is_reported_as_a_parse_error() {
         let draft = read(&[
             ("x-amzn-bedrock-input-token-count", "7"),
             ("x-amzn-bedrock-output-token-count", "8"),
@@ -117,9 +117,9 @@ mod tests {
         let usage = draft.counts.usage();
         assert_eq!((usage.input, usage.output), (Some(7), Some(8)));
         assert_eq!(draft.error.name(None).as_deref(), Some("ThrottlingException"));
-        assert_eq!(draft.observation.trouble.iter().count(), 0);
+        assert_eq!(draft.observation.parse_errors.iter().count(), 0);
         let draft = read(&[("x-amzn-bedrock-input-token-count", "-1")]);
         assert_eq!(draft.counts.usage().input, None);
-        assert_eq!(draft.observation.trouble.iter().collect::<Vec<_>>(), [Trouble::Number]);
+        assert_eq!(draft.observation.parse_errors.iter().collect::<Vec<_>>(), [ParseError::Number]);
     }
 }

@@ -18,7 +18,7 @@ pub fn attributes(seen: &Observation, names: CacheAttribute) -> String {
         match value {
             AttributeValue::Text(text) => json_string(&mut out, text),
             // Hexadecimal digits and words of the plugin's own need no escape.
-            AttributeValue::Hash(_) | AttributeValue::Troubles(_) => {
+            AttributeValue::Hash(_) | AttributeValue::ParseErrors(_) => {
                 out.push('"');
                 value.write(&mut out);
                 out.push('"');
@@ -100,7 +100,7 @@ fn key(out: &mut String, name: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::{Cost, CostStatus, Outcome, Trouble};
+    use crate::observation::{Cost, CostStatus, Outcome, ParseError};
     use serde_json::{Value as Json, json};
 
     const HOSTILE: &str = "a\"b\\c\n\u{1}é模{[";
@@ -120,7 +120,7 @@ mod tests {
         seen.request.stop_sequences = vec![HOSTILE.into(), "".into()];
         seen.response.model = Some(HOSTILE.into());
         seen.usage.input = Some(3);
-        seen.trouble.add(Trouble::Json);
+        seen.parse_errors.add(ParseError::Json);
         seen
     }
 
@@ -140,7 +140,7 @@ mod tests {
             "gaugeway.cost.usd": 7.5,
             "gaugeway.cost.status": "priced",
             "gaugeway.outcome": "completed",
-            "gaugeway.trouble": "json",
+            "gaugeway.parse_error": "json",
         });
         assert_eq!(read, wanted);
     }

@@ -186,7 +186,7 @@ fn attribute(out: &mut Vec<u8>, field: u64, key: &str, value: &AttributeValue<'_
         AttributeValue::List(items) => array(&mut any, items.iter().map(|item| &**item)),
         AttributeValue::FinishReasons(items) => array(&mut any, items.iter().flatten().map(|reason| &*reason.word)),
         AttributeValue::Text(text) => bytes(&mut any, 1, text.as_bytes()),
-        AttributeValue::Hash(_) | AttributeValue::Troubles(_) => {
+        AttributeValue::Hash(_) | AttributeValue::ParseErrors(_) => {
             let mut text = String::new();
             value.write(&mut text);
             bytes(&mut any, 1, text.as_bytes());

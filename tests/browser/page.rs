@@ -68,7 +68,7 @@ async fn the_page_shows_envoys_counts_and_calls_and_says_when_there_are_none() {
         ("spend-bars", "gaugeway_cost_nanousd_total", "gen_ai_response_model"),
         ("outcome-bars", "gaugeway_requests_total", "outcome"),
         ("finish-bars", "gaugeway_finish_reasons_total", "finish_reason"),
-        ("trouble-bars", "gaugeway_trouble_total", "trouble"),
+        ("parse-error-bars", "gaugeway_parse_errors_total", "parse_error"),
     ] {
         let bars = part(&dom, &format!("id=\"{list}\""), "</ul>");
         let own: Vec<&Sample> = samples.iter().filter(|one| one.name == metric && one.value > 0.0).collect();

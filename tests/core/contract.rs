@@ -104,7 +104,7 @@ fn fixtures_fill_every_attribute_with_a_value_of_its_type() {
             let Some(value) = attribute.value(&seen, CacheAttribute::Both) else { continue };
             let fits = match attribute.kind() {
                 AttributeType::String => {
-                    matches!(value, AttributeValue::Text(_) | AttributeValue::Hash(_) | AttributeValue::Troubles(_))
+                    matches!(value, AttributeValue::Text(_) | AttributeValue::Hash(_) | AttributeValue::ParseErrors(_))
                 }
                 AttributeType::Strings => matches!(value, AttributeValue::List(_) | AttributeValue::FinishReasons(_)),
                 // A float here is one that is written without decimals.

@@ -1,5 +1,5 @@
 //! Unusual, malformed and contradictory framing, through the whole core: valid parts are read, invalid parts are
-//! reported as trouble.
+//! reported as parse errors.
 
 use crate::oracle::endpoint::{self, Endpoint, Seen, chunk, event, frame, header, prelude, seen};
 use serde_json::json;
@@ -15,9 +15,9 @@ fn conversation() -> [Vec<u8>; 4] {
 }
 
 /// The observation of [`conversation`] if only this many frames can be read.
-fn after(frames: usize, trouble: &str) -> Seen {
+fn after(frames: usize, parse_errors: &str) -> Seen {
     let characters = [0, 4, 7, 7, 7][frames];
-    seen(characters, (frames == 4).then_some(5), if frames < 3 { "truncated" } else { "completed" }, trouble)
+    seen(characters, (frames == 4).then_some(5), if frames < 3 { "truncated" } else { "completed" }, parse_errors)
 }
 
 #[test]
@@ -32,14 +32,14 @@ fn a_stream_that_ends_in_a_frame_keeps_the_frames_before_it() {
     let (body, stop) = (frames.concat(), frames[..3].concat().len() - 5);
     for end in 0..body.len() {
         let seen = endpoint.sees(&[&body[..end]]);
-        assert_eq!(seen.trouble, "", "at {end}");
+        assert_eq!(seen.parse_errors, "", "at {end}");
         assert!(end >= stop || seen.outcome == "truncated", "at {end}: {seen:?}");
         assert!(end < frames[0].len() || seen.characters >= 4, "at {end}: {seen:?}");
     }
 }
 
 #[test]
-fn a_frame_with_a_wrong_checksum_is_trouble_and_the_next_frame_is_read() {
+fn a_frame_with_a_wrong_checksum_is_a_parse_error_and_the_next_frame_is_read() {
     for bad in 0..4 {
         let mut frames = conversation();
         *frames[bad].last_mut().unwrap() ^= 1;
@@ -88,7 +88,7 @@ fn headers_of_every_type_are_skipped() {
 }
 
 #[test]
-fn headers_longer_than_announced_are_trouble() {
+fn headers_longer_than_announced_are_parse_errors() {
     let payload = br#"{"contentBlockIndex":0,"delta":{"text":" NW"}}"#;
     let long = (payload.len() as u16).to_be_bytes();
     let mut wrong = Vec::new();
@@ -106,7 +106,7 @@ fn headers_longer_than_announced_are_trouble() {
         let [first, _, stop, usage] = conversation();
         let body = [first, frame(&headers, payload), stop, usage].concat();
         let seen = Endpoint::converse().comes_to(&body);
-        if !seen.trouble.split(',').any(|word| word == "framing") || seen.characters < 4 {
+        if !seen.parse_errors.split(',').any(|word| word == "framing") || seen.characters < 4 {
             wrong.push((what, seen));
         }
     }
@@ -124,7 +124,7 @@ fn a_frame_may_have_no_payload_and_no_headers() {
 }
 
 #[test]
-fn a_payload_that_is_not_json_is_trouble_and_the_next_frame_is_read() {
+fn a_payload_that_is_not_json_is_a_parse_error_and_the_next_frame_is_read() {
     let [first, second, stop, usage] = conversation();
     for payload in ["{\"delta\"", "{\"delta\":}", "}", "\"", "{\"delta\":{\"text\":1"] {
         let odd = frame(&header(":event-type", "contentBlockDelta"), payload.as_bytes());
@@ -170,7 +170,7 @@ fn base64_documents_of_any_length_are_read_at_any_cut_of_the_envelope() {
         chunk("{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"cd\"}}"),
     ];
     let found = endpoint.comes_to(&odd.concat());
-    assert_eq!((found.input, found.trouble.as_str()), (Some(5), "json"), "{found:?}");
+    assert_eq!((found.input, found.parse_errors.as_str()), (Some(5), "json"), "{found:?}");
     assert!(found.characters >= 2, "{found:?}");
 }
 
@@ -195,15 +195,15 @@ fn unusual_events_are_read_as_the_standard_defines() {
         ("end marker with missing brackets", "data: [D\n\ndata: [DON\n\ndata: [\n\n".to_owned()),
     ] {
         let seen = chat.comes_to([DELTA, &odd, USAGE, DONE].concat().as_bytes());
-        let trouble = if what.starts_with("end marker") { seen.trouble.clone() } else { String::new() };
-        assert_eq!(seen, endpoint::seen(4, Some(5), "completed", &trouble), "{what}");
+        let parse_errors = if what.starts_with("end marker") { seen.parse_errors.clone() } else { String::new() };
+        assert_eq!(seen, endpoint::seen(4, Some(5), "completed", &parse_errors), "{what}");
     }
     let split = DELTA.replace(",\"delta\"", ",\ndata:\"delta\"").replace("[{", "\ndata: [\ndata\ndata:\t{");
     assert_eq!(chat.comes_to([&split, USAGE, DONE].concat().as_bytes()), seen(4, Some(5), "completed", ""));
 }
 
 #[test]
-fn a_malformed_event_is_trouble_and_the_next_event_is_read() {
+fn a_malformed_event_is_a_parse_error_and_the_next_event_is_read() {
     let chat = Endpoint::chat("text/event-stream");
     for malformed in ["{\"choices\":[}", "{\"choices\":", "}", "{\"usage\"", "{\"usage\":{\"prompt_tokens\":7}"] {
         let body = format!("{DELTA}data: {malformed}\n\n{DELTA}{USAGE}{DONE}");
@@ -259,7 +259,7 @@ fn a_body_of_blanks_is_truncated() {
 }
 
 #[test]
-fn a_malformed_line_is_trouble_and_the_next_line_is_read() {
+fn a_malformed_line_is_a_parse_error_and_the_next_line_is_read() {
     let lines = Endpoint::new("/api/chat", "application/x-ndjson");
     for malformed in ["{\"message\":}", "}", "{\"done\":true,}", "<html>"] {
         let body = format!(

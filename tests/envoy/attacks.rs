@@ -62,7 +62,7 @@ async fn a_decompression_bomb_in_any_encoding_is_counted_and_passes_in_constant_
         for call in [fixture, &upload] {
             for travel in ["whole", "cut=61"] {
                 let entry = pass(&envoy, &upstream, call, travel).await;
-                assert_eq!(entry["gaugeway.trouble"], "encoding", "{} {travel}: {entry}", call.id);
+                assert_eq!(entry["gaugeway.parse_error"], "encoding", "{} {travel}: {entry}", call.id);
                 assert_eq!(entry["gaugeway.outcome"], "completed", "{} {travel}: {entry}", call.id);
                 sent += 1.0;
             }
@@ -73,9 +73,9 @@ async fn a_decompression_bomb_in_any_encoding_is_counted_and_passes_in_constant_
     assert!(grown < 48 << 20, "{sent} bombs grew the resident memory of {before} bytes by {grown} bytes");
     is_well(&envoy).await;
     let samples = envoy.samples().await;
-    assert_eq!(total(&samples, "gaugeway_trouble_total", &[("trouble", "encoding")]), sent);
+    assert_eq!(total(&samples, "gaugeway_parse_errors_total", &[("parse_error", "encoding")]), sent);
     assert_eq!(
-        total(&samples, "gaugeway_trouble_total", &[]),
+        total(&samples, "gaugeway_parse_errors_total", &[]),
         sent,
         "there are other parse errors than the expected ones"
     );
@@ -149,26 +149,26 @@ async fn values_after_keys_of_10_mib_and_numbers_of_a_million_digits_are_still_r
     is_well(&envoy).await;
     let (before, mut faults, mut numbers) = (envoy.resident(), Vec::new(), 0.0);
     for travel in ["whole", "cut=65521"] {
-        let expected = answers.iter().map(|(.., input, trouble)| (*input, *trouble));
-        for (fixture, (input, trouble)) in fixtures[1..].iter().zip(expected) {
+        let expected = answers.iter().map(|(.., input, parse_errors)| (*input, *parse_errors));
+        for (fixture, (input, parse_errors)) in fixtures[1..].iter().zip(expected) {
             let entry = pass(&envoy, &upstream, fixture, travel).await;
-            let seen = [&entry["gen_ai.usage.input_tokens"], &entry["gaugeway.trouble"]]
+            let seen = [&entry["gen_ai.usage.input_tokens"], &entry["gaugeway.parse_error"]]
                 .map(|v| v.as_str().unwrap_or_default());
-            if seen != [input, trouble] {
-                faults.push(format!("{} {travel}: {seen:?}, not {:?}", fixture.id, [input, trouble]));
+            if seen != [input, parse_errors] {
+                faults.push(format!("{} {travel}: {seen:?}, not {:?}", fixture.id, [input, parse_errors]));
             }
-            numbers += f64::from(u8::from(trouble == "number"));
+            numbers += f64::from(u8::from(parse_errors == "number"));
         }
-        for (number, (body, trouble)) in requests.iter().enumerate() {
+        for (number, (body, parse_errors)) in requests.iter().enumerate() {
             let mut call = unary.clone();
             call.request.body = body.clone().into();
             let entry = pass(&envoy, &upstream, &call, travel).await;
-            let seen =
-                [&entry["gen_ai.request.model"], &entry["gaugeway.trouble"]].map(|v| v.as_str().unwrap_or_default());
-            if seen != ["gpt-4o", trouble] {
+            let seen = [&entry["gen_ai.request.model"], &entry["gaugeway.parse_error"]]
+                .map(|v| v.as_str().unwrap_or_default());
+            if seen != ["gpt-4o", parse_errors] {
                 faults.push(format!("request {number} {travel}: {seen:?}"));
             }
-            numbers += f64::from(u8::from(*trouble == "number"));
+            numbers += f64::from(u8::from(*parse_errors == "number"));
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -176,9 +176,9 @@ async fn values_after_keys_of_10_mib_and_numbers_of_a_million_digits_are_still_r
     assert!(grown < 16 << 20, "the resident memory of {before} bytes grew by {grown} bytes");
     is_well(&envoy).await;
     let samples = envoy.samples().await;
-    assert_eq!(total(&samples, "gaugeway_trouble_total", &[("trouble", "number")]), numbers);
+    assert_eq!(total(&samples, "gaugeway_parse_errors_total", &[("parse_error", "number")]), numbers);
     assert_eq!(
-        total(&samples, "gaugeway_trouble_total", &[]),
+        total(&samples, "gaugeway_parse_errors_total", &[]),
         numbers,
         "there are other parse errors than the expected ones"
     );
@@ -251,7 +251,7 @@ async fn hostile_header_values_pass_unchanged_and_cannot_forge_labels() {
     let samples = envoy.samples().await;
     assert_eq!(total(&samples, "gaugeway_requests_total", &[("outcome", "completed")]), calls + 1.0);
     assert_eq!(total(&samples, "gaugeway_requests_total", &[]), calls + 1.0);
-    assert_eq!(total(&samples, "gaugeway_trouble_total", &[]), 0.0);
+    assert_eq!(total(&samples, "gaugeway_parse_errors_total", &[]), 0.0);
     let counted = samples.iter().filter(|sample| sample.name == "gaugeway_requests_total");
     let teams: BTreeSet<_> = counted.map(|sample| sample.label("team").to_owned()).collect();
     for team in &teams {
@@ -312,7 +312,7 @@ async fn hostile_route_settings_are_ignored_and_logged_once_in_a_short_line() {
         for _ in 0..2 {
             let entry = pass(&envoy, &upstream, &call, "whole").await;
             assert_eq!(entry["gaugeway.cost.usd"], "0.0002275", "{:.60}: {entry}", settings.to_string());
-            assert!(entry["gaugeway.trouble"].is_null(), "{entry}");
+            assert!(entry["gaugeway.parse_error"].is_null(), "{entry}");
         }
         let log = envoy.log();
         let start = format!("gaugeway: metadata of route 'hostile-{n}' is passed over: ");
@@ -332,7 +332,7 @@ async fn hostile_route_settings_are_ignored_and_logged_once_in_a_short_line() {
             "hostile-{n}"
         );
     }
-    assert_eq!(total(&samples, "gaugeway_trouble_total", &[]), 0.0);
+    assert_eq!(total(&samples, "gaugeway_parse_errors_total", &[]), 0.0);
     is_well(&envoy).await;
 }
 

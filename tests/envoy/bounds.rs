@@ -37,7 +37,7 @@ async fn requests_and_responses_of_64_mib_are_read_to_the_end_in_constant_memory
     assert!(grown < SLACK, "nine bodies of 64 MiB grew the resident memory of {before} bytes by {grown} bytes");
     let samples = envoy.samples().await;
     assert_eq!(total(&samples, "gaugeway_requests_total", &[("outcome", "completed")]), 12.0);
-    assert_eq!(total(&samples, "gaugeway_trouble_total", &[]), 0.0);
+    assert_eq!(total(&samples, "gaugeway_parse_errors_total", &[]), 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

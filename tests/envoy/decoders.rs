@@ -58,7 +58,7 @@ async fn hundreds_of_open_encoded_requests_stay_in_the_budget_and_other_clients_
         before = before.max(envoy.resident());
         drop(open);
     }
-    let counted = |samples: &[_]| total(samples, "gaugeway_trouble_total", &[("trouble", "encoding")]) > 0.0;
+    let counted = |samples: &[_]| total(samples, "gaugeway_parse_errors_total", &[("parse_error", "encoding")]) > 0.0;
     let samples = envoy.samples_when(counted, PATIENCE).await;
     assert!(counted(&samples), "the requests that exceeded the budget were not counted");
     let mut reloads = samples.iter().filter(|sample| sample.name.contains("vm_reload"));

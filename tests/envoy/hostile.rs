@@ -132,24 +132,24 @@ async fn malformed_bodies_pass_unchanged_and_are_counted_as_parse_errors() {
     let upstream = Upstream::start(fixtures.clone()).await;
     let envoy = Envoy::start(&Options::to(upstream.addr)).await;
     let mut faults = Vec::new();
-    let requests = requests.iter().map(|(body, trouble)| {
+    let requests = requests.iter().map(|(body, parse_errors)| {
         let mut fixture = unary.clone();
         fixture.request.body = Bytes::copy_from_slice(body);
-        (fixture, *trouble)
+        (fixture, *parse_errors)
     });
-    let answers = fixtures[1..].iter().cloned().zip(answers.iter().map(|(.., trouble)| *trouble));
-    for (fixture, trouble) in answers.chain(requests) {
+    let answers = fixtures[1..].iter().cloned().zip(answers.iter().map(|(.., parse_errors)| *parse_errors));
+    for (fixture, parse_errors) in answers.chain(requests) {
         for travel in ["whole", "cut=997"] {
             let id = client::request_id();
             let reply = client::replay(envoy.addr, &fixture, &[("x-request-id", &id), ("x-upstream", travel)]).await;
             let received = upstream.take_request(&id, PATIENCE).await.expect("the request did not reach the upstream");
             let entry = envoy.entry(&id, PATIENCE).await.expect("no access log line for the request");
-            let seen = entry["gaugeway.trouble"].as_str().unwrap_or_default();
+            let seen = entry["gaugeway.parse_error"].as_str().unwrap_or_default();
             let unchanged = reply.body == fixture.response.body && received.body == fixture.request.body;
-            if reply.status != 200 || !unchanged || seen != trouble || entry["gaugeway.outcome"].is_null() {
+            if reply.status != 200 || !unchanged || seen != parse_errors || entry["gaugeway.outcome"].is_null() {
                 let (status, body) = (reply.status, fixture.response.body.escape_ascii().to_string());
                 let asked = fixture.request.body.escape_ascii().to_string();
-                faults.push(format!("{body:.70} to {asked:.50}, {travel}: {status}, unchanged {unchanged}, trouble {seen:?}, not {trouble:?}; {entry}"));
+                faults.push(format!("{body:.70} to {asked:.50}, {travel}: {status}, unchanged {unchanged}, parse error {seen:?}, not {parse_errors:?}; {entry}"));
             }
         }
     }
@@ -288,7 +288,7 @@ async fn all_intended(envoy: &Envoy) -> Vec<Sample> {
         "error_type",
         "gen_ai_token_type",
         "finish_reason",
-        "trouble",
+        "parse_error",
         "gen_ai_tool_name",
         "kind",
         "result",

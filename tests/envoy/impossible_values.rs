@@ -26,16 +26,16 @@ struct Case {
     input: Option<u64>,
     output: Option<u64>,
     nanousd: Option<u64>,
-    trouble: bool,
+    parse_errors: bool,
 }
 
 /// A chat completion of gpt-4o with this usage. One million tokens cost 2.50 USD (input) and 10 USD (output).
-fn chat(usage: &str, input: Option<u64>, output: Option<u64>, nanousd: Option<u64>, trouble: bool) -> Case {
+fn chat(usage: &str, input: Option<u64>, output: Option<u64>, nanousd: Option<u64>, parse_errors: bool) -> Case {
     let mut fixture = Fixture::load(UNARY);
     let choice = r#"{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}"#;
     let body = format!(r#"{{"id":"x","model":"gpt-4o-2024-08-06","choices":[{choice}],"usage":{usage}}}"#);
     fixture.response.body = Bytes::from(body);
-    Case { fixture, input, output, nanousd, trouble }
+    Case { fixture, input, output, nanousd, parse_errors }
 }
 
 /// The same for Anthropic, where cached tokens are not part of `input_tokens`. One million tokens of the model cost
@@ -48,7 +48,7 @@ fn message(usage: &str, input: Option<u64>, output: Option<u64>, nanousd: Option
     );
     fixture.request.body = Bytes::from(r#"{"model":"dear-model","max_tokens":9,"messages":[]}"#);
     fixture.response.body = Bytes::from(body);
-    Case { fixture, input, output, nanousd, trouble: true }
+    Case { fixture, input, output, nanousd, parse_errors: true }
 }
 
 fn in_headers(input: &str, output: &str) -> Case {
@@ -60,7 +60,7 @@ fn in_headers(input: &str, output: &str) -> Case {
             _ => {}
         }
     }
-    Case { fixture, input: None, output: None, nanousd: None, trouble: true }
+    Case { fixture, input: None, output: None, nanousd: None, parse_errors: true }
 }
 
 fn cases() -> Vec<Case> {
@@ -109,7 +109,7 @@ async fn impossible_numbers_are_counted_as_parse_errors_and_every_counter_stays_
     let receiver = Receiver::start().await;
     let config = json!({"prices": {"dear-model": {"input": 1000, "output": 1000}}});
     let envoy = Envoy::start(&Options { config, otlp: Some(receiver.addr), ..Options::to(upstream.addr) }).await;
-    let (mut faults, mut input, mut output, mut nanousd, mut troubles) = (Vec::new(), 0, 0, 0, 0);
+    let (mut faults, mut input, mut output, mut nanousd, mut parse_errors) = (Vec::new(), 0, 0, 0, 0);
     for _ in 0..3 {
         for case in &cases {
             let entry = replay(&envoy, &case.fixture).await;
@@ -119,15 +119,15 @@ async fn impossible_numbers_are_counted_as_parse_errors_and_every_counter_stays_
                 whole(figure("gen_ai.usage.input_tokens")),
                 whole(figure("gen_ai.usage.output_tokens")),
                 whole(figure("gaugeway.cost.usd").map(|usd| (usd * 1e9).round())),
-                entry["gaugeway.trouble"].as_str() == Some("number"),
+                entry["gaugeway.parse_error"].as_str() == Some("number"),
             );
-            if seen != (case.input, case.output, case.nanousd, case.trouble) {
+            if seen != (case.input, case.output, case.nanousd, case.parse_errors) {
                 faults.push(format!("{}: {seen:?}", case.fixture.response.body.escape_ascii()));
             }
             input += case.input.unwrap_or(0);
             output += case.output.unwrap_or(0);
             nanousd += case.nanousd.unwrap_or(0);
-            troubles += u64::from(case.trouble);
+            parse_errors += u64::from(case.parse_errors);
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -136,13 +136,13 @@ async fn impossible_numbers_are_counted_as_parse_errors_and_every_counter_stays_
         ("gaugeway_input_tokens_total", input),
         ("gaugeway_output_tokens_total", output),
         ("gaugeway_cost_nanousd_total", nanousd),
-        ("gaugeway_trouble_total", troubles),
+        ("gaugeway_parse_errors_total", parse_errors),
         ("gaugeway_requests_total", 3 * cases.len() as u64),
     ];
     for (name, sum) in sums {
         assert_eq!(total(&samples, name, &[]), sum as f64, "{name}");
     }
-    assert_eq!(total(&samples, "gaugeway_trouble_total", &[("trouble", "number")]), troubles as f64);
+    assert_eq!(total(&samples, "gaugeway_parse_errors_total", &[("parse_error", "number")]), parse_errors as f64);
     // The sums over all spans must be the same.
     let end = Instant::now() + PATIENCE;
     while receiver.spans().len() < 3 * cases.len() {
@@ -164,8 +164,8 @@ async fn impossible_numbers_are_counted_as_parse_errors_and_every_counter_stays_
     assert_eq!(sum("gen_ai.usage.input_tokens"), input as f64);
     assert_eq!(sum("gen_ai.usage.output_tokens"), output as f64);
     assert_eq!((sum("gaugeway.cost.usd") * 1e9).round(), nanousd as f64);
-    let troubled = spans.iter().filter(|span| span.text("gaugeway.trouble") == Some("number"));
-    assert_eq!(troubled.count() as u64, troubles);
+    let with_parse_errors = spans.iter().filter(|span| span.text("gaugeway.parse_error") == Some("number"));
+    assert_eq!(with_parse_errors.count() as u64, parse_errors);
     is_well(&envoy).await;
 }
 
@@ -193,11 +193,11 @@ async fn the_largest_accepted_numbers_are_summed_exactly() {
     for _ in 0..CALLS {
         let entry = replay(&envoy, &tokens).await;
         assert_eq!(entry["gaugeway.cost.usd"], "1000000.0", "{entry}");
-        assert!(entry["gaugeway.trouble"].is_null(), "{entry}");
+        assert!(entry["gaugeway.parse_error"].is_null(), "{entry}");
     }
     let entry = replay(&envoy, &dear).await;
     assert!(entry["gaugeway.cost.usd"].is_null() && entry["gaugeway.cost.status"].is_null(), "{entry}");
-    assert_eq!(entry["gaugeway.trouble"], "number", "{entry}");
+    assert_eq!(entry["gaugeway.parse_error"], "number", "{entry}");
     let samples = envoy.samples().await;
     assert_eq!(total(&samples, "gaugeway_input_tokens_total", &[]), ((CALLS + 1) * COUNT) as f64);
     assert_eq!(total(&samples, "gaugeway_output_tokens_total", &[]), (CALLS * COUNT) as f64);

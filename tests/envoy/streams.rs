@@ -141,12 +141,12 @@ async fn an_unreadable_encoding_is_counted_as_a_parse_error_and_passes_unchanged
     let envoy = Envoy::start(&Options::to(upstream.addr)).await;
     for fixture in &answers {
         let (entry, _) = exchange(&envoy, fixture, "whole").await;
-        assert_eq!(entry["gaugeway.trouble"], "encoding", "{}: {entry}", fixture.id);
+        assert_eq!(entry["gaugeway.parse_error"], "encoding", "{}: {entry}", fixture.id);
         assert_eq!(entry["gen_ai.request.model"], "gpt-4o", "{}: {entry}", fixture.id);
         assert!(entry["gen_ai.usage.input_tokens"].is_null(), "{}: {entry}", fixture.id);
     }
-    let trouble = total(&envoy.samples().await, "gaugeway_trouble_total", &[("trouble", "encoding")]);
-    assert_eq!(trouble, answers.len() as f64);
+    let parse_errors = total(&envoy.samples().await, "gaugeway_parse_errors_total", &[("parse_error", "encoding")]);
+    assert_eq!(parse_errors, answers.len() as f64);
 }
 
 /// Sends a fixture and checks that the response arrives unchanged.

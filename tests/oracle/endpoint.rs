@@ -11,7 +11,7 @@ pub struct Seen {
     pub characters: u64,
     pub input: Option<u64>,
     pub outcome: String,
-    pub trouble: String,
+    pub parse_errors: String,
     pub error: String,
 }
 
@@ -56,7 +56,7 @@ impl Endpoint {
             characters: map.get("gaugeway.response.characters").and_then(Value::as_u64).unwrap_or(0),
             input: map.get("gen_ai.usage.input_tokens").and_then(Value::as_u64),
             outcome: word("gaugeway.outcome"),
-            trouble: word("gaugeway.trouble"),
+            parse_errors: word("gaugeway.parse_error"),
             error: word("error.type"),
         }
     }
@@ -75,9 +75,9 @@ impl Endpoint {
     }
 }
 
-pub fn seen(characters: u64, input: Option<u64>, outcome: &str, trouble: &str) -> Seen {
+pub fn seen(characters: u64, input: Option<u64>, outcome: &str, parse_errors: &str) -> Seen {
     let error = if outcome == "truncated" { outcome } else { "" };
-    Seen { characters, input, outcome: outcome.into(), trouble: trouble.into(), error: error.into() }
+    Seen { characters, input, outcome: outcome.into(), parse_errors: parse_errors.into(), error: error.into() }
 }
 
 /// A frame with correct lengths and checksums around arbitrary headers.

@@ -2,7 +2,7 @@
 //! of everything before it.
 
 use super::framing::{Body, Event, json};
-use super::reading::{Reading, Trouble};
+use super::reading::{ParseError, Reading};
 
 pub fn read(bytes: &[u8], reading: &mut Reading) -> Body {
     let mut body = Body { streamed: true, ..Body::default() };
@@ -14,7 +14,7 @@ pub fn read(bytes: &[u8], reading: &mut Reading) -> Body {
                 rest = after;
             }
             Next::Frame(None, after) => {
-                reading.trouble.insert(Trouble::Framing);
+                reading.parse_errors.insert(ParseError::Framing);
                 rest = after;
             }
             Next::Cut => {
@@ -22,7 +22,7 @@ pub fn read(bytes: &[u8], reading: &mut Reading) -> Body {
                 break;
             }
             Next::Lost => {
-                reading.trouble.insert(Trouble::Framing);
+                reading.parse_errors.insert(ParseError::Framing);
                 break;
             }
         }

@@ -1,6 +1,6 @@
 //! Splits bodies into events: one JSON value, a sequence of values, server-sent events or AWS event-stream frames.
 
-use super::reading::{Reading, Trouble};
+use super::reading::{ParseError, Reading};
 use super::{Exchange, frames};
 use serde_json::Value;
 
@@ -80,7 +80,7 @@ pub fn json(bytes: &[u8], reading: &mut Reading) -> Body {
                 if error.is_eof() {
                     body.cut = true;
                 } else {
-                    reading.trouble.insert(Trouble::Json);
+                    reading.parse_errors.insert(ParseError::Json);
                 }
                 let end = offset(&text, &error).max(start);
                 match repaired(&text[start..end]) {
@@ -154,7 +154,7 @@ fn dispatch(body: &mut Body, name: String, data: Option<String>, closed: bool, r
                     if error.is_eof() && !closed {
                         body.cut = true;
                     } else {
-                        reading.trouble.insert(Trouble::Json);
+                        reading.parse_errors.insert(ParseError::Json);
                     }
                     if let Some(data) = repaired(&data[..offset(&data, &error)]) {
                         body.events.push(Event { name, data, exception: None });

@@ -55,7 +55,7 @@ pub const COVERED: &[&str] = &[
     "gaugeway.response.characters",
     "gaugeway.response.hash",
     "gaugeway.tool_call.names",
-    "gaugeway.trouble",
+    "gaugeway.parse_error",
     "gen_ai.conversation.id",
     "gen_ai.operation.name",
     "gen_ai.output.type",
@@ -166,7 +166,7 @@ fn report(exchange: &Exchange, body: &framing::Body, mut reading: Reading, map: 
         // The limit of a single count also applies to sums.
         match count {
             Some(0..=0x1_0000_0000) => drop(map.insert(format!("gen_ai.usage.{key}"), count.into())),
-            Some(_) => drop(reading.trouble.insert(reading::Trouble::Number)),
+            Some(_) => drop(reading.parse_errors.insert(reading::ParseError::Number)),
             None => {}
         }
     }
@@ -189,9 +189,9 @@ fn report(exchange: &Exchange, body: &framing::Body, mut reading: Reading, map: 
         map.insert("gaugeway.response.hash".into(), hash(&reading.text).into());
         map.insert("gaugeway.response.characters".into(), reading.text.chars().count().into());
     }
-    if !reading.trouble.is_empty() {
-        let words: Vec<_> = reading.trouble.into_iter().map(|t| t.word()).collect();
-        map.insert("gaugeway.trouble".into(), words.join(",").into());
+    if !reading.parse_errors.is_empty() {
+        let words: Vec<_> = reading.parse_errors.into_iter().map(|t| t.word()).collect();
+        map.insert("gaugeway.parse_error".into(), words.join(",").into());
     }
 }
 

@@ -6,14 +6,14 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Trouble {
+pub enum ParseError {
     Json,
     Number,
     Framing,
     Encoding,
 }
 
-impl Trouble {
+impl ParseError {
     pub fn word(self) -> &'static str {
         match self {
             Self::Json => "json",
@@ -49,7 +49,7 @@ pub struct Reading {
     pub finished: bool,
     /// Streams of this format have an end marker.
     pub needs_terminator: bool,
-    pub trouble: BTreeSet<Trouble>,
+    pub parse_errors: BTreeSet<ParseError>,
 }
 
 impl Reading {
@@ -97,7 +97,7 @@ impl Reading {
     }
 
     fn odd_number(&mut self) -> Option<u64> {
-        self.trouble.insert(Trouble::Number);
+        self.parse_errors.insert(ParseError::Number);
         None
     }
 }

@@ -61,7 +61,7 @@ pub fn attributes(seen: &Observation) -> Map<String, Value> {
         let mut text = String::new();
         attribute.write(&mut text);
         let value = match attribute {
-            AttributeValue::Text(_) | AttributeValue::Hash(_) | AttributeValue::Troubles(_) => json!(text),
+            AttributeValue::Text(_) | AttributeValue::Hash(_) | AttributeValue::ParseErrors(_) => json!(text),
             _ => serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {text}: {error}", row.name)),
         };
         Some((row.name.to_owned(), value))

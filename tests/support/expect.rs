@@ -131,7 +131,7 @@ const COUNTERS: &[&str] = &[
     "gaugeway_unpriced_requests_total",
     "gaugeway_usage_missing_total",
     "gaugeway_finish_reasons_total",
-    "gaugeway_trouble_total",
+    "gaugeway_parse_errors_total",
     "gaugeway_tool_calls_total",
     "gaugeway_tool_errors_total",
     "gaugeway_agent_runs_total",
@@ -215,8 +215,8 @@ pub fn add_series(
             add(&name, &labels, if counter { value } else { 1 });
         });
     }
-    for trouble in text("gaugeway.trouble").split(',').filter(|word| !word.is_empty()) {
-        add("gaugeway_trouble_total", &[("trouble", trouble)], 1);
+    for parse_errors in text("gaugeway.parse_error").split(',').filter(|word| !word.is_empty()) {
+        add("gaugeway_parse_errors_total", &[("parse_error", parse_errors)], 1);
     }
 
     add("gen_ai_client_operation_duration_microseconds_count", &[("error_type", error)], 1);

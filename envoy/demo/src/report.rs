@@ -106,7 +106,7 @@ impl Report {
         );
         let agent = with("iteration ", "gaugeway.agent.iteration");
         self.row("agent", &[agent, with("loop ", "gaugeway.agent.loop")]);
-        self.row("trouble", &[text("gaugeway.trouble").to_owned()]);
+        self.row("parse_error", &[text("gaugeway.parse_error").to_owned()]);
     }
 
     /// Prints an exported span: the plugin's attributes with types, and the names of Envoy's own attributes.

@@ -4,7 +4,7 @@ mod table;
 mod value;
 
 use crate::config::CacheAttribute;
-use crate::observation::{Changes, FinishReason, Observation, Text, Troubles};
+use crate::observation::{Changes, FinishReason, Observation, ParseErrors, Text};
 
 pub use table::ATTRIBUTES;
 pub use value::{AttributeValue, digits, json_string};
@@ -70,7 +70,7 @@ enum Read {
     List(fn(&Observation) -> &[Text]),
     FinishReasons(fn(&Observation) -> &[Option<FinishReason>]),
     Hash(fn(&Observation) -> Option<[u8; 8]>),
-    Troubles(fn(&Observation) -> Troubles),
+    ParseErrors(fn(&Observation) -> ParseErrors),
     Count(fn(&Observation) -> Option<u64>),
     /// A count under a name that the setting `compat.cache_attribute` selects.
     SelectedCount(CacheAttribute, fn(&Observation) -> Option<u64>),
@@ -93,9 +93,9 @@ impl Attribute {
                 Some(read(seen)).filter(|list| list.iter().any(Option::is_some)).map(AttributeValue::FinishReasons)
             }
             Read::Hash(read) => read(seen).map(AttributeValue::Hash),
-            Read::Troubles(read) => {
-                Some(read(seen)).filter(|troubles| troubles.iter().next().is_some()).map(AttributeValue::Troubles)
-            }
+            Read::ParseErrors(read) => Some(read(seen))
+                .filter(|parse_errors| parse_errors.iter().next().is_some())
+                .map(AttributeValue::ParseErrors),
             Read::Count(read) => read(seen).map(AttributeValue::Count),
             Read::SelectedCount(name, read) => {
                 let is_selected = selected == name || selected == CacheAttribute::Both;
@@ -111,7 +111,7 @@ impl Attribute {
     /// Its type.
     pub const fn kind(&self) -> AttributeType {
         match self.read {
-            Read::Text(_) | Read::Hash(_) | Read::Troubles(_) => AttributeType::String,
+            Read::Text(_) | Read::Hash(_) | Read::ParseErrors(_) => AttributeType::String,
             Read::List(_) | Read::FinishReasons(_) => AttributeType::Strings,
             Read::Count(_) | Read::SelectedCount(..) | Read::Integer(_) | Read::Whole(_) => AttributeType::Int,
             Read::Float(_) | Read::Billionths(_) => AttributeType::Double,

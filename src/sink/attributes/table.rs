@@ -275,11 +275,11 @@ pub const ATTRIBUTES: &[Attribute] = &[
         Text(|o| o.error.as_deref()),
     ),
     row(
-        "gaugeway.trouble",
+        "gaugeway.parse_error",
         "",
         End,
         "what the plugin could not read: `json`, `number`, `framing`, `encoding`; separated by commas",
-        Read::Troubles(|o| o.trouble),
+        Read::ParseErrors(|o| o.parse_errors),
     ),
 ];
 

@@ -4,7 +4,7 @@ use core::fmt::Write;
 
 use crate::bytes::mix::Mix;
 use crate::json::number;
-use crate::observation::{FinishReason, Text, Troubles};
+use crate::observation::{FinishReason, ParseErrors, Text};
 
 /// The value of an attribute.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,7 @@ pub enum AttributeValue<'a> {
     /// A hash, written as 16 hexadecimal digits.
     Hash([u8; 8]),
     /// Words, separated by commas.
-    Troubles(Troubles),
+    ParseErrors(ParseErrors),
 }
 
 impl AttributeValue<'_> {
@@ -45,7 +45,9 @@ impl AttributeValue<'_> {
             AttributeValue::List(items) => texts(mix, &mut items.iter()),
             AttributeValue::FinishReasons(items) => texts(mix, &mut items.iter().flatten().map(|reason| &reason.word)),
             AttributeValue::Hash(bytes) => mix.number(u64::from_le_bytes(*bytes)),
-            AttributeValue::Troubles(troubles) => troubles.iter().fold(mix, |mix, trouble| mix.number(trouble as u64)),
+            AttributeValue::ParseErrors(parse_errors) => {
+                parse_errors.iter().fold(mix, |mix, parse_error| mix.number(parse_error as u64))
+            }
         };
         mix.finish() as u32 | 1
     }
@@ -91,10 +93,10 @@ impl AttributeValue<'_> {
                 out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
                 Ok(())
             }
-            AttributeValue::Troubles(troubles) => {
-                for (at, trouble) in troubles.iter().enumerate() {
+            AttributeValue::ParseErrors(parse_errors) => {
+                for (at, parse_error) in parse_errors.iter().enumerate() {
                     out.push_str(if at == 0 { "" } else { "," });
-                    out.push_str(trouble.as_str());
+                    out.push_str(parse_error.as_str());
                 }
                 Ok(())
             }
@@ -148,7 +150,7 @@ pub fn json_string(out: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::{FinishClass, Trouble};
+    use crate::observation::{FinishClass, ParseError};
 
     fn written(value: AttributeValue<'_>) -> String {
         let mut out = String::new();
@@ -170,10 +172,10 @@ mod tests {
         assert_eq!(written(AttributeValue::Float(40.0)), "40");
         assert_eq!(written(AttributeValue::Integer(-7)), "-7");
         assert_eq!(written(AttributeValue::Hash([0, 1, 0xab, 0xff, 0, 0, 0, 0x10])), "0001abff00000010");
-        let mut troubles = Troubles::default();
-        troubles.add(Trouble::Encoding);
-        troubles.add(Trouble::Json);
-        assert_eq!(written(AttributeValue::Troubles(troubles)), "json,encoding");
+        let mut parse_errors = ParseErrors::default();
+        parse_errors.add(ParseError::Encoding);
+        parse_errors.add(ParseError::Json);
+        assert_eq!(written(AttributeValue::ParseErrors(parse_errors)), "json,encoding");
     }
 
     #[test]

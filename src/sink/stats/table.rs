@@ -1,7 +1,7 @@
 //! The table of metrics.
 
 use super::metric::{Metric, Samples, counter, gauge, histogram};
-use crate::labels::{ERROR_TYPE, FINISH_REASON, KIND, OUTCOME, RESULT, STATUS, TOKEN_TYPE, TOOL_NAME, TROUBLE};
+use crate::labels::{ERROR_TYPE, FINISH_REASON, KIND, OUTCOME, PARSE_ERROR, RESULT, STATUS, TOKEN_TYPE, TOOL_NAME};
 use crate::observation::{CostStatus, Observation, Outcome};
 
 /// Every metric of exchanges.
@@ -54,13 +54,13 @@ pub const METRICS: &[Metric] = &[
         },
     ),
     counter(
-        "gaugeway_trouble_total",
+        "gaugeway_parse_errors_total",
         "{request}",
-        &[&TROUBLE],
+        &[&PARSE_ERROR],
         "exchanges that the plugin could not read in full, by kind",
         |o, out| {
-            for trouble in o.trouble.iter() {
-                out(&[trouble.as_str()], 1);
+            for parse_error in o.parse_errors.iter() {
+                out(&[parse_error.as_str()], 1);
             }
         },
     ),

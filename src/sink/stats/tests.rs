@@ -180,7 +180,7 @@ fn every_sample_has_one_value_for_each_label_of_its_row() {
 
 /// An observation with a sample of every metric, but for the one that excludes another.
 fn full() -> Observation {
-    use crate::observation::{CostStatus, Loop, Parsed, RunEnd, ToolResult, Trouble};
+    use crate::observation::{CostStatus, Loop, ParseError, Parsed, RunEnd, ToolResult};
     let mut seen = exchange("gpt-4o", "gpt-4o");
     seen.usage.cache_read = Some(1);
     seen.usage.cache_creation = Some(1);
@@ -189,7 +189,7 @@ fn full() -> Observation {
     seen.cost.status = Some(CostStatus::NoUsage);
     seen.error = Some("code".into());
     seen.response.finish_reasons = vec![Some(FinishReason { word: "stop".into(), class: FinishClass::Stop })];
-    seen.trouble.add(Trouble::Json);
+    seen.parse_errors.add(ParseError::Json);
     (seen.timing.start, seen.timing.first_chunk, seen.timing.first_token) = (1000, Some(2000), Some(3000));
     seen.timing.end = Some(9_000_000);
     seen.output.tools = vec!["search".into()];

@@ -155,7 +155,7 @@ function draw(stats, history) {
     ['output', all.output[1]], ['reasoning output', all.reasoning[1], 'part']]);
   bars('outcome-bars', grouped(stats, 'gaugeway_requests_total', labels => labels.outcome).map(row => [...row, tone(row[0])]));
   bars('finish-bars', grouped(stats, 'gaugeway_finish_reasons_total', labels => labels.finish_reason));
-  bars('trouble-bars', grouped(stats, 'gaugeway_trouble_total', labels => labels.trouble).map(row => [...row, 'bad']));
+  bars('parse-error-bars', grouped(stats, 'gaugeway_parse_errors_total', labels => labels.parse_error).map(row => [...row, 'bad']));
   list($('models'), MODEL, grouped(stats, 'gaugeway_requests_total', modelOf)
     .map(([model]) => ({key: model, model, ...figures(stats, labels => modelOf(labels) === model)})));
 }
@@ -165,7 +165,7 @@ function callRow(call) {
   const part = (key, unit) => Number(call[key]) ? amount(key, unit) : '';
   const names = key => key in call ? JSON.parse(call[key]).join(', ') : '';
   const [operation, outcome] = [call['gen_ai.operation.name'], call['gaugeway.outcome']];
-  const trouble = call['gaugeway.trouble'] && `trouble: ${call['gaugeway.trouble']}`;
+  const parseError = call['gaugeway.parse_error'] && `parse error: ${call['gaugeway.parse_error']}`;
   return {
     key: String(call.number), time: clock(call.start_time), whole: lasted(call.duration_ms * 1e3),
     model: call['gen_ai.response.model'] ?? call['gen_ai.request.model'] ?? `${call.method} ${call.path}`,
@@ -175,7 +175,7 @@ function callRow(call) {
     cost: 'gaugeway.cost.usd' in call ? usd(call['gaugeway.cost.usd'] * 1e9) : (call['gaugeway.cost.status'] ?? '').replace('_', ' '),
     first: 'gaugeway.time_to_first_token' in call ? lasted(call['gaugeway.time_to_first_token'] * 1e6) : '',
     finish: names('gen_ai.response.finish_reasons'), tools: names('gaugeway.tool_call.names'),
-    outcome: outcome ?? String(call.response_code ?? ''), error: [call['error.type'], trouble].filter(Boolean).join(', '),
+    outcome: outcome ?? String(call.response_code ?? ''), error: [call['error.type'], parseError].filter(Boolean).join(', '),
     tone: operation ? tone(outcome) : 'quiet',
   };
 }
