@@ -16,6 +16,8 @@ const LARGEST_POWER: i32 = 22;
 /// Ten to the power of [`GIANT_POWER`], which scales in one operation what [`LARGEST_POWER`] scales in eight.
 const GIANT: f64 = 1e176;
 const GIANT_POWER: i32 = 8 * LARGEST_POWER;
+/// Largest mantissa that has room for another digit. Further digits are more than `f64` can represent.
+const LARGEST_MANTISSA: u64 = (u64::MAX - 9) / 10;
 /// `f64` represents all whole numbers below 2^53 exactly.
 const EXACT_LIMIT: f64 = 9_007_199_254_740_992.0;
 
@@ -35,10 +37,10 @@ pub fn parse(text: &str) -> Option<f64> {
         match byte {
             b'0'..=b'9' => {
                 any = true;
-                let more = mantissa.checked_mul(10).and_then(|m| m.checked_add(u64::from(byte - b'0')));
-                match more {
-                    Some(more) => (mantissa, power) = (more, power - i32::from(point)),
-                    None => power += i32::from(!point),
+                if mantissa <= LARGEST_MANTISSA {
+                    (mantissa, power) = (mantissa * 10 + u64::from(byte - b'0'), power - i32::from(point));
+                } else {
+                    power += i32::from(!point);
                 }
             }
             b'.' if !point => point = true,

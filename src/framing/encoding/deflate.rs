@@ -23,6 +23,8 @@ const BLOCK_WORK: u64 = 96;
 const TABLE_BYTE_WORK: u64 = 3;
 /// Largest number of encoded bytes of a block that are counted as a description of tables.
 const TABLES: usize = 64;
+/// Work for a member of gzip in addition to its blocks.
+const MEMBER_WORK: u64 = 64;
 const FLAGS: u32 = TINFL_FLAG_HAS_MORE_INPUT | TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY;
 
 /// The format around the deflate data.
@@ -70,7 +72,10 @@ impl Inflate {
                     GzipPart::Data => self.inflate(bytes, out)?,
                     GzipPart::Rest(rest) => rest,
                     GzipPart::NewMember(rest) => {
-                        self.state = None;
+                        out.count_work(MEMBER_WORK)?;
+                        if let Some(state) = &mut self.state {
+                            state.init();
+                        }
                         self.position = 0;
                         rest
                     }
