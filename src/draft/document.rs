@@ -43,6 +43,18 @@ pub(super) struct OpenPart {
 }
 
 impl OpenDocument {
+    /// Resets the state for the next document. The bytes of words stay: a stream may have a document in every second byte.
+    fn reset(&mut self) {
+        let OpenDocument { kind, generated, choice, part } = self;
+        kind.clear();
+        *generated = None;
+        let OpenChoice { index, finish_reason, start } = choice;
+        (*index, *finish_reason, *start) = (0, None, None);
+        let OpenPart { kind, index, name, id, tokens, is_thought, start } = part;
+        kind.clear();
+        (*index, *name, *id, *tokens, *is_thought, *start) = (0, None, 0, 0, false, None);
+    }
+
     /// The document's type.
     pub fn kind(&self) -> &str {
         self.kind.as_str()
@@ -93,7 +105,7 @@ impl OpenDocument {
 impl Draft {
     /// A document begins.
     pub fn document_opened(&mut self) {
-        self.open = OpenDocument::default();
+        self.open.reset();
     }
 
     /// A document of the request, or an envelope, ends.
