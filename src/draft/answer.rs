@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::Draft;
 use crate::json::Scalar;
 use crate::observation::{FinishClass, FinishReason, LIST, Text};
-use crate::text::content::Words;
+use crate::text::content::Content;
 use crate::text::fingerprint::{Begins, Fingerprint, Mark};
 use crate::text::hash::Key;
 
@@ -94,8 +94,8 @@ impl Answer {
     }
 
     /// Takes the text, if it was captured.
-    pub fn take_content(&mut self) -> Option<Box<Words>> {
-        self.text.words()
+    pub fn take_content(&mut self) -> Option<Box<Content>> {
+        self.text.take_content()
     }
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::{Draft, History};
 use crate::json::Scalar;
 use crate::observation::{LIST, Text};
-use crate::text::content::Words;
+use crate::text::content::Content;
 use crate::text::fingerprint::Fingerprint;
 use crate::text::hash::{self, Hashes, Key};
 use crate::text::opening::Opening;
@@ -16,7 +16,7 @@ pub struct Conversation {
     /// The text of the last message so far.
     last_message: Fingerprint,
     /// The last message's text itself, if it may be reported. Set when the request ends.
-    content: Option<Box<Words>>,
+    content: Option<Box<Content>>,
     /// The text of all messages, if its hash is wanted.
     all_messages: Option<Box<Fingerprint>>,
     /// The tools offered, if their hash is wanted.
@@ -42,7 +42,7 @@ impl Conversation {
     }
 
     /// Takes the last message's text, if it was captured.
-    pub fn take_content(&mut self) -> Option<Box<Words>> {
+    pub fn take_content(&mut self) -> Option<Box<Content>> {
         self.content.take()
     }
 }
@@ -100,7 +100,7 @@ impl Draft {
         let request = &mut observation.request;
         request.hash = request.hash.or_else(|| last_message.hash());
         request.characters = last_message.characters();
-        conversation.content = last_message.words();
+        conversation.content = last_message.take_content();
         if let Some(all) = conversation.all_messages.take() {
             observation.configured.get_or_insert_default().prompt_hash = all.hash();
         }

@@ -46,8 +46,8 @@ impl Memory {
     }
 
     /// Marks the run of a call as ended and returns its trace. None if the run has continued, or another worker was first.
-    pub fn close(self, call: u64, asked: u64) -> Option<Option<RunSpan>> {
-        self.change(call, |bucket| bucket.close(call, asked))
+    pub fn close(self, call: u64, called_at: u64) -> Option<Option<RunSpan>> {
+        self.change(call, |bucket| bucket.close(call, called_at))
     }
 
     /// Marks the run of a call as continued without its result.
@@ -61,8 +61,8 @@ impl Memory {
     }
 
     /// Whether the run of a call still waits for its result.
-    pub fn waits(self, call: u64, asked: u64) -> bool {
-        host::shared(&self.key(call)).is_some_and(|(bytes, _)| Bucket::parse(&bytes).waits(call, asked))
+    pub fn waits(self, call: u64, called_at: u64) -> bool {
+        host::shared(&self.key(call)).is_some_and(|(bytes, _)| Bucket::parse(&bytes).waits(call, called_at))
     }
 
     /// Changes the bucket of a call. None if there is nothing to change, or the host has no shared data.

@@ -107,14 +107,14 @@ impl Shared {
     }
 
     /// Adds the trace of a run to its remembered calls. If the results have already arrived, leaves the trace for the
-    /// exchange that brought them.
+    /// exchange that has_failed_result them.
     fn attach_trace(&self, calls: &[u64], run: RunSpan) {
         let attached = calls.iter().filter(|call| self.memory.trace(**call, run)).count();
         if let Some(lead) = calls.first().filter(|_| attached == 0) {
             self.memory.put(Pending {
                 call: !lead,
-                asked: host::now(),
-                left: true,
+                called_at: host::now(),
+                has_continued: true,
                 run: Some(run),
                 ..Pending::default()
             });

@@ -21,13 +21,13 @@ impl Exchange {
         let salt = self.conversation_salt();
         let agent = &mut self.draft.observation.agent;
         if let Some(result) = agent.results.iter_mut().find(|result| result.call ^ salt == pending.call) {
-            result.asked = Some(pending.asked).filter(|_| !pending.brought);
+            result.called_at = Some(pending.called_at).filter(|_| !pending.has_failed_result);
             result.name.get_or_insert_with(|| pending.name.clone());
         }
         if self.run.is_hidden && pending.iteration > 0 {
             agent.iteration = agent.iteration.max(Some(pending.iteration + 1));
         }
-        self.run.has_ended |= pending.over;
+        self.run.has_ended |= pending.run_has_ended;
         self.run.span = self.run.span.take().or(pending.run.map(Box::new));
         self.run.recalled.get_or_insert_default().push(pending);
     }
@@ -59,9 +59,9 @@ impl Exchange {
             Pending {
                 call,
                 lead,
-                asked: observation.timing.end.unwrap_or(self.draft.now),
+                called_at: observation.timing.end.unwrap_or(self.draft.now),
                 iteration: observation.agent.iteration.unwrap_or_default(),
-                over,
+                run_has_ended: over,
                 name: name.clone(),
                 run: self.run_span(),
                 ..Pending::default()
@@ -75,8 +75,9 @@ impl Exchange {
         let lead = recalled.first().map_or(0, |first| first.call);
         let failed_at = self.draft.observation.timing.end.unwrap_or_default();
         for pending in &mut recalled {
-            (pending.lead, pending.asked, pending.left, pending.brought) = (lead, failed_at, false, true);
-            pending.over |= self.run.has_ended;
+            (pending.lead, pending.called_at, pending.has_continued, pending.has_failed_result) =
+                (lead, failed_at, false, true);
+            pending.run_has_ended |= self.run.has_ended;
         }
         recalled
     }
@@ -88,7 +89,7 @@ impl Exchange {
 
     /// The run that waits for the results of `calls`. None if the run has ended.
     pub fn waiting_run(&self, calls: &[Pending]) -> Option<WaitingRun> {
-        calls.first().filter(|first| !first.over && first.iteration > 0)?;
+        calls.first().filter(|first| !first.run_has_ended && first.iteration > 0)?;
         let patience = self.observer.config.agent.abandoned_after.saturating_mul(1_000_000_000);
         let end = if self.is_answered() { RunEnd::Abandoned } else { RunEnd::Error };
         WaitingRun::new(&self.draft.observation, calls, end, patience)

@@ -47,7 +47,7 @@ pub struct ToolResult {
     /// Length of the result's text in bytes; None if it is not measured.
     pub bytes: Option<u64>,
     /// Time at which the model asked for the call, in nanoseconds since 1970; None if it is not remembered.
-    pub asked: Option<u64>,
+    pub called_at: Option<u64>,
 }
 
 /// How an agent's run ended.

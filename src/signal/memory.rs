@@ -28,15 +28,15 @@ pub struct Pending {
     /// Hash of the first call of the same answer. Its entry says whether the run has continued.
     pub lead: u64,
     /// When the answer ended, or the request with the result failed, in nanoseconds since 1970.
-    pub asked: u64,
+    pub called_at: u64,
     /// Iteration of the run that made the call; 0 if it is unknown.
     pub iteration: u64,
     /// The run is already counted as ended.
-    pub over: bool,
+    pub run_has_ended: bool,
     /// Another result of the same answer has arrived, so the run has continued.
-    pub left: bool,
+    pub has_continued: bool,
     /// The result has arrived in a request that failed. The client may send it again.
-    pub brought: bool,
+    pub has_failed_result: bool,
     /// Name of the tool.
     pub name: Text,
     /// The span of the run, if the plugin makes spans.
@@ -45,7 +45,7 @@ pub struct Pending {
 
 impl Pending {
     fn waits(&self) -> bool {
-        !self.over && !self.left
+        !self.run_has_ended && !self.has_continued
     }
 }
 
@@ -71,11 +71,11 @@ impl Bucket {
         let mut out = Vec::with_capacity(1 + self.0.len() * (FIXED + RUN + 32));
         out.push(FORM);
         for entry in &self.0 {
-            for number in [entry.call, entry.lead, entry.asked] {
+            for number in [entry.call, entry.lead, entry.called_at] {
                 out.extend(number.to_le_bytes());
             }
             out.extend(u16::try_from(entry.iteration).unwrap_or(u16::MAX).to_le_bytes());
-            let flags = [entry.over, entry.left, entry.brought, entry.run.is_some()];
+            let flags = [entry.run_has_ended, entry.has_continued, entry.has_failed_result, entry.run.is_some()];
             out.push(flags.iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(*flag)));
             let name = entry.name.as_bytes().get(..entry.name.len().min(NAME)).unwrap_or_default();
             out.push(name.len() as u8);
@@ -95,7 +95,7 @@ impl Bucket {
     pub fn put(&mut self, entry: Pending) {
         self.0.retain(|other| other.call != entry.call);
         if self.0.len() >= WAYS
-            && let Some(least) = (0..self.0.len()).min_by_key(|at| self.0.get(*at).map(|e| (e.waits(), e.asked)))
+            && let Some(least) = (0..self.0.len()).min_by_key(|at| self.0.get(*at).map(|e| (e.waits(), e.called_at)))
         {
             self.0.swap_remove(least);
         }
@@ -108,15 +108,16 @@ impl Bucket {
         Some(self.0.swap_remove(at))
     }
 
-    /// Whether the run still waits for the result of a call made at `asked`.
-    pub fn waits(&self, call: u64, asked: u64) -> bool {
-        self.0.iter().any(|entry| entry.call == call && entry.asked == asked && entry.waits())
+    /// Whether the run still waits for the result of a call made at `called_at`.
+    pub fn waits(&self, call: u64, called_at: u64) -> bool {
+        self.0.iter().any(|entry| entry.call == call && entry.called_at == called_at && entry.waits())
     }
 
-    /// Marks the run of a call made at `asked` as ended, and returns its span. Returns None if it does not wait for the result.
-    pub fn close(&mut self, call: u64, asked: u64) -> Option<Option<RunSpan>> {
-        let entry = self.0.iter_mut().find(|entry| entry.call == call && entry.asked == asked && entry.waits())?;
-        entry.over = true;
+    /// Marks the run of a call made at `called_at` as ended, and returns its span. Returns None if it does not wait for the result.
+    pub fn close(&mut self, call: u64, called_at: u64) -> Option<Option<RunSpan>> {
+        let entry =
+            self.0.iter_mut().find(|entry| entry.call == call && entry.called_at == called_at && entry.waits())?;
+        entry.run_has_ended = true;
         Some(entry.run)
     }
 
@@ -130,7 +131,7 @@ impl Bucket {
     /// Marks the run of a call as continued without its result. Returns None if it does not wait for the result.
     pub fn leave(&mut self, call: u64) -> Option<()> {
         let entry = self.0.iter_mut().find(|entry| entry.call == call && entry.waits())?;
-        entry.left = true;
+        entry.has_continued = true;
         Some(())
     }
 }
@@ -157,8 +158,8 @@ impl WaitingRun {
     pub fn new(seen: &Observation, calls: &[Pending], end: RunEnd, patience: u64) -> Option<Self> {
         let (first, others) = calls.split_first()?;
         Some(WaitingRun {
-            due: first.asked.saturating_add(patience),
-            since: first.asked,
+            due: first.called_at.saturating_add(patience),
+            since: first.called_at,
             lead: first.call,
             others: others.iter().map(|other| other.call).collect(),
             end,
@@ -213,7 +214,7 @@ impl WaitingRuns {
 }
 
 fn entry(rest: &mut &[u8]) -> Option<Pending> {
-    let (call, lead, asked) = (number(rest)?, number(rest)?, number(rest)?);
+    let (call, lead, called_at) = (number(rest)?, number(rest)?, number(rest)?);
     let iteration = u64::from(u16::from_le_bytes(array(rest)?));
     let [flags, length] = array(rest)?;
     let flag = |bit: u8| flags >> bit & 1 == 1;
@@ -224,7 +225,17 @@ fn entry(rest: &mut &[u8]) -> Option<Pending> {
         true => Some(RunSpan { trace: array(rest)?, span: array(rest)?, parent: array(rest)?, start: number(rest)? }),
     };
     let name = core::str::from_utf8(name).unwrap_or_default().into();
-    Some(Pending { call, lead, asked, iteration, over: flag(0), left: flag(1), brought: flag(2), name, run })
+    Some(Pending {
+        call,
+        lead,
+        called_at,
+        iteration,
+        run_has_ended: flag(0),
+        has_continued: flag(1),
+        has_failed_result: flag(2),
+        name,
+        run,
+    })
 }
 
 fn number(rest: &mut &[u8]) -> Option<u64> {
@@ -242,18 +253,18 @@ mod tests {
     use super::*;
 
     fn pending(call: u64) -> Pending {
-        Pending { call, lead: call, asked: call * 10, iteration: 3, name: "search".into(), ..Pending::default() }
+        Pending { call, lead: call, called_at: call * 10, iteration: 3, name: "search".into(), ..Pending::default() }
     }
 
     #[test]
     fn an_entry_is_returned_once_with_all_its_fields() {
         let run = RunSpan { trace: [7; 16], span: [8; 8], parent: [0; 8], start: 5 };
         let mut bucket = Bucket::default();
-        bucket.put(Pending { run: Some(run), over: true, brought: true, ..pending(1) });
-        bucket.put(Pending { left: true, ..pending(2) });
+        bucket.put(Pending { run: Some(run), run_has_ended: true, has_failed_result: true, ..pending(1) });
+        bucket.put(Pending { has_continued: true, ..pending(2) });
         let mut read = Bucket::parse(&bucket.bytes());
         assert_eq!(read, bucket);
-        assert_eq!(read.take(2), Some(Pending { left: true, ..pending(2) }));
+        assert_eq!(read.take(2), Some(Pending { has_continued: true, ..pending(2) }));
         assert_eq!(read.take(2), None);
         assert_eq!(read.take(1).and_then(|entry| entry.run), Some(run));
     }
@@ -284,10 +295,10 @@ mod tests {
         assert!(bucket.waits(1, 10) && !bucket.waits(1, 9) && bucket.close(1, 9).is_none());
         assert!(bucket.close(2, 10).is_none() && bucket.close(1, 10) == Some(None));
         assert!(bucket.close(1, 10).is_none() && !bucket.waits(1, 10));
-        assert!(bucket.take(1).is_some_and(|entry| entry.over));
+        assert!(bucket.take(1).is_some_and(|entry| entry.run_has_ended));
         bucket.put(pending(3));
         assert!(bucket.leave(3).is_some() && !bucket.waits(3, 30) && bucket.close(3, 30).is_none());
-        assert!(bucket.take(3).is_some_and(|entry| entry.left && !entry.over));
+        assert!(bucket.take(3).is_some_and(|entry| entry.has_continued && !entry.run_has_ended));
     }
 
     #[test]

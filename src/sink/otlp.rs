@@ -45,9 +45,9 @@ impl SpanQueue {
 
         let Some(run) = run else { return };
         for (at, result) in seen.agent.results.iter().enumerate() {
-            if let Some(asked) = result.asked {
+            if let Some(called_at) = result.called_at {
                 let span = place.derive(start, 2 + at as u64);
-                self.tool(result, Span::new(trace, span, run.span, &tool_name(result), INTERNAL, [asked, start]));
+                self.tool(result, Span::new(trace, span, run.span, &tool_name(result), INTERNAL, [called_at, start]));
             }
         }
         if let Some(ended) = seen.agent.ended {
@@ -248,8 +248,12 @@ mod tests {
         seen.output.tools = vec![Text::from("search")];
         seen.agent.iteration = Some(2);
         seen.agent.ended = ended;
-        seen.agent.results =
-            vec![ToolResult { name: Some("search".into()), asked: Some(1_000), failed: true, ..ToolResult::default() }];
+        seen.agent.results = vec![ToolResult {
+            name: Some("search".into()),
+            called_at: Some(1_000),
+            failed: true,
+            ..ToolResult::default()
+        }];
         seen
     }
 

@@ -11,9 +11,9 @@ const HELD: usize = 4 * CHARACTERS + 512;
 
 /// The first [`HELD`] bytes of a text.
 #[derive(Clone, Debug, Default)]
-pub struct Words(Vec<u8>);
+pub struct Content(Vec<u8>);
 
-impl Words {
+impl Content {
     /// Forgets the text.
     pub fn clear(&mut self) {
         self.0.clear();
@@ -49,16 +49,16 @@ mod tests {
     #[test]
     fn text_is_redacted_before_it_is_truncated_and_memory_is_bounded() {
         let redaction = Redaction::new(None).unwrap();
-        let mut words = Words::default();
-        words.push("x".repeat(CHARACTERS - 5).as_bytes());
-        words.push(b" ada@mail.example and more");
-        let report = words.report(&redaction).unwrap();
+        let mut content = Content::default();
+        content.push("x".repeat(CHARACTERS - 5).as_bytes());
+        content.push(b" ada@mail.example and more");
+        let report = content.report(&redaction).unwrap();
         assert!(!report.contains("ada"), "{}", &report[CHARACTERS - 10..]);
         for _ in 0..10_000 {
-            words.push("é".as_bytes());
+            content.push("é".as_bytes());
         }
-        assert!(words.0.len() <= HELD);
-        assert!(words.report(&redaction).unwrap().chars().count() <= CHARACTERS);
-        assert_eq!(Words::default().report(&redaction), None);
+        assert!(content.0.len() <= HELD);
+        assert!(content.report(&redaction).unwrap().chars().count() <= CHARACTERS);
+        assert_eq!(Content::default().report(&redaction), None);
     }
 }

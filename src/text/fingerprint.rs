@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
-use super::content::Words;
+use super::content::Content;
 use super::hash::{self, Key};
 use crate::json::Canonical;
 use crate::observation::Parsed;
@@ -32,7 +32,7 @@ pub struct Fingerprint {
     /// The latest mark of each kind.
     marks: [Option<Checkpoint>; 2],
     /// The beginning of the text itself, if it may be reported.
-    words: Option<Box<Words>>,
+    content: Option<Box<Content>>,
 }
 
 /// A request for the digest of the first `bytes` bytes of the text, and the digest once so many bytes were read.
@@ -102,18 +102,18 @@ impl Fingerprint {
 
     /// Keeps the beginning of the text too.
     pub fn capture(&mut self) {
-        self.words = Some(Box::default());
+        self.content = Some(Box::default());
     }
 
     /// Takes the kept beginning of the text, to be reported later.
-    pub fn words(&mut self) -> Option<Box<Words>> {
-        self.words.take()
+    pub fn take_content(&mut self) -> Option<Box<Content>> {
+        self.content.take()
     }
 
     /// Forgets the text.
     pub fn clear(&mut self) {
-        if let Some(words) = &mut self.words {
-            words.clear();
+        if let Some(content) = &mut self.content {
+            content.clear();
         }
         self.held.clear();
         if let Some(watch) = &mut self.watch {
@@ -144,8 +144,8 @@ impl Fingerprint {
 
     /// Adds a piece of the text. It can begin and end at any byte.
     pub fn push(&mut self, piece: &[u8]) {
-        if let Some(words) = &mut self.words {
-            words.push(piece);
+        if let Some(content) = &mut self.content {
+            content.push(piece);
         }
         if self.held.len() + piece.len() > SHORT {
             self.read_held();
@@ -219,8 +219,8 @@ impl Fingerprint {
 
     /// Removes the text after `mark`, which must be the latest of its kind.
     pub fn rewind(&mut self, mark: Mark) {
-        if let Some(words) = &mut self.words {
-            words.truncate(mark.at as usize);
+        if let Some(content) = &mut self.content {
+            content.truncate(mark.at as usize);
         }
         self.marks
             .iter_mut()

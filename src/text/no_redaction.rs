@@ -14,7 +14,10 @@ impl Redaction {
     /// # Errors
     /// Always: this build reports no captured text.
     pub fn new(_: Option<&Value>) -> Result<Self, ConfigError> {
-        Err(ConfigError::new("privacy.capture", "this build reports no words: build it with the feature `capture`"))
+        Err(ConfigError::new(
+            "privacy.capture",
+            "this build reports no captured text: build it with the feature `capture`",
+        ))
     }
 
     /// Cannot be called, because there is no value of this type.

@@ -175,7 +175,7 @@ fn observations() -> Vec<Observation> {
         let exchange = pass(&observer, &wire, End::Whole)?;
         let mut seen = Observation { route: "llm".into(), ..exchange.observation().clone() };
         // One call alone does not show when a tool was called, nor feedback.
-        seen.agent.results.iter_mut().for_each(|result| result.asked = Some(1));
+        seen.agent.results.iter_mut().for_each(|result| result.called_at = Some(1));
         seen.configured.get_or_insert_default().feedback = Some(700);
         Some(seen)
     };

@@ -143,9 +143,9 @@ pub const METRICS: &[Metric] = &[
         |o, out| {
             for result in &o.agent.results {
                 // Without a clock both readings are 0.
-                if let Some(asked) = result.asked.filter(|asked| *asked > 0) {
+                if let Some(called_at) = result.called_at.filter(|called_at| *called_at > 0) {
                     let name = result.name.as_deref().unwrap_or_default();
-                    let value = o.timing.start.saturating_sub(asked) / 1000;
+                    let value = o.timing.start.saturating_sub(called_at) / 1000;
                     out(&[name], value);
                 }
             }

@@ -196,7 +196,7 @@ fn full() -> Observation {
     seen.output.parsed = Some(Parsed::Whole);
     (seen.output.refused, seen.output.empty, seen.output.characters) = (true, true, Some(9));
     seen.agent.results =
-        vec![ToolResult { name: Some("search".into()), failed: true, asked: Some(1), ..ToolResult::default() }];
+        vec![ToolResult { name: Some("search".into()), failed: true, called_at: Some(1), ..ToolResult::default() }];
     (seen.agent.ended, seen.agent.iteration) = (Some(RunEnd::Completed), Some(2));
     (seen.agent.looping, seen.agent.loop_began) = (Some(Loop::Retry), true);
     seen.limits.requests = Some(1);
