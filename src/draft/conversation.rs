@@ -144,7 +144,8 @@ impl Draft {
         self.conversation.history.prompt_opened();
     }
 
-    /// The message's role.
+    /// The message's role: `user`, `assistant` or `model`, `tool` or `function`, `system` or `developer`. Any other word is an
+    /// unknown role.
     pub fn message_role(&mut self, value: Scalar<'_>) {
         self.conversation.history.role(value);
     }

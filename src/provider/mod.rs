@@ -48,7 +48,7 @@ pub struct Api {
     /// Called at the end of each document of the response. It evaluates what the rules noted, so that the order of the
     /// document's members does not matter.
     pub document: fn(&mut Draft),
-    /// The class of a finish reason.
+    /// The class of a finish reason: [`finish_class`]. The draft, a lower layer, cannot import it.
     pub finish_class: fn(&str) -> FinishClass,
     /// A complete stream has an event that marks its end. A stream without it is truncated.
     pub terminated: bool,
@@ -79,7 +79,7 @@ impl Api {
     };
 }
 
-/// All endpoints. If several match a path, the first one is used.
+/// All endpoints. If several match a path, the first one is used: an ending that ends in another one comes before it.
 static ENDPOINTS: &[&[Endpoint]] = &[
     ollama::ENDPOINTS,
     mistral::ENDPOINTS,

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
 
 use crate::support::core::{Wire, pass};
 use crate::support::fixtures::Fixture;
@@ -57,7 +58,7 @@ fn the_parser_gives_every_setting_its_documented_type_and_scope() {
 fn config_json_has_every_key_with_its_default() {
     let (path, wanted) = ("envoy/config.json", default_file());
     if is_update() {
-        fs::write(root().join(path), format!("{wanted:#}\n")).unwrap();
+        write(path, &format!("{wanted:#}\n"));
     }
     let file: Value = serde_json::from_str(&read(path)).unwrap();
     assert_eq!(file, wanted, "{path} is out of date: UPDATE=1 cargo test --test core contract");
@@ -193,6 +194,9 @@ fn with(key: &str, value: Value) -> String {
 
 /// Fails unless the table under this header has exactly these rows. Under `UPDATE=1` it writes the rows first.
 fn assert_table(path: &str, header: &str, rows: impl Iterator<Item = String>) {
+    // A document has several tables, and tests run in parallel: an update must not lose another one's.
+    static UPDATE: Mutex<()> = Mutex::new(());
+    let _alone = UPDATE.lock().unwrap_or_else(PoisonError::into_inner);
     let rows: Vec<_> = rows.collect();
     let text = read(path);
     let (before, rest) = text.split_once(&format!("{header}\n")).unwrap_or_else(|| panic!("{path} has no {header}"));
@@ -201,7 +205,7 @@ fn assert_table(path: &str, header: &str, rows: impl Iterator<Item = String>) {
     let found: Vec<_> = rest[..end].lines().collect();
     if is_update() {
         let rows: String = rows.iter().map(|row| format!("{row}\n")).collect();
-        fs::write(root().join(path), format!("{before}{header}\n{rule}\n{rows}{}", &rest[end..])).unwrap();
+        write(path, &format!("{before}{header}\n{rule}\n{rows}{}", &rest[end..]));
         return;
     }
     let differ: Vec<_> = rows.iter().filter(|row| !found.contains(&row.as_str())).collect();
@@ -232,6 +236,14 @@ fn sorted<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
 
 fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Replaces a file in one step: other tests may read it meanwhile.
+fn write(path: &str, text: &str) {
+    let path = root().join(path);
+    let partial = path.with_extension("partial");
+    fs::write(&partial, text).unwrap();
+    fs::rename(partial, path).unwrap();
 }
 
 fn root() -> &'static Path {
