@@ -321,3 +321,30 @@ fn no_source_file_is_too_long() {
         lines.iter().filter(|(count, _)| *count > MAX_LINES).map(|(n, path)| format!("src/{path}: {n}")).collect();
     assert!(long.is_empty(), "more than {MAX_LINES} lines:\n{}", long.join("\n"));
 }
+
+/// Files that replace another one in builds without a feature, and so define the same types.
+const REPLACEMENTS: [&str; 2] = ["framing/encoding_disabled.rs", "text/no_redaction.rs"];
+
+#[test]
+fn no_two_types_have_the_same_name() {
+    let mut types = BTreeMap::new();
+    let mut repeated = Vec::new();
+    for source in sources().iter().filter(|source| !REPLACEMENTS.contains(&source.path.as_str())) {
+        for line in source.text.lines() {
+            let mut words = line.split_whitespace().skip_while(|word| word.starts_with("pub"));
+            let (Some("struct" | "enum" | "trait" | "type"), Some(name)) = (words.next(), words.next()) else {
+                continue;
+            };
+            let name: String = name.chars().take_while(|c| c.is_alphanumeric()).collect();
+            // Associated types of an implementation are indented.
+            if line.starts_with(' ') && line.trim_start().starts_with("type") {
+                continue;
+            }
+            if let Some(other) = types.insert(name.clone(), source.path.clone()) {
+                repeated.push(format!("{name}: src/{other} and src/{}", source.path));
+            }
+        }
+    }
+    assert!(types.len() > 100, "the types are not found");
+    assert!(repeated.is_empty(), "{}", repeated.join("\n"));
+}
