@@ -47,7 +47,7 @@ impl Shared {
         if let Some(fault) = fault {
             let route = host::property("xds\0route_name").unwrap_or_default();
             let route = String::from_utf8_lossy(&route);
-            log::error!("metadata of route '{route}' is passed over: {fault}");
+            log::error!("metadata of route '{route}' is ignored: {fault}");
         }
         observer
     }

@@ -76,7 +76,7 @@ impl Redaction {
     }
 }
 
-/// Replaces the matches that hold. A match that does not hold is passed over as a whole.
+/// Replaces the matches that hold. A match that does not hold stays as a whole.
 fn replace(text: &mut Cow<'_, str>, word: &str, find: impl Fn(&[u8], usize) -> Option<Range<usize>>, holds: Check) {
     let (mut replaced, mut kept, mut from) = (String::new(), 0, 0);
     while let Some(found) = find(text.as_bytes(), from) {
@@ -151,8 +151,8 @@ mod tests {
         for (wrong, error) in [
             (serde_json::json!("x"), "privacy.redact: must be an array"),
             (serde_json::json!([1]), "privacy.redact[0]: must be a string"),
-            (serde_json::json!(["a", "("]), "privacy.redact[1]: is no pattern"),
-            (serde_json::json!(["a*"]), "privacy.redact[0]: matches nothing"),
+            (serde_json::json!(["a", "("]), "privacy.redact[1]: is not a valid regular expression"),
+            (serde_json::json!(["a*"]), "privacy.redact[0]: matches the empty text"),
         ] {
             let found = Redaction::new(Some(&wrong)).unwrap_err().to_string();
             assert!(found.starts_with(error), "{found}");

@@ -262,15 +262,15 @@ fn custom_patterns_match_what_regex_lite_matches_in_ascii() {
 fn patterns_that_cannot_be_bounded_are_refused_with_the_name_of_their_key() {
     for (pattern, error) in [
         (r"(?:a{1000}){1000}".to_owned(), "privacy.redact[1]: is too large"),
-        (r"\pL+".to_owned(), "privacy.redact[1]: is no pattern: Unicode not allowed"),
+        (r"\pL+".to_owned(), "privacy.redact[1]: is not a valid regular expression: Unicode not allowed"),
         (
             "(".repeat(100) + "a" + &")".repeat(100),
-            "privacy.redact[1]: is no pattern: exceed the maximum number of nested",
+            "privacy.redact[1]: is not a valid regular expression: exceed the maximum number of nested",
         ),
-        ("a".to_owned() + &"+".repeat(1000), "privacy.redact[1]: is no pattern: "),
-        (r"(a)\1".to_owned(), "privacy.redact[1]: is no pattern: backreferences"),
-        ("x|".to_owned(), "privacy.redact[1]: matches nothing"),
-        (r"\b".to_owned(), "privacy.redact[1]: matches nothing"),
+        ("a".to_owned() + &"+".repeat(1000), "privacy.redact[1]: is not a valid regular expression: "),
+        (r"(a)\1".to_owned(), "privacy.redact[1]: is not a valid regular expression: backreferences"),
+        ("x|".to_owned(), "privacy.redact[1]: matches the empty text"),
+        (r"\b".to_owned(), "privacy.redact[1]: matches the empty text"),
     ] {
         let found = Redaction::new(Some(&json!(["a", pattern]))).unwrap_err().to_string();
         assert!(found.starts_with(error), "{found}");

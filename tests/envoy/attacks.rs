@@ -315,7 +315,7 @@ async fn hostile_route_settings_are_ignored_and_logged_once_in_a_short_line() {
             assert!(entry["gaugeway.parse_error"].is_null(), "{entry}");
         }
         let log = envoy.log();
-        let start = format!("gaugeway: metadata of route 'hostile-{n}' is passed over: ");
+        let start = format!("gaugeway: metadata of route 'hostile-{n}' is ignored: ");
         let lines: Vec<_> = log.lines().filter_map(|line| line.split_once(&start)).map(|(_, words)| words).collect();
         assert_eq!(lines.len(), usize::from(!told.is_empty()), "{:.60}: {lines:?}", settings.to_string());
         assert!(lines.iter().all(|line| line.contains(told)), "{:.60}: {lines:?}", settings.to_string());

@@ -77,7 +77,7 @@ async fn invalid_route_settings_are_logged_once_and_ignored() {
             assert_eq!(entry["gaugeway.cost.usd"], "0.0002275", "the filter's own configuration must be used: {entry}");
         }
         let log = gateway.envoy.log();
-        let line = format!("gaugeway: metadata of route 'support-agent' is passed over: {told}");
+        let line = format!("gaugeway: metadata of route 'support-agent' is ignored: {told}");
         assert_eq!(log.matches(&line).count(), 1, "{line}\n{log}");
     }
 }

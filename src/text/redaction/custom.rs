@@ -39,9 +39,10 @@ impl Pattern {
     /// What is wrong with the pattern, to be read after the name of its key.
     pub fn new(pattern: &str) -> Result<Self, String> {
         let mut parser = ParserBuilder::new().unicode(false).utf8(false).nest_limit(NESTING).build();
-        let parsed = parser.parse(pattern).map_err(|error| format!("is no pattern: {}", reason(&error)))?;
+        let parsed =
+            parser.parse(pattern).map_err(|error| format!("is not a valid regular expression: {}", reason(&error)))?;
         if parsed.properties().minimum_len() == Some(0) {
-            return Err("matches nothing at all, which is everywhere".to_owned());
+            return Err("matches the empty text; write a pattern that needs at least one character".to_owned());
         }
         let forward = automaton(&parsed, false, MatchKind::LeftmostFirst)?;
         let reverse = automaton(&parsed, true, MatchKind::All)?;
