@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gaugeway::sink::stats::{METRICS, PLUGIN_METRICS};
 
@@ -66,6 +66,57 @@ fn every_path_that_contributing_names_exists() {
     let missing: Vec<_> = paths.iter().filter(|path| !root().join(path).exists()).collect();
     assert!(missing.is_empty(), "CONTRIBUTING.md names {missing:?}, which do not exist");
     assert!(paths.len() > 30, "CONTRIBUTING.md must name more than 30 paths, not only {paths:?}");
+}
+
+#[test]
+fn every_test_group_word_and_item_that_contributing_names_exists() {
+    let (text, script) = (read("CONTRIBUTING.md"), read("build.sh"));
+    let code: String =
+        ["src", "tests", "envoy", "edge/package"].iter().map(|folder| sources(&root().join(folder))).collect();
+    let words: BTreeSet<_> = code.split(|char: char| !(char.is_alphanumeric() || char == '_')).collect();
+    let mut checked = 0;
+    for span in text.split('`').skip(1).step_by(2) {
+        if let Some(("", rest)) = span.split_once("./build.sh test ").filter(|(_, rest)| !rest.starts_with("GROUP")) {
+            let (group, filter) = rest.split_once(" -- ").unwrap_or((rest, ""));
+            assert!(script.contains(&format!("test_{group}()")), "build.sh has no test group {group}: {span}");
+            for word in filter.split_whitespace() {
+                let modules = ["src", "tests"].map(|folder| modules(&root().join(folder)));
+                let known = modules.iter().flatten().any(|module| module == word);
+                assert!(known, "no module is called {word}: {span}");
+            }
+        }
+        // Names of functions, types and constants. Others are words of formats and of examples.
+        let is_item = span.chars().all(|char| char.is_alphanumeric() || "_:".contains(char)) && !span.ends_with(':');
+        if is_item && (span.contains("::") || span.contains('_') || span.chars().any(char::is_uppercase)) {
+            let item = span.rsplit("::").next().unwrap();
+            assert!(
+                words.contains(item),
+                "CONTRIBUTING.md names {span}, but no file in src, tests, envoy or edge does"
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked > 50, "only {checked} items of CONTRIBUTING.md were checked");
+}
+
+/// The files below a folder, except installed packages and the exchanges of `tests/fixtures`.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let ours = entries.filter(|path| !path.ends_with("node_modules") && !path.ends_with("tests/fixtures"));
+    ours.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// The text of the sources and configuration files below a folder.
+fn sources(folder: &Path) -> String {
+    let known = |path: &PathBuf| ["rs", "js", "ts", "yaml"].iter().any(|end| path.extension() == Some(end.as_ref()));
+    files(folder).iter().filter(|path| known(path)).map(|path| fs::read_to_string(path).unwrap() + "\n").collect()
+}
+
+/// The names of the modules below a folder: of its files and folders.
+fn modules(folder: &Path) -> BTreeSet<String> {
+    let files = files(folder);
+    let names = files.iter().flat_map(|path| path.strip_prefix(folder).unwrap().iter());
+    names.map(|name| name.to_str().unwrap().trim_end_matches(".rs").to_owned()).collect()
 }
 
 /// The link targets of the headings in a Markdown file.
