@@ -42,7 +42,8 @@ const SINCE_1_39: &[&str] = &[
 
 #[test]
 fn every_older_version_passes_the_selected_envoy_tests() {
-    let folder = std::env::var("GAUGEWAY_OLDER_ENVOYS").expect("GAUGEWAY_OLDER_ENVOYS is not set: run ./build.sh test");
+    let folder =
+        std::env::var("GAUGEWAY_OLDER_ENVOYS").expect("GAUGEWAY_OLDER_ENVOYS is not set: run ./build.sh test versions");
     let mut faults = Vec::new();
     for (version, ..) in VERSIONS.iter().skip(1) {
         let program = Path::new(&folder).join(format!("envoy-{version}/envoy/_bin/envoy"));

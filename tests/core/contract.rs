@@ -121,7 +121,9 @@ fn fixtures_fill_every_attribute_with_a_value_of_its_type() {
             filled.insert(attribute.name);
         }
     }
-    assert_eq!(filled, ATTRIBUTES.iter().map(|attribute| attribute.name).collect(), "no fixture fills some attributes");
+    let names = ATTRIBUTES.iter().map(|attribute| attribute.name);
+    let empty: Vec<_> = names.filter(|name| !filled.contains(name)).collect();
+    assert!(empty.is_empty(), "no exchange in tests/fixtures has {empty:?}");
 }
 
 #[test]
@@ -135,8 +137,11 @@ fn fixtures_lead_to_every_metric_with_exactly_the_labels_of_its_row() {
         stats.record(&seen, &config, &mut series);
     }
     for Metric { name, labels, .. } in METRICS {
-        let wanted = COMMON.iter().chain(*labels).map(|label| label.name.to_owned()).collect();
-        assert_eq!(series.0.get(*name), Some(&wanted), "the labels of {name}");
+        let found = series.0.get(*name).unwrap_or_else(|| panic!("no exchange in tests/fixtures moves {name}"));
+        let wanted: BTreeSet<_> = COMMON.iter().chain(*labels).map(|label| label.name.to_owned()).collect();
+        let unset: Vec<_> = wanted.difference(found).collect();
+        assert!(unset.is_empty(), "no exchange in tests/fixtures gives {name} a value of {unset:?}");
+        assert_eq!(*found, wanted, "the samples of {name} (left) have other labels than its row and COMMON (right)");
     }
     assert_eq!(series.0.len(), METRICS.len());
 }
@@ -228,10 +233,15 @@ fn is_update() -> bool {
     std::env::var_os("UPDATE").is_some()
 }
 
-fn sorted<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut names: Vec<_> = names.into_iter().collect();
-    names.sort_unstable();
-    names
+/// Fails unless a list in a file has exactly the names of a table, each once, in any order.
+fn assert_same(list: &str, found: &[&str], table: &str, wanted: &[&str]) {
+    let lacking = |from: &[&str], names: &[&str]| -> Vec<String> {
+        names.iter().filter(|name| !from.contains(*name)).map(|name| (*name).to_owned()).collect()
+    };
+    let (missing, strange) = (lacking(found, wanted), lacking(wanted, found));
+    assert!(missing.is_empty(), "{list} lacks what {table} has: {missing:?}");
+    assert!(strange.is_empty(), "{list} has what {table} lacks: {strange:?}");
+    assert_eq!(found.len(), wanted.len(), "{list} has a name twice: {found:?}");
 }
 
 fn read(path: &str) -> String {

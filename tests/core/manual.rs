@@ -54,7 +54,11 @@ fn every_file_heading_command_and_metric_that_a_manual_names_exists() {
         }
         for rest in text.split("`./build.sh test ").skip(1) {
             let group: String = rest.chars().take_while(char::is_ascii_lowercase).collect();
-            assert!(script.contains(&format!("test_{group}()")), "{manual}: build.sh has no test group '{group}'");
+            let is_placeholder = rest.starts_with("GROUP");
+            assert!(
+                is_placeholder || script.contains(&format!("test_{group}()")),
+                "{manual}: build.sh has no test group '{group}'"
+            );
         }
         for name in text.split(" --test ").skip(1).filter_map(|rest| rest.split([' ', '`', '\n']).next()) {
             let tests = root().join("tests").join(name);

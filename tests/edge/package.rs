@@ -62,7 +62,10 @@ fn otlp_js_lists_all_real_attributes_and_the_buckets_of_all_histograms() {
     let mut real: Vec<_> = real.map(|attribute| attribute.name).collect();
     real.sort_unstable();
     let told: Vec<_> = doubles.split('\'').skip(1).step_by(2).collect();
-    assert_eq!(told, real);
+    assert_eq!(
+        told, real,
+        "DOUBLES of otlp.js (left) must be the attributes of the type double (right) in alphabetical order"
+    );
     let yaml = fs::read_to_string(root().join("envoy/envoy.yaml")).unwrap();
     for metric in METRICS.iter().filter(|metric| metric.kind == MetricKind::Histogram) {
         assert!(otlp.contains(&format!("\n  {}:", metric.name)), "otlp.js has no buckets for {}", metric.name);

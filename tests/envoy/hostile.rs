@@ -297,10 +297,10 @@ async fn all_intended(envoy: &Envoy) -> Vec<Sample> {
     ];
     let samples = envoy.samples().await;
     for sample in &samples {
-        assert!(expect::is_intended(&sample.name), "{sample:?}");
+        assert!(expect::is_intended(&sample.name), "tests/support/expect.rs does not list the metric of {sample:?}");
     }
     for (name, value) in of_ours(&samples).flat_map(|sample| &sample.labels) {
-        assert!(LABELS.contains(&name.as_str()), "{name}={value:?}");
+        assert!(LABELS.contains(&name.as_str()), "LABELS above does not list the label of {name}={value:?}");
         assert!(
             value.len() <= 128 && !value.contains([';', '=']) && !value.contains(char::is_control),
             "{name}={value:?}"

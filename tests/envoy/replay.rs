@@ -101,7 +101,12 @@ async fn replay(http: Http, travel: fn(&Fixture) -> &'static str, together: usiz
     let samples = envoy.samples_when(told, Duration::from_secs(3)).await;
     faults.extend(expect::series_faults(&expected, &expect::series(&samples)));
     faults.extend(expect::gauge_faults(calls.iter().map(|call| &call.fixture), &config, &samples));
-    faults.extend(samples.iter().filter(|one| !expect::is_intended(&one.name)).map(|one| format!("{one:?}")));
+    faults.extend(
+        samples
+            .iter()
+            .filter(|one| !expect::is_intended(&one.name))
+            .map(|one| format!("tests/support/expect.rs does not list the metric of {one:?}")),
+    );
     assert!(faults.is_empty(), "{} faults:\n{}\nEnvoy's log:\n{}", faults.len(), faults.join("\n"), envoy.log());
 
     // The buckets of envoy.yaml are in use instead of Envoy's defaults.

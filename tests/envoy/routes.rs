@@ -89,7 +89,11 @@ fn per_route_yaml_and_envoy_yaml_have_the_same_stats_tags() {
         lines.lines().filter(|line| line.trim().starts_with("- {tag_name: ")).map(str::to_owned).collect()
     };
     assert!(tags("envoy/envoy.yaml").len() > 10);
-    assert_eq!(tags("envoy/per-route.yaml"), tags("envoy/envoy.yaml"));
+    assert_eq!(
+        tags("envoy/per-route.yaml"),
+        tags("envoy/envoy.yaml"),
+        "stats_tags of per-route.yaml (left) must be those of envoy.yaml (right) in the same order"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -220,7 +224,7 @@ fn in_its_second_iteration() -> Fixture {
 }
 
 fn plugin() -> String {
-    std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test")
+    std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test envoy")
 }
 
 fn read(path: &str) -> String {

@@ -78,15 +78,26 @@ fn the_manifests_have_every_attribute_label_and_bucket_of_envoy_yaml() {
     let folder = Folder::new("bootstrap");
     let file = folder.0.join("bootstrap.yaml");
     fs::write(&file, proxy["bootstrap"]["value"].as_str().unwrap()).unwrap();
+    let bootstrap = documents(file.to_str().unwrap());
+    let names = |stats: &Value| -> Vec<_> {
+        stats["stats_tags"].as_array().unwrap().iter().map(|tag| text(&tag["tag_name"])).collect()
+    };
     assert_eq!(
-        documents(file.to_str().unwrap()),
+        names(&bootstrap[0]["stats_config"]),
+        names(stats),
+        "stats_tags of envoyproxy.yaml's bootstrap (left) must be those of envoy.yaml (right) in the same order"
+    );
+    assert_eq!(
+        bootstrap,
         [json!({"stats_config": stats})],
-        "the bootstrap in envoyproxy.yaml differs from envoy.yaml"
+        "stats_config of envoyproxy.yaml's bootstrap (left) must be that of envoy.yaml (right) in the same order"
     );
     let (labels, buckets) = mesh::istio_annotations();
-    let wanted: Vec<_> =
-        stats["stats_tags"].as_array().unwrap().iter().map(|tag| text(&tag["tag_name"]).replace('.', "_")).collect();
-    assert_eq!(labels, wanted, "proxy.yaml");
+    let wanted: Vec<_> = names(stats).iter().map(|name| name.replace('.', "_")).collect();
+    assert_eq!(
+        labels, wanted,
+        "extraStatTags of proxy.yaml (left) must be stats_tags of envoy.yaml (right) in the same order"
+    );
     let wanted = stats["histogram_bucket_settings"].as_array().unwrap();
     same("proxy.yaml", &buckets, &object(wanted.iter().map(|one| (&one["match"]["prefix"], &one["buckets"]))));
 
@@ -107,7 +118,8 @@ fn a_traffic_extension_gives_the_same_filter_as_the_wasm_plugin() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn istios_configuration_reports_a_call_in_a_real_envoy() {
-    let plugin = PathBuf::from(std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test"));
+    let plugin =
+        PathBuf::from(std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test manifests"));
     let run = Run::start(|places| mesh::istio(places, &plugin, true)).await;
     let (spans, entry) = run.call().await;
     assert_eq!(spans.len(), 1, "with the EnvoyFilter there must be one span for each call: {spans:#?}");
@@ -118,7 +130,8 @@ async fn istios_configuration_reports_a_call_in_a_real_envoy() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_envoy_filter_a_call_through_istios_gateway_has_a_second_span() {
-    let plugin = PathBuf::from(std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test"));
+    let plugin =
+        PathBuf::from(std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test manifests"));
     let run = Run::start(|places| mesh::istio(places, &plugin, false)).await;
     let (spans, _) = run.call().await;
     assert_eq!(spans.len(), 2, "{spans:#?}");
@@ -168,7 +181,8 @@ impl Run {
     /// Starts Envoy Gateway's configuration with a server that serves the plugin.
     async fn start_from_server(with_patch: bool) -> Self {
         let plugin =
-            fs::read(std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test")).unwrap();
+            fs::read(std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test manifests"))
+                .unwrap();
         let sha256: String = Sha256::digest(&plugin).iter().map(|byte| format!("{byte:02x}")).collect();
         let server = serve(plugin.into()).await;
         Self::start(|places| mesh::envoy_gateway(places, server, &sha256, with_patch)).await

@@ -8,7 +8,9 @@ use gaugeway::sink::stats::METRICS;
 
 #[test]
 fn the_dashboard_is_valid_against_grafanas_types() {
-    let setting = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run ./build.sh test"));
+    let setting = |name: &str| {
+        std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run ./build.sh test prometheus"))
+    };
     let mut node = Command::new(setting("GAUGEWAY_NODE"));
     node.arg(path("tests/grafana/check.mjs")).arg(setting("GAUGEWAY_GRAFANA"));
     let output = node.arg(path("envoy/grafana/dashboard.json")).output().expect("cannot start node");

@@ -170,7 +170,7 @@ impl Drop for Folder {
 }
 
 fn setting(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run ./build.sh test"))
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run ./build.sh test release"))
 }
 
 fn root() -> &'static Path {

@@ -266,5 +266,5 @@ const worker :Workerd.Worker = (
 }
 
 fn from_environment(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run ./build.sh test"))
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run ./build.sh test edge"))
 }

@@ -43,7 +43,7 @@ fn errors(arguments: &[&str]) -> String {
 
 fn check(arguments: &[&str]) -> Output {
     let python = std::env::var("GAUGEWAY_MANIFESTS")
-        .unwrap_or_else(|_| panic!("GAUGEWAY_MANIFESTS is not set: run ./build.sh test"));
+        .unwrap_or_else(|_| panic!("GAUGEWAY_MANIFESTS is not set: run ./build.sh test manifests"));
     Command::new(python).arg(path("tests/manifests/check.py")).args(arguments).output().expect("cannot start python")
 }
 

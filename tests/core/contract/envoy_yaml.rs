@@ -1,13 +1,13 @@
 //! envoy/envoy.yaml carries every attribute, label and histogram of the tables.
 
-use super::{read, sorted};
+use super::{assert_same, read};
 use gaugeway::labels::LABELS;
 use gaugeway::sink::attributes::{ATTRIBUTES, AttributeType};
 use gaugeway::sink::stats::{METRICS, MetricKind};
 
 #[test]
 fn spans_and_access_log_carry_every_attribute_under_its_name() {
-    let wanted = sorted(ATTRIBUTES.iter().map(|attribute| attribute.name));
+    let wanted: Vec<_> = ATTRIBUTES.iter().map(|attribute| attribute.name).collect();
     let yaml = read("envoy/envoy.yaml");
     let (mut tags, mut log, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for line in yaml.lines().map(str::trim) {
@@ -24,8 +24,8 @@ fn spans_and_access_log_carry_every_attribute_under_its_name() {
             list.push(key);
         }
     }
-    assert_eq!(sorted(tags), wanted, "custom_tags (left) are not the attributes (right)");
-    assert_eq!(sorted(log), wanted, "the access log's keys (left) are not the attributes (right)");
+    assert_same("custom_tags of envoy/envoy.yaml", &tags, "ATTRIBUTES", &wanted);
+    assert_same("json_format of envoy/envoy.yaml", &log, "ATTRIBUTES", &wanted);
     let strange: Vec<_> = others.iter().filter(|key| !wanted.contains(key)).collect();
     assert!(strange.is_empty(), "envoy.yaml reads what is never written: {strange:?}");
 }
@@ -54,10 +54,13 @@ fn every_label_has_its_anchored_expression() {
     for tag in tags {
         let (name, regex) = tag.split_once(", regex: ").unwrap();
         let label = name.replace('.', "_");
-        assert_eq!(regex, format!(r"'^wasmcustom\..*?({label}=\.=(.*?);\.;)'}}"), "of {name}");
+        let wanted = format!(r"'^wasmcustom\..*?({label}=\.=(.*?);\.;)'}}");
+        assert_eq!(regex, wanted, "the expression of {name} in stats_tags of envoy/envoy.yaml");
         names.push(label);
     }
-    assert_eq!(sorted(names.iter().map(String::as_str)), sorted(LABELS.iter().map(|label| label.name)));
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let wanted: Vec<_> = LABELS.iter().map(|label| label.name).collect();
+    assert_same("stats_tags of envoy/envoy.yaml", &names, "LABELS", &wanted);
 }
 
 #[test]
@@ -73,6 +76,7 @@ fn every_histogram_has_buckets_in_ascending_order() {
         let bounds: Vec<u64> = bounds.split(", ").map(|bound| bound.parse().unwrap()).collect();
         assert!(bounds.is_sorted_by(|a, b| a < b), "the buckets of {name} do not ascend");
     }
-    let histograms = METRICS.iter().filter(|metric| metric.kind == MetricKind::Histogram).map(|metric| metric.name);
-    assert_eq!(sorted(names), sorted(histograms));
+    let histograms = METRICS.iter().filter(|metric| metric.kind == MetricKind::Histogram);
+    let wanted: Vec<_> = histograms.map(|metric| metric.name).collect();
+    assert_same("histogram_bucket_settings of envoy/envoy.yaml", &names, "METRICS", &wanted);
 }
