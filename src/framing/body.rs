@@ -122,6 +122,10 @@ impl Body {
             self.is_empty &= bytes.is_empty();
             return;
         }
+        self.scanner.allow_documents();
+        if let Some(nested) = &mut self.nested_scanner {
+            nested.allow_documents();
+        }
         let Some(mut decoder) = self.decoder.take() else { return self.read(rules, draft, bytes) };
         // The decoder is dropped if nothing more is read, which releases its memory.
         match decoder.feed(bytes, |piece| self.read(rules, draft, piece)) {

@@ -276,6 +276,22 @@ fn deep_long_and_invalid_documents_need_no_more_memory_and_hide_no_member() {
     assert!(told.contains(&Told::Text(1, "x\u{fffd}y\u{fffd}".into())), "{told:?}");
 }
 
+#[test]
+fn the_number_of_documents_in_one_call_is_bounded_and_the_next_call_reads_on() {
+    let program = Program::new(&[], |begun: &mut u32| *begun += 1, |_, _| {});
+    let mut scanner = Scanner::new(Documents::Lines);
+    let mut begun = 0;
+    for call in 1..=2 {
+        scanner.allow_documents();
+        scanner.feed(&program, &mut begun, "{}\n".repeat(100_000).as_bytes());
+        assert_eq!(begun, call << 16);
+    }
+    // Lines that no call read are not malformed.
+    scanner.allow_documents();
+    scanner.feed(&program, &mut begun, b"{}\n{}\n");
+    assert_eq!(begun, (2 << 16) + 2);
+}
+
 /// The texts that the rules received.
 #[derive(Default)]
 struct Received {

@@ -40,9 +40,9 @@ const PIECE: usize = 8 << 10;
 /// Work for a block in addition to its bytes.
 const BLOCK_WORK: u64 = 32;
 /// Work for a compressed block in addition to its bytes: building its tables.
-const TABLES_WORK: u64 = 384;
+const TABLES_WORK: u64 = 1280;
 /// Work for a sequence. Its output may be passed on only in a later call.
-const SEQUENCE_WORK: u64 = 2;
+const SEQUENCE_WORK: u64 = 5;
 /// Number of literals of a compressed block that count as one unit of work.
 const LITERALS_PER_WORK: usize = 4;
 
