@@ -2,7 +2,7 @@
 //! without other spans, and a collector that is slow, broken or missing.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::agent::{Api, Conversation, Line, to_both_workers};
 use crate::support::envoy::{Envoy, Options};
@@ -112,11 +112,12 @@ async fn without_envoys_spans_a_run_has_the_clients_span_as_parent_or_starts_a_t
     mixed.run(&mut lines, "agent=2").await;
     Trace::of(&site, &first.request_id.replace('-', "")).await;
 
-    // Each call starts at the last event of the previous call, before the plugin has stored that call's trace context.
+    // Each call starts at the last event of the previous call, before the plugin has stored that call's trace context,
+    // and ends after it.
     let (mut hasty, mut open, mut requests) = (Conversation::new(Api::Messages, true), Vec::new(), Vec::new());
-    for _ in 0..3 {
+    for linger in ["linger=300", "linger=500", "linger=700"] {
         let mut line = Line::open(site.envoy.addr).await.unwrap();
-        let turn = hasty.turn(&mut line, "agent=2 linger=500").await;
+        let turn = hasty.turn(&mut line, &format!("agent=2 {linger}")).await;
         hasty.add_results(&turn.calls);
         requests.push(turn.request_id.replace('-', ""));
         open.push((line, turn.rest));
@@ -230,20 +231,23 @@ impl Site {
         self.spans.wait_for_request(request_id, PATIENCE).await.expect("Envoy sent no span for the request")
     }
 
-    /// Checks that every span of the plugin arrived exactly once.
+    /// Waits until the plugin has counted every span as sent, and checks that each arrived exactly once.
     async fn assert_all_sent(&self) {
-        let own = self.spans.spans().into_iter().filter(|span| span.service != "llm-gateway");
-        let mut ids: Vec<_> = own.map(|span| (span.trace_id, span.span_id)).collect();
-        let samples = self.envoy.samples().await;
-        assert_eq!(total(&samples, SPANS, &[]), ids.len() as f64);
-        assert_eq!(total(&samples, SPANS, &[("result", "sent")]), ids.len() as f64);
+        let deadline = Instant::now() + PATIENCE;
+        let (counted, sent, mut ids) = loop {
+            let own = self.spans.spans().into_iter().filter(|span| span.service != "llm-gateway");
+            let ids: Vec<_> = own.map(|span| (span.trace_id, span.span_id)).collect();
+            let samples = self.envoy.samples().await;
+            let (counted, sent) = (total(&samples, SPANS, &[]), total(&samples, SPANS, &[("result", "sent")]));
+            if (counted, sent) == (ids.len() as f64, ids.len() as f64) || Instant::now() > deadline {
+                break (counted, sent, ids);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        assert_eq!((counted, sent), (ids.len() as f64, ids.len() as f64), "counted and sent spans");
         ids.sort_unstable();
         ids.dedup();
-        assert_eq!(
-            ids.len() as f64,
-            total(&samples, SPANS, &[]),
-            "the number of span ids differs from the number of spans"
-        );
+        assert_eq!(ids.len() as f64, counted, "the number of span ids differs from the number of spans");
     }
 }
 
