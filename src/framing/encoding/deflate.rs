@@ -18,9 +18,9 @@ const FIRST_WINDOW: usize = 1 << 10;
 const LARGEST_WINDOW: usize = 32 << 10;
 
 /// Work for a block in addition to its output: building its tables, even if it is empty.
-const BLOCK_WORK: u64 = 96;
+const BLOCK_WORK: u64 = 128;
 /// Work for each of the first [`TABLES`] encoded bytes of a block, which may describe its tables.
-const TABLE_BYTE_WORK: u64 = 3;
+const TABLE_BYTE_WORK: u64 = 4;
 /// Largest number of encoded bytes of a block that are counted as a description of tables.
 const TABLES: usize = 64;
 /// Work for a member of gzip in addition to its blocks.
