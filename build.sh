@@ -469,7 +469,7 @@ debian_rust() {
 
     local deb
     for deb in "$partial"/debs/*.deb; do
-        # Of Rust's sources, only those of the standard library are unpacked.
+        # The package holds the sources of the compiler and of the standard library. Only the latter are needed.
         dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$partial/rust" --no-wildcards-match-slash --exclude='./usr/src/rustc-*/[!l]*'
     done
     mv "$partial/rust" "$folder"

@@ -95,7 +95,7 @@ impl JsExchange {
         self.inner.finish(end, nanos(now));
     }
 
-    /// Whether the bytes so far are LLM traffic.
+    /// Returns true if the bytes so far are LLM traffic.
     #[wasm_bindgen(js_name = isRecognised)]
     pub fn is_recognised(&self) -> bool {
         self.inner.is_recognised()

@@ -7,9 +7,9 @@ use crate::documentation::documentation;
 pub struct Label {
     /// Its name in Prometheus. No name ends in another: Envoy finds a label by an expression that begins with `NAME=`.
     pub name: &'static str,
-    /// What the values come from. Documentation only.
+    /// Says where the values come from. Only the manual uses it.
     pub source: &'static str,
-    /// Whether a client can choose the values, and why not. Documentation only.
+    /// Says if a client can choose the values, and if not, why. Only the manual uses it.
     pub client: &'static str,
     /// The client or the provider chooses the values, so their number has no bound. After `labels.max_series` series they
     /// are reported as `other`.

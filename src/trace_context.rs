@@ -9,7 +9,7 @@ pub struct TraceContext {
     pub trace: [u8; 16],
     /// The span identifier. All zero if the request has no span.
     pub span: [u8; 8],
-    /// Whether the trace is recorded.
+    /// True if the trace is recorded.
     pub sampled: bool,
 }
 
@@ -96,7 +96,7 @@ fn hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
     Some(out)
 }
 
-/// Whether a trace is sampled, if `share` (0 to 1) of all traces are. All calls of a trace get the same answer.
+/// Returns true if a trace is sampled, if `share` (0 to 1) of all traces are. All calls of a trace get the same answer.
 pub fn is_sampled(trace: [u8; 16], share: f64) -> bool {
     // The last bytes are random in every version of the specification.
     let [.., a, b, c, d, e, f, g] = trace;

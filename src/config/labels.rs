@@ -59,7 +59,7 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[
     },
 ];
 
-/// Whether a header, in lower case, carries credentials.
+/// Returns true if the header carries credentials. `header` must be in lower case.
 pub(super) fn is_secret(header: &str) -> bool {
     SECRET.contains(&header)
 }

@@ -8,15 +8,15 @@ use crate::signal::cost::PRICE_KEYS;
 
 /// One row of the table of settings in `envoy/reference.md`.
 pub struct DocumentedSetting {
-    /// Path of the key. `[]` stands for the number of a row, `MODEL` for the name of a model.
+    /// Path of the key in the configuration. In it, `[]` is the index of an array element, and `MODEL` is a model's name.
     pub key: String,
     /// Type and range, as an error says them after "must be".
     pub kind: String,
     /// The default as JSON. Empty if there is none.
     pub default: String,
-    /// Whether a route's metadata may set it.
+    /// True if the metadata of a route may set this key.
     pub per_route: bool,
-    /// What it does.
+    /// Description of the setting, for the manual.
     pub doc: &'static str,
 }
 

@@ -13,9 +13,10 @@ pub struct Setting<T: 'static> {
     pub key: &'static str,
     /// Type, range and default, and how to store a value.
     pub kind: SettingKind<T>,
-    /// Whether a route's metadata may set it. If not, the VM or the form of the metrics depends on it.
+    /// True if the metadata of a route may set this key. It is false for settings that the VM or the labels of the
+    /// metrics depend on, because all routes share them.
     pub per_route: bool,
-    /// What it does. Documentation only.
+    /// Description of the setting. Only the manual uses it.
     pub doc: &'static str,
 }
 

@@ -5,7 +5,7 @@ use super::setting::Setting;
 use super::setting::SettingKind::{Bool, Whole};
 use crate::documentation::documentation;
 
-/// Whether the plugin asks for the token counts of streams whose client did not.
+/// Settings for streams whose client did not request token counts: the plugin can request them in its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StreamUsage {
     /// `stream_usage.inject`: changes requests. Needs `allow_on_headers_stop_iteration: true` in the plugin's Envoy

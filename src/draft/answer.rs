@@ -20,11 +20,11 @@ pub struct Answer {
     has_other_content: bool,
     /// Position and identifier hash of each tool call. Its name is in the observation.
     calls: Vec<(u64, u64)>,
-    /// Whether the response is a stream of documents.
+    /// True if the response is a stream of JSON documents.
     is_stream: bool,
-    /// Whether the end of the answer was read.
+    /// True if the plugin has read the end of the answer.
     is_complete: bool,
-    /// Whether the stream has ended, so that the rest is not read.
+    /// True after the last event of the stream. The plugin ignores all bytes after it.
     has_ended: bool,
     /// Number of documents that were read to their end.
     documents: u32,
@@ -63,32 +63,32 @@ impl Answer {
         self.is_stream = is_stream;
     }
 
-    /// Whether the response is a stream of documents.
+    /// Returns true if the response is a stream of JSON documents.
     pub fn is_stream(&self) -> bool {
         self.is_stream
     }
 
-    /// Whether the end of the answer was read.
+    /// Returns true if the plugin has read the end of the answer.
     pub fn is_complete(&self) -> bool {
         self.is_complete
     }
 
-    /// Whether the stream has ended, so that the rest is not read.
+    /// Returns true after the last event of the stream. The plugin ignores all bytes after it.
     pub fn has_ended(&self) -> bool {
         self.has_ended
     }
 
-    /// Whether something was generated that is neither text nor a call of a client's tool.
+    /// Returns true if something was generated that is neither text nor a call of a client's tool.
     pub fn has_other_content(&self) -> bool {
         self.has_other_content
     }
 
-    /// Whether no document was read to its end.
+    /// Returns true if no document was read to its end.
     pub fn is_first_document(&self) -> bool {
         self.documents == 0
     }
 
-    /// Whether the text comes in deltas.
+    /// Returns true if the text comes in deltas.
     pub fn text_comes_in_deltas(&self) -> bool {
         self.text_comes_in_deltas
     }

@@ -26,12 +26,12 @@ pub struct Conversation {
     history: Box<History>,
     /// Hashes of the keys that an answer in JSON must have.
     required_keys: Vec<u64>,
-    /// Whether a request header has the conversation's identifier.
+    /// True if a request header has the conversation's identifier.
     is_named: bool,
 }
 
 impl Conversation {
-    /// Whether a request header has the conversation's identifier.
+    /// Returns true if a request header has the conversation's identifier.
     pub fn is_named(&self) -> bool {
         self.is_named
     }
@@ -159,7 +159,7 @@ impl Draft {
         }
     }
 
-    /// Whether the text of a message is wanted even if it is not the last.
+    /// Returns true if the text of a message is wanted even if it is not the last.
     pub fn wants_every_message(&self) -> bool {
         self.conversation.all_messages.is_some()
             || self.conversation.opening.as_ref().is_some_and(|opening| opening.listens())
@@ -255,7 +255,7 @@ impl Draft {
         self.conversation.history.result_name(value);
     }
 
-    /// Whether the tool failed.
+    /// Sets that the tool failed, if `value` is true.
     pub fn result_failed(&mut self, value: Scalar<'_>) {
         self.conversation.history.result_failed(value);
     }

@@ -191,7 +191,7 @@ impl Draft {
         }
     }
 
-    /// Whether a number is at most `limit`. If it is not, reports [`ParseError::Number`].
+    /// Returns true if a number is at most `limit`. If it is not, reports [`ParseError::Number`].
     fn check_limit(&mut self, value: Scalar<'_>, limit: f64) -> bool {
         let exceeds = value.exceeds(limit);
         if exceeds {
@@ -219,7 +219,7 @@ impl Draft {
         }
     }
 
-    /// Whether the client used its own key at the provider behind a relay.
+    /// Sets that the client used its own key at the provider behind a relay, if `value` is true.
     pub fn uses_own_key(&mut self, value: Scalar<'_>) {
         self.counts.cost.uses_own_key = value.is_true();
     }

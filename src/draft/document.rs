@@ -36,7 +36,7 @@ pub(super) struct OpenPart {
     pub id: u64,
     /// Number of tokens, if the part is an entry of a list of counts.
     pub tokens: u64,
-    /// Whether the part's text is not the answer's: thoughts, or repeated input.
+    /// True if the part's text is not the answer's: thoughts, or repeated input.
     is_thought: bool,
     /// The end of the answer's text before this part.
     start: Option<Mark>,
@@ -70,7 +70,7 @@ impl OpenDocument {
         self.choice.index
     }
 
-    /// Whether the open choice has a finish reason.
+    /// Returns true if the open choice has a finish reason.
     pub fn has_finish_reason(&self) -> bool {
         self.choice.finish_reason.is_some()
     }
@@ -95,7 +95,7 @@ impl OpenDocument {
         self.part.id
     }
 
-    /// Whether the open part's text is not the answer's.
+    /// Returns true if the open part's text is not the answer's.
     pub fn is_thought(&self) -> bool {
         self.part.is_thought
     }
@@ -265,7 +265,7 @@ impl Draft {
         self.open.part.name = None;
     }
 
-    /// Whether the part's text is not the answer's.
+    /// Sets that the part's text is not part of the answer, if `value` is true.
     pub fn part_is_thought(&mut self, value: Scalar<'_>) {
         self.set_thought(value.is_true());
     }

@@ -21,7 +21,7 @@ pub struct WireError {
 }
 
 impl WireError {
-    /// Whether there is an error.
+    /// Returns true if there is an error.
     pub fn is_present(&self) -> bool {
         self.is_present
     }

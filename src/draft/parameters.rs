@@ -10,7 +10,7 @@ impl Draft {
         self.observation.request.model = value.text();
     }
 
-    /// Whether the request asks for a stream.
+    /// Sets whether the request asks for a stream.
     pub fn request_stream(&mut self, value: Scalar<'_>) {
         self.observation.request.stream = Some(value.is_true());
     }

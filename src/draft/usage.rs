@@ -27,9 +27,9 @@ pub struct TokenCounts {
     pub spare_cache_read: Option<u64>,
     /// Written to a cache, from a second source. As `spare_cache_read`.
     pub spare_cache_write: Option<u64>,
-    /// Whether `input` does not include cached input (Anthropic, Bedrock).
+    /// True if `input` does not include cached input (Anthropic, Bedrock).
     pub(super) excludes_cache: bool,
-    /// Whether `output` does not include reasoning (Gemini).
+    /// True if `output` does not include reasoning (Gemini).
     pub(super) excludes_reasoning: bool,
 }
 
@@ -76,9 +76,10 @@ pub struct WireCost {
     pub cost: Option<u64>,
     /// The cost of the provider behind a relay (OpenRouter).
     pub upstream_cost: Option<u64>,
-    /// Whether one of the costs was above [`crate::observation::COST_LIMIT`], so that none is reported.
+    /// True if one of the costs was above [`crate::observation::COST_LIMIT`], so that none is reported.
     pub(super) is_above_limit: bool,
-    /// Whether the client used its own key at the provider behind the relay, so that the relay's cost does not include it.
+    /// True if the client used its own key at the provider behind the relay, so that the relay's cost does not include
+    /// it.
     pub(super) uses_own_key: bool,
 }
 

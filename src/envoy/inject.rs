@@ -75,7 +75,7 @@ impl Holding {
         });
     }
 
-    /// Whether a request is held of which nobody knows yet whether the host shows its body.
+    /// Returns true if a request is held, and it is not known yet if the host shows its body.
     pub fn needs_short_tick(&self) -> bool {
         !self.host_can_hold.get() && self.waiting.try_borrow().is_ok_and(|waiting| !waiting.is_empty())
     }

@@ -27,7 +27,7 @@ impl Memory {
         memory
     }
 
-    /// Whether the host has shared data. Valid after [`Memory::new`].
+    /// Returns true if the host has shared data. Valid after [`Memory::new`].
     pub fn is_kept() -> bool {
         host::shared(&name(0)).is_some()
     }
@@ -60,7 +60,7 @@ impl Memory {
         self.change(call, |bucket| bucket.trace(call, run)).is_some()
     }
 
-    /// Whether the run of a call still waits for its result.
+    /// Returns true if the run of a call still waits for its result.
     pub fn waits(self, call: u64, called_at: u64) -> bool {
         host::shared(&self.key(call)).is_some_and(|(bytes, _)| Bucket::parse(&bytes).waits(call, called_at))
     }

@@ -313,7 +313,7 @@ fn body(buffer: BufferType, start: usize, size: usize) -> Vec<u8> {
     hostcalls::get_buffer(buffer, start, size).ok().flatten().unwrap_or_default()
 }
 
-/// Whether the path is that of an LLM API or of feedback.
+/// Returns true if the path is that of an LLM API or of feedback.
 fn is_served(config: &Config, path: &[u8]) -> bool {
     let path = core::str::from_utf8(path).unwrap_or_default();
     provider::serves(path, &config.apis) || config.feedback.is_at(path)

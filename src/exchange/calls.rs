@@ -32,7 +32,8 @@ impl Exchange {
         self.run.recalled.get_or_insert_default().push(pending);
     }
 
-    /// Whether the whole answer was read. In a stream that is known before the end: a client may disconnect after the last event.
+    /// Returns true if the whole answer was read. In a stream that is known before the end: a client may disconnect
+    /// after the last event.
     pub(super) fn is_answered(&self) -> bool {
         let answer = &self.draft.answer;
         let is_whole = answer.is_stream() && answer.is_complete() && !self.draft.error.is_present();

@@ -46,11 +46,11 @@ pub struct Exchange {
     changes: Changes,
     /// Hash of the downstream address, for the memory budget. 0 if it is unknown.
     address: u64,
-    /// Whether the path asks for a stream.
+    /// True if the path asks for a stream.
     path_asks_for_stream: bool,
     /// The model in the path. It replaces the one in the body.
     path_model: Option<Text>,
-    /// Whether the texts are reported, as those of a sampled trace.
+    /// True if the texts are reported, as those of a sampled trace.
     content_is_sampled: bool,
     run: RunState,
 }
@@ -73,11 +73,11 @@ struct RunState {
     /// The remembered calls whose results the request brings.
     #[expect(clippy::box_collection, reason = "most exchanges have none, and this takes less room in those")]
     recalled: Option<Box<Vec<Pending>>>,
-    /// Whether the request does not show the run's iteration.
+    /// True if the request does not show the run's iteration.
     is_hidden: bool,
-    /// Whether [`Exchange::take_calls`] has returned the calls to remember.
+    /// True if [`Exchange::take_calls`] has returned the calls to remember.
     calls_are_taken: bool,
-    /// Whether the end of the run was counted with an earlier exchange.
+    /// True if the end of the run was counted with an earlier exchange.
     has_ended: bool,
     span: Option<Box<RunSpan>>,
 }
@@ -177,7 +177,8 @@ impl Exchange {
         &self.draft.observation
     }
 
-    /// Whether this is LLM traffic. If only the shape of the bodies shows it, the answer depends on what has been read.
+    /// Returns true if this is LLM traffic. If only the shape of the bodies shows it, the answer depends on what has
+    /// been read.
     pub fn is_recognised(&self) -> bool {
         let observation = &self.draft.observation;
         !self.api.by_shape

@@ -6,11 +6,11 @@ use crate::observation::{FinishClass, Outcome, RunEnd, Text};
 
 /// How the body of the response ended.
 struct BodyEnd {
-    /// Whether a body was read, and could be decoded to its end.
+    /// True if a body was read, and could be decoded to its end.
     is_read: bool,
-    /// Whether there was nothing in it.
+    /// True if there was nothing in it.
     is_empty: bool,
-    /// Whether it ended inside a document.
+    /// True if it ended inside a document.
     is_cut: bool,
 }
 

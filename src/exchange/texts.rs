@@ -12,7 +12,8 @@ pub(super) fn start(draft: &mut Draft, privacy: &Privacy) {
     draft.start_texts(privacy.key.as_ref(), privacy.hash, captures, has_messages);
 }
 
-/// Whether the texts of a request are reported: if its trace is sampled. A request without a trace is a trace of its own.
+/// Returns true if the texts of a request are reported: if its trace is sampled. A request without a trace is a trace
+/// of its own.
 pub(super) fn is_sampled(head: Head<'_>, share: f64) -> bool {
     let of_request = || TraceContext::of_request(head.whole("x-request-id"));
     let context = TraceContext::parse(head.whole("traceparent")).or_else(of_request);

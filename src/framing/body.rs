@@ -35,9 +35,9 @@ pub struct Body {
     nested_scanner: Option<Box<Scanner>>,
     /// Number of bytes of [`DONE`] that the data of the current event began with.
     done_length: usize,
-    /// Whether the data of the current event goes to the scanner.
+    /// True if the data of the current event goes to the scanner.
     is_in_data: bool,
-    /// Whether the scanner reads a document that is not in a field of an event.
+    /// True if the scanner reads a document that is not in a field of an event.
     is_in_bare_document: bool,
     may_be_events: bool,
     expects_json: bool,

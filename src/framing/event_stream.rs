@@ -25,7 +25,7 @@ pub enum FramePart<'a> {
     Payload(&'a [u8]),
     /// The end of the frame.
     End {
-        /// Whether the checksum of the frame is correct.
+        /// True if the checksum of the frame is correct.
         is_valid: bool,
     },
     /// The lengths of the frame or their checksum are wrong, or a header is malformed. The start of the next frame is
@@ -69,7 +69,7 @@ pub struct EventStream {
     field: [u8; 64],
     /// Number of bytes of the current field that were read.
     field_length: usize,
-    /// Whether the value of the current header is the name of an exception or error.
+    /// True if the value of the current header is the name of an exception or error.
     is_exception: bool,
     checksum: Crc32,
 }

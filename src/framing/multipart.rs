@@ -33,7 +33,7 @@ pub struct Multipart {
     /// Name of the current field. Empty if the part is ignored.
     name: String,
     value: Vec<u8>,
-    /// Whether `value` is complete, that is, not too long.
+    /// True if `value` is complete, that is, not too long.
     has_value: bool,
 }
 

@@ -41,9 +41,9 @@ pub struct Sse {
     field: [u8; 5],
     /// Length of the field's name in bytes, up to 255.
     length: u8,
-    /// Whether the next byte is the first one after the colon. A space there does not belong to the value.
+    /// True if the next byte is the first one after the colon. A space there does not belong to the value.
     is_after_colon: bool,
-    /// Whether the previous byte was a carriage return. A line feed after it belongs to the same line end.
+    /// True if the previous byte was a carriage return. A line feed after it belongs to the same line end.
     is_after_cr: bool,
     has_data: bool,
     has_name: bool,

@@ -135,7 +135,7 @@ pub(super) struct Node<T> {
     pub deferred: Option<Deferred<T>>,
     pub raw: Option<fn(&mut T, &[u8])>,
     pub open: Option<fn(&mut T, u32)>,
-    /// Whether `open` is of an [`On::Supersedes`] rule.
+    /// True if `open` is of an [`On::Supersedes`] rule.
     pub supersedes: bool,
     pub close: Option<fn(&mut T)>,
 }

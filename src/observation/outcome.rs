@@ -50,7 +50,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Whether there is any change.
+    /// Returns true if there is any change.
     pub fn any(self) -> bool {
         self != Changes::default()
     }

@@ -11,7 +11,7 @@ pub struct GeneratedOutput {
     pub hash: Option<[u8; 8]>,
     /// Length of the answer's text in Unicode code points; None if there is no text.
     pub characters: Option<u64>,
-    /// Whether the answer is the JSON that the request asks for; None if it asks for none.
+    /// True if the answer is the JSON that the request asks for; None if it asks for none.
     pub parsed: Option<Parsed>,
     /// The model refused to answer, by a refusal in the response or by the finish reason.
     pub refused: bool,
@@ -19,7 +19,7 @@ pub struct GeneratedOutput {
     pub empty: bool,
 }
 
-/// Whether an answer is the JSON that was asked for.
+/// How far an answer is the JSON that the request asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Parsed {
     /// Well-formed JSON with every key that the schema requires of the outermost object.

@@ -7,7 +7,7 @@ use super::Text;
 pub struct RequestParameters {
     /// Requested model.
     pub model: Option<Text>,
-    /// Whether the request asks for a stream.
+    /// True if the request asks for a stream. None if it does not say.
     pub stream: Option<bool>,
     /// Maximum number of tokens to generate.
     pub max_tokens: Option<u64>,

@@ -18,12 +18,12 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Whether any count is known.
+    /// Returns true if any count is known.
     pub fn is_known(&self) -> bool {
         *self != Usage::default()
     }
 
-    /// Whether no count is above [`COUNT_LIMIT`]. A sum of counts can be above it.
+    /// Returns true if no count is above [`COUNT_LIMIT`]. A sum of counts can be above it.
     pub fn is_possible(&self) -> bool {
         self.possible() == *self
     }

@@ -40,7 +40,7 @@ impl Override {
     }
 }
 
-/// Whether `path` may be the path of an API. Requests that are not LLM traffic cost this check only.
+/// Returns true if `path` may be the path of an API. Requests that are not LLM traffic cost this check only.
 pub fn serves(path: &str, overrides: &[Override]) -> bool {
     endpoint(bare(path)).is_some() || overrides.iter().any(|o| path.starts_with(&o.path))
 }
@@ -146,7 +146,7 @@ impl Endpoint {
 /// The name of the API that is recognised by the bodies.
 const SHAPE: &str = shape::SHAPE.name;
 
-/// Whether the name of a host, without its port, ends with `end`.
+/// Returns true if the name of a host, without its port, ends with `end`.
 fn host_ends(host: &str, end: &str) -> bool {
     host.split(':').next().is_some_and(|name| name.ends_with(end))
 }

@@ -13,7 +13,7 @@ use crate::provider;
 /// Maximum length of a request, in bytes.
 pub const BODY: usize = 4096;
 
-/// Whether and where the plugin accepts feedback.
+/// Settings of the path on which the plugin accepts feedback.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FeedbackSettings {
     /// `feedback.path`. Empty for none.
@@ -23,7 +23,7 @@ pub struct FeedbackSettings {
 }
 
 impl FeedbackSettings {
-    /// Whether a request's path is the path of feedback.
+    /// Returns true if a request's path is the path of feedback.
     pub fn is_at(&self, path: &str) -> bool {
         !self.path.is_empty() && path.split('?').next() == Some(&self.path)
     }

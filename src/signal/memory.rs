@@ -108,7 +108,7 @@ impl Bucket {
         Some(self.0.swap_remove(at))
     }
 
-    /// Whether the run still waits for the result of a call made at `called_at`.
+    /// Returns true if the run still waits for the result of a call made at `called_at`.
     pub fn waits(&self, call: u64, called_at: u64) -> bool {
         self.0.iter().any(|entry| entry.call == call && entry.called_at == called_at && entry.waits())
     }

@@ -130,7 +130,8 @@ impl Fingerprint {
         self.state.structure = Some(Box::new(Canonical::requiring(required)));
     }
 
-    /// Whether the text is one JSON value with the required keys. None if no JSON is expected or if there is no text.
+    /// Returns how far the text is one JSON value with the required keys. Returns None if no JSON is expected, or if
+    /// there is no text.
     pub fn parsed(&mut self) -> Option<Parsed> {
         self.characters()?;
         self.read_held();

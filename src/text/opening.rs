@@ -72,7 +72,7 @@ impl Opening {
         self.messages = self.messages.saturating_add(1);
     }
 
-    /// Whether the texts of messages are needed: until the end of the first user message.
+    /// Returns true if the texts of messages are needed: until the end of the first user message.
     pub fn listens(&self) -> bool {
         self.user.is_none()
     }

@@ -26,9 +26,9 @@ pub struct UsageStripper {
     state: LineState,
     /// Bytes of the current line.
     held: Vec<u8>,
-    /// Whether a line of the current event was passed on.
+    /// True if a line of the current event was passed on.
     is_in_event: bool,
-    /// Whether the blank line after the current event must be removed, because all its lines were.
+    /// True if the blank line after the current event must be removed, because all its lines were.
     removes_blank: bool,
     /// If the last byte was a carriage return: whether it was passed on. A line feed after it belongs to the same line
     /// end.

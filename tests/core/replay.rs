@@ -1,7 +1,7 @@
 //! Runs every fixture through the core whole, cut at every byte and in random pieces. The result must always be its
 //! `observation.json`.
 
-use crate::support::core::{Wire, observer, pass_at, timeless};
+use crate::support::core::{Wire, differences, observer, pass_at, timeless};
 use crate::support::fixtures::Fixture;
 use gaugeway::exchange::{End, Observer};
 use serde_json::{Map, Value};
@@ -34,21 +34,6 @@ fn observe_at(
         response,
     };
     pass_at(observer, &wire, End::Whole, now).map(|exchange| timeless(exchange.observation())).unwrap_or_default()
-}
-
-/// The keys in which two observations differ, one per line.
-fn differences(expected: &Map<String, Value>, seen: &Map<String, Value>) -> Vec<String> {
-    let mut keys: Vec<_> = expected.keys().chain(seen.keys()).collect();
-    keys.sort();
-    keys.dedup();
-    let same = |a: Option<&Value>, b: Option<&Value>| match (a.and_then(Value::as_f64), b.and_then(Value::as_f64)) {
-        (Some(a), Some(b)) => a == b,
-        _ => a == b,
-    };
-    keys.iter()
-        .filter(|key| !same(expected.get(**key), seen.get(**key)))
-        .map(|key| format!("{key}: expected {:?}, saw {:?}", expected.get(*key), seen.get(*key)))
-        .collect()
 }
 
 #[test]

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::client::{self, Raw};
-use crate::support::core::TIMING;
+use crate::support::core::differences;
 use crate::support::edge::{self, Edge, Runtime};
 use crate::support::fixtures::Fixture;
 use crate::support::upstream::Upstream;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -166,21 +166,6 @@ async fn call(edge: &Edge, fixture: &Fixture, travel: &str) -> Vec<String> {
         None => faults.push("no observation was printed".to_owned()),
     }
     faults
-}
-
-/// The keys in which two observations differ, one per line. JSON does not distinguish integers from real numbers.
-fn differences(expected: &Map<String, Value>, seen: &Map<String, Value>) -> Vec<String> {
-    let mut keys: Vec<_> = expected.keys().chain(seen.keys()).filter(|key| !TIMING.contains(&key.as_str())).collect();
-    keys.sort();
-    keys.dedup();
-    let same = |a: Option<&Value>, b: Option<&Value>| match (a.and_then(Value::as_f64), b.and_then(Value::as_f64)) {
-        (Some(a), Some(b)) => a == b,
-        _ => a == b,
-    };
-    keys.iter()
-        .filter(|key| !same(expected.get(**key), seen.get(**key)))
-        .map(|key| format!("{key}: expected {:?}, saw {:?}", expected.get(*key), seen.get(*key)))
-        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::support::client::{self, Http, Made, Open, Raw, Reply};
+use crate::support::core::TIMING;
 use crate::support::envoy::{self, Envoy, Options, Spans};
 use crate::support::expect;
 use crate::support::fixtures::Fixture;
@@ -183,7 +184,7 @@ async fn local_replies_retries_and_trailers_are_reported_correctly() {
                 http == Http::Two,
                 "only HTTP/2 clients get trailers; Envoy drops them for HTTP/1.1"
             );
-            let timed = if fixture.is_stream() { expect::TIMING } else { &[] };
+            let timed = if fixture.is_stream() { TIMING } else { &[] };
             let faults = expect::log_faults(&fixture.observation, timed, &entry);
             assert!(faults.is_empty(), "{} {http:?}: {faults:#?}", fixture.id);
             *expected.entry(("h2", "completed")).or_default() += 1;

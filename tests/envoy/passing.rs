@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::client::{self, Http, Made, Raw};
+use crate::support::core::TIMING;
 use crate::support::crash::{CRASH, CRASH_FOR_GOOD, Crashing};
 use crate::support::envoy::{Envoy, Options};
 use crate::support::expect;
@@ -193,7 +194,7 @@ async fn calls_to_an_upstream_over_tls_are_observed() {
         let id = client::request_id();
         let reply = client::replay(envoy.addr, fixture, &[("x-request-id", &id), ("x-upstream", "cut=50")]).await;
         assert_eq!((reply.status, &reply.body), (fixture.response.status, &fixture.response.body));
-        let timed = if fixture.is_stream() { expect::TIMING } else { &[] };
+        let timed = if fixture.is_stream() { TIMING } else { &[] };
         let faults = expect::log_faults(&fixture.observation, timed, &envoy.entry(&id, PATIENCE).await.unwrap());
         assert!(faults.is_empty(), "{}: {faults:#?}", fixture.id);
     }

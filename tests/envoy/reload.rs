@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::client::{self, Http, Reply};
+use crate::support::core::TIMING;
 use crate::support::envoy::{Envoy, Options};
 use crate::support::expect::{self, Series};
 use crate::support::fixtures::Fixture;
@@ -256,8 +257,7 @@ impl Site {
             let exchange = expect::in_the_core(fixture);
             let core = exchange.as_ref().map(gaugeway::exchange::Exchange::observation);
             let seen = core.map(crate::support::core::attributes).unwrap_or_default();
-            let timed: Vec<_> =
-                crate::support::core::TIMING.iter().copied().filter(|key| seen.contains_key(*key)).collect();
+            let timed: Vec<_> = TIMING.iter().copied().filter(|key| seen.contains_key(*key)).collect();
             expect::add_series(&mut expected, &fixture.observation, &timed, core, &config);
         }
         assert!(expected.len() > 500, "only {} series are expected", expected.len());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::client::{self, Http, Reply};
+use crate::support::core::TIMING;
 use crate::support::envoy::{self, Envoy, Options, Spans};
 use crate::support::expect::{self, Series};
 use crate::support::fixtures::Fixture;
@@ -173,5 +174,5 @@ fn name(fixture: &Fixture) -> String {
 /// The clock-dependent attributes that the exchange must have.
 fn timed(exchange: Option<&gaugeway::exchange::Exchange>) -> Vec<&'static str> {
     let seen = exchange.map(|exchange| crate::support::core::attributes(exchange.observation())).unwrap_or_default();
-    crate::support::core::TIMING.iter().copied().filter(|key| seen.contains_key(*key)).collect()
+    TIMING.iter().copied().filter(|key| seen.contains_key(*key)).collect()
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use crate::support::client::{self, Reply};
+use crate::support::core::TIMING;
 use crate::support::envoy::{Envoy, Options};
 use crate::support::expect;
 use crate::support::fixtures::Fixture;
@@ -104,7 +105,7 @@ async fn compressed_bodies_are_read_and_reach_the_client_compressed() {
     for fixture in answers.iter().chain([&upload]) {
         for travel in ["whole", "cut=1", "gap=20"] {
             let (entry, reply) = exchange(&envoy, fixture, travel).await;
-            let timed = if fixture.is_stream() { expect::TIMING } else { &[] };
+            let timed = if fixture.is_stream() { TIMING } else { &[] };
             let faults = expect::log_faults(&fixture.observation, timed, &entry);
             let encoding = fixture.response.header("content-encoding");
             assert!(faults.is_empty(), "{encoding:?} {travel}: {faults:#?}");
@@ -114,7 +115,7 @@ async fn compressed_bodies_are_read_and_reach_the_client_compressed() {
             assert_eq!(received.body, fixture.request.body);
             // The first token comes with the second event, in every encoding.
             if fixture.is_stream() && travel == "gap=20" {
-                let times = expect::TIMING.iter().map(|key| seconds(&entry, key)).collect::<Vec<_>>();
+                let times = TIMING.iter().map(|key| seconds(&entry, key)).collect::<Vec<_>>();
                 assert!(times[1] - times[0] > 0.015, "{times:?}");
             }
         }

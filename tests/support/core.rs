@@ -76,6 +76,22 @@ pub fn timeless(seen: &Observation) -> Map<String, Value> {
     all
 }
 
+/// Lists the keys in which two observations differ, except those that depend on the clock. JSON does not distinguish
+/// integers from real numbers.
+pub fn differences(expected: &Map<String, Value>, seen: &Map<String, Value>) -> Vec<String> {
+    let mut keys: Vec<_> = expected.keys().chain(seen.keys()).filter(|key| !TIMING.contains(&key.as_str())).collect();
+    keys.sort();
+    keys.dedup();
+    let same = |a: Option<&Value>, b: Option<&Value>| match (a.and_then(Value::as_f64), b.and_then(Value::as_f64)) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
+    };
+    keys.iter()
+        .filter(|key| !same(expected.get(**key), seen.get(**key)))
+        .map(|key| format!("{key}: expected {:?}, saw {:?}", expected.get(*key), seen.get(*key)))
+        .collect()
+}
+
 fn bytes<'a>(head: &'a [(&'a str, &'a str)]) -> Vec<(&'a [u8], &'a [u8])> {
     head.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect()
 }

@@ -9,14 +9,11 @@ use gaugeway::provider;
 use gaugeway::sink::stats::{METRICS, MetricKind};
 use serde_json::{Map, Value};
 
-use super::core;
+use super::core::{self, TIMING};
 use super::envoy::{self, Spans};
 use super::fixtures::Fixture;
 use super::otlp::{Attribute, Span};
 use super::prometheus::Sample;
-
-/// Attributes that depend on the clock.
-pub const TIMING: &[&str] = &["gen_ai.response.time_to_first_chunk", "gaugeway.time_to_first_token"];
 
 /// Values by metric name and labels. For a histogram the value is its count.
 pub type Series = BTreeMap<(String, BTreeMap<String, String>), u64>;

@@ -51,7 +51,7 @@ impl CallLog {
         self.count += 1;
     }
 
-    /// Whether there is no call.
+    /// Returns true if there is no call.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }

@@ -21,7 +21,7 @@ pub struct History {
     calls: CallLog,
     results: ResultLog,
     messages: Roles,
-    /// Whether the request offers tools.
+    /// True if the request offers tools.
     offers_tools: bool,
     /// Number of tools offered. 0 if it is not known.
     tools_offered: u16,
@@ -29,7 +29,7 @@ pub struct History {
     call: CallInProgress,
     arguments: Option<Box<Canonical>>,
     saw_message: bool,
-    /// Whether the item before was a call, for APIs in which calls are items.
+    /// True if the previous item was a call, for APIs in which calls are items.
     in_turn: bool,
 }
 
@@ -85,7 +85,7 @@ impl History {
         };
     }
 
-    /// Whether the message's text may be a tool's result: its role is that of a tool, or not known yet.
+    /// Returns true if the message's text may be a tool's result: its role is that of a tool, or not known yet.
     pub fn may_be_result(&self) -> bool {
         matches!(self.message.role, MessageRole::Unknown | MessageRole::Tool)
     }

@@ -9,7 +9,7 @@ use crate::observation::{Text, ToolResult};
 /// The calls of the last turn, and their results.
 #[derive(Default)]
 pub(super) struct ResultLog {
-    /// Whether to measure the length of results.
+    /// True if the length of results is measured.
     pub measures_length: bool,
     /// Identifier hashes and tool names of the last turn's calls.
     calls: Vec<(u64, Text)>,
@@ -99,7 +99,7 @@ impl ResultLog {
         }
     }
 
-    /// Whether there is no result.
+    /// Returns true if there is no result.
     pub fn is_empty(&self) -> bool {
         self.results.is_empty()
     }

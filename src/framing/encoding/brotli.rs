@@ -42,7 +42,7 @@ pub(super) struct Brotli {
     given: u64,
     /// Number of decoded bytes at the end of the latest metablock whose begin was seen.
     end: u64,
-    /// Whether the last slice may have described tables.
+    /// True if the last slice may have described tables.
     in_tables: bool,
 }
 

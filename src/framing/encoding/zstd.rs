@@ -53,7 +53,7 @@ pub(super) struct Zstd {
     held: Vec<u8>,
     /// Size of the frame's window in bytes. None until its header is complete.
     window: Option<usize>,
-    /// Whether the last call reached its limit of work.
+    /// True if the last call reached its limit of work.
     has_pending_output: bool,
     /// Upper bound of the decoded bytes in the library's buffer.
     buffered: usize,

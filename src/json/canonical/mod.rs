@@ -65,7 +65,7 @@ pub struct Canonical {
     leaf: u64,
     /// Sum of the hashes of all leaves.
     sum: u64,
-    /// Whether the current string is a key.
+    /// True if the current string is a key.
     is_key: bool,
     word: [u8; MAX_WORD],
     word_length: usize,

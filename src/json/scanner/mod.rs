@@ -100,7 +100,7 @@ pub struct Scanner {
     node: u16,
     /// Number of open brackets of the container that is being skipped.
     skip_depth: u32,
-    /// Whether the bytes of the skipped container go to a raw rule.
+    /// True if the bytes of the skipped container go to a raw rule.
     is_raw: bool,
     escape: EscapeState,
     /// Texts of the current piece of input that rules have not received yet.

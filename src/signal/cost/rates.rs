@@ -117,8 +117,8 @@ fn rates(prices: &str, counted: &Quantities<'_>) -> [u128; UNITS.len()] {
     rates
 }
 
-/// Whether `at`, in seconds since 1970, is on or after a day, or within a period of every day. Returns None if `when` is
-/// neither.
+/// Returns true if `at` is on or after the day `when`, or within the daily period `when`. `at` is in seconds since
+/// 1970. Returns None if `when` is neither a day nor a period.
 fn time_has_come(when: &str, at: u64) -> Option<bool> {
     if let Some(from) = day(when) {
         return Some(at >= from);

@@ -162,7 +162,7 @@ fn date(name: &str) -> Option<(&str, [&str; 3], &str)> {
     })
 }
 
-/// Whether a name matches a pattern: `*` stands for any text, `#` for a digit.
+/// Returns true if a name matches a pattern: `*` stands for any text, `#` for a digit.
 fn fits(mut pattern: &[u8], mut name: &[u8]) -> bool {
     // The pattern after the last star, and the rest of the name that it was compared with. A mismatch retries one byte later.
     let mut retry: Option<(&[u8], &[u8])> = None;

@@ -37,7 +37,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Whether attributes of this phase may have changed. At the end all may have.
+    /// Returns true if attributes of this phase may have changed. At the end all may have.
     pub fn is_due(self, changes: Changes) -> bool {
         changes.end
             || match self {

@@ -12,7 +12,7 @@ pub fn before(text: &[u8], offset: usize) -> u8 {
     offset.checked_sub(1).map_or(0, |offset| at(text, offset))
 }
 
-/// Whether the text continues with `word` at an offset.
+/// Returns true if the text continues with `word` at an offset.
 pub fn continues(text: &[u8], offset: usize, word: &[u8]) -> bool {
     text.get(offset..).is_some_and(|rest| rest.starts_with(word))
 }
@@ -22,12 +22,12 @@ pub fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// Whether a word may start at an offset: `\b` before a word character.
+/// Returns true if a word may start at an offset: `\b` before a word character.
 pub fn starts_word(text: &[u8], offset: usize) -> bool {
     !is_word(before(text, offset))
 }
 
-/// Whether `\b` matches at an offset.
+/// Returns true if `\b` matches at an offset.
 pub fn is_boundary(text: &[u8], offset: usize) -> bool {
     is_word(before(text, offset)) != is_word(at(text, offset))
 }
