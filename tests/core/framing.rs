@@ -269,3 +269,31 @@ fn a_malformed_line_is_a_parse_error_and_the_next_line_is_read() {
         assert_eq!(lines.comes_to(body.as_bytes()), seen(7, Some(5), "completed", "json"), "{malformed}");
     }
 }
+
+#[test]
+fn a_stream_of_many_short_documents_is_read_to_its_end() {
+    let many = "data: {}\n\n".repeat(40_000);
+    let end = [DELTA, USAGE, DONE].concat();
+    let found = Endpoint::chat("text/event-stream").sees(&[many.as_bytes(), many.as_bytes(), end.as_bytes()]);
+    assert_eq!(found, seen(4, Some(5), "completed", ""));
+
+    let many = "{}\n".repeat(40_000);
+    let end = "{\"message\":{\"content\":\"Wind\"},\"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":5}\n";
+    let lines = Endpoint::new("/api/chat", "application/x-ndjson");
+    let found = lines.sees(&[many.as_bytes(), many.as_bytes(), end.as_bytes()]);
+    assert_eq!(found, seen(4, Some(5), "completed", ""));
+
+    // Documents in envelopes.
+    let (many, start) =
+        (chunk("{}").repeat(40_000), r#"{"type":"message_start","message":{"usage":{"input_tokens":5}}}"#);
+    let found = Endpoint::invoke().sees(&[&many, &many, &chunk(start)]);
+    assert_eq!((found.input, found.parse_errors.as_str()), (Some(5), ""));
+}
+
+#[test]
+fn too_many_documents_in_one_call_are_a_parse_error() {
+    for kind in ["application/json", "text/event-stream", "application/x-ndjson"] {
+        let found = Endpoint::chat(kind).sees(&["{}".repeat(100_000).as_bytes()]);
+        assert_eq!(found.parse_errors, "json", "{kind}");
+    }
+}
