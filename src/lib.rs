@@ -39,37 +39,21 @@
 //! 18. `envoy`: the shell for Envoy and other hosts of proxy-wasm.
 //! 19. `edge`: the shell for JavaScript runtimes.
 
-#[forbid(unsafe_code)]
 pub mod budget;
-#[forbid(unsafe_code)]
 pub mod bytes;
-#[forbid(unsafe_code)]
 pub mod config;
-#[forbid(unsafe_code)]
 pub mod documentation;
-#[forbid(unsafe_code)]
 pub mod draft;
-#[forbid(unsafe_code)]
 pub mod exchange;
-#[forbid(unsafe_code)]
 pub mod framing;
-#[forbid(unsafe_code)]
 pub mod json;
-#[forbid(unsafe_code)]
 pub mod labels;
-#[forbid(unsafe_code)]
 pub mod observation;
-#[forbid(unsafe_code)]
 pub mod provider;
-#[forbid(unsafe_code)]
 pub mod signal;
-#[forbid(unsafe_code)]
 pub mod sink;
-#[forbid(unsafe_code)]
 pub mod text;
-#[forbid(unsafe_code)]
 pub mod trace_context;
-#[forbid(unsafe_code)]
 pub mod usage_injection;
 
 #[cfg(all(feature = "edge", target_arch = "wasm32"))]

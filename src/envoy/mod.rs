@@ -6,28 +6,17 @@
 //! except in [`inject`] and [`feedback`], which the configuration enables. A host call that returns data takes 1-4 µs, so
 //! nothing is read twice.
 
-#[forbid(unsafe_code)]
 mod capabilities;
-#[forbid(unsafe_code)]
 mod feedback;
 mod host;
-#[forbid(unsafe_code)]
 mod inject;
-#[forbid(unsafe_code)]
 mod logger;
-#[forbid(unsafe_code)]
 mod memory;
-#[forbid(unsafe_code)]
 mod metrics;
-#[forbid(unsafe_code)]
 mod root;
-#[forbid(unsafe_code)]
 mod series_name;
-#[forbid(unsafe_code)]
 mod shared;
-#[forbid(unsafe_code)]
 mod spans;
-#[forbid(unsafe_code)]
 mod stream;
 
 proxy_wasm::main! {{

@@ -348,3 +348,10 @@ fn no_two_types_have_the_same_name() {
     assert!(types.len() > 100, "the types are not found");
     assert!(repeated.is_empty(), "{}", repeated.join("\n"));
 }
+
+#[test]
+fn only_the_shells_allow_unsafe_code() {
+    // Cargo.toml denies it everywhere else.
+    let allowed: Vec<_> = sources().into_iter().filter(|source| source.text.contains("allow(unsafe_code")).collect();
+    assert_eq!(allowed.iter().map(|source| &*source.path).collect::<Vec<_>>(), ["edge.rs", "envoy/host.rs"]);
+}
