@@ -45,9 +45,9 @@ impl Room {
     fn take(&mut self, bytes: usize) -> bool {
         let Some(share) = &mut self.share else { return true };
         if bytes > self.left {
-            let more = (bytes - self.left).max(STEP);
-            let size = share.bytes().saturating_add(more);
-            if size > self.most || !share.resize(size) {
+            let missing = bytes - self.left;
+            let more = missing.max(STEP).min(self.most.saturating_sub(share.bytes()));
+            if more < missing || !share.resize(share.bytes() + more) {
                 return false;
             }
             self.left += more;
