@@ -243,4 +243,17 @@ mod tests {
         assert_eq!((out, strip.held().len()), (line.into_bytes(), 0));
         assert!(may_be_chunk(b"data:              {"));
     }
+
+    #[test]
+    fn without_memory_a_long_line_passes_unchanged_and_the_rest_is_still_stripped() {
+        let budget = std::rc::Rc::new(crate::budget::Budget::new(64 << 10));
+        let mut strip = UsageStripper::new(Some(Share::of_state(&budget, 0)));
+        let long = format!("data: {{\"a\":\"{}\"}}\n\n", "x".repeat(40 << 10));
+        let out: Vec<u8> = long.as_bytes().chunks(100).flat_map(|piece| strip.feed(piece, false)).collect();
+        assert_eq!(out, long.as_bytes());
+        assert!(budget.reserved() > 0 && budget.reserved() <= 40 << 10);
+        assert_eq!(strip.feed(RESPONSE.as_bytes(), true), STRIPPED.as_bytes());
+        drop(strip);
+        assert_eq!(budget.reserved(), 0);
+    }
 }
