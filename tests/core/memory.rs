@@ -161,14 +161,14 @@ fn an_exchange_allocates_at_most_what_it_has_reserved() {
             let (request, answer) = (large_request(length, entries).to_string(), large_answer(length));
             let mut measured = Measured::start(config, CHAT, Budget::default()).unwrap();
             measured.run(request.as_bytes(), &answer, SSE, cut);
-            let bound = if config == &ordinary { 56 << 10 } else { 84 << 10 };
+            let bound = if config == &ordinary { 60 << 10 } else { 90 << 10 };
             assert!(measured.reserved < bound, "an exchange has reserved {} bytes", measured.reserved);
             let seen = measured.exchange.observation();
             let lists = [seen.output.tools.len(), seen.response.finish_reasons.len(), seen.agent.results.len()];
             if length < LONGEST {
                 assert_eq!((lists, seen.parse_errors), ([128, 128, 16], ParseErrors::default()));
             } else {
-                assert!(lists.iter().all(|entries| *entries >= 16), "{lists:?}");
+                assert!(lists[0] < 128 && lists[1] < 128, "{lists:?}");
                 assert!(seen.parse_errors.iter().eq([ParseError::Memory]));
             }
             let budget = Rc::clone(&measured.budget);
