@@ -53,7 +53,7 @@ labels! {
     FINISH_REASON = bounded("finish_reason", "class of the provider's finish reason", FIXED);
     PARSE_ERROR = bounded("parse_error", "kind of what could not be read", FIXED);
     TOOL_NAME = unbounded("gen_ai_tool_name", "tool calls and tool results", "yes");
-    KIND = bounded("kind", "kind of loop or of rate limit", FIXED);
+    KIND = bounded("kind", "kind of loop, of rate limit or of missing memory", FIXED);
     RESULT = bounded("result", "result of structured output or of span export", FIXED);
     STATUS = bounded("status", "how an agent's run ended", FIXED);
 }

@@ -167,7 +167,7 @@ export interface Configuration {
 
   /** No effect here: Envoy's listener receives feedback. */
   feedback?: {path?: string; slots?: number};
-  /** No effect here: this package has no decoders. */
+  /** No effect here, unless thousands of exchanges are open at once. */
   limits?: {stream_memory_bytes?: number};
   /** No effect here: `gaugeway/otlp` sends spans. */
   otlp?: {cluster?: string; path?: string; service?: string};

@@ -17,9 +17,9 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[Setting {
     key: "limits.stream_memory_bytes",
     kind: Whole {
         default: budget::DEFAULT as u64,
-        range: 1 << 20..=512 << 20,
+        range: budget::LEAST as u64..=budget::MOST as u64,
         set: |config, n| config.limits.stream_memory_bytes = n,
     },
     per_route: false,
-    doc: documentation("memory that the decoders of one worker share; see [Bounds](#bounds)"),
+    doc: documentation("memory that the streams of one worker share; see [Bounds](#bounds)"),
 }];

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::Draft;
+use super::{Draft, entry};
 use crate::json::Scalar;
 use crate::observation::{FinishClass, FinishReason, LIST, Text};
 use crate::text::content::Content;
@@ -230,8 +230,12 @@ impl Draft {
         let index = index as usize;
         let class = |word: &str| self.finish_class.map_or(FinishClass::Other, |class| class(word));
         let reason = word.map(|word| FinishReason { class: class(&word), word });
-        let reasons = &mut self.observation.response.finish_reasons;
-        if index < LIST {
+        let reasons = &self.observation.response.finish_reasons;
+        let new = (index + 1).saturating_sub(reasons.len()) * entry::<Option<FinishReason>>(0);
+        let replaced = reasons.get(index).map_or(0, length);
+        if index < LIST && self.keeps(new + length(&reason)) {
+            self.room.give(replaced);
+            let reasons = &mut self.observation.response.finish_reasons;
             if reasons.len() <= index {
                 reasons.resize(index + 1, None);
             }
@@ -243,7 +247,8 @@ impl Draft {
 
     /// Sets the finish reason of the only choice, in place of all earlier ones.
     pub fn set_only_finish_reason(&mut self, word: Option<Text>) {
-        self.observation.response.finish_reasons.clear();
+        let removed = core::mem::take(&mut self.observation.response.finish_reasons);
+        self.room.give(removed.iter().map(|reason| entry::<Option<FinishReason>>(length(reason))).sum());
         self.set_finish_reason(0, word);
     }
 
@@ -271,9 +276,15 @@ impl Draft {
         let Some(name) = part.name else { return };
         self.generated();
         let same = |(at, id): &(u64, u64)| *at == position && (part.id == 0 || *id == 0 || *id == part.id);
-        if !self.answer.calls.iter().any(same) && self.answer.calls.len() < LIST {
+        let is_new = !self.answer.calls.iter().any(same) && self.answer.calls.len() < LIST;
+        if is_new && self.keeps(entry::<(u64, u64)>(0) + entry::<Text>(name.len())) {
             self.answer.calls.push((position, part.id));
             self.observation.output.tools.push(name);
         }
     }
+}
+
+/// Length of the word of a finish reason, in bytes.
+fn length(reason: &Option<FinishReason>) -> usize {
+    reason.as_ref().map_or(0, |reason| reason.word.len())
 }

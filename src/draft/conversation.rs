@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
-use super::{Draft, History};
+use super::{Draft, History, entry};
+use crate::budget::Share;
 use crate::json::Scalar;
-use crate::observation::{LIST, Text};
+use crate::observation::{LIST, ParseError, Text, ToolResult};
 use crate::text::content::Content;
 use crate::text::fingerprint::Fingerprint;
 use crate::text::hash::{self, Hashes, Key};
@@ -34,6 +35,11 @@ impl Conversation {
     /// Returns true if a request header has the conversation's identifier.
     pub fn is_named(&self) -> bool {
         self.is_named
+    }
+
+    /// Sets where the history of the agent's run reserves memory.
+    pub(super) fn set_share(&mut self, share: Option<Share>) {
+        self.history.set_share(share);
     }
 
     /// Measures the length of tool results from now on.
@@ -77,10 +83,19 @@ impl Draft {
     /// must have.
     pub fn end_request(&mut self, wanted: Hashes) {
         self.end_request_texts(wanted);
-        self.observation.agent = self.conversation.history.settle();
+        let mut agent = self.conversation.history.settle();
+        if self.conversation.history.lacks_memory() {
+            self.report(ParseError::Memory);
+        }
         *self.conversation.history = History::default();
+        let named = |result: &ToolResult| entry::<ToolResult>(result.name.as_deref().map_or(0, str::len));
+        if !self.keeps(agent.results.iter().map(named).sum()) {
+            agent.results = Vec::new();
+        }
+        self.observation.agent = agent;
         let required = core::mem::take(&mut self.conversation.required_keys);
-        if self.observation.request.output_type == Some("json") {
+        self.room.give(required.len() * entry::<u64>(0));
+        if self.observation.request.output_type == Some("json") && self.keeps(Fingerprint::json_bound(required.len())) {
             self.answer.expect_json(required);
         }
     }
@@ -197,6 +212,7 @@ impl Draft {
     pub fn required_key(&mut self, value: Scalar<'_>) {
         if let Scalar::Text(name) = value
             && self.conversation.required_keys.len() < LIST
+            && self.keeps(entry::<u64>(0))
         {
             self.conversation.required_keys.push(crate::json::key_hash(name));
         }

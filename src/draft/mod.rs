@@ -11,9 +11,11 @@ mod document;
 mod error;
 mod history;
 mod parameters;
+mod room;
 mod usage;
 mod word;
 
+use crate::budget::Share;
 use crate::bytes::Base64;
 use crate::observation::{FinishClass, Observation, ParseError};
 
@@ -23,6 +25,7 @@ pub use counts::{Counts, UsageDetails};
 pub use document::OpenDocument;
 pub use error::WireError;
 use history::History;
+pub use room::{BLOCK, Room, entry};
 pub use usage::{TokenCounts, TokenSlot, WireCost};
 pub use word::Word;
 
@@ -45,6 +48,8 @@ pub struct Draft {
     pub nested: Base64,
     /// The time of the bytes that are being read, in nanoseconds.
     pub now: u64,
+    /// Memory for lists.
+    room: Room,
     /// The name of the current server-sent event.
     event: Word,
     /// Decides what a whole document of the response means.
@@ -55,9 +60,17 @@ pub struct Draft {
 
 impl Draft {
     /// The state before the request is read. `document` decides what a whole document of the response means, `finish_class`
-    /// is the API's table of finish reasons.
-    pub fn new(document: fn(&mut Draft), finish_class: fn(&str) -> FinishClass) -> Self {
-        Draft { document: Some(document), finish_class: Some(finish_class), ..Draft::default() }
+    /// is the API's table of finish reasons, `room` the memory for lists.
+    pub fn new(document: fn(&mut Draft), finish_class: fn(&str) -> FinishClass, room: Room) -> Self {
+        let mut draft = Draft { document: Some(document), finish_class: Some(finish_class), ..Draft::default() };
+        draft.conversation.set_share(room.another());
+        draft.room = room;
+        draft
+    }
+
+    /// A share of 0 bytes of the budget, for another part of the stream's state. None without a budget.
+    pub fn another_share(&self) -> Option<Share> {
+        self.room.another()
     }
 
     /// Reports something that could not be read.

@@ -1,8 +1,8 @@
 //! Rules of the request's parameters. A method that takes a [`Scalar`] sets the parameter it is named after.
 
-use super::Draft;
+use super::{Draft, entry};
 use crate::json::Scalar;
-use crate::observation::LIST;
+use crate::observation::{LIST, Text};
 
 impl Draft {
     /// The requested model.
@@ -69,9 +69,10 @@ impl Draft {
 
     /// Adds a stop sequence.
     pub fn stop_sequence(&mut self, value: Scalar<'_>) {
-        let list = &mut self.observation.request.stop_sequences;
-        if let Some(text) = value.text().filter(|_| list.len() < LIST) {
-            list.push(text);
+        if let Some(text) = value.text().filter(|_| self.observation.request.stop_sequences.len() < LIST)
+            && self.keeps(entry::<Text>(text.len()))
+        {
+            self.observation.request.stop_sequences.push(text);
         }
     }
 

@@ -13,7 +13,7 @@ use proxy_wasm::types::{BufferType, MapType};
 
 use super::host;
 use crate::config::{Config, Role};
-use crate::exchange::Head;
+use crate::exchange::{Exchange, Head};
 use crate::provider::Api;
 use crate::usage_injection::{UsageStripper, request_usage};
 
@@ -170,7 +170,7 @@ impl Injection {
     }
 
     /// Handles the response headers.
-    pub fn on_response_headers(&mut self, head: Head<'_>) {
+    pub fn on_response_headers(&mut self, head: Head<'_>, exchange: &Exchange) {
         if !matches!(self, Injection::Asked) {
             return;
         }
@@ -183,7 +183,7 @@ impl Injection {
                 || host::remove_header(MapType::HttpResponseHeaders, "content-length")
         };
         *self = if is_event_stream && is_plain && has_no_length() {
-            Injection::Stripping(Box::default())
+            Injection::Stripping(Box::new(UsageStripper::new(exchange.another_share())))
         } else {
             Injection::None
         };

@@ -13,6 +13,7 @@ mod inject;
 mod logger;
 mod memory;
 mod metrics;
+mod room;
 mod root;
 mod series_name;
 mod shared;

@@ -11,20 +11,24 @@ use super::feedback::Submission;
 use super::host;
 use super::inject::Injection;
 use super::metrics::HostMetrics;
+use super::room;
 use super::root::SHORT_TICK;
 use super::shared::Shared;
 use crate::bytes::mix::Mix;
 use crate::config::{Config, Role};
-use crate::exchange::{End, Exchange, Head};
+use crate::exchange::{End, Exchange, Head, SHELL, Unread};
 use crate::provider;
 use crate::sink::attributes::ATTRIBUTES;
 
 /// Filter state that is set if a listener's plugin reports the exchange.
-const LISTENER: &str = "gaugeway.listener";
+pub const LISTENER: &str = "gaugeway.listener";
 /// Filter state that every exchange has when it has ended.
 const OUTCOME: &str = "gaugeway.outcome";
 /// In place of the hash of a written value: an earlier attempt may have written one. Hashes are odd.
 const STALE: u32 = 2;
+
+// A stream and its entry in the SDK's table, which may be half empty.
+const _: () = assert!(size_of::<Stream>() + 32 <= SHELL);
 
 /// One HTTP stream. A stream that is not LLM traffic has no exchange.
 pub struct Stream {
@@ -104,7 +108,7 @@ impl HttpContext for Stream {
         self.from_upstream = head.bytes("x-envoy-upstream-service-time").is_some();
         exchange.set_address(address_for(head));
         exchange.response(head, host::now());
-        self.injection.on_response_headers(head);
+        self.injection.on_response_headers(head, exchange);
         if end_of_stream {
             self.response_body_seen = true;
             exchange.finish(end_of_response(self.from_upstream), host::now());
@@ -175,8 +179,17 @@ impl Stream {
             self.submission = Some(Submission::start(self.id, head, end_of_stream, shared));
             return true;
         }
-        self.exchange = Exchange::start_from(&shared.observer(), head, address_for(head), host::now()).map(Box::new);
+        let observer = shared.observer();
+        let address = if observer.is_crowded() { address() } else { address_for(head) };
+        let started = match room::has_room() {
+            true => Exchange::start_from(&observer, head, address, host::now()),
+            false => Err(Unread::Vm),
+        };
         let role = shared.observer.config.role;
+        match started {
+            Ok(exchange) => self.exchange = Some(Box::new(exchange)),
+            Err(unread) => room::pass_unread(unread, role),
+        }
         self.apply_role(role);
         if let Some(exchange) = &mut self.exchange {
             let route = host::property("xds\0route_name").unwrap_or_default();
@@ -295,11 +308,13 @@ impl Stream {
     }
 }
 
-/// The hash of the downstream address, without its port. Returns 0 if the body is not encoded: only decoders need it.
+/// The hash of the downstream address. Returns 0 if the body is not encoded: only decoders need it.
 fn address_for(head: Head<'_>) -> u64 {
-    if head.bytes("content-encoding").is_none() {
-        return 0;
-    }
+    if head.bytes("content-encoding").is_none() { 0 } else { address() }
+}
+
+/// The hash of the downstream address, without its port.
+fn address() -> u64 {
     let address = host::property("source\0address").unwrap_or_default();
     let address = core::str::from_utf8(&address).unwrap_or_default();
     Mix::new(0).text(address.rsplit_once(':').map_or(address, |(host, _)| host)).finish()

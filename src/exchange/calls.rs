@@ -2,6 +2,7 @@
 
 use super::Exchange;
 use super::run_end::run_end;
+use crate::draft::{BLOCK, entry};
 use crate::observation::{Outcome, RunEnd, Text};
 use crate::signal::memory::{Pending, WaitingRun};
 use crate::trace_context::{RunSpan, TraceContext};
@@ -18,6 +19,10 @@ impl Exchange {
 
     /// Adds a remembered call whose result the request brings.
     pub fn recall(&mut self, pending: Pending) {
+        // The name is kept twice.
+        if !self.draft.keeps(entry::<Pending>(2 * pending.name.len() + BLOCK)) {
+            return;
+        }
         let salt = self.conversation_salt();
         let agent = &mut self.draft.observation.agent;
         if let Some(result) = agent.results.iter_mut().find(|result| result.call ^ salt == pending.call) {

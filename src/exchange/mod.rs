@@ -1,11 +1,12 @@
 //! One request and its response. An exchange passes the bodies to their readers, and decides the outcome when it ends.
 //!
-//! Bound: two scanners, two fingerprints and the observation's strings. Nothing here blocks, fails or panics. Time is an
+//! Bound: two scanners, two fingerprints and the observation's strings, which `memory` adds up. Nothing here blocks, fails or panics. Time is an
 //! argument, in nanoseconds of a clock that never goes back.
 
 mod calls;
 mod cost;
 mod end;
+mod memory;
 mod observer;
 mod outcome;
 mod response;
@@ -19,7 +20,7 @@ use std::rc::Rc;
 
 use crate::budget::{Share, Side};
 use crate::config::{Capture, Config};
-use crate::draft::Draft;
+use crate::draft::{Draft, Room};
 use crate::framing::{Body, Rules};
 use crate::json::LIMIT;
 use crate::observation::{Changes, Observation, ParseError, Text, clipped};
@@ -29,6 +30,7 @@ use crate::trace_context::RunSpan;
 
 pub use crate::provider::Head;
 pub use end::End;
+pub use memory::{SHELL, Unread};
 pub use observer::Observer;
 pub use routes::Routes;
 
@@ -83,17 +85,26 @@ struct RunState {
 }
 
 impl Exchange {
-    /// Starts with the head of the request. Returns None if it is not LLM traffic.
+    /// Starts with the head of the request. Returns None if it is not LLM traffic, or if there is no memory for it.
     pub fn start(observer: &Rc<Observer>, head: Head<'_>, now: u64) -> Option<Self> {
-        Exchange::start_from(observer, head, 0, now)
+        Exchange::start_from(observer, head, 0, now).ok()
     }
 
-    /// As [`Exchange::start`], for the downstream address with the hash `address`. Only encoded bodies need it.
-    pub fn start_from(observer: &Rc<Observer>, head: Head<'_>, address: u64, now: u64) -> Option<Self> {
+    /// As [`Exchange::start`], for the downstream address with the hash `address`. Only encoded bodies need it, and streams that
+    /// start while [`Observer::is_crowded`].
+    ///
+    /// # Errors
+    /// Why the exchange is not read.
+    pub fn start_from(observer: &Rc<Observer>, head: Head<'_>, address: u64, now: u64) -> Result<Self, Unread> {
         let config = &observer.config;
         let method = head.bytes(":method").unwrap_or_default();
-        let target = provider::detect(method, head.whole(":authority"), head.whole(":path"), &config.apis)?;
-        let mut draft = Draft::new(target.api.document, target.api.finish_class);
+        let target = provider::detect(method, head.whole(":authority"), head.whole(":path"), &config.apis)
+            .ok_or(Unread::OtherTraffic)?;
+        let mut state = Share::of_state(&observer.budget, address);
+        if !state.resize(observer.charge_at(target.endpoint)) {
+            return Err(Unread::Budget);
+        }
+        let mut draft = Draft::new(target.api.document, target.api.finish_class, Room::new(state));
         let observation = &mut draft.observation;
         observation.operation = target.api.operation;
         observation.provider = target.provider;
@@ -112,7 +123,7 @@ impl Exchange {
         let phase = readable(&mut draft, body).map_or(ExchangePhase::Waiting, ExchangePhase::Request);
         let content_is_sampled =
             config.privacy.capture == Capture::Sampled && texts::is_sampled(head, config.privacy.sample);
-        Some(Exchange {
+        Ok(Exchange {
             observer: Rc::clone(observer),
             api: target.api,
             endpoint: target.endpoint,

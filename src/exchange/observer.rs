@@ -2,8 +2,10 @@
 
 use std::rc::Rc;
 
+use super::memory;
 use crate::budget::Budget;
 use crate::config::{Config, ConfigError};
+use crate::framing::Body;
 use crate::provider::{self, Programs};
 
 /// What all exchanges of a configuration share: the configuration, the compiled rules and the VM's memory budget.
@@ -12,6 +14,8 @@ pub struct Observer {
     pub config: Config,
     pub(super) programs: Rc<[Programs]>,
     pub(super) budget: Rc<Budget>,
+    /// Memory that an exchange reserves when it starts, in bytes.
+    charge: usize,
 }
 
 impl Observer {
@@ -23,7 +27,8 @@ impl Observer {
     /// Compiles the rules. All observers of a VM share one budget. Its limit is set to the one of this configuration.
     pub fn with_budget(config: Config, budget: Rc<Budget>) -> Self {
         budget.set_limit(config.limits.stream_memory_bytes as usize);
-        Observer { programs: provider::compile(config.privacy.hash).into(), config, budget }
+        let (programs, charge) = (provider::compile(config.privacy.hash).into(), memory::charge(&config));
+        Observer { programs, config, budget, charge }
     }
 
     /// This observer with the settings of a route.
@@ -32,6 +37,19 @@ impl Observer {
     /// As [`Config::on_route`].
     pub fn on_route(&self, text: &str) -> Result<Self, ConfigError> {
         let (programs, budget) = (Rc::clone(&self.programs), Rc::clone(&self.budget));
-        Ok(Observer { config: self.config.on_route(text)?, programs, budget })
+        let config = self.config.on_route(text)?;
+        let charge = memory::charge(&config);
+        Ok(Observer { config, programs, budget, charge })
+    }
+
+    /// Returns true if it depends on its address whether an exchange gets memory.
+    pub fn is_crowded(&self) -> bool {
+        self.budget.is_crowded(self.charge + Body::ENVELOPE_BOUND)
+    }
+
+    /// Memory that an exchange at this endpoint reserves when it starts, in bytes.
+    pub(super) fn charge_at(&self, endpoint: usize) -> usize {
+        let is_enveloped = self.programs.get(endpoint).is_some_and(|programs| programs.envelope.is_some());
+        self.charge + if is_enveloped { Body::ENVELOPE_BOUND } else { 0 }
     }
 }

@@ -2,8 +2,6 @@ use std::rc::Rc;
 
 use super::{End, Exchange, Head, Observer};
 use crate::config::Config;
-use crate::framing::Body;
-use crate::json::Scanner;
 use crate::observation::{Outcome, ParseError};
 
 const HEAD: [(&[u8], &[u8]); 3] =
@@ -150,12 +148,4 @@ fn a_misleading_document_does_not_decide_the_shape_of_a_stream() {
         let exchange = at_unknown_path(BY_SHAPE, "{}", &stream).unwrap();
         assert_eq!(exchange.observation().usage.input, Some(3), "{poison}");
     }
-}
-
-#[test]
-fn the_state_of_a_stream_is_under_4_kib() {
-    // One body is read at a time. A request has up to 1 KiB of text that is not hashed yet; a response has the recorded
-    // beginning of a document.
-    let state = size_of::<Exchange>() + size_of::<Body>() + Scanner::BOUND.max(1024);
-    assert!(state < 4096, "{state} bytes");
 }

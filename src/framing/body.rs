@@ -48,6 +48,11 @@ pub struct Body {
 }
 
 impl Body {
+    /// Maximum memory of the reader of a body, in bytes, without its decoder and the reader of documents in envelopes.
+    pub const BOUND: usize = size_of::<Body>() + Scanner::BOUND + BodyFormat::BOUND;
+    /// Maximum memory of the reader of documents in envelopes, in bytes.
+    pub const ENVELOPE_BOUND: usize = size_of::<Scanner>() + Scanner::BOUND + 2 * ENVELOPE_PIECE;
+
     /// Creates the reader of a request's body. Returns None if the content encoding is not supported. A request's body
     /// is never read as server-sent events. `share` is the decoder's part of the memory budget.
     pub fn request(content_type: &str, encoding: &str, share: Share) -> Option<Self> {

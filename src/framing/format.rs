@@ -24,6 +24,9 @@ pub(super) enum BodyFormat {
 }
 
 impl BodyFormat {
+    /// Maximum heap memory, in bytes: that of a form, which is larger than an event stream.
+    pub const BOUND: usize = Multipart::BOUND;
+
     /// Returns the format that the content type determines. JSON types do not determine it.
     pub fn from_content_type(content_type: &str) -> Self {
         let media_type = media_type(content_type);

@@ -38,6 +38,9 @@ pub struct Multipart {
 }
 
 impl Multipart {
+    /// Maximum memory of a form, in bytes. Line, name and value may each have twice the room that they need.
+    pub const BOUND: usize = size_of::<Multipart>() + 7 * MAX_LINE;
+
     /// Creates a reader. Returns None if the content type is not `multipart/form-data` with a boundary.
     pub fn new(content_type: &str) -> Option<Self> {
         let (kind, parameters) = content_type.split_once(';')?;

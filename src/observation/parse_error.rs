@@ -12,11 +12,14 @@ pub enum ParseError {
     Framing,
     /// A content encoding that cannot be decoded.
     Encoding,
+    /// Entries of a list that the memory budget had no room for.
+    Memory,
 }
 
 impl ParseError {
     /// Every kind.
-    pub const ALL: [ParseError; 4] = [ParseError::Json, ParseError::Number, ParseError::Framing, ParseError::Encoding];
+    pub const ALL: [ParseError; 5] =
+        [ParseError::Json, ParseError::Number, ParseError::Framing, ParseError::Encoding, ParseError::Memory];
 
     /// The value of attributes and labels.
     pub const fn as_str(self) -> &'static str {
@@ -25,6 +28,7 @@ impl ParseError {
             ParseError::Number => "number",
             ParseError::Framing => "framing",
             ParseError::Encoding => "encoding",
+            ParseError::Memory => "memory",
         }
     }
 }

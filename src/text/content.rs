@@ -14,6 +14,9 @@ const HELD: usize = 4 * CHARACTERS + 512;
 pub struct Content(Vec<u8>);
 
 impl Content {
+    /// Maximum memory of a text and of its report, in bytes.
+    pub const BOUND: usize = size_of::<Content>() + 2 * HELD + 4 * CHARACTERS;
+
     /// Forgets the text.
     pub fn clear(&mut self) {
         self.0.clear();

@@ -77,6 +77,15 @@ pub struct Mark {
 }
 
 impl Fingerprint {
+    /// Maximum heap memory of a fingerprint, in bytes, without a JSON parser and captured text.
+    pub const BOUND: usize = SHORT + 2 * size_of::<TextState>() + size_of::<Watch>();
+
+    /// Maximum memory of the JSON parser for an object with this number of required keys, in bytes: its own and that of the
+    /// copies at marks.
+    pub const fn json_bound(required_keys: usize) -> usize {
+        3 * (size_of::<Canonical>() + required_keys * size_of::<u64>())
+    }
+
     /// The fingerprint of an empty text. `hashes` tells whether the hash is needed in addition to the length.
     pub fn new(key: Option<&Rc<Key>>, hashes: bool) -> Self {
         Fingerprint { key: key.cloned(), without_hash: !hashes, ..Fingerprint::default() }
@@ -154,6 +163,10 @@ impl Fingerprint {
                 self.read(piece);
                 return;
             }
+        }
+        // The list would otherwise grow to twice the room.
+        if self.held.len() + piece.len() > self.held.capacity().max(SHORT / 2) {
+            self.held.reserve_exact(SHORT - self.held.len());
         }
         append(&mut self.held, piece);
     }
@@ -376,7 +389,7 @@ mod tests {
         for _ in 0..10_000 {
             fingerprint.push(b"0123456789");
         }
-        assert!(fingerprint.held.capacity() <= 2 * SHORT);
+        assert!(fingerprint.held.capacity() <= SHORT);
         assert!(size_of::<Fingerprint>() < 256);
     }
 }

@@ -49,6 +49,9 @@ impl PrefixHash {
 }
 
 impl Opening {
+    /// Memory of an opening, in bytes.
+    pub const BOUND: usize = size_of::<Opening>();
+
     /// Returns None if no setting needs the opening. Else sets in `prompt` how many bytes of each message are hashed.
     pub fn new(key: Option<&Rc<Key>>, hashes: Hashes, prompt: &mut Fingerprint) -> Option<Box<Self>> {
         let Hashes { system, conversation, .. } = hashes;

@@ -5,7 +5,8 @@
 //! `stream_options.include_usage`, every chunk of the response has `"usage":null`, and one more chunk at the end has the
 //! usage and no choices.
 //!
-//! Memory: the request's body, whose size the shell limits, and one line of the response of at most 64 KiB.
+//! Memory: the request's body, whose size the shell limits, and one line of the response of at most 64 KiB,
+//! which counts in the memory budget.
 
 mod members;
 mod stripper;

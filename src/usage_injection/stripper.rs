@@ -3,9 +3,12 @@
 use memchr::memchr2;
 
 use super::members::{find_value, parse_members};
+use crate::budget::Share;
 
 /// Longest line of a response that may be changed, in bytes. A longer line passes unchanged.
 const MAX_LINE: usize = 64 << 10;
+/// Memory that is reserved at once for the held line, in bytes.
+const STEP: usize = 4 << 10;
 /// A line with this many blanks before its value is passed on unchanged.
 const MAX_BLANKS: usize = 16;
 
@@ -33,6 +36,8 @@ pub struct UsageStripper {
     /// If the last byte was a carriage return: whether it was passed on. A line feed after it belongs to the same line
     /// end.
     after_cr: Option<bool>,
+    /// What the held line has of the budget. Without a budget its memory is not counted.
+    share: Option<Share>,
 }
 
 impl Default for UsageStripper {
@@ -43,11 +48,17 @@ impl Default for UsageStripper {
             is_in_event: false,
             removes_blank: false,
             after_cr: None,
+            share: None,
         }
     }
 }
 
 impl UsageStripper {
+    /// The stripper at the start of a response. The line that it holds reserves memory in `share`.
+    pub fn new(share: Option<Share>) -> Self {
+        UsageStripper { share, ..UsageStripper::default() }
+    }
+
     /// Reads the next bytes of the response. Returns the bytes to pass on to the client. `is_end` is true if no bytes
     /// follow.
     pub fn feed(&mut self, mut bytes: &[u8], is_end: bool) -> Vec<u8> {
@@ -93,14 +104,27 @@ impl UsageStripper {
     /// Reads bytes of a line, without its line end.
     fn read_line(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         if self.state == LineState::Held {
-            self.held.extend_from_slice(piece);
-            if !may_be_chunk(&self.held) || self.held.len() > MAX_LINE {
+            let fits = self.has_memory(self.held.len().saturating_add(piece.len()));
+            if fits {
+                self.held.extend_from_slice(piece);
+            }
+            if !fits || !may_be_chunk(&self.held) {
                 self.state = LineState::Passed;
                 out.append(&mut self.held);
+            }
+            if !fits {
+                out.extend_from_slice(piece);
             }
         } else {
             out.extend_from_slice(piece);
         }
+    }
+
+    /// Reserves memory for a held line of this length. Returns false if the line must pass unchanged.
+    fn has_memory(&mut self, length: usize) -> bool {
+        // The list may have twice the room that it needs.
+        let bytes = (2 * length).next_multiple_of(STEP);
+        length <= MAX_LINE && self.share.as_mut().is_none_or(|share| bytes <= share.bytes() || share.resize(bytes))
     }
 
     /// Ends a line. Returns true if the line end must be passed on.
@@ -218,5 +242,18 @@ mod tests {
         let out: Vec<u8> = line.bytes().flat_map(|byte| strip.feed(&[byte], false)).collect();
         assert_eq!((out, strip.held().len()), (line.into_bytes(), 0));
         assert!(may_be_chunk(b"data:              {"));
+    }
+
+    #[test]
+    fn without_memory_a_long_line_passes_unchanged_and_the_rest_is_still_stripped() {
+        let budget = std::rc::Rc::new(crate::budget::Budget::new(64 << 10));
+        let mut strip = UsageStripper::new(Some(Share::of_state(&budget, 0)));
+        let long = format!("data: {{\"a\":\"{}\"}}\n\n", "x".repeat(40 << 10));
+        let out: Vec<u8> = long.as_bytes().chunks(100).flat_map(|piece| strip.feed(piece, false)).collect();
+        assert_eq!(out, long.as_bytes());
+        assert!(budget.reserved() > 0 && budget.reserved() <= 40 << 10);
+        assert_eq!(strip.feed(RESPONSE.as_bytes(), true), STRIPPED.as_bytes());
+        drop(strip);
+        assert_eq!(budget.reserved(), 0);
     }
 }

@@ -18,6 +18,7 @@ mod framing;
 mod json;
 mod layers;
 mod manual;
+mod memory;
 mod otlp;
 mod providers;
 #[cfg(feature = "capture")]

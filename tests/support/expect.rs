@@ -137,6 +137,7 @@ const COUNTERS: &[&str] = &[
     "gaugeway_refusals_total",
     "gaugeway_empty_answers_total",
     "gaugeway_series_overflow_total",
+    "gaugeway_unread_requests_total",
 ];
 
 const DISTRIBUTIONS: &[&str] = &[

@@ -8,6 +8,7 @@ mod results;
 #[cfg(test)]
 mod tests;
 
+use crate::budget::Share;
 use crate::json::{Canonical, Scalar, identity};
 use crate::observation::{Agent, Roles, Text};
 use loops::CallLog;
@@ -61,6 +62,19 @@ struct CallInProgress {
 }
 
 impl History {
+    /// Maximum memory of a history, without that of its calls and results, in bytes.
+    pub const BOUND: usize = size_of::<History>() + size_of::<Canonical>();
+
+    /// Sets where the calls and results reserve memory.
+    pub fn set_share(&mut self, share: Option<Share>) {
+        self.results.share = share;
+    }
+
+    /// Returns true if there was no memory for calls and results.
+    pub fn lacks_memory(&self) -> bool {
+        self.results.lacks_memory
+    }
+
     /// Measures the length of tool results from now on.
     pub fn measure_results(&mut self) {
         self.results.measures_length = true;

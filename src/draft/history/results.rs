@@ -1,16 +1,25 @@
 //! The results of the last turn's tool calls: which tool, whether it failed, how long the text is.
 //!
-//! Bound: [`CALLS`] results. No text of a result is kept beyond its first bytes while it is read.
+//! Bound: [`CALLS`] calls and results, with [`BOUND`] bytes. No text of a result is kept beyond its first bytes while it is read.
 
 use super::loops::CALLS;
-use crate::json::{Scalar, Unescape, identity};
+use crate::budget::Share;
+use crate::draft::BLOCK;
+use crate::json::{LIMIT, Scalar, Unescape, identity};
 use crate::observation::{Text, ToolResult};
+
+/// Memory of calls and results, in bytes. It is reserved as a whole with the first of them.
+const BOUND: usize = CALLS * (size_of::<(u64, Text)>() + size_of::<ToolResult>() + 2 * (LIMIT + BLOCK));
 
 /// The calls of the last turn, and their results.
 #[derive(Default)]
 pub(super) struct ResultLog {
     /// True if the length of results is measured.
     pub measures_length: bool,
+    /// What calls and results have of the budget. None without a budget.
+    pub share: Option<Share>,
+    /// True if there was no memory for a call or a result.
+    pub lacks_memory: bool,
     /// Identifier hashes and tool names of the last turn's calls.
     calls: Vec<(u64, Text)>,
     results: Vec<ToolResult>,
@@ -35,7 +44,7 @@ impl ResultLog {
 
     /// Adds a call whose result may follow.
     pub fn push_call(&mut self, id: u64, tool: Text) {
-        if self.calls.len() < CALLS {
+        if self.calls.len() < CALLS && self.has_memory() {
             self.calls.push((id, tool));
         }
     }
@@ -94,9 +103,16 @@ impl ResultLog {
             let call = self.calls.iter().find(|(id, _)| *id == result.call && *id != 0);
             result.name = call.map(|(_, name)| name.clone());
         }
-        if self.results.len() < CALLS {
+        if self.results.len() < CALLS && self.has_memory() {
             self.results.push(result);
         }
+    }
+
+    /// Reserves memory for calls and results, unless it is reserved. Returns false if there is none.
+    fn has_memory(&mut self) -> bool {
+        let fits = self.share.as_mut().is_none_or(|share| share.bytes() > 0 || share.resize(BOUND));
+        self.lacks_memory |= !fits;
+        fits
     }
 
     /// Returns true if there is no result.

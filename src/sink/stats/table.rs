@@ -266,12 +266,21 @@ pub const SPANS: Metric = counter(
     nothing,
 );
 
+/// Counts the exchanges that are not read. They are not in any other metric.
+pub const UNREAD: Metric = counter(
+    "gaugeway_unread_requests_total",
+    "{request}",
+    &[&KIND],
+    "exchanges that passed unread for lack of memory: budget (`limits.stream_memory_bytes` is used up), vm (the VM's memory is nearly full)",
+    nothing,
+);
+
 /// The date of the price table. Set at start.
 pub const PRICE_TABLE: Metric =
     gauge("gaugeway_price_table_timestamp_seconds", "s", &[], "date of the price table in seconds since 1970", nothing);
 
 /// Every metric of the plugin itself. They have no common labels, and exchanges have no samples for them.
-pub const PLUGIN_METRICS: &[Metric] = &[OVERFLOW, SPANS, PRICE_TABLE];
+pub const PLUGIN_METRICS: &[Metric] = &[OVERFLOW, SPANS, UNREAD, PRICE_TABLE];
 
 fn nothing(_: &Observation, _: Samples<'_>) {}
 

@@ -43,6 +43,7 @@ impl Host {
     pub fn refusing(configuration: &str, refuse: Refuse) -> wasmtime::Result<Self> {
         let module = plugin();
         let mut store = Store::new(module.engine(), State::refusing(refuse));
+        store.limiter(|state| &mut state.limits);
         let mut linker = Linker::new(module.engine());
         host_calls::serve(&mut linker, module)?;
         let instance = linker.instantiate(&mut store, module)?;

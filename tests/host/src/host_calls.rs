@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use wasmtime::{Caller, Linker, Memory, Module, TypedFunc, Val};
+use wasmtime::{Caller, Linker, Memory, Module, StoreLimits, TypedFunc, Val};
 
 use super::guest_memory::{give, read, serialize, write};
 
@@ -81,6 +81,8 @@ pub struct State {
     pub maps: &'static [u32],
     pub buffer: Option<(u32, Vec<u8>)>,
     pub memory: Option<Memory>,
+    /// The limit on the guest's memory.
+    pub limits: StoreLimits,
     pub malloc: Option<TypedFunc<u32, u32>>,
 }
 
@@ -101,6 +103,7 @@ impl State {
             maps: &[],
             buffer: None,
             memory: None,
+            limits: StoreLimits::default(),
             malloc: None,
         }
     }

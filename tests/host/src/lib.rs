@@ -7,6 +7,7 @@ mod guest_memory;
 mod host;
 mod host_calls;
 mod inject;
+mod memory;
 mod missing_functions;
 mod refused_calls;
 

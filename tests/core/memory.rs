@@ -1,0 +1,241 @@
+//! The memory of an exchange: what it really allocates is never more than what it has reserved in the budget, and without
+//! memory it is not read, or lists are cut.
+//!
+//! An allocator that counts measures the memory. A pointer of this machine takes eight bytes, and one of the plugin four.
+
+#![allow(unsafe_code, reason = "an allocator is unsafe by its interface")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::rc::Rc;
+
+use gaugeway::budget::Budget;
+use gaugeway::config::Config;
+use gaugeway::exchange::{End, Exchange, Head, Observer, Unread};
+use gaugeway::observation::{ParseError, ParseErrors};
+use serde_json::{Value, json};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+thread_local! {
+    /// Memory that this thread has allocated and not released, in bytes, as wasm's allocator rounds it.
+    static ALLOCATED: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+fn rounded(layout: Layout) -> usize {
+    (layout.size() + 4).next_multiple_of(8).max(16)
+}
+
+// SAFETY: every call is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.set(ALLOCATED.get().wrapping_add(rounded(layout)));
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        ALLOCATED.set(ALLOCATED.get().wrapping_sub(rounded(layout)));
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+/// An exchange, and the most memory that it had after a step.
+struct Measured {
+    exchange: Exchange,
+    budget: Rc<Budget>,
+    before: usize,
+    peak: usize,
+    reserved: usize,
+}
+
+impl Measured {
+    fn start(config: &Value, path: &str, budget: Budget) -> Result<Self, Unread> {
+        let budget = Rc::new(budget);
+        let observer = Rc::new(Observer::with_budget(Config::parse(&config.to_string()).unwrap(), Rc::clone(&budget)));
+        // Leaked, so that it does not count.
+        let long: &'static str = "h".repeat(4000).leak();
+        let mut head: Vec<(&[u8], &[u8])> = vec![(b":method", b"POST"), (b":path", path.as_bytes())];
+        head.extend([(&b"x-team"[..], long.as_bytes()), (b"x-conversation", long.as_bytes())]);
+        head.extend([(&b"content-type"[..], &b"application/json"[..]), (b"x-request-id", b"1")]);
+        let head = head.leak();
+        let before = ALLOCATED.get();
+        let mut exchange = Exchange::start_from(&observer, Head(head), 0, 1)?;
+        exchange.route(long);
+        let mut measured = Measured { exchange, budget, before, peak: 0, reserved: 0 };
+        measured.check("the start");
+        Ok(measured)
+    }
+
+    #[track_caller]
+    fn check(&mut self, step: &str) {
+        let allocated = ALLOCATED.get().wrapping_sub(self.before) + size_of::<Exchange>();
+        let reserved = self.budget.reserved();
+        assert!(allocated <= reserved, "after {step}: {allocated} bytes are allocated and {reserved} reserved");
+        self.peak = self.peak.max(allocated);
+        self.reserved = self.reserved.max(reserved);
+    }
+
+    fn run(&mut self, request: &[u8], answer: &[u8], kind: &str, cut: usize) {
+        for piece in request.chunks(cut) {
+            self.exchange.request_body(piece);
+            self.check("a piece of the request");
+        }
+        self.exchange.request_end(2);
+        self.check("the request");
+        self.exchange.response(Head(&[(b":status", b"200"), (b"content-type", kind.as_bytes())]), 3);
+        for piece in answer.chunks(cut) {
+            self.exchange.response_body(piece, 4);
+            self.check("a piece of the response");
+        }
+        self.exchange.finish(End::Whole, 5);
+        self.check("the end");
+    }
+}
+
+fn everything() -> Value {
+    json!({
+        "conversation": {"header": "x-conversation"},
+        "labels": {"headers": {"x-team": "team"}},
+        "otlp": {"cluster": "collector"},
+        "privacy": {"capture": "truncated", "hash": ["last_message", "prompt", "system", "tools", "response", "conversation"]},
+    })
+}
+
+/// The longest length of a string that is kept, in bytes.
+const LONGEST: usize = 256;
+
+/// A string of this length that has the number.
+fn text(n: usize, length: usize) -> String {
+    format!("{n:0>length$}")
+}
+
+/// A request with everything that is kept, with strings of this length, and this number of entries in its lists.
+fn large_request(length: usize, entries: usize) -> Value {
+    let longest = |n| text(n, length);
+    let calls = |n: usize| json!({"id": longest(n), "type": "function", "function": {"name": longest(n), "arguments": "{\"a\":[[1]]}"}});
+    let results =
+        (0..40).map(|n| json!({"role": "tool", "tool_call_id": longest(n), "name": longest(n), "content": "error"}));
+    let head = [
+        json!({"role": "system", "content": "s".repeat(5000)}),
+        json!({"role": "user", "content": "u".repeat(5000)}),
+        json!({"role": "assistant", "tool_calls": (0..40).map(calls).collect::<Vec<_>>()}),
+    ];
+    let names: Vec<_> = (0..entries).map(longest).collect();
+    json!({
+        "model": longest(1), "n": 128, "stream": true, "stop": names,
+        "tools": (0..50).map(|n| json!({"type": "function", "function": {"name": longest(n)}})).collect::<Vec<_>>(),
+        "response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "object", "required": names}}},
+        "messages": head.into_iter().chain(results).collect::<Vec<_>>(),
+    })
+}
+
+/// A stream with 128 choices, each of which has a text and calls a tool.
+fn large_answer(length: usize) -> Vec<u8> {
+    let longest = |n| text(n, length);
+    let mut stream = String::new();
+    for n in 0..200 {
+        let call = json!({"index": 0, "id": longest(n), "function": {"name": longest(n), "arguments": "{}"}});
+        let choice = json!({"index": n, "delta": {"content": "{\"a\": [\"é\", ".repeat(20), "tool_calls": [call]}, "finish_reason": longest(n)});
+        let chunk = json!({"id": longest(n), "model": longest(n), "choices": [choice]});
+        stream.push_str(&format!("data: {chunk}\n\n"));
+    }
+    stream.push_str(&format!(
+        "data: {}\n\n",
+        json!({"error": {"code": longest(1), "type": longest(2), "status": longest(3)}})
+    ));
+    (stream + "data: [DONE]\n\n").into_bytes()
+}
+
+const CHAT: &str = "/v1/chat/completions";
+const SSE: &str = "text/event-stream";
+
+#[test]
+fn an_exchange_allocates_at_most_what_it_has_reserved() {
+    let (ordinary, most) = (json!({}), 1 << 20);
+    for (config, cut) in [(&ordinary, most), (&ordinary, 311), (&everything(), most), (&everything(), 101)] {
+        for length in [2, 20, LONGEST] {
+            let entries = if length < LONGEST { 4 } else { 200 };
+            let (request, answer) = (large_request(length, entries).to_string(), large_answer(length));
+            let mut measured = Measured::start(config, CHAT, Budget::default()).unwrap();
+            measured.run(request.as_bytes(), &answer, SSE, cut);
+            let bound = if config == &ordinary { 60 << 10 } else { 90 << 10 };
+            assert!(measured.reserved < bound, "an exchange has reserved {} bytes", measured.reserved);
+            let seen = measured.exchange.observation();
+            let lists = [seen.output.tools.len(), seen.response.finish_reasons.len(), seen.agent.results.len()];
+            if length < LONGEST {
+                assert_eq!((lists, seen.parse_errors), ([128, 128, 16], ParseErrors::default()));
+            } else {
+                assert!(lists[0] < 128 && lists[1] < 128, "{lists:?}");
+                assert!(seen.parse_errors.iter().eq([ParseError::Memory]));
+            }
+            let budget = Rc::clone(&measured.budget);
+            drop(measured);
+            assert_eq!(budget.reserved(), 0);
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_ordinary_exchanges_of_one_address_fit() {
+    let request =
+        json!({"model": "gpt-4o", "stream": true, "messages": [{"role": "user", "content": "hello ".repeat(100)}]});
+    let answer =
+        "data: {\"id\":\"c\",\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"}}]}\n\n"
+            .repeat(30);
+    let mut measured = Measured::start(&json!({}), CHAT, Budget::default()).unwrap();
+    measured.run(request.to_string().as_bytes(), answer.as_bytes(), SSE, 200);
+    assert!(measured.peak < 8 << 10, "an ordinary exchange takes {} bytes", measured.peak);
+    let observer = Rc::new(Observer::new(Config::parse("").unwrap()));
+    let head: [(&[u8], &[u8]); 2] = [(b":method", b"POST"), (b":path", CHAT.as_bytes())];
+    let open: Vec<_> = (0..20_000).map_while(|_| Exchange::start_from(&observer, Head(&head), 0, 1).ok()).collect();
+    assert!((10_000..20_000).contains(&open.len()), "{} fit, each of {} bytes", open.len(), measured.reserved);
+    assert!(observer.is_crowded());
+    assert!(Exchange::start_from(&observer, Head(&head), 7, 1).is_ok(), "another address has room");
+}
+
+#[test]
+fn without_memory_an_exchange_is_not_read() {
+    let refused = Measured::start(&json!({"limits": {"stream_memory_bytes": 8 << 20}}), "/other", Budget::default());
+    assert_eq!(refused.err(), Some(Unread::OtherTraffic));
+    let observer = Rc::new(Observer::new(Config::parse(r#"{"limits": {"stream_memory_bytes": 8388608}}"#).unwrap()));
+    let head: [(&[u8], &[u8]); 2] = [(b":method", b"POST"), (b":path", CHAT.as_bytes())];
+    let mut open = Vec::new();
+    let refused = loop {
+        match Exchange::start_from(&observer, Head(&head), 0, 1) {
+            Ok(exchange) => open.push(exchange),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused, Unread::Budget);
+    open.pop();
+    assert!(Exchange::start_from(&observer, Head(&head), 0, 1).is_ok());
+}
+
+#[test]
+fn without_memory_for_lists_they_are_cut_and_the_rest_is_read() {
+    let config = json!({"limits": {"stream_memory_bytes": 8 << 20}});
+    let mut measured = Measured::start(&config, CHAT, Budget::default()).unwrap();
+    let observer =
+        Rc::new(Observer::with_budget(Config::parse(&config.to_string()).unwrap(), Rc::clone(&measured.budget)));
+    let head: [(&[u8], &[u8]); 2] = [(b":method", b"POST"), (b":path", CHAT.as_bytes())];
+    let others: Vec<_> = (0..10_000).map_while(|_| Exchange::start_from(&observer, Head(&head), 0, 1).ok()).collect();
+    assert!(others.len() > 100);
+    let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":7}}\n\n";
+    // Without the end of the stream, which is `data: [DONE]` and a blank line.
+    let answer = large_answer(40);
+    let answer = [&answer[..answer.len() - 14], usage.as_bytes()].concat();
+    let exchange = &mut measured.exchange;
+    exchange.request_body(large_request(40, 4).to_string().as_bytes());
+    exchange.request_end(2);
+    exchange.response(Head(&[(b":status", b"200"), (b"content-type", SSE.as_bytes())]), 3);
+    exchange.response_body(&answer, 4);
+    exchange.finish(End::Whole, 5);
+    let seen = exchange.observation();
+    assert!(seen.parse_errors.iter().eq([ParseError::Memory]));
+    assert!(seen.output.tools.len() < 128 && seen.response.finish_reasons.len() < 128);
+    assert_eq!((seen.usage.input, seen.usage.output), (Some(5), Some(7)));
+    assert!(measured.budget.reserved() <= 8 << 20);
+}
