@@ -39,6 +39,9 @@ pub struct Stream {
     written: [u32; ATTRIBUTES.len()],
     /// How the response ends if nothing cuts it: whole if it comes from an upstream.
     answer: End,
+    /// The bytes of the response's body that are still to come, if it has a content-length. A client may disconnect after the
+    /// last one, before the upstream ends the stream.
+    body_left: Option<usize>,
     /// The host called back with a response body, or with the end of the response.
     response_body_seen: bool,
     reported: bool,
@@ -55,6 +58,7 @@ impl Stream {
             submission: None,
             written: [0; ATTRIBUTES.len()],
             answer: End::Whole,
+            body_left: None,
             response_body_seen: false,
             reported: false,
         }
@@ -106,6 +110,7 @@ impl HttpContext for Stream {
         if self.answer != End::Whole {
             exchange.answered_locally();
         }
+        self.body_left = head.text("content-length").parse().ok();
         exchange.set_address(address_for(head));
         exchange.response(head, now);
         self.injection.on_response_headers(head);
@@ -124,7 +129,8 @@ impl HttpContext for Stream {
         let bytes = if size > 0 { body(BufferType::HttpResponseBody, 0, size) } else { Vec::new() };
         exchange.response_body(&bytes, now);
         self.injection.on_response_body(&bytes, size, end_of_stream);
-        if end_of_stream {
+        self.body_left = self.body_left.map(|left| left.saturating_sub(size));
+        if end_of_stream || self.body_left == Some(0) {
             exchange.finish(self.answer, now);
         }
         self.write();
