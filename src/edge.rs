@@ -11,7 +11,7 @@ use std::rc::Rc;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::config::Config;
-use crate::exchange::{self, End, Head};
+use crate::exchange::{self, End, Head, LOCAL_REPLY};
 use crate::signal::cost::PriceTable;
 use crate::sink::json::{self, JsonSamples};
 
@@ -89,7 +89,10 @@ impl JsExchange {
             "client_disconnect" => End::ClientDisconnect,
             "upstream_reset" => End::UpstreamReset,
             "timeout" => End::Timeout,
-            "local_reply" => End::LocalReply,
+            "local_reply" => {
+                self.inner.answered_locally();
+                End::LocalReply(LOCAL_REPLY)
+            }
             _ => End::Whole,
         };
         self.inner.finish(end, nanos(now));

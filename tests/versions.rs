@@ -30,6 +30,10 @@ const TESTS: &[&str] = &[
     "passing::after_a_crash_envoy_counts_refused_requests_and_the_reload_but_never_vm_reload",
     "passing::without_fail_reload_a_crash_changes_no_counter_and_the_plugin_is_not_restarted",
     "endings::a_disconnected_client_is_counted_once_with_the_values_seen_so_far",
+    "interrupted::no_call_that_ends_shows_that_it_was_interrupted",
+    "interrupted::the_span_of_a_cut_call_is_interrupted_and_has_the_cost_of_the_known_usage",
+    "local_replies::an_answer_of_the_provider_is_no_local_reply_even_if_the_header_of_the_router_is_missing",
+    "local_replies::an_answer_that_no_provider_gave_has_envoys_reason_and_no_cost",
     "replay::every_fixture_gives_its_observation_over_http_2_in_small_pieces_concurrently",
     "routes::routes_enable_the_plugin_separately_and_with_their_own_settings",
 ];

@@ -92,11 +92,11 @@ export interface Observation {
   'gaugeway.response.text'?: string;
   /** cost in US dollars */
   'gaugeway.cost.usd'?: number;
-  /** `priced` (from the price table), `reported` (by the provider), `unpriced` (no price for the model) or `no_usage` */
-  'gaugeway.cost.status'?: 'priced' | 'reported' | 'unpriced' | 'no_usage';
-  /** how the exchange ended */
-  'gaugeway.outcome': 'completed' | 'error' | 'truncated' | 'client_disconnect' | 'upstream_reset' | 'timeout' | 'local_reply';
-  /** the provider's error code, else the HTTP status, else the outcome */
+  /** `priced` (from the price table), `reported` (by the provider), `unpriced` (no price for the model), `no_usage`, or `hidden` (the call was cut; the cost is that of the known part) */
+  'gaugeway.cost.status'?: 'priced' | 'reported' | 'unpriced' | 'no_usage' | 'hidden';
+  /** how the exchange ended; `interrupted` until then */
+  'gaugeway.outcome': 'interrupted' | 'completed' | 'error' | 'truncated' | 'client_disconnect' | 'upstream_reset' | 'timeout' | 'local_reply';
+  /** the provider's error code, else the HTTP status, else the outcome; of a local reply its reason */
   'error.type'?: string;
   /** what the plugin could not read: `json`, `number`, `framing`, `encoding`; separated by commas */
   'gaugeway.parse_error'?: string;

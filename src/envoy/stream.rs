@@ -6,6 +6,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
 
+use super::answer;
 use super::capabilities::{self, Missing};
 use super::feedback::Submission;
 use super::host;
@@ -40,8 +41,11 @@ pub struct Stream {
     submission: Option<Rc<Submission>>,
     /// Hash of the value last written of each attribute.
     written: [u32; ATTRIBUTES.len()],
-    /// The response comes from an upstream and not from Envoy itself.
-    from_upstream: bool,
+    /// How the response ends if nothing cuts it: whole if it comes from an upstream.
+    answer: End,
+    /// The bytes of the response's body that are still to come, if it has a content-length. A client may disconnect after the
+    /// last one, before the upstream ends the stream.
+    body_left: Option<usize>,
     /// The host called back with a response body, or with the end of the response.
     response_body_seen: bool,
     reported: bool,
@@ -57,7 +61,8 @@ impl Stream {
             injection: Injection::None,
             submission: None,
             written: [0; ATTRIBUTES.len()],
-            from_upstream: false,
+            answer: End::Whole,
+            body_left: None,
             response_body_seen: false,
             reported: false,
         }
@@ -104,14 +109,18 @@ impl HttpContext for Stream {
         let serialized = host::headers(MapType::HttpResponseHeaders);
         let pairs = host::pairs(&serialized);
         let head = Head(&pairs);
-        // Envoy's router sets this header on responses of upstreams only.
-        self.from_upstream = head.bytes("x-envoy-upstream-service-time").is_some();
+        let now = host::now();
+        self.answer = answer::end_of(head, exchange, now);
+        if self.answer != End::Whole {
+            exchange.answered_locally();
+        }
+        self.body_left = head.text("content-length").parse().ok();
         exchange.set_address(address_for(head));
-        exchange.response(head, host::now());
+        exchange.response(head, now);
         self.injection.on_response_headers(head, exchange);
         if end_of_stream {
             self.response_body_seen = true;
-            exchange.finish(end_of_response(self.from_upstream), host::now());
+            exchange.finish(self.answer, now);
         }
         self.write();
         Action::Continue
@@ -124,8 +133,9 @@ impl HttpContext for Stream {
         let bytes = if size > 0 { body(BufferType::HttpResponseBody, 0, size) } else { Vec::new() };
         exchange.response_body(&bytes, now);
         self.injection.on_response_body(&bytes, size, end_of_stream);
-        if end_of_stream {
-            exchange.finish(end_of_response(self.from_upstream), now);
+        self.body_left = self.body_left.map(|left| left.saturating_sub(size));
+        if end_of_stream || self.body_left == Some(0) {
+            exchange.finish(self.answer, now);
         }
         self.write();
         Action::Continue
@@ -134,7 +144,7 @@ impl HttpContext for Stream {
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
         self.response_body_seen = true;
         if let Some(exchange) = &mut self.exchange {
-            exchange.finish(end_of_response(self.from_upstream), host::now());
+            exchange.finish(self.answer, host::now());
             self.write();
         }
         Action::Continue
@@ -264,8 +274,9 @@ impl Stream {
                 continue;
             }
             let Some(value) = attribute.value(seen, names) else {
-                // The value of an earlier attempt cannot be removed, only emptied.
-                if changes.end && *written == STALE && host::property(attribute.name).is_some() {
+                // A value of an earlier attempt, or one that was provisional, cannot be removed, only emptied.
+                let is_there = *written != 0 && (*written != STALE || host::property(attribute.name).is_some());
+                if changes.end && is_there {
                     host::set_property(attribute.name, "");
                 }
                 continue;
@@ -287,7 +298,7 @@ impl Stream {
         if exchange.observation().outcome.is_none() {
             let is_listener = exchange.config().role == Role::Listener;
             let has_status = exchange.observation().response.status.is_some();
-            let end = match end_by_details() {
+            let end = match answer::end_of_stream(exchange, self.answer) {
                 End::Whole if is_listener && !self.response_body_seen && has_status => {
                     capabilities::log_once(Missing::ResponseBodies);
                     End::Unheard
@@ -332,15 +343,4 @@ fn body(buffer: BufferType, start: usize, size: usize) -> Vec<u8> {
 fn is_served(config: &Config, path: &[u8]) -> bool {
     let path = core::str::from_utf8(path).unwrap_or_default();
     provider::serves(path, &config.apis) || config.feedback.is_at(path)
-}
-
-/// How a response ended whose end came. One from an upstream is complete.
-fn end_of_response(from_upstream: bool) -> End {
-    if from_upstream { End::Whole } else { end_by_details() }
-}
-
-/// How the stream ended, by Envoy's response code details.
-fn end_by_details() -> End {
-    let details = host::property("response\0code_details").unwrap_or_default();
-    End::from_details(core::str::from_utf8(&details).unwrap_or_default())
 }

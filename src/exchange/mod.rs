@@ -6,6 +6,7 @@
 mod calls;
 mod cost;
 mod end;
+mod local_reply;
 mod memory;
 mod observer;
 mod outcome;
@@ -30,6 +31,7 @@ use crate::trace_context::RunSpan;
 
 pub use crate::provider::Head;
 pub use end::End;
+pub use local_reply::{LOCAL_REPLY, REASONS, shows_upstream};
 pub use memory::{SHELL, Unread};
 pub use observer::Observer;
 pub use routes::Routes;
@@ -48,6 +50,8 @@ pub struct Exchange {
     changes: Changes,
     /// Hash of the downstream address, for the memory budget. 0 if it is unknown.
     address: u64,
+    /// True if no provider gave the answer, which is not read.
+    is_local: bool,
     /// True if the path asks for a stream.
     path_asks_for_stream: bool,
     /// The model in the path. It replaces the one in the body.
@@ -131,6 +135,7 @@ impl Exchange {
             phase,
             changes: Changes::default(),
             address,
+            is_local: false,
             path_asks_for_stream: target.streams,
             path_model: target.model,
             content_is_sampled,

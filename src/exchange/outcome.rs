@@ -20,6 +20,8 @@ impl Exchange {
         if matches!(self.phase, ExchangePhase::Ended) {
             return;
         }
+        // Without the whole request, the provider does not answer.
+        let was_sent = !matches!(self.phase, ExchangePhase::Request(_));
         self.request_end(now);
         let body = self.end_response_body();
         self.draft.observation.timing.end = Some(now);
@@ -32,7 +34,7 @@ impl Exchange {
         self.judge_answer(outcome);
         self.end_run(outcome);
         self.update_usage();
-        self.set_cost(outcome, end);
+        self.set_final_cost(outcome, end, was_sent);
         self.changes.end = true;
     }
 
@@ -69,16 +71,19 @@ impl Exchange {
             End::Whole if is_truncated => Outcome::Truncated,
             End::Whole | End::Unheard => Outcome::Completed,
             End::ClientDisconnect => Outcome::ClientDisconnect,
-            End::UpstreamReset => Outcome::UpstreamReset,
+            End::UpstreamReset | End::Unreachable => Outcome::UpstreamReset,
             End::Timeout => Outcome::Timeout,
-            End::LocalReply => Outcome::LocalReply,
+            End::LocalReply(_) => Outcome::LocalReply,
         };
         self.draft.observation.outcome = Some(outcome);
-        self.draft.observation.error = self.error_name(outcome);
+        self.draft.observation.error = match end {
+            End::LocalReply(reason) => Some(reason.into()),
+            _ => self.error_name(outcome),
+        };
         outcome
     }
 
-    /// The error's name: the provider's own, else the HTTP status, else the outcome.
+    /// The error's name: the provider's own, else the HTTP status, else the outcome. A local reply has its reason instead.
     fn error_name(&self, outcome: Outcome) -> Option<Text> {
         match outcome {
             Outcome::Completed => None,

@@ -6,6 +6,11 @@ use crate::framing::Body;
 use crate::provider;
 
 impl Exchange {
+    /// No provider gave the answer: neither its head nor its body is read, and it has no usage and no cost.
+    pub fn answered_locally(&mut self) {
+        self.is_local = true;
+    }
+
     /// Reads the head of the response. Ends the request.
     pub fn response(&mut self, head: Head<'_>, now: u64) {
         if matches!(self.phase, ExchangePhase::Ended) {
@@ -15,6 +20,10 @@ impl Exchange {
         let status = head.text(":status").parse().ok();
         self.draft.observation.response.status = status;
         self.draft.begin_response();
+        if self.is_local {
+            self.phase = ExchangePhase::Response { body: None, is_error: true };
+            return;
+        }
         provider::headers::response(head, &mut self.draft);
         let is_error = status.is_some_and(|s| s >= 400);
         if is_error {

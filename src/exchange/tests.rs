@@ -2,7 +2,7 @@ use std::rc::Rc;
 
 use super::{End, Exchange, Head, Observer};
 use crate::config::Config;
-use crate::observation::{Outcome, ParseError};
+use crate::observation::{Changes, CostStatus, Outcome, ParseError, Usage};
 
 const HEAD: [(&[u8], &[u8]); 3] =
     [(b":method", b"POST"), (b":authority", b"llm.internal:8443"), (b":path", b"/gateway/v9/ask")];
@@ -147,5 +147,79 @@ fn a_misleading_document_does_not_decide_the_shape_of_a_stream() {
         let stream = format!("data: {poison}\n\ndata: {CHAT}\n\n");
         let exchange = at_unknown_path(BY_SHAPE, "{}", &stream).unwrap();
         assert_eq!(exchange.observation().usage.input, Some(3), "{poison}");
+    }
+}
+
+#[test]
+fn an_answer_that_no_provider_gave_has_its_reason_and_nothing_of_an_answer() {
+    let config = r#"{"apis": [{"host": "internal", "api": "openai-chat", "provider": "openai"}]}"#;
+    let observer = Rc::new(Observer::new(Config::parse(config).unwrap()));
+    let mut exchange = Exchange::start(&observer, Head(&HEAD), 0).unwrap();
+    exchange.request_body(br#"{"model":"gpt-4o"}"#);
+    exchange.answered_locally();
+    exchange.response(Head(&[(b":status", b"200"), (b"content-type", b"application/json"), (b"retry-after", b"9")]), 0);
+    exchange.response_body(CHAT.as_bytes(), 0);
+    exchange.finish(End::LocalReply("lua_response"), 0);
+    let seen = exchange.observation();
+    assert_eq!((seen.outcome, seen.error.as_deref()), (Some(Outcome::LocalReply), Some("lua_response")));
+    assert_eq!((seen.usage, seen.cost.nanousd, seen.cost.status), (Usage::default(), None, None));
+    assert_eq!((&seen.response.model, seen.limits.retry_after), (&None, None));
+    assert_eq!((seen.response.status, seen.request.model.as_deref()), (Some(200), Some("gpt-4o")));
+}
+
+#[test]
+fn the_cost_is_known_with_the_usage_and_hidden_until_the_usage_is_final() {
+    let config = r#"{"apis": [{"host": "internal", "api": "anthropic-messages", "provider": "anthropic"}]}"#;
+    let events = [
+        r#"{"type":"message_start","message":{"id":"a","model":"claude-sonnet-4-20250514","usage":{"input_tokens":1000,"output_tokens":1}}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}"#,
+        r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":100}}"#,
+        r#"{"type":"message_stop"}"#,
+    ];
+    let event = |json: &str| format!("data: {json}\n\n");
+    let cost = |exchange: &Exchange| (exchange.observation().cost.nanousd, exchange.observation().cost.status);
+    let start = || start(config, r#"{"model":"claude-sonnet-4-20250514","stream":true}"#, "data:").unwrap();
+
+    let mut whole = start();
+    assert_eq!(cost(&whole), (None, None));
+    whole.response_body(event(events[0]).as_bytes(), 1);
+    let (known, hidden) = (3_000_000 + 15_000, Some(CostStatus::Hidden));
+    assert_eq!(cost(&whole), (Some(known), hidden));
+    assert!(whole.changes().usage);
+    whole.response_body(event(events[1]).as_bytes(), 2);
+    assert_eq!(whole.changes(), Changes { first_token: true, ..Changes::default() });
+    events[2..].iter().for_each(|json| whole.response_body(event(json).as_bytes(), 3));
+    whole.finish(End::Whole, 4);
+    assert_eq!(cost(&whole), (Some(3_000_000 + 1_500_000), Some(CostStatus::Priced)));
+
+    for (end, read, expected) in [
+        (End::ClientDisconnect, 2, (Some(known), hidden)),
+        (End::UpstreamReset, 2, (Some(known), hidden)),
+        (End::Timeout, 2, (Some(known), hidden)),
+        (End::LocalReply("response_payload_too_large"), 2, (Some(known), hidden)),
+        (End::Whole, 2, (Some(known), hidden)),
+        (End::ClientDisconnect, 4, (Some(4_500_000), Some(CostStatus::Priced))),
+        (End::ClientDisconnect, 0, (None, hidden)),
+        (End::Unreachable, 0, (None, None)),
+    ] {
+        let mut cut = start();
+        events.iter().take(read).for_each(|json| cut.response_body(event(json).as_bytes(), 1));
+        cut.finish(end, 2);
+        assert_eq!(cost(&cut), expected, "{end:?} after {read} events");
+    }
+}
+
+#[test]
+fn a_disconnect_hides_no_usage_before_the_request_is_whole() {
+    let observer =
+        Rc::new(Observer::new(Config::parse(r#"{"apis": [{"host": "internal", "api": "openai-chat"}]}"#).unwrap()));
+    for (is_whole, status) in [(false, None), (true, Some(CostStatus::Hidden))] {
+        let mut exchange = Exchange::start(&observer, Head(&HEAD), 0).unwrap();
+        exchange.request_body(br#"{"model":"m"}"#);
+        if is_whole {
+            exchange.request_end(0);
+        }
+        exchange.finish(End::ClientDisconnect, 0);
+        assert_eq!(exchange.observation().cost.status, status);
     }
 }

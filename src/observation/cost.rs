@@ -23,6 +23,8 @@ pub enum CostStatus {
     Unpriced,
     /// A successful response without usage.
     NoUsage,
+    /// The exchange was cut before its usage was known in full. A cost is that of the known part.
+    Hidden,
 }
 
 impl CostStatus {
@@ -33,6 +35,7 @@ impl CostStatus {
             CostStatus::Priced => "priced",
             CostStatus::Unpriced => "unpriced",
             CostStatus::NoUsage => "no_usage",
+            CostStatus::Hidden => "hidden",
         }
     }
 }

@@ -23,7 +23,7 @@ pub use agent::{Agent, Loop, Roles, RunEnd, ToolResult};
 pub use attribution::Attribution;
 pub use configured::Configured;
 pub use cost::{COST_LIMIT, Cost, CostStatus};
-pub use outcome::{Changes, Outcome};
+pub use outcome::{Changes, INTERRUPTED, Outcome};
 pub use output::{GeneratedOutput, Parsed};
 pub use parse_error::{ParseError, ParseErrors};
 pub use quantities::Quantities;

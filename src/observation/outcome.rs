@@ -9,11 +9,11 @@ pub enum Outcome {
     Error,
     /// The client disconnected.
     ClientDisconnect,
-    /// The upstream reset the connection or could not be reached.
+    /// The upstream reset the stream or could not be reached.
     UpstreamReset,
-    /// A timeout of the gateway expired.
+    /// A timeout of the gateway expired while it waited for the upstream.
     Timeout,
-    /// The gateway replied itself.
+    /// The gateway or one of its filters replied. No provider gave this answer.
     LocalReply,
     /// The response ended without an error of the transport, but without the event that ends a complete one.
     Truncated,
@@ -33,6 +33,10 @@ impl Outcome {
         }
     }
 }
+
+/// In place of the outcome, from the end of the request on. A host calls nothing before the end of the span if the stream is
+/// reset, so spans of such exchanges keep it.
+pub const INTERRUPTED: &str = "interrupted";
 
 /// What became known since the caller last asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::support::core::{Wire, pass};
 use crate::support::fixtures::Fixture;
 use gaugeway::config::{CacheAttribute, Config, default_file, documented_settings};
-use gaugeway::exchange::{End, Observer};
+use gaugeway::exchange::{End, Observer, REASONS};
 use gaugeway::labels::{COMMON, LABELS, Label};
 use gaugeway::observation::Observation;
 use gaugeway::sink::attributes::{ATTRIBUTES, AttributeType, AttributeValue};
@@ -87,6 +87,20 @@ fn the_reference_has_the_table_of_metrics() {
         format!("| `{}` | {kind} | {} | {labels} | {} |", metric.name, unit(metric.unit), metric.doc)
     });
     assert_table(REFERENCE, "| metric | kind | unit | own labels | meaning |", rows);
+}
+
+#[test]
+fn the_reference_has_the_table_of_the_reasons_of_local_replies() {
+    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
+    for (beginning, reason) in REASONS {
+        let span = format!("`{beginning}`");
+        match reasons.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, beginnings)) => beginnings.push(span),
+            None => reasons.push((reason, vec![span])),
+        }
+    }
+    let rows = reasons.into_iter().map(|(reason, beginnings)| format!("| `{reason}` | {} |", beginnings.join(" ")));
+    assert_table(REFERENCE, "| reason | Envoy's response code details begin with |", rows);
 }
 
 #[test]

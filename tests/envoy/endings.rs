@@ -165,7 +165,7 @@ async fn local_replies_retries_and_trailers_are_reported_correctly() {
     // Envoy answered before it read the body, so the model is unknown.
     says(
         &entry,
-        &[("gaugeway.outcome", "local_reply"), ("error.type", "local_reply"), ("gen_ai.operation.name", "chat")],
+        &[("gaugeway.outcome", "local_reply"), ("error.type", "direct_response"), ("gen_ai.operation.name", "chat")],
     );
 
     let (entry, reply) = gateway.exchange(&unary, "/retry", "first=503", Http::One).await;

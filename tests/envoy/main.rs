@@ -20,6 +20,8 @@ mod feedback;
 mod hostile;
 mod impossible_values;
 mod inject;
+mod interrupted;
+mod local_replies;
 mod memory;
 mod passing;
 mod planted;

@@ -267,6 +267,7 @@ pub const NEXT: &str = "\n%";
 /// | `q`, `Q` | `q`: bytes of the request's body; `Q`: its end |
 /// | `<` | starts the response with the headers so far; the bytes are its status |
 /// | `s`, `S` | `s`: bytes of the response's body; `S`: its end, with Envoy's response code details |
+/// | `l` | no provider gives the answer |
 /// | `t` | lets time pass: the bytes are a number of nanoseconds |
 pub fn exchange(data: &[u8]) {
     let mut head: Vec<(&[u8], &[u8])> = vec![(b":method", b"POST")];
@@ -292,9 +293,11 @@ pub fn exchange(data: &[u8]) {
                 exchange.response(Head(&head), now);
                 head.clear();
             }
+            (b'l', Some(exchange)) => exchange.answered_locally(),
             (b's', Some(exchange)) => exchange.response_body(bytes, now),
             (b'S', Some(exchange)) => {
-                exchange.finish(End::from_details(text), now);
+                let status = exchange.observation().response.status;
+                exchange.finish(End::from_details(text, status), now);
                 ended.get_or_insert_with(|| observation(exchange));
             }
             _ => {}

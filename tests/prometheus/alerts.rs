@@ -61,23 +61,26 @@ async fn every_alert_passes_its_promtool_tests() {
 async fn every_panel_rule_and_common_query_has_data_under_traffic() {
     let upstream = Upstream::start(Fixture::all()).await;
     let spans = Receiver::start().await;
-    let envoy = Envoy::start(&Options {
-        config: json!({
-            "labels": {"headers": {"x-team": "team"}, "max_series": 1500},
-            "feedback": {"path": FEEDBACK},
-            "otlp": {"cluster": "otlp"},
-        }),
-        otlp: Some(spans.addr),
-        replace: vec![
-            (
-                "  - {tag_name: route,".to_owned(),
-                "  - {tag_name: team, regex: '^wasmcustom\\..*?(team=\\.=(.*?);\\.;)'}\n  - {tag_name: route,"
-                    .to_owned(),
-            ),
-            envoy::holding_requests(),
-        ],
-        ..Options::to(upstream.addr)
-    })
+    let envoy = Envoy::start(
+        &Options {
+            config: json!({
+                "labels": {"headers": {"x-team": "team"}, "max_series": 1500},
+                "feedback": {"path": FEEDBACK},
+                "otlp": {"cluster": "otlp"},
+            }),
+            otlp: Some(spans.addr),
+            replace: vec![
+                (
+                    "  - {tag_name: route,".to_owned(),
+                    "  - {tag_name: team, regex: '^wasmcustom\\..*?(team=\\.=(.*?);\\.;)'}\n  - {tag_name: route,"
+                        .to_owned(),
+                ),
+                envoy::holding_requests(),
+            ],
+            ..Options::to(upstream.addr)
+        }
+        .with(&[REFUSED], &[]),
+    )
     .await;
     let prometheus = Prometheus::start(&[envoy.admin]).await;
     let mut traffic = traffic(envoy.addr);
@@ -168,9 +171,11 @@ async fn the_crash_alert_fires_whether_or_not_the_plugin_restarts() {
 }
 
 const FEEDBACK: &str = "/feedback";
+/// A route that Envoy answers itself.
+const REFUSED: &str = "{name: refused, match: {prefix: /refused/}, direct_response: {status: 403}}";
 
 /// Sends all fixtures repeatedly, some of them streamed slowly, cut off by the provider or aborted by the client, and
-/// also agent runs and feedback.
+/// also agent runs, feedback and calls that Envoy answers.
 fn traffic(envoy: SocketAddr) -> JoinSet<()> {
     let mut workers = JoinSet::new();
     for worker in 0..3 {
@@ -184,7 +189,10 @@ fn traffic(envoy: SocketAddr) -> JoinSet<()> {
                     _ if fixture.is_stream() => "gap=3",
                     _ => "whole",
                 };
-                let request = client::request(fixture, &[("x-team", team), ("x-upstream", how)]);
+                let mut request = client::request(fixture, &[("x-team", team), ("x-upstream", how)]);
+                if at % 16 == 3 {
+                    *request.uri_mut() = format!("/refused{}", fixture.request.path).parse().unwrap();
+                }
                 if at % 16 == 2 {
                     drop(client::open(envoy, request, Http::One).await);
                 } else if let Ok(reply) = client::send(envoy, request, Http::One).await {

@@ -127,6 +127,7 @@ const COUNTERS: &[&str] = &[
     "gaugeway_cost_nanousd_total",
     "gaugeway_unpriced_requests_total",
     "gaugeway_usage_missing_total",
+    "gaugeway_usage_hidden_total",
     "gaugeway_finish_reasons_total",
     "gaugeway_parse_errors_total",
     "gaugeway_tool_calls_total",
@@ -196,6 +197,7 @@ pub fn add_series(
     add("gaugeway_cost_nanousd_total", &[], (dollars * 1e9).round() as u64);
     add("gaugeway_unpriced_requests_total", &[], u64::from(text("gaugeway.cost.status") == "unpriced"));
     add("gaugeway_usage_missing_total", &[], u64::from(text("gaugeway.cost.status") == "no_usage"));
+    add("gaugeway_usage_hidden_total", &[], u64::from(text("gaugeway.cost.status") == "hidden"));
     let reasons = seen.get("gen_ai.response.finish_reasons").and_then(Value::as_array);
     for reason in reasons.into_iter().flatten().filter_map(Value::as_str) {
         add("gaugeway_finish_reasons_total", &[("finish_reason", provider::finish_class(reason).as_str())], 1);

@@ -7,7 +7,7 @@ use super::Read::{
 };
 use crate::config::CacheAttribute;
 use crate::documentation::documentation;
-use crate::observation::Loop;
+use crate::observation::{INTERRUPTED, Loop};
 
 const fn row(name: &'static str, unit: &'static str, phase: Phase, doc: &'static str, read: Read) -> Attribute {
     Attribute { name, unit: documentation(unit), phase, doc: documentation(doc), read }
@@ -258,20 +258,26 @@ pub const ATTRIBUTES: &[Attribute] = &[
         "text of the answer, redacted and cut; needs `privacy.capture`",
         Text(|o| o.configured.as_ref()?.answer.as_deref()),
     ),
-    row("gaugeway.cost.usd", "{USD}", End, "cost in US dollars", Billionths(|o| o.cost.nanousd)),
+    row("gaugeway.cost.usd", "{USD}", Usage, "cost in US dollars", Billionths(|o| o.cost.nanousd)),
     row(
         "gaugeway.cost.status",
         "",
-        End,
-        "`priced` (from the price table), `reported` (by the provider), `unpriced` (no price for the model) or `no_usage`",
+        Usage,
+        "`priced` (from the price table), `reported` (by the provider), `unpriced` (no price for the model), `no_usage`, or `hidden` (the call was cut; the cost is that of the known part)",
         Text(|o| o.cost.status.map(|status| status.as_str())),
     ),
-    row("gaugeway.outcome", "", End, "how the exchange ended", Text(|o| o.outcome.map(|outcome| outcome.as_str()))),
+    row(
+        "gaugeway.outcome",
+        "",
+        Request,
+        "how the exchange ended; `interrupted` until then",
+        Text(|o| Some(o.outcome.map_or(INTERRUPTED, |outcome| outcome.as_str()))),
+    ),
     row(
         "error.type",
         "",
         End,
-        "the provider's error code, else the HTTP status, else the outcome",
+        "the provider's error code, else the HTTP status, else the outcome; of a local reply its reason",
         Text(|o| o.error.as_deref()),
     ),
     row(

@@ -43,6 +43,15 @@ pub const METRICS: &[Metric] = &[
         one(out, (o.cost.status == Some(CostStatus::NoUsage)).then_some(1));
     }),
     counter(
+        "gaugeway_usage_hidden_total",
+        "{request}",
+        &[],
+        "calls that the client, the upstream or the gateway cut before their usage was known in full",
+        |o, out| {
+            one(out, (o.cost.status == Some(CostStatus::Hidden)).then_some(1));
+        },
+    ),
+    counter(
         "gaugeway_finish_reasons_total",
         "{choice}",
         &[&FINISH_REASON],

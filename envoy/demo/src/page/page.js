@@ -10,7 +10,7 @@ const clock = at => new Date(at).toLocaleTimeString('en-GB');
 const lasted = us =>
   us < 1e4 ? `${Number((us / 1e3).toFixed(1))} ms` : us < 1e6 ? `${Math.round(us / 1e3)} ms` : `${(us / 1e6).toFixed(2)} s`;
 const modelOf = labels => labels.gen_ai_response_model || labels.gen_ai_request_model || 'not named';
-const isFailure = outcome => outcome !== 'completed' && outcome !== 'client_disconnect';
+const isFailure = outcome => !['completed', 'client_disconnect', 'local_reply'].includes(outcome);
 const tone = outcome => outcome === 'completed' ? 'good' : isFailure(outcome) ? 'bad' : 'quiet';
 
 // ---- Numbers. A statistic is [name, labels, value], a figure is [text, value].
