@@ -129,11 +129,10 @@ pub fn set_shared(key: &str, value: &[u8], version: u32) -> bool {
     unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version) == 0 }
 }
 
-/// Replies to the request of the current stream in plain text, with these response code details.
-pub fn reply(status: u32, details: &str, body: &str) {
-    // One header in the serialised form of the ABI, see `pairs`.
-    const HEADERS: &[u8] = b"\x01\0\0\0\x0c\0\0\0\x0a\0\0\0content-type\0text/plain\0";
+/// Replies to the request of the current stream in plain text, with these response code details and additional headers.
+pub fn reply(status: u32, details: &str, headers: &[(&str, &str)], body: &str) {
     const NO_GRPC_STATUS: i32 = -1;
+    let headers = serialized(&[&[("content-type", "text/plain")], headers].concat());
     // SAFETY: the host reads the arguments and keeps no reference to them.
     unsafe {
         proxy_send_local_response(
@@ -142,11 +141,22 @@ pub fn reply(status: u32, details: &str, body: &str) {
             details.len(),
             body.as_ptr(),
             body.len(),
-            HEADERS.as_ptr(),
-            HEADERS.len(),
+            headers.as_ptr(),
+            headers.len(),
             NO_GRPC_STATUS,
         )
     };
+}
+
+/// Headers in the serialised form that [`pairs`] parses.
+fn serialized(pairs: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = (pairs.len() as u32).to_le_bytes().to_vec();
+    out.extend(pairs.iter().flat_map(|(name, value)| [name.len(), value.len()]).flat_map(|size| (size as u32).to_le_bytes()));
+    for text in pairs.iter().flat_map(|(name, value)| [name, value]) {
+        out.extend_from_slice(text.as_bytes());
+        out.push(0);
+    }
+    out
 }
 
 /// The bytes that a host call returned. The host allocates them with the SDK's export `malloc`, of exactly this size.

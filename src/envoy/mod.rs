@@ -8,6 +8,7 @@
 
 mod capabilities;
 mod feedback;
+mod holding;
 mod host;
 mod inject;
 mod logger;

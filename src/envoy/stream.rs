@@ -50,7 +50,7 @@ impl Stream {
             id,
             shared,
             exchange: None,
-            injection: Injection::None,
+            injection: Injection::default(),
             submission: None,
             written: [0; ATTRIBUTES.len()],
             from_upstream: false,
@@ -119,7 +119,7 @@ impl HttpContext for Stream {
         let now = host::now();
         let bytes = if size > 0 { body(BufferType::HttpResponseBody, 0, size) } else { Vec::new() };
         exchange.response_body(&bytes, now);
-        self.injection.on_response_body(&bytes, size, end_of_stream);
+        self.injection.on_response_body(&bytes, size, end_of_stream, exchange.observation());
         if end_of_stream {
             exchange.finish(end_of_response(self.from_upstream), now);
         }
@@ -291,6 +291,7 @@ impl Stream {
         if let Ok(mut stats) = shared.stats.try_borrow_mut() {
             stats.record(exchange.observation(), exchange.config(), &mut HostMetrics);
         }
+        self.injection.count(exchange.observation());
         shared.trace(exchange);
     }
 }

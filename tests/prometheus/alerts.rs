@@ -64,7 +64,7 @@ async fn every_panel_rule_and_common_query_has_data_under_traffic() {
     let envoy = Envoy::start(&Options {
         config: json!({
             "labels": {"headers": {"x-team": "team"}, "max_series": 1500},
-            "feedback": {"path": FEEDBACK},
+            "feedback": {"path": FEEDBACK, "secret": "correct-horse-battery"},
             "otlp": {"cluster": "otlp"},
         }),
         otlp: Some(spans.addr),
@@ -191,7 +191,12 @@ fn traffic(envoy: SocketAddr) -> JoinSet<()> {
                     let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
                     if let Some(id) = answer["id"].as_str() {
                         let score = json!({"response_id": id, "score": (at % 5) as f64 / 4.0}).to_string();
-                        let feedback = Request::post(FEEDBACK).header("host", "llm").body(Full::from(score)).unwrap();
+                        let feedback = Request::post(FEEDBACK)
+                            .header("host", "llm")
+                            .header("authorization", "Bearer correct-horse-battery")
+                            .header("content-type", "application/json")
+                            .body(Full::from(score))
+                            .unwrap();
                         drop(client::send(envoy, feedback, Http::One).await);
                     }
                 }
