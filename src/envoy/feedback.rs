@@ -11,6 +11,7 @@ use std::rc::Rc;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::BufferType;
 
+use super::holding::{body_has_come, header_size};
 use super::host;
 use super::metrics::HostMetrics;
 use super::shared::Shared;
@@ -21,6 +22,8 @@ use crate::signal::feedback::{self, BODY, Feedback};
 /// A feedback request, until the plugin has replied to it.
 pub struct Submission {
     stream: u32,
+    /// Size of the request's headers, in bytes.
+    headers: u64,
     progress: Cell<Progress>,
 }
 
@@ -39,7 +42,7 @@ enum Progress {
 impl Submission {
     /// Begins with the headers of a request. One that waits for its body is registered for ticks.
     pub fn start(stream: u32, head: Head<'_>, end_of_stream: bool, shared: &Shared) -> Rc<Self> {
-        let submission = Rc::new(Submission { stream, progress: Cell::new(Progress::AwaitsBody) });
+        let submission = Rc::new(Submission { stream, headers: header_size(head), progress: Cell::new(Progress::AwaitsBody) });
         let content_type = head.text("content-type").split(';').next().unwrap_or_default().trim();
         if !shared.observer.config.feedback.secret.is_in(head.bytes("authorization").unwrap_or_default()) {
             submission.reply(401, "feedback needs the header authorization: Bearer, with feedback.secret\n");
@@ -82,19 +85,25 @@ impl Submission {
         }
     }
 
-    /// Replies to a request that waited for its body during a whole tick, unless the host has shown the body of another:
-    /// then the client is slow, and Envoy's timeouts apply. Returns whether the request needs further ticks.
+    /// Replies to a request whose body the host has kept back during a whole tick. If the body has not come to the host, the
+    /// client is slow, and Envoy's timeouts apply. Returns true if the request needs further ticks.
     pub fn on_tick(&self, shared: &Shared) -> bool {
         match self.progress.get() {
             Progress::AwaitsBody | Progress::Overdue if shared.holding.is_able() => {
                 self.progress.set(Progress::AwaitsBody);
             }
+            Progress::AwaitsBody | Progress::Overdue if hostcalls::set_effective_context(self.stream).is_err() => {
+                return false;
+            }
+            Progress::AwaitsBody | Progress::Overdue if !body_has_come(self.headers) => {
+                self.progress.set(Progress::AwaitsBody);
+            }
             Progress::AwaitsBody => self.progress.set(Progress::Overdue),
-            Progress::Overdue if hostcalls::set_effective_context(self.stream).is_ok() => self.reply(
+            Progress::Overdue => self.reply(
                 500,
                 "no body came: feedback needs allow_on_headers_stop_iteration: true in the plugin's configuration\n",
             ),
-            Progress::Overdue | Progress::ReadsBody | Progress::Answered => return false,
+            Progress::ReadsBody | Progress::Answered => return false,
         }
         self.progress.get() != Progress::Answered
     }

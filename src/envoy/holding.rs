@@ -18,6 +18,7 @@ use std::cell::{Cell, RefCell};
 use proxy_wasm::hostcalls;
 
 use super::host;
+use crate::exchange::Head;
 
 /// How long a request stays held after its body has come to the host, in nanoseconds.
 const GRACE: u64 = 250_000_000;
@@ -137,9 +138,14 @@ impl Holding {
     }
 }
 
-/// Returns true if bytes of the body of the current stream have come to the host, or if the host does not tell. `headers` is the
-/// size of the request's headers in bytes.
-fn body_has_come(headers: u64) -> bool {
+/// Size of headers as Envoy counts it, in bytes.
+pub fn header_size(head: Head<'_>) -> u64 {
+    head.0.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum()
+}
+
+/// Returns true if bytes of the body of the current request have come to the host, or if the host does not tell. `headers` is the
+/// [`header_size`] of the request.
+pub fn body_has_come(headers: u64) -> bool {
     let size = host::property("request\0total_size");
     size.as_deref().and_then(<[u8]>::first_chunk).is_none_or(|size| u64::from_le_bytes(*size) > headers)
 }

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType};
 
-use super::holding::Holding;
+use super::holding::{Holding, header_size};
 use super::host;
 use super::metrics::HostMetrics;
 use crate::config::{Config, Role};
@@ -71,7 +71,7 @@ impl Injection {
         }
         self.max_held = usize::try_from(settings.max_held_bytes).unwrap_or(usize::MAX);
         match held_length(head, settings.max_held_bytes) {
-            Ok(length) if holding.add(stream, size(head), host::now()) => self.state = State::Held(length),
+            Ok(length) if holding.add(stream, header_size(head), host::now()) => self.state = State::Held(length),
             Ok(_) => self.verdict = Some(Verdict::NotHeld),
             Err(verdict) => self.verdict = Some(verdict),
         }
@@ -180,11 +180,6 @@ impl Injection {
     fn leave(&mut self, verdict: Verdict) {
         (self.state, self.verdict) = (State::Idle, Some(verdict));
     }
-}
-
-/// Size of the headers as Envoy counts it, in bytes.
-fn size(head: Head<'_>) -> u64 {
-    head.0.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum()
 }
 
 /// Replaces the held body by one that asks for usage.
