@@ -30,6 +30,8 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[
             set: |config, n| config.stream_usage.max_held_bytes = n,
         },
         per_route: true,
-        doc: documentation("bytes of a request, or of an answer's event, that may be held; larger requests are not changed; must be less than the listener's buffer limit"),
+        doc: documentation(
+            "bytes of a request, or of an answer's event, that may be held; larger requests are not changed; must be less than the listener's buffer limit",
+        ),
     },
 ];

@@ -42,7 +42,8 @@ enum Progress {
 impl Submission {
     /// Begins with the headers of a request. One that waits for its body is registered for ticks.
     pub fn start(stream: u32, head: Head<'_>, end_of_stream: bool, shared: &Shared) -> Rc<Self> {
-        let submission = Rc::new(Submission { stream, headers: header_size(head), progress: Cell::new(Progress::AwaitsBody) });
+        let submission =
+            Rc::new(Submission { stream, headers: header_size(head), progress: Cell::new(Progress::AwaitsBody) });
         let content_type = head.text("content-type").split(';').next().unwrap_or_default().trim();
         if !shared.observer.config.feedback.secret.is_in(head.bytes("authorization").unwrap_or_default()) {
             submission.reply(401, "feedback needs the header authorization: Bearer, with feedback.secret\n");

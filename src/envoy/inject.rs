@@ -12,13 +12,14 @@ use proxy_wasm::types::{BufferType, MapType};
 use super::holding::{Holding, header_size};
 use super::host;
 use super::metrics::HostMetrics;
+use crate::budget::Share;
 use crate::config::{Config, Role};
 use crate::exchange::Head;
 use crate::labels::RESULT;
 use crate::observation::Observation;
 use crate::provider::Api;
 use crate::sink::stats::{INJECTIONS, Registry};
-use crate::usage_injection::{UsageStripper, Verdict, held_length, request_usage};
+use crate::usage_injection::{AnswerChange, BrokenAnswer, Verdict, held_length, request_usage};
 
 thread_local! {
     /// The counters of this worker by their verdicts, once they are defined.
@@ -52,7 +53,9 @@ enum State {
     /// The request was changed to ask for usage.
     Asked,
     /// The response is freed of what that added.
-    Stripping(Box<UsageStripper>),
+    Stripping(Box<AnswerChange>),
+    /// The response could not be decoded to its end, and is reset.
+    Broken,
 }
 
 impl Injection {
@@ -119,8 +122,8 @@ impl Injection {
         }
     }
 
-    /// Handles the response headers.
-    pub fn on_response_headers(&mut self, head: Head<'_>) {
+    /// Handles the response headers. `memory` is a part of the budget for the response.
+    pub fn on_response_headers(&mut self, head: Head<'_>, memory: impl FnOnce() -> Share) {
         if !matches!(self.state, State::Asked) {
             return;
         }
@@ -129,15 +132,14 @@ impl Injection {
         if !kind.eq_ignore_ascii_case("text/event-stream") || head.text(":status") != "200" {
             return;
         }
-        let encoding = head.text("content-encoding");
-        if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
+        let Some(change) = AnswerChange::start(head.whole("content-encoding"), self.max_held, memory()) else {
             return self.leave(Verdict::AnswerEncoded);
-        }
-        // A client that knows the length would wait for the removed bytes.
-        let has_no_length = head.bytes("content-length").is_none()
-            || host::remove_header(MapType::HttpResponseHeaders, "content-length");
-        if has_no_length {
-            self.state = State::Stripping(Box::new(UsageStripper::new(self.max_held)));
+        };
+        let lacks = |name| head.bytes(name).is_none() || host::remove_header(MapType::HttpResponseHeaders, name);
+        // A client that knows the length would wait for the removed bytes. The length is removed first: a response whose
+        // `content-encoding` stays is passed unchanged.
+        if lacks("content-length") && (!change.is_decoded() || lacks("content-encoding")) {
+            self.state = State::Stripping(Box::new(change));
         } else {
             self.leave(Verdict::Refused);
         }
@@ -146,27 +148,43 @@ impl Injection {
     /// Handles a part of the response body: `bytes`, as the host returned them, of the `size` in its buffer. `seen` is what is
     /// known of the exchange, including these bytes.
     pub fn on_response_body(&mut self, bytes: &[u8], size: usize, end_of_stream: bool, seen: &Observation) {
-        let State::Stripping(strip) = &mut self.state else { return };
-        let is_finishing = seen.response.finish_reasons.iter().any(Option::is_some);
-        let held = strip.held().to_vec();
-        let kept = (bytes.len() == size).then(|| strip.feed(bytes, is_finishing, end_of_stream));
-        let done =
-            kept.is_some_and(|kept| kept == bytes || host::set_buffer(BufferType::HttpResponseBody, size, &kept));
-        if !done {
-            // The part passes unchanged. The bytes held back from earlier parts go before it.
-            if !held.is_empty() {
-                host::set_buffer(BufferType::HttpResponseBody, 0, &held);
+        let change = match &mut self.state {
+            State::Stripping(change) => change,
+            State::Broken => {
+                host::set_buffer(BufferType::HttpResponseBody, size, b"");
+                return;
             }
-            self.leave(Verdict::Refused);
+            _ => return,
+        };
+        let is_finishing = seen.response.finish_reasons.iter().any(Option::is_some);
+        let held = change.held().to_vec();
+        let kept = (bytes.len() == size).then(|| change.feed(bytes, is_finishing, end_of_stream));
+        let done = match kept {
+            Some(Ok(kept)) => kept == bytes || host::set_buffer(BufferType::HttpResponseBody, size, &kept),
+            Some(Err(BrokenAnswer)) | None => false,
+        };
+        if done {
+            return;
         }
+        if change.is_decoded() {
+            // The client would read the encoded bytes as text.
+            host::set_buffer(BufferType::HttpResponseBody, size, b"");
+            host::reset_response();
+            (self.state, self.verdict) = (State::Broken, Some(Verdict::AnswerEncoded));
+            return;
+        }
+        // The part passes unchanged. The bytes held back from earlier parts go before it.
+        if !held.is_empty() {
+            host::set_buffer(BufferType::HttpResponseBody, 0, &held);
+        }
+        self.leave(Verdict::Refused);
     }
 
     /// Counts what became of a stream that has ended, if its client did not say whether it wants usage.
     pub fn count(&mut self, seen: &Observation) {
         let Some(verdict) = self.verdict.take() else { return };
         if seen.request.stream == Some(true) && !seen.request.decides_usage {
-            let define =
-                || HostMetrics.define(INJECTIONS.kind, INJECTIONS.name, &[(RESULT.name, verdict.as_str())]);
+            let define = || HostMetrics.define(INJECTIONS.kind, INJECTIONS.name, &[(RESULT.name, verdict.as_str())]);
             COUNTERS.with_borrow_mut(|counters| {
                 let Some(counter) = counters.get_mut(verdict as usize) else { return };
                 *counter = counter.or_else(define);

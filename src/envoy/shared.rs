@@ -6,8 +6,8 @@ use std::rc::{Rc, Weak};
 use proxy_wasm::types::MapType;
 
 use super::feedback::Submission;
-use super::host;
 use super::holding::Holding;
+use super::host;
 use super::memory::Memory;
 use super::metrics::HostMetrics;
 use super::spans::Spans;

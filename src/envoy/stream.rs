@@ -104,7 +104,7 @@ impl HttpContext for Stream {
         self.from_upstream = head.bytes("x-envoy-upstream-service-time").is_some();
         exchange.set_address(address_for(head));
         exchange.response(head, host::now());
-        self.injection.on_response_headers(head);
+        self.injection.on_response_headers(head, || exchange.response_memory());
         if end_of_stream {
             self.response_body_seen = true;
             exchange.finish(end_of_response(self.from_upstream), host::now());

@@ -82,7 +82,8 @@ mod tests {
             for right in ["Bearer 0123456789abcdef", "bearer  0123456789abcdef ", "BEARER 0123456789abcdef"] {
                 assert!(secret.is_in(right.as_bytes()), "{right}");
             }
-            for wrong in ["", "Bearer", "Bearer ", "0123456789abcdef", "Basic 0123456789abcdef", "Bearer 0123456789abcdeF"]
+            for wrong in
+                ["", "Bearer", "Bearer ", "0123456789abcdef", "Basic 0123456789abcdef", "Bearer 0123456789abcdeF"]
             {
                 assert!(!secret.is_in(wrong.as_bytes()), "{wrong}");
             }

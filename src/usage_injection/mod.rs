@@ -7,12 +7,14 @@
 //!
 //! Memory: the request's body, and one line of the response, each of at most `stream_usage.max_held_bytes`.
 
+mod answer;
 mod members;
 mod stripper;
 mod verdict;
 
 use members::{find_value, parse_members};
 
+pub use answer::{AnswerChange, BrokenAnswer};
 pub use stripper::UsageStripper;
 pub use verdict::{Verdict, held_length};
 

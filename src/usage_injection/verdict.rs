@@ -25,7 +25,7 @@ pub enum Verdict {
     NotHeld,
     /// The host refused a call.
     Refused,
-    /// The request was changed, but the answer has a content encoding, so that its usage could not be removed.
+    /// The request was changed, but the answer has a content encoding that cannot be removed with the usage.
     AnswerEncoded,
 }
 

@@ -1,6 +1,7 @@
 //! `stream_usage.inject` in a real Envoy decides for each stream on its own: by the size of the body, a signature, the pace of the
 //! client and the form of the answer. Whatever is decided, the client's bytes are exact.
 
+use std::io::Write;
 use std::time::Duration;
 
 use crate::support::client::{self, Http, Made, Raw};
@@ -32,13 +33,17 @@ async fn bodies_up_to_the_limit_are_changed_and_larger_ones_pass_in_a_buffer_of_
     })
     .await;
     for http in [Http::One, Http::Two] {
-        for size in [100, 16_000, 16_384, 16_385, 40_000, 200_000, 1_500_000] {
+        for size in [200_000, 40_000, 1_500_000, 16_385, 16_384, 16_000, 100] {
             let (reply, received) = site.call(&request(size), &[], http).await;
             let is_changed = size <= 16_384;
             assert_eq!(reply.status, 200, "{http:?}, {size} bytes");
             assert_eq!(asks_for_usage(&received), is_changed, "{http:?}, {size} bytes");
             assert_eq!(received.len(), size + if is_changed { ADDED.len() } else { 0 }, "{http:?}");
-            assert_eq!(text(&reply.body), if is_changed { unasked(ANSWER) } else { ANSWER.to_owned() }, "{http:?}, {size}");
+            assert_eq!(
+                text(&reply.body),
+                if is_changed { unasked(ANSWER) } else { ANSWER.to_owned() },
+                "{http:?}, {size}"
+            );
         }
     }
     site.assert_counted(&[("injected", 6.0), ("too_large", 8.0)]).await;
@@ -77,7 +82,18 @@ async fn slow_clients_on_a_new_worker_neither_lose_the_usage_nor_cost_it_others(
         assert!(asks_for_usage(&received.body), "a slow client lost the usage");
         assert!(!text(&raw.read).contains("usage"), "{}", text(&raw.read));
     }
-    site.assert_counted(&[("injected", 7.0)]).await;
+    // Nor do late bodies in a row.
+    for _ in 0..4 {
+        let whole = client::raw_request(&fixture_with(&body), &[]);
+        let (head, tail) = whole.split_at(whole.len() - body.len());
+        let mut raw = Raw::send(site.envoy.addr, head).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        raw.write(tail).await.unwrap();
+        assert!(raw.read_until(b"[DONE]").await.unwrap());
+    }
+    let (_, received) = site.call(&body, &[], Http::One).await;
+    assert!(asks_for_usage(&received), "an honest client lost the usage");
+    site.assert_counted(&[("injected", 12.0)]).await;
     assert!(!site.envoy.log().contains("[wasm]"), "{}", site.envoy.log());
 }
 
@@ -112,7 +128,8 @@ async fn a_signed_body_and_one_of_unknown_length_are_not_changed() {
             let request = hyper::Request::from_parts(head, Made(frames));
             let reply = client::send(site.envoy.addr, request, http).await.unwrap();
             assert_eq!(text(&reply.body), ANSWER, "{http:?}");
-            let received = site.upstream.take_request(&id, PATIENCE).await.expect("the request did not reach the upstream");
+            let received =
+                site.upstream.take_request(&id, PATIENCE).await.expect("the request did not reach the upstream");
             assert_eq!(received.body, body, "{http:?}");
         }
     }
@@ -153,6 +170,58 @@ async fn the_answer_is_exact_however_it_ends() {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_encoded_in_spite_of_identity_has_no_usage_either() {
+    let encoded = |encoding: &str, body: Vec<u8>| {
+        let mut fixture = stream(ANSWER);
+        fixture.id = format!("made/{encoding}");
+        fixture.response.headers.push(("content-encoding".to_owned(), encoding.to_owned()));
+        fixture.response.body = body.into();
+        fixture
+    };
+    let gzip = {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(ANSWER.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let deflate = {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(ANSWER.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let mut malformed = encoded("gzip", [&gzip[..100], &[0xff; 200]].concat());
+    malformed.id = "made/malformed".to_owned();
+    let unreadable = b"\xa1\x98not brotli".to_vec();
+    let fixtures =
+        vec![encoded("gzip", gzip), encoded("deflate", deflate), encoded("br", unreadable.clone()), malformed];
+    let site = Site::start(fixtures.clone(), |_| {}).await;
+    for http in [Http::One, Http::Two] {
+        for cut in ["whole", "cut=1", "cut=50"] {
+            for fixture in &fixtures {
+                let headers = [("x-upstream", cut), ("accept-encoding", "gzip, br")];
+                let request = client::request(fixture, &headers);
+                let reply = client::send(site.envoy.addr, request, http).await.unwrap();
+                let (encoding, what) =
+                    (reply.headers.get("content-encoding"), format!("{}, {http:?}, {cut}", fixture.id));
+                match fixture.id.as_str() {
+                    "made/br" => {
+                        assert_eq!((encoding.unwrap().as_bytes(), &reply.body[..]), (&b"br"[..], &unreadable[..]))
+                    }
+                    "made/malformed" => assert!(reply.broken.is_some() && encoding.is_none(), "{what}"),
+                    _ => {
+                        assert_eq!((reply.broken, encoding), (None, None), "{what}");
+                        assert_eq!(text(&reply.body), unasked(ANSWER), "{what}");
+                    }
+                }
+            }
+        }
+    }
+    site.assert_counted(&[("injected", 12.0), ("answer_encoded", 12.0)]).await;
+    let faults = site.envoy.samples().await.into_iter().filter(|sample| sample.name.contains("vm_reload"));
+    assert!(faults.into_iter().all(|sample| sample.value == 0.0));
+    assert!(!site.envoy.log().contains("[wasm]"), "{}", site.envoy.log());
 }
 
 struct Site {
@@ -198,7 +267,9 @@ const ADDED: &str = "\"stream_options\":{\"include_usage\":true},";
 
 /// A body of `size` bytes that asks for a stream and not for usage.
 fn request(size: usize) -> Bytes {
-    let body = |pad: usize| format!("{{\"model\":\"gpt-4o\",\"stream\":true,\"messages\":[],\"user\":\"{}\"}}", "u".repeat(pad));
+    let body = |pad: usize| {
+        format!("{{\"model\":\"gpt-4o\",\"stream\":true,\"messages\":[],\"user\":\"{}\"}}", "u".repeat(pad))
+    };
     body(size - body(0).len()).into()
 }
 

@@ -58,7 +58,8 @@ fn the_added_usage_is_removed_at_any_cut() {
 
 #[test]
 fn before_a_finish_reason_no_event_is_held_and_only_the_null_member_is_removed() {
-    let bytes = b"data: {\"id\":\"a\",\"choices\":[],\"user\":null,\"usage\":{\"n\":1}}\n\ndata: {\"c\":1,\"usage\":null}\n\n";
+    let bytes =
+        b"data: {\"id\":\"a\",\"choices\":[],\"user\":null,\"usage\":{\"n\":1}}\n\ndata: {\"c\":1,\"usage\":null}\n\n";
     let (mut strip, mut out) = (UsageStripper::new(ROOM), Vec::new());
     for (at, byte) in bytes.iter().enumerate() {
         out.extend(strip.feed(&[*byte], false, false));
@@ -78,7 +79,8 @@ fn what_is_held_at_any_cut_is_the_added_usage_or_an_unfinished_object() {
         "data: {\"id\":2,\"error\":{}}\n\n",
         "data: {\"id\":3,\"choices\":[],\"usage\":{\"n\":1}}\n\ndata: [DONE]"
     );
-    let whole = "data: {\"id\":1,\"choices\":[{\"finish_reason\":\"stop\"}]}\n\ndata: {\"id\":2,\"error\":{}}\n\ndata: [DONE]";
+    let whole =
+        "data: {\"id\":1,\"choices\":[{\"finish_reason\":\"stop\"}]}\n\ndata: {\"id\":2,\"error\":{}}\n\ndata: [DONE]";
     for cut in 0..=answer.len() {
         let mut strip = UsageStripper::new(ROOM);
         let passed = String::from_utf8(strip.feed(&answer.as_bytes()[..cut], true, false)).unwrap();
