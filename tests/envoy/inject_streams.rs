@@ -179,6 +179,7 @@ async fn an_answer_that_is_encoded_in_spite_of_identity_has_no_usage_either() {
         fixture.id = format!("made/{encoding}");
         fixture.response.headers.push(("content-encoding".to_owned(), encoding.to_owned()));
         fixture.response.body = body.into();
+        fixture.response.events = vec![fixture.response.body.clone()];
         fixture
     };
     let gzip = {
@@ -191,7 +192,9 @@ async fn an_answer_that_is_encoded_in_spite_of_identity_has_no_usage_either() {
         encoder.write_all(ANSWER.as_bytes()).unwrap();
         encoder.finish().unwrap()
     };
-    let mut malformed = encoded("gzip", [&gzip[..100], &[0xff; 200]].concat());
+    // A block that is stored, and one of a type that does not exist (RFC 1951, section 3.2.3).
+    let malformed = [&gzip[..10], b"\0\x0b\0\xf4\xffdata: [\"x\"]\x07\0\0"].concat();
+    let mut malformed = encoded("gzip", malformed);
     malformed.id = "made/malformed".to_owned();
     let unreadable = b"\xa1\x98not brotli".to_vec();
     let fixtures =

@@ -65,6 +65,7 @@ async fn every_panel_rule_and_common_query_has_data_under_traffic() {
         config: json!({
             "labels": {"headers": {"x-team": "team"}, "max_series": 1500},
             "feedback": {"path": FEEDBACK, "secret": "correct-horse-battery"},
+            "stream_usage": {"inject": true},
             "otlp": {"cluster": "otlp"},
         }),
         otlp: Some(spans.addr),

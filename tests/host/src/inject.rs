@@ -125,7 +125,12 @@ impl Call<'_> {
         head.push((b"content-length".to_vec(), body.len().to_string().into_bytes()));
         let mut held = self.host.request_headers(id, head.clone(), false)? != CONTINUE;
         if held && self.dice.rarely(10) {
-            // The body arrives one second later.
+            // The client is slow, or the host keeps the body back, for one second.
+            let headers: usize = head.iter().map(|(name, value)| name.len() + value.len()).sum();
+            let come = if self.dice.rarely(2) { body.len() } else { 0 };
+            let size = ((headers + come) as u64).to_le_bytes().to_vec();
+            let stream = self.host.state().streams.get_mut(&id).unwrap();
+            stream.properties.insert(b"request\0total_size".to_vec(), size);
             self.host.state().clock += 1_000_000_000;
             self.host.tick()?;
             if self.host.state().resumed.contains(&id) {
