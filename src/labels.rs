@@ -54,7 +54,7 @@ labels! {
     PARSE_ERROR = bounded("parse_error", "kind of what could not be read", FIXED);
     TOOL_NAME = unbounded("gen_ai_tool_name", "tool calls and tool results", "yes");
     KIND = bounded("kind", "kind of loop, of rate limit or of missing memory", FIXED);
-    RESULT = bounded("result", "result of structured output or of span export", FIXED);
+    RESULT = bounded("result", "result of structured output, of span export or of `stream_usage.inject`", FIXED);
     STATUS = bounded("status", "how an agent's run ended", FIXED);
 }
 

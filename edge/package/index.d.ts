@@ -166,7 +166,7 @@ export interface Configuration {
   // The rest is checked but has no effect here, so that one configuration works here and in Envoy.
 
   /** No effect here: Envoy's listener receives feedback. */
-  feedback?: {path?: string; slots?: number};
+  feedback?: {path?: string; secret?: string; slots?: number};
   /** No effect here, unless thousands of exchanges are open at once. */
   limits?: {stream_memory_bytes?: number};
   /** No effect here: `gaugeway/otlp` sends spans. */
@@ -174,7 +174,7 @@ export interface Configuration {
   /** No effect here: a position in Envoy. */
   role?: 'listener' | 'upstream';
   /** No effect here: this package changes no byte. Set `stream_options` yourself. */
-  stream_usage?: {inject?: boolean; max_request_bytes?: number};
+  stream_usage?: {inject?: boolean; max_held_bytes?: number};
 }
 
 export interface Options extends Configuration {

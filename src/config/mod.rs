@@ -121,6 +121,7 @@ impl Config {
 
     fn read(&mut self, value: &Value, scope: SettingScope) -> Result<(), ConfigError> {
         setting::read(SETTINGS, self, ("", ""), value, scope)?;
+        feedback::check(self)?;
         self.privacy.compile()
     }
 }
@@ -161,18 +162,24 @@ mod tests {
             ("privacy.sample", "0.02"),
             ("role", "\"upstream\""),
             ("stream_usage.inject", "true"),
-            ("stream_usage.max_request_bytes", "262145"),
+            ("stream_usage.max_held_bytes", "16385"),
         ];
-        // Lists and maps have tests of their own, and so has the secret, which is never shown.
+        // Lists and maps have tests of their own, and so have the secrets, which are never shown.
         for key in
             documented_settings().into_iter().filter(|row| !row.default.starts_with(['[', '{'])).map(|row| row.key)
         {
             let is_listed = changes.iter().any(|(listed, _)| *listed == key);
-            let is_apart = key.starts_with("apis[].") || key.starts_with("prices.") || key == "privacy.key";
+            let is_apart = key.starts_with("apis[].")
+                || key.starts_with("prices.")
+                || ["feedback.secret", "privacy.key"].contains(&key.as_str());
             assert!(is_listed || is_apart, "add {key} to the list above, with another value than its default");
         }
         for (key, value) in changes {
-            let text = key.rsplit('.').fold(value.to_owned(), |inner, name| format!("{{\"{name}\": {inner}}}"));
+            let value = match key {
+                "feedback.path" => format!("{value}, \"secret\": \"0123456789abcdef\""),
+                _ => value.to_owned(),
+            };
+            let text = key.rsplit('.').fold(value, |inner, name| format!("{{\"{name}\": {inner}}}"));
             let changed = show(Config::parse(&text).unwrap());
             let lines = default.lines().zip(changed.lines()).filter(|(default, changed)| default != changed);
             let field = key.rsplit('.').next().unwrap();

@@ -11,8 +11,8 @@ pub struct StreamUsage {
     /// `stream_usage.inject`: changes requests. Needs `allow_on_headers_stop_iteration: true` in the plugin's Envoy
     /// configuration.
     pub inject: bool,
-    /// `stream_usage.max_request_bytes`
-    pub max_request_bytes: u64,
+    /// `stream_usage.max_held_bytes`
+    pub max_held_bytes: u64,
 }
 
 pub(super) const SETTINGS: &[Setting<Config>] = &[
@@ -23,13 +23,15 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[
         doc: documentation("adds `stream_options.include_usage` to OpenAI chat streams that do not set it"),
     },
     Setting {
-        key: "stream_usage.max_request_bytes",
+        key: "stream_usage.max_held_bytes",
         kind: Whole {
-            default: 262_144,
+            default: 16_384,
             range: 1024..=16_777_216,
-            set: |config, n| config.stream_usage.max_request_bytes = n,
+            set: |config, n| config.stream_usage.max_held_bytes = n,
         },
         per_route: true,
-        doc: documentation("larger requests are not changed; must be less than the listener's buffer limit"),
+        doc: documentation(
+            "bytes of a request, or of an answer's event, that may be held; larger requests are not changed; must be less than the listener's buffer limit",
+        ),
     },
 ];

@@ -15,6 +15,11 @@ impl Draft {
         self.observation.request.stream = Some(value.is_true());
     }
 
+    /// Sets that the request says whether its stream has usage.
+    pub fn request_stream_usage(&mut self, _: Scalar<'_>) {
+        self.observation.request.decides_usage = true;
+    }
+
     /// The maximum number of tokens to generate.
     pub fn max_tokens(&mut self, value: Scalar<'_>) {
         self.observation.request.max_tokens = value.count();

@@ -1,5 +1,7 @@
 //! Feedback requests: reads the request, replies to it, and counts its score for the answer that it is about.
 //!
+//! A request without the secret of the settings is refused before anything else of it is read.
+//!
 //! These are addressed to the plugin, so they are held and go no further. Envoy shows the body of a held request only if the
 //! plugin's configuration in Envoy has `allow_on_headers_stop_iteration`. If it does not, a tick replies that it is missing.
 
@@ -9,6 +11,7 @@ use std::rc::Rc;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::BufferType;
 
+use super::holding::{body_has_come, header_size};
 use super::host;
 use super::metrics::HostMetrics;
 use super::shared::Shared;
@@ -19,6 +22,8 @@ use crate::signal::feedback::{self, BODY, Feedback};
 /// A feedback request, until the plugin has replied to it.
 pub struct Submission {
     stream: u32,
+    /// Size of the request's headers, in bytes.
+    headers: u64,
     progress: Cell<Progress>,
 }
 
@@ -37,9 +42,15 @@ enum Progress {
 impl Submission {
     /// Begins with the headers of a request. One that waits for its body is registered for ticks.
     pub fn start(stream: u32, head: Head<'_>, end_of_stream: bool, shared: &Shared) -> Rc<Self> {
-        let submission = Rc::new(Submission { stream, progress: Cell::new(Progress::AwaitsBody) });
-        if head.bytes(":method") != Some(b"POST") {
+        let submission =
+            Rc::new(Submission { stream, headers: header_size(head), progress: Cell::new(Progress::AwaitsBody) });
+        let content_type = head.text("content-type").split(';').next().unwrap_or_default().trim();
+        if !shared.observer.config.feedback.secret.is_in(head.bytes("authorization").unwrap_or_default()) {
+            submission.reply(401, "feedback needs the header authorization: Bearer, with feedback.secret\n");
+        } else if head.bytes(":method") != Some(b"POST") {
             submission.reply(405, "send feedback by POST\n");
+        } else if !content_type.eq_ignore_ascii_case("application/json") {
+            submission.reply(415, "feedback has the content type application/json\n");
         } else if end_of_stream {
             submission.reply(400, "there is no body: send {\"response_id\": \"...\", \"score\": 0.5}\n");
         } else if let Ok(mut submissions) = shared.submissions.try_borrow_mut() {
@@ -50,7 +61,7 @@ impl Submission {
 
     /// Handles a part of the body. `size` is that of all parts so far, which the host keeps.
     pub fn on_body(&self, shared: &Shared, size: usize, end_of_stream: bool) {
-        shared.body_seen_while_held.set(true);
+        shared.holding.body_came_while_held();
         if self.progress.get() == Progress::Answered {
             return;
         }
@@ -75,26 +86,33 @@ impl Submission {
         }
     }
 
-    /// Replies to a request that waited for its body during a whole tick, unless the host has shown the body of another:
-    /// then the client is slow, and Envoy's timeouts apply. Returns whether the request needs further ticks.
+    /// Replies to a request whose body the host has kept back during a whole tick. If the body has not come to the host, the
+    /// client is slow, and Envoy's timeouts apply. Returns true if the request needs further ticks.
     pub fn on_tick(&self, shared: &Shared) -> bool {
         match self.progress.get() {
-            Progress::AwaitsBody | Progress::Overdue if shared.body_seen_while_held.get() => {
+            Progress::AwaitsBody | Progress::Overdue if shared.holding.is_able() => {
+                self.progress.set(Progress::AwaitsBody);
+            }
+            Progress::AwaitsBody | Progress::Overdue if hostcalls::set_effective_context(self.stream).is_err() => {
+                return false;
+            }
+            Progress::AwaitsBody | Progress::Overdue if !body_has_come(self.headers) => {
                 self.progress.set(Progress::AwaitsBody);
             }
             Progress::AwaitsBody => self.progress.set(Progress::Overdue),
-            Progress::Overdue if hostcalls::set_effective_context(self.stream).is_ok() => self.reply(
+            Progress::Overdue => self.reply(
                 500,
                 "no body came: feedback needs allow_on_headers_stop_iteration: true in the plugin's configuration\n",
             ),
-            Progress::Overdue | Progress::ReadsBody | Progress::Answered => return false,
+            Progress::ReadsBody | Progress::Answered => return false,
         }
         self.progress.get() != Progress::Answered
     }
 
     fn reply(&self, status: u32, body: &str) {
         self.progress.set(Progress::Answered);
-        host::reply(status, "gaugeway_feedback", body);
+        let challenge: &[_] = if status == 401 { &[("www-authenticate", "Bearer")] } else { &[] };
+        host::reply(status, "gaugeway_feedback", challenge, body);
     }
 }
 

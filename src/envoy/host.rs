@@ -18,6 +18,7 @@
 //! | `define_metric` | panics on all but Ok | a proxy without metrics |
 //! | `set_tick_period_milliseconds` | panics on all but Ok | a proxy without timers |
 //! | `get_`, `set_shared_data` | panics on all but Ok, NotFound, CasMismatch | a proxy without shared data |
+//! | `close_stream` | panics on all but Ok | a proxy that cannot reset a stream |
 //! | `send_local_response` | cannot set the response code details | access logs tell the plugin's replies by them |
 //!
 //! Made through the SDK: `http_call`, `get_buffer_bytes`, `increment_metric`, `record_metric`, `set_effective_context`,
@@ -129,11 +130,10 @@ pub fn set_shared(key: &str, value: &[u8], version: u32) -> bool {
     unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version) == 0 }
 }
 
-/// Replies to the request of the current stream in plain text, with these response code details.
-pub fn reply(status: u32, details: &str, body: &str) {
-    // One header in the serialised form of the ABI, see `pairs`.
-    const HEADERS: &[u8] = b"\x01\0\0\0\x0c\0\0\0\x0a\0\0\0content-type\0text/plain\0";
+/// Replies to the request of the current stream in plain text, with these response code details and additional headers.
+pub fn reply(status: u32, details: &str, headers: &[(&str, &str)], body: &str) {
     const NO_GRPC_STATUS: i32 = -1;
+    let headers = serialized(&[&[("content-type", "text/plain")], headers].concat());
     // SAFETY: the host reads the arguments and keeps no reference to them.
     unsafe {
         proxy_send_local_response(
@@ -142,11 +142,31 @@ pub fn reply(status: u32, details: &str, body: &str) {
             details.len(),
             body.as_ptr(),
             body.len(),
-            HEADERS.as_ptr(),
-            HEADERS.len(),
+            headers.as_ptr(),
+            headers.len(),
             NO_GRPC_STATUS,
         )
     };
+}
+
+/// Resets the response of the current stream.
+pub fn reset_response() {
+    const RESPONSE: u32 = 1;
+    // SAFETY: the argument is a number.
+    unsafe { proxy_close_stream(RESPONSE) };
+}
+
+/// Headers in the serialised form that [`pairs`] parses.
+fn serialized(pairs: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = (pairs.len() as u32).to_le_bytes().to_vec();
+    out.extend(
+        pairs.iter().flat_map(|(name, value)| [name.len(), value.len()]).flat_map(|size| (size as u32).to_le_bytes()),
+    );
+    for text in pairs.iter().flat_map(|(name, value)| [name, value]) {
+        out.extend_from_slice(text.as_bytes());
+        out.push(0);
+    }
+    out
 }
 
 /// The bytes that a host call returned. The host allocates them with the SDK's export `malloc`, of exactly this size.
@@ -184,6 +204,7 @@ unsafe extern "C" {
     fn proxy_get_property(path: *const u8, size: usize, out: *mut *mut u8, out_size: *mut usize) -> u32;
     fn proxy_set_property(path: *const u8, size: usize, value: *const u8, value_size: usize) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, size: usize, out: *mut u32) -> u32;
+    fn proxy_close_stream(kind: u32) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_get_shared_data(
         key: *const u8,

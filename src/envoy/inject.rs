@@ -1,92 +1,46 @@
 //! Holds requests until their bodies can be changed, if the configuration asks for usage: see [`crate::usage_injection`].
 //!
-//! A body callback runs while the headers are held only if the plugin's configuration in Envoy has
-//! `allow_on_headers_stop_iteration`. In other hosts, such as Istio, the body waits for the headers, and the request would hang.
-//! So a tick releases requests that waited too long, and after [`FAILURES`] of them no request is held any more. A changed body
-//! always has its length in `content-length`: with a wrong one the upstream would read the rest as another request.
-//! Memory: the host buffers the body of a held request, of at most the configured size.
+//! [`Holding`] knows if the host can hold headers. Everything else is decided for each stream on its own. A changed body always has
+//! its length in `content-length`: with a wrong one the upstream would read the rest as another request.
+//! Memory: the host buffers the body of a held request, of at most `stream_usage.max_held_bytes`.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType};
 
+use super::holding::{Holding, header_size};
 use super::host;
+use super::metrics::HostMetrics;
+use crate::budget::Share;
 use crate::config::{Config, Role};
-use crate::exchange::{Exchange, Head};
+use crate::exchange::Head;
+use crate::labels::RESULT;
+use crate::observation::Observation;
 use crate::provider::Api;
-use crate::usage_injection::{UsageStripper, request_usage};
+use crate::sink::stats::{INJECTIONS, Registry};
+use crate::usage_injection::{AnswerChange, BrokenAnswer, Verdict, held_length, request_usage};
 
-/// How long a request may wait for the first bytes of its body, in nanoseconds.
-const GRACE: u64 = 250_000_000;
-/// Number of requests in a row that were released without a body after which the host counts as unable to hold headers.
-const FAILURES: u32 = 3;
-
-/// The requests of a plugin that wait for the first bytes of their bodies.
-#[derive(Default)]
-pub struct Holding {
-    /// Identifiers of streams, and since when they wait.
-    waiting: RefCell<Vec<(u32, u64)>>,
-    /// A body came while its headers were held.
-    host_can_hold: Cell<bool>,
-    failures: Cell<u32>,
+thread_local! {
+    /// The counters of this worker by their verdicts, once they are defined.
+    static COUNTERS: RefCell<[Option<u32>; Verdict::ALL.len()]> = const { RefCell::new([None; Verdict::ALL.len()]) };
 }
 
-impl Holding {
-    /// Registers a request. Returns whether it may be held: until the host has shown that it can hold headers, one at a time is.
-    fn add(&self, stream: u32, now: u64) -> bool {
-        let Ok(mut waiting) = self.waiting.try_borrow_mut() else { return false };
-        let may_hold = now > 0 && self.failures.get() < FAILURES && (self.host_can_hold.get() || waiting.is_empty());
-        if may_hold {
-            waiting.push((stream, now));
-        }
-        may_hold
-    }
-
-    /// Removes a request. Returns whether it was still held.
-    fn remove(&self, stream: u32) -> bool {
-        let Ok(mut waiting) = self.waiting.try_borrow_mut() else { return false };
-        let place = waiting.iter().position(|(held, _)| *held == stream);
-        place.map(|place| waiting.swap_remove(place)).is_some()
-    }
-
-    fn confirm(&self) {
-        self.host_can_hold.set(true);
-        self.failures.set(0);
-    }
-
-    /// Releases the requests that waited too long. The effective context of later host calls may be one of their streams.
-    pub fn release_late(&self, now: u64) {
-        let Ok(mut waiting) = self.waiting.try_borrow_mut() else { return };
-        waiting.retain(|(stream, since)| {
-            let late = now.saturating_sub(*since) > GRACE || now < *since;
-            if late {
-                if hostcalls::set_effective_context(*stream).is_ok() {
-                    let _ = hostcalls::resume_http_request();
-                }
-                self.failures.set(self.failures.get().saturating_add(1));
-                if self.failures.get() == FAILURES {
-                    log::warn!(
-                        "stream_usage.inject does nothing: this host does not run the body's callbacks while headers are held (allow_on_headers_stop_iteration)"
-                    );
-                }
-            }
-            !late
-        });
-    }
-
-    /// Returns true if a request is held, and it is not known yet if the host shows its body.
-    pub fn needs_short_tick(&self) -> bool {
-        !self.host_can_hold.get() && self.waiting.try_borrow().is_ok_and(|waiting| !waiting.is_empty())
-    }
+/// The change of one stream.
+#[derive(Default)]
+pub struct Injection {
+    state: State,
+    /// What became of the stream. None if injection is not wanted, or nothing was decided.
+    verdict: Option<Verdict>,
+    /// `stream_usage.max_held_bytes`
+    max_held: usize,
 }
 
-/// The state of changing the bodies of one stream.
 #[derive(Default)]
-pub enum Injection {
+enum State {
     /// Nothing is changed.
     #[default]
-    None,
+    Idle,
     /// The headers are held. The value is the `content-length` of the body.
     Held(usize),
     /// The body is coming, and is held.
@@ -99,11 +53,13 @@ pub enum Injection {
     /// The request was changed to ask for usage.
     Asked,
     /// The response is freed of what that added.
-    Stripping(Box<UsageStripper>),
+    Stripping(Box<AnswerChange>),
+    /// The response could not be decoded to its end, and is reset.
+    Broken,
 }
 
 impl Injection {
-    /// Handles the request headers. Returns whether to hold the request.
+    /// Handles the request headers. Returns true if the request must be held.
     pub fn on_request_headers(
         &mut self,
         stream: u32,
@@ -112,113 +68,157 @@ impl Injection {
         api: &Api,
         holding: &Holding,
     ) -> bool {
-        let wanted = config.stream_usage.inject && config.role == Role::Listener;
-        if !wanted || !api.takes_stream_options {
+        let settings = &config.stream_usage;
+        if !settings.inject || config.role != Role::Listener || !api.takes_stream_options {
             return false;
         }
-        let length = head.text("content-length").parse().unwrap_or(0);
-        let length_fits = (2..=config.stream_usage.max_request_bytes).contains(&length);
-        // A signed or encoded body cannot be changed; `expect` asks the upstream before the body is sent.
-        let unchangeable =
-            ["content-encoding", "content-md5", "content-digest", "digest", "signature", "transfer-encoding", "expect"];
-        if !length_fits
-            || unchangeable.iter().any(|name| head.bytes(name).is_some())
-            || !holding.add(stream, host::now())
-        {
-            return false;
+        self.max_held = usize::try_from(settings.max_held_bytes).unwrap_or(usize::MAX);
+        match held_length(head, settings.max_held_bytes) {
+            Ok(length) if holding.add(stream, header_size(head), host::now()) => self.state = State::Held(length),
+            Ok(_) => self.verdict = Some(Verdict::NotHeld),
+            Err(verdict) => self.verdict = Some(verdict),
         }
-        *self = Injection::Held(length as usize);
-        true
+        matches!(self.state, State::Held(_))
     }
 
     /// Begins a callback of the request body. Returns how many bytes at the front of the host's buffer earlier callbacks had.
     pub fn start_body(&mut self, stream: u32, holding: &Holding) -> usize {
-        match *self {
-            Injection::Held(length) => {
-                *self = Injection::None;
-                if holding.remove(stream) {
-                    holding.confirm();
-                    *self = Injection::Buffering { length, came: 0 };
+        match self.state {
+            State::Held(length) => {
+                if holding.body_came(stream, host::now()) {
+                    self.state = State::Buffering { length, came: 0 };
+                } else {
+                    self.leave(Verdict::NotHeld);
                 }
                 0
             }
-            Injection::Buffering { came, .. } => came,
+            State::Buffering { came, .. } => came,
             _ => 0,
         }
     }
 
-    /// Handles the request body, of which `size` bytes have come. Returns whether to hold the request.
+    /// Handles the request body, of which `size` bytes have come. Returns true if the request must be held.
     pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> bool {
-        let Injection::Buffering { length, came } = self else { return false };
+        let State::Buffering { length, came } = &mut self.state else { return false };
         *came = size;
         if !end_of_stream && size <= *length {
             return true;
         }
-        let length = *length;
-        *self = if end_of_stream && size == length && rewrite(length) { Injection::Asked } else { Injection::None };
+        let outcome = if end_of_stream && size == *length { rewrite(size) } else { Err(Verdict::Trailers) };
+        match outcome {
+            Ok(()) => (self.state, self.verdict) = (State::Asked, Some(Verdict::Injected)),
+            Err(verdict) => self.leave(verdict),
+        }
         false
     }
 
     /// Leaves the request unchanged, if it is held.
     pub fn cancel(&mut self, stream: u32, holding: &Holding) {
-        if let Injection::Held(_) = self {
+        if let State::Held(_) = self.state {
             holding.remove(stream);
         }
-        if let Injection::Held(_) | Injection::Buffering { .. } = self {
-            *self = Injection::None;
+        if let State::Held(_) | State::Buffering { .. } = self.state {
+            self.leave(Verdict::Trailers);
         }
     }
 
-    /// Handles the response headers.
-    pub fn on_response_headers(&mut self, head: Head<'_>, exchange: &Exchange) {
-        if !matches!(self, Injection::Asked) {
+    /// Handles the response headers. `memory` is a part of the budget for the response.
+    pub fn on_response_headers(&mut self, head: Head<'_>, memory: impl FnOnce() -> Share) {
+        if !matches!(self.state, State::Asked) {
             return;
         }
+        self.state = State::Idle;
         let kind = head.text("content-type").split(';').next().unwrap_or_default().trim();
-        let is_event_stream = kind.eq_ignore_ascii_case("text/event-stream") && head.text(":status") == "200";
-        let is_plain = head.bytes("content-encoding").is_none();
-        // A client that knows the length would wait for the removed bytes.
-        let has_no_length = || {
-            head.bytes("content-length").is_none()
-                || host::remove_header(MapType::HttpResponseHeaders, "content-length")
+        if !kind.eq_ignore_ascii_case("text/event-stream") || head.text(":status") != "200" {
+            return;
+        }
+        let Some(change) = AnswerChange::start(head.whole("content-encoding"), self.max_held, memory()) else {
+            return self.leave(Verdict::AnswerEncoded);
         };
-        *self = if is_event_stream && is_plain && has_no_length() {
-            Injection::Stripping(Box::new(UsageStripper::new(exchange.another_share())))
+        let lacks = |name| head.bytes(name).is_none() || host::remove_header(MapType::HttpResponseHeaders, name);
+        // A client that knows the length would wait for the removed bytes. The length is removed first: a response whose
+        // `content-encoding` stays is passed unchanged.
+        if lacks("content-length") && (!change.is_decoded() || lacks("content-encoding")) {
+            self.state = State::Stripping(Box::new(change));
         } else {
-            Injection::None
-        };
+            self.leave(Verdict::Refused);
+        }
     }
 
-    /// Handles a part of the response body: `bytes`, as the host returned them, of the `size` in its buffer.
-    pub fn on_response_body(&mut self, bytes: &[u8], size: usize, end_of_stream: bool) {
-        let Injection::Stripping(strip) = self else { return };
-        let held = strip.held().to_vec();
-        let kept = (bytes.len() == size).then(|| strip.feed(bytes, end_of_stream));
-        let done =
-            kept.is_some_and(|kept| kept == bytes || host::set_buffer(BufferType::HttpResponseBody, size, &kept));
-        if !done {
-            // The part passes unchanged. The bytes held back from earlier parts go before it.
-            if !held.is_empty() {
-                host::set_buffer(BufferType::HttpResponseBody, 0, &held);
+    /// Handles a part of the response body: `bytes`, as the host returned them, of the `size` in its buffer. `seen` is what is
+    /// known of the exchange, including these bytes.
+    pub fn on_response_body(&mut self, bytes: &[u8], size: usize, end_of_stream: bool, seen: &Observation) {
+        let change = match &mut self.state {
+            State::Stripping(change) => change,
+            State::Broken => {
+                host::set_buffer(BufferType::HttpResponseBody, size, b"");
+                return;
             }
-            *self = Injection::None;
+            _ => return,
+        };
+        let is_finishing = seen.response.finish_reasons.iter().any(Option::is_some);
+        let held = change.held().to_vec();
+        let kept = (bytes.len() == size).then(|| change.feed(bytes, is_finishing, end_of_stream));
+        let done = match kept {
+            Some(Ok(kept)) => kept == bytes || host::set_buffer(BufferType::HttpResponseBody, size, &kept),
+            Some(Err(BrokenAnswer)) | None => false,
+        };
+        if done {
+            return;
         }
+        if change.is_decoded() {
+            // The client would read the encoded bytes as text.
+            host::set_buffer(BufferType::HttpResponseBody, size, b"");
+            host::reset_response();
+            (self.state, self.verdict) = (State::Broken, Some(Verdict::AnswerEncoded));
+            return;
+        }
+        // The part passes unchanged. The bytes held back from earlier parts go before it.
+        if !held.is_empty() {
+            host::set_buffer(BufferType::HttpResponseBody, 0, &held);
+        }
+        self.leave(Verdict::Refused);
+    }
+
+    /// Counts what became of a stream that has ended, if its client did not say whether it wants usage.
+    pub fn count(&mut self, seen: &Observation) {
+        let Some(verdict) = self.verdict.take() else { return };
+        if seen.request.stream == Some(true) && !seen.request.decides_usage {
+            let define = || HostMetrics.define(INJECTIONS.kind, INJECTIONS.name, &[(RESULT.name, verdict.as_str())]);
+            COUNTERS.with_borrow_mut(|counters| {
+                let Some(counter) = counters.get_mut(verdict as usize) else { return };
+                *counter = counter.or_else(define);
+                if let Some(counter) = *counter {
+                    HostMetrics.emit(INJECTIONS.kind, counter, 1);
+                }
+            });
+        }
+    }
+
+    fn leave(&mut self, verdict: Verdict) {
+        (self.state, self.verdict) = (State::Idle, Some(verdict));
     }
 }
 
-/// Replaces the held body by one that asks for usage. Returns false if the body is unchanged.
-fn rewrite(length: usize) -> bool {
+/// Replaces the held body by one that asks for usage.
+///
+/// # Errors
+/// Why the body is unchanged.
+fn rewrite(length: usize) -> Result<(), Verdict> {
     let body = hostcalls::get_buffer(BufferType::HttpRequestBody, 0, length).ok().flatten().unwrap_or_default();
-    let Some(changed_body) = request_usage(&body).filter(|_| body.len() == length) else { return false };
-    // Nothing could be removed from an encoded response. `content-length` is removed first: if the host refuses a later call,
-    // the body is sent in chunks, and not with a wrong length.
+    if body.len() != length {
+        return Err(Verdict::Refused);
+    }
+    let changed_body = request_usage(&body).ok_or(Verdict::Ambiguous)?;
+    // `content-length` is removed first: if the host refuses a later call, the body is sent in chunks, and not with a wrong
+    // length. Of an encoded response nothing could be removed.
     let ready = host::set_header(MapType::HttpRequestHeaders, "accept-encoding", "identity")
         && host::remove_header(MapType::HttpRequestHeaders, "content-length");
     if !ready {
-        return false;
+        return Err(Verdict::Refused);
     }
     let changed = host::set_buffer(BufferType::HttpRequestBody, length, &changed_body);
     let length = if changed { changed_body.len() } else { length };
     host::set_header(MapType::HttpRequestHeaders, "content-length", &length.to_string());
-    changed
+    changed.then_some(()).ok_or(Verdict::Refused)
 }

@@ -9,6 +9,7 @@
 mod answer;
 mod capabilities;
 mod feedback;
+mod holding;
 mod host;
 mod inject;
 mod logger;

@@ -7,7 +7,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use super::inject::Holding;
+use super::holding::Holding;
 use super::memory::Memory;
 use super::metrics::HostMetrics;
 use super::shared::Shared;
@@ -22,7 +22,7 @@ use crate::sink::stats::{PRICE_TABLE, Registry, Stats};
 
 /// Milliseconds between two ticks.
 pub const TICK: u32 = 1000;
-/// The same while a request is held and the host has not yet shown that it can hold headers.
+/// The same while a request is held and the host has not shown if it can hold headers.
 pub const SHORT_TICK: u32 = 100;
 /// Maximum number of abandoned runs that a tick reports, and of waiting runs that it checks. Bounds the duration of a tick.
 const RUNS_PER_TICK: usize = 256;
@@ -88,7 +88,7 @@ impl RootContext for Root {
             spans.send();
         }
         // Both act for streams: calls of the root come before, or after its context is set again.
-        shared.holding.release_late(host::now());
+        shared.holding.release_stuck(host::now());
         shared.answer_stuck_submissions();
         let _ = hostcalls::set_effective_context(self.id);
         host::set_tick(if shared.holding.needs_short_tick() { SHORT_TICK } else { TICK });
@@ -116,7 +116,6 @@ fn start(config: Config) -> Shared {
         waiting: WAITING.with(Rc::clone),
         holding: Holding::default(),
         submissions: RefCell::default(),
-        body_seen_while_held: Cell::new(false),
         expects_llm_traffic: Cell::new(false),
     };
     capabilities::log_missing_at_start(gauge.is_some(), host::set_tick(TICK));

@@ -6,8 +6,8 @@ use std::rc::{Rc, Weak};
 use proxy_wasm::types::MapType;
 
 use super::feedback::Submission;
+use super::holding::Holding;
 use super::host;
-use super::inject::Holding;
 use super::memory::Memory;
 use super::metrics::HostMetrics;
 use super::spans::Spans;
@@ -30,8 +30,6 @@ pub struct Shared {
     pub holding: Holding,
     /// The feedback requests that need ticks. Their streams own them.
     pub submissions: RefCell<Vec<Weak<Submission>>>,
-    /// The host has shown the body of a held feedback request.
-    pub body_seen_while_held: Cell<bool>,
     /// The last request was LLM traffic, so the next is likely to be: all of its headers are read in one call.
     pub expects_llm_traffic: Cell<bool>,
 }

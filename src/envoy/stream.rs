@@ -58,7 +58,7 @@ impl Stream {
             id,
             shared,
             exchange: None,
-            injection: Injection::None,
+            injection: Injection::default(),
             submission: None,
             written: [0; ATTRIBUTES.len()],
             answer: End::Whole,
@@ -117,7 +117,7 @@ impl HttpContext for Stream {
         self.body_left = head.text("content-length").parse().ok();
         exchange.set_address(address_for(head));
         exchange.response(head, now);
-        self.injection.on_response_headers(head, exchange);
+        self.injection.on_response_headers(head, || exchange.response_memory());
         if end_of_stream {
             self.response_body_seen = true;
             exchange.finish(self.answer, now);
@@ -132,7 +132,7 @@ impl HttpContext for Stream {
         let now = host::now();
         let bytes = if size > 0 { body(BufferType::HttpResponseBody, 0, size) } else { Vec::new() };
         exchange.response_body(&bytes, now);
-        self.injection.on_response_body(&bytes, size, end_of_stream);
+        self.injection.on_response_body(&bytes, size, end_of_stream, exchange.observation());
         self.body_left = self.body_left.map(|left| left.saturating_sub(size));
         if end_of_stream || self.body_left == Some(0) {
             exchange.finish(self.answer, now);
@@ -315,6 +315,7 @@ impl Stream {
         if let Ok(mut stats) = shared.stats.try_borrow_mut() {
             stats.record(exchange.observation(), exchange.config(), &mut HostMetrics);
         }
+        self.injection.count(exchange.observation());
         shared.trace(exchange);
     }
 }

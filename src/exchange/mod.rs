@@ -148,6 +148,11 @@ impl Exchange {
         self.address = address;
     }
 
+    /// A part of the memory budget for the response. [`Exchange::set_address`] comes before.
+    pub fn response_memory(&self) -> Share {
+        Share::new(&self.observer.budget, Side::Response, self.address)
+    }
+
     /// Sets the name of the route.
     pub fn route(&mut self, name: &str) {
         self.draft.observation.route = clipped(name, LIMIT).into();

@@ -25,3 +25,4 @@ mod multipart;
 mod sse;
 
 pub use body::{Body, Rules};
+pub use encoding::Decoder;

@@ -9,6 +9,8 @@ pub struct RequestParameters {
     pub model: Option<Text>,
     /// True if the request asks for a stream. None if it does not say.
     pub stream: Option<bool>,
+    /// True if the request says whether a stream has usage.
+    pub decides_usage: bool,
     /// Maximum number of tokens to generate.
     pub max_tokens: Option<u64>,
     /// Sampling temperature.

@@ -68,6 +68,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
 pub const SAMPLING: &[Rule<Draft>] = &[
     scalar("model", Draft::request_model),
     scalar("stream", Draft::request_stream),
+    scalar("stream_options.include_usage", Draft::request_stream_usage),
     scalar("max_tokens", Draft::max_tokens_unless_set),
     scalar("max_completion_tokens", Draft::max_tokens_if_count),
     scalar("temperature", Draft::temperature),

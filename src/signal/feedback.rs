@@ -1,5 +1,8 @@
 //! Feedback on answers: `POST {"response_id": ..., "score": 0..1}` to a path that the plugin answers itself.
 //!
+//! A client brings the secret in `authorization: Bearer SECRET`: every HTTP client can send that header, tools treat it as a secret,
+//! and a page of another origin cannot send it unless the gateway allows that.
+//!
 //! The host stores the labels of answers for all workers in a fixed number of slots. A later answer replaces an earlier one in
 //! its slot. Memory: [`BODY`] bytes of a request, about 200 bytes per slot. Slots have names of models and routes, no text.
 
@@ -9,6 +12,7 @@ use crate::json::Scalar;
 use crate::json::identity;
 use crate::observation::{Attribution, Text};
 use crate::provider;
+use crate::signal::secret::Secret;
 
 /// Maximum length of a request, in bytes.
 pub const BODY: usize = 4096;
@@ -18,6 +22,8 @@ pub const BODY: usize = 4096;
 pub struct FeedbackSettings {
     /// `feedback.path`. Empty for none.
     pub path: String,
+    /// `feedback.secret`
+    pub secret: Secret,
     /// `feedback.slots`
     pub slots: u64,
 }

@@ -3,3 +3,4 @@
 pub mod cost;
 pub mod feedback;
 pub mod memory;
+pub mod secret;

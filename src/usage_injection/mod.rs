@@ -5,15 +5,18 @@
 //! `stream_options.include_usage`, every chunk of the response has `"usage":null`, and one more chunk at the end has the
 //! usage and no choices.
 //!
-//! Memory: the request's body, whose size the shell limits, and one line of the response of at most 64 KiB,
-//! which counts in the memory budget.
+//! Memory: the request's body, and one line of the response, each of at most `stream_usage.max_held_bytes`.
 
+mod answer;
 mod members;
 mod stripper;
+mod verdict;
 
 use members::{find_value, parse_members};
 
+pub use answer::{AnswerChange, BrokenAnswer};
 pub use stripper::UsageStripper;
+pub use verdict::{Verdict, held_length};
 
 /// Adds `stream_options.include_usage` to a request's body. Returns None if the body must not change: the client set
 /// `include_usage` itself (to true or false), the request is not for a stream, or the body is not JSON or ambiguous

@@ -18,6 +18,15 @@ async fn an_invalid_configuration_stops_envoy_at_start_and_the_log_names_the_key
         (json!({"label": {}}), "gaugeway: label: unknown key"),
         (json!({"prices": {"gpt-9": {"input": -1}}}), "gaugeway: prices.gpt-9.input: must be a price"),
         (json!([]), "gaugeway: must be an object"),
+        (json!({"feedback": {"path": "/f"}}), "gaugeway: feedback.secret: is required with feedback.path"),
+        (
+            json!({"feedback": {"path": "/v1/messages", "secret": "correct-horse-battery"}}),
+            "gaugeway: feedback.path: is the path of an API",
+        ),
+        (
+            json!({"feedback": {"path": "/f?a=b", "secret": "correct-horse-battery"}}),
+            "gaugeway: feedback.path: must be a path without ? and #",
+        ),
     ] {
         let started = Envoy::try_start(&Options { config: config.clone(), ..Options::to(upstream.addr) }).await;
         let log = started.err().unwrap_or_else(|| panic!("Envoy started with the invalid configuration {config}"));

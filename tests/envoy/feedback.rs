@@ -13,12 +13,14 @@ use crate::support::upstream::Upstream;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Frame;
-use hyper::header::{HOST, HeaderMap, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Request};
 use serde_json::json;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const PATH: &str = "/feedback";
+const SECRET: &str = "correct-horse-battery";
+const BEARER: &str = "Bearer correct-horse-battery";
 const SCORES: &str = "gaugeway_feedback_permille";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,10 +35,15 @@ async fn a_score_counts_once_for_the_model_that_answered_on_any_worker() {
         assert_eq!(lines[answered].send(call).await.0, 200);
         let body =
             json!({"response_id": format!("answer-{number}"), "score": f64::from(permille) / 1000.0}).to_string();
-        let feedback = || Request::post(format!("{PATH}?from=app")).header(HOST, "llm").body(Full::from(body.clone()));
-        assert_eq!(lines[told].send(feedback().unwrap()).await, (204, Bytes::new()));
+        let feedback = || {
+            let request = to(Full::from(body.clone()));
+            let (mut head, body) = request.into_parts();
+            head.uri = format!("{PATH}?from=app").parse().unwrap();
+            Request::from_parts(head, body)
+        };
+        assert_eq!(lines[told].send(feedback()).await, (204, Bytes::new()));
         for line in &mut lines {
-            let (status, words) = line.send(feedback().unwrap()).await;
+            let (status, words) = line.send(feedback()).await;
             assert_eq!(status, 404, "a second score for the same response must be refused: {words:?}");
         }
     }
@@ -100,7 +107,7 @@ async fn invalid_feedback_is_rejected_and_not_counted() {
         assert!(reply.is_ok_and(|reply| reply.status == *status) || body.len() > 4096, "{shown}");
     }
     for method in [Method::GET, Method::PUT, Method::DELETE] {
-        let request = Request::builder().method(&method).uri(PATH).header(HOST, "llm");
+        let request = Request::builder().method(&method).uri(PATH).header(HOST, "llm").header(AUTHORIZATION, BEARER);
         let reply = client::send(site.envoy.addr, request.body(Full::from("{}")).unwrap(), Http::One).await.unwrap();
         assert_eq!(reply.status, 405, "{method}");
     }
@@ -170,6 +177,57 @@ async fn an_envoy_that_cannot_hold_headers_answers_feedback_with_an_error_and_ot
     assert!(!site.envoy.log().contains("[wasm]"), "{}", site.envoy.log());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn feedback_without_the_secret_or_of_another_content_type_is_refused_and_the_secret_is_not_logged() {
+    let site = Site::start(true, 1).await;
+    client::replay(site.envoy.addr, &fixture(0, "gpt-4o"), &[]).await;
+    let good = json!({"response_id": "answer-0", "score": 0.5}).to_string();
+    let send = async |headers: &[(&str, &str)], method: Method| {
+        let mut request = Request::builder().method(method).uri(PATH).header(HOST, "llm");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        client::send(site.envoy.addr, request.body(Full::from(good.clone())).unwrap(), Http::One).await.unwrap()
+    };
+    let json = ("content-type", "application/json");
+    // What a page of another origin can send without the gateway's consent.
+    let simple = ("content-type", "text/plain");
+    let wrong = ["Bearer correct-horse-batterX", "Bearer correct-horse-batter", "Basic x", SECRET, "Bearer", ""];
+    for (headers, method) in
+        [(vec![simple], Method::POST), (vec![json], Method::POST), (vec![json], Method::GET), (vec![], Method::OPTIONS)]
+            .into_iter()
+            .chain(wrong.map(|value| (vec![json, ("authorization", value)], Method::POST)))
+    {
+        let reply = send(&headers, method).await;
+        assert_eq!(reply.status, 401, "{headers:?}");
+        assert_eq!(reply.headers[WWW_AUTHENTICATE], "Bearer");
+        assert!(!String::from_utf8_lossy(&reply.body).contains("horse"));
+    }
+    let right = ("authorization", BEARER);
+    for other in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "application/jsonx"] {
+        assert_eq!(send(&[right, ("content-type", other)], Method::POST).await.status, 415, "{other}");
+    }
+    assert_eq!(send(&[right], Method::POST).await.status, 415);
+    let scores = total(&site.envoy.samples().await, &format!("{SCORES}_count"), &[]);
+    assert_eq!(scores, 0.0, "a refused request must not be counted");
+    assert_eq!(send(&[right, json], Method::POST).await.status, 204);
+    assert!(!site.envoy.log().contains("horse") && !site.envoy.log().contains("[wasm]"), "{}", site.envoy.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_is_slow_on_a_new_worker_is_not_told_that_the_host_cannot_hold_headers() {
+    let site = Site::start(true, 1).await;
+    client::replay(site.envoy.addr, &fixture(0, "gpt-4o"), &[]).await;
+    let good = json!({"response_id": "answer-0", "score": 0.5}).to_string();
+    let whole = raw(good.as_bytes(), false);
+    let (head, body) = whole.split_at(whole.len() - good.len());
+    let mut slow = Raw::send(site.envoy.addr, head).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(3500)).await;
+    slow.write(body).await.unwrap();
+    assert!(slow.read_until(b"\r\n\r\n").await.unwrap());
+    assert_eq!(status(&slow.read), 204, "{}", String::from_utf8_lossy(&slow.read));
+}
+
 struct Site {
     _upstream: Upstream,
     envoy: Envoy,
@@ -179,7 +237,7 @@ impl Site {
     async fn start(able: bool, concurrency: u32) -> Self {
         let fixtures = ["gpt-4o", "gpt-4o", "claude-sonnet-4"].into_iter().enumerate();
         let upstream = Upstream::start(fixtures.map(|(number, model)| fixture(number, model)).collect()).await;
-        let config = json!({"feedback": {"path": PATH, "slots": 1024}});
+        let config = json!({"feedback": {"path": PATH, "secret": SECRET, "slots": 1024}});
         let mut options = Options { config, concurrency, ..Options::to(upstream.addr) };
         if able {
             options.replace.push(envoy::holding_requests());
@@ -206,7 +264,8 @@ fn status(answer: &[u8]) -> u16 {
 }
 
 fn raw(body: &[u8], chunked: bool) -> Vec<u8> {
-    let mut out = format!("POST {PATH} HTTP/1.1\r\nhost: llm\r\n").into_bytes();
+    let head = format!("POST {PATH} HTTP/1.1\r\nhost: llm\r\nauthorization: {BEARER}\r\n");
+    let mut out = format!("{head}content-type: application/json\r\n").into_bytes();
     if !chunked {
         out.extend(format!("content-length: {}\r\n\r\n", body.len()).bytes());
         out.extend_from_slice(body);
@@ -221,7 +280,8 @@ fn raw(body: &[u8], chunked: bool) -> Vec<u8> {
 }
 
 fn to<B>(body: B) -> Request<B> {
-    Request::post(PATH).header(HOST, "llm").body(body).unwrap()
+    let request = Request::post(PATH).header(HOST, "llm").header(AUTHORIZATION, BEARER);
+    request.header(CONTENT_TYPE, "application/json; charset=utf-8").body(body).unwrap()
 }
 
 /// An exchange whose response names `model`.

@@ -108,7 +108,8 @@ async fn the_next_request_on_the_same_upstream_connection_is_intact() {
         }
     });
     let upstream = Upstream::start(Vec::new()).await;
-    let envoy = Envoy::start(&Options { upstream: addr, ..injecting(&upstream, true) }).await;
+    let config = json!({"stream_usage": {"inject": true, "max_held_bytes": 262_144}});
+    let envoy = Envoy::start(&Options { upstream: addr, config, ..injecting(&upstream, true) }).await;
     let request = |name: &str, pad: usize| {
         let body = format!("{{\"stream\":true,\"model\":\"{name}\",\"messages\":[],\"a\":\"{}\"}}", "x".repeat(pad));
         let head =

@@ -20,6 +20,7 @@ mod feedback;
 mod hostile;
 mod impossible_values;
 mod inject;
+mod inject_streams;
 mod interrupted;
 mod local_replies;
 mod memory;

@@ -31,7 +31,8 @@ async fn no_text_of_a_prompt_or_an_answer_is_reported_by_default() {
     for body in [json!({"response_id": word(), "score": 1}), json!({"response_id": "x", word(): word()}), json!(word())]
     {
         let body = body.to_string();
-        let request = format!("POST /feedback HTTP/1.1\r\nhost: llm\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let head = "POST /feedback HTTP/1.1\r\nhost: llm\r\nauthorization: Bearer correct-horse-battery\r\ncontent-type: application/json";
+        let request = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         let mut raw = Raw::send(site.envoy.addr, request.as_bytes()).await.unwrap();
         assert!(raw.read_until(b"\r\n\r\n").await.unwrap());
     }
@@ -230,7 +231,7 @@ impl Site {
         let upstream = Upstream::start(fixtures.to_vec()).await;
         let spans = Receiver::start().await;
         config["otlp"] = json!({"cluster": "otlp"});
-        config["feedback"] = json!({"path": "/feedback"});
+        config["feedback"] = json!({"path": "/feedback", "secret": "correct-horse-battery"});
         let replace = vec![envoy::holding_requests()];
         let options =
             Options { config, replace, otlp: Some(spans.addr), log_level: "debug", ..Options::to(upstream.addr) };

@@ -65,7 +65,8 @@ async fn every_panel_rule_and_common_query_has_data_under_traffic() {
         &Options {
             config: json!({
                 "labels": {"headers": {"x-team": "team"}, "max_series": 1500},
-                "feedback": {"path": FEEDBACK},
+                "feedback": {"path": FEEDBACK, "secret": "correct-horse-battery"},
+                "stream_usage": {"inject": true},
                 "otlp": {"cluster": "otlp"},
             }),
             otlp: Some(spans.addr),
@@ -199,7 +200,12 @@ fn traffic(envoy: SocketAddr) -> JoinSet<()> {
                     let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
                     if let Some(id) = answer["id"].as_str() {
                         let score = json!({"response_id": id, "score": (at % 5) as f64 / 4.0}).to_string();
-                        let feedback = Request::post(FEEDBACK).header("host", "llm").body(Full::from(score)).unwrap();
+                        let feedback = Request::post(FEEDBACK)
+                            .header("host", "llm")
+                            .header("authorization", "Bearer correct-horse-battery")
+                            .header("content-type", "application/json")
+                            .body(Full::from(score))
+                            .unwrap();
                         drop(client::send(envoy, feedback, Http::One).await);
                     }
                 }

@@ -15,7 +15,7 @@ use crate::labels::COMMON;
 use crate::observation::{COST_LIMIT, Observation, Text, clipped};
 
 pub use metric::{Collect, Metric, MetricKind, Registry, Samples};
-pub use table::{METRICS, OVERFLOW, PLUGIN_METRICS, PRICE_TABLE, SPANS, UNREAD};
+pub use table::{INJECTIONS, METRICS, OVERFLOW, PLUGIN_METRICS, PRICE_TABLE, SPANS, UNREAD};
 
 /// The longest value of a label, in bytes. Longer values are cut.
 pub const LABEL_LIMIT: usize = 128;

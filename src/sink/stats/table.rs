@@ -284,12 +284,21 @@ pub const UNREAD: Metric = counter(
     nothing,
 );
 
+/// Counts what became of streams whose clients did not ask for usage, if `stream_usage.inject` is set.
+pub const INJECTIONS: Metric = counter(
+    "gaugeway_usage_injections_total",
+    "{request}",
+    &[&RESULT],
+    "streams whose client did not ask for usage, by what the plugin did: injected, or why not",
+    nothing,
+);
+
 /// The date of the price table. Set at start.
 pub const PRICE_TABLE: Metric =
     gauge("gaugeway_price_table_timestamp_seconds", "s", &[], "date of the price table in seconds since 1970", nothing);
 
 /// Every metric of the plugin itself. They have no common labels, and exchanges have no samples for them.
-pub const PLUGIN_METRICS: &[Metric] = &[OVERFLOW, SPANS, UNREAD, PRICE_TABLE];
+pub const PLUGIN_METRICS: &[Metric] = &[OVERFLOW, SPANS, INJECTIONS, UNREAD, PRICE_TABLE];
 
 fn nothing(_: &Observation, _: Samples<'_>) {}
 

@@ -73,6 +73,8 @@ pub struct State {
     pub shared: HashMap<Vec<u8>, (Vec<u8>, u32)>,
     /// Streams that the guest resumed.
     pub resumed: Vec<u32>,
+    /// Streams whose response the guest reset.
+    pub closed: Vec<u32>,
     /// The percentage of a body that the guest can read.
     pub share: usize,
     pub configuration: Vec<u8>,
@@ -97,6 +99,7 @@ impl State {
             touched: Vec::new(),
             shared: HashMap::new(),
             resumed: Vec::new(),
+            closed: Vec::new(),
             share: 100,
             configuration: Vec::new(),
             active: 0,
@@ -312,6 +315,13 @@ fn change(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             let known = guest.data().streams.contains_key(&id);
             guest.data_mut().active = id;
             Ok(if known { 0 } else { BAD_ARGUMENT })
+        })
+    })?;
+    linker.func_wrap("env", "proxy_close_stream", |mut guest: Caller<'_, State>, _: u32| {
+        guarded(&mut guest, "proxy_close_stream", |guest| {
+            let active = guest.data().active;
+            guest.data_mut().closed.push(active);
+            Ok(0)
         })
     })?;
     linker.func_wrap("env", "proxy_continue_stream", |mut guest: Caller<'_, State>, _: u32| {

@@ -26,7 +26,7 @@ fn a_host_that_refuses_calls_at_random_never_sends_a_half_changed_request() {
         let fixture = &fixtures[dice.below(fixtures.len())];
         temper.lock().unwrap().change(&mut dice);
         host.state().share = if dice.rarely(6) { dice.below(101) } else { 100 };
-        if dice.rarely(500) {
+        if dice.rarely(5) {
             // A new configuration resets what the plugin has learned about the host.
             let _ = host.configure(CONFIGURATION);
         }
@@ -37,7 +37,9 @@ fn a_host_that_refuses_calls_at_random_never_sends_a_half_changed_request() {
         }
     }
     for word in ["request changed", "request unchanged", "usage removed", "response unchanged", "released early"] {
-        assert!(seen.get(word).is_some_and(|count| *count > 100), "{word} happened too rarely: {seen:?}");
+        // Only a host that has not shown yet that it can hold headers has requests released.
+        let least = if word == "released early" { 30 } else { 100 };
+        assert!(seen.get(word).is_some_and(|count| *count > least), "{word} happened too rarely: {seen:?}");
     }
 
     // The host serves every call again, and the plugin must work as at the start.
@@ -124,8 +126,13 @@ impl Call<'_> {
         head.push((b"accept-encoding".to_vec(), b"gzip, br".to_vec()));
         head.push((b"content-length".to_vec(), body.len().to_string().into_bytes()));
         let mut held = self.host.request_headers(id, head.clone(), false)? != CONTINUE;
-        if held && self.dice.rarely(10) {
-            // The body arrives one second later.
+        if held && self.dice.rarely(3) {
+            // The client is slow, or the host keeps the body back, for one second.
+            let headers: usize = head.iter().map(|(name, value)| name.len() + value.len()).sum();
+            let come = if self.dice.rarely(2) { body.len() } else { 0 };
+            let size = ((headers + come) as u64).to_le_bytes().to_vec();
+            let stream = self.host.state().streams.get_mut(&id).unwrap();
+            stream.properties.insert(b"request\0total_size".to_vec(), size);
             self.host.state().clock += 1_000_000_000;
             self.host.tick()?;
             if self.host.state().resumed.contains(&id) {
