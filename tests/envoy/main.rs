@@ -20,6 +20,7 @@ mod feedback;
 mod hostile;
 mod impossible_values;
 mod inject;
+mod new_plugin;
 mod passing;
 mod planted;
 mod privacy;
