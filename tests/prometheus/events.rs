@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::panels::read;
-use crate::server::Prometheus;
+use crate::panels::{DRIFT, filled_queries, read};
+use crate::server::{Prometheus, faster};
 use crate::support::agent::{Api, Conversation, Line};
 use crate::support::client::{self, Http};
 use crate::support::envoy::{Envoy, Options};
@@ -95,6 +95,10 @@ async fn every_alert_fires_for_its_event_and_for_no_other() {
         ])
         .collect();
     wait(&prometheus, &expected).await;
+    let drift = filled_queries("1m").into_iter().find(|(panel, _)| panel == DRIFT).expect("there is no such panel").1;
+    let values = prometheus.numbers(&drift).await;
+    assert!(values.iter().any(|value| *value > 0.5), "the panel must show the drift: {values:?}");
+
     // So far a dollar was spent, at a high rate. Each of these calls costs more than the budget of a day. Prometheus does not see
     // the first one, because Envoy creates the series with it.
     assert!(!fired(&prometheus).await.contains(&spent), "the budget of a day is not spent yet");
@@ -360,37 +364,4 @@ async fn run(addr: SocketAddr, event: &str, travel: &str) {
     let mut agent = Conversation::new(Api::Completions, false);
     agent.headers.push(("x-event", event.to_owned()));
     agent.run(&mut lines, travel).await;
-}
-
-/// Rules with all durations divided.
-fn faster(rules: &str, by: u64) -> String {
-    let mut out = String::new();
-    let mut rest = rules;
-    while let Some((at, start)) =
-        ["[", "offset ", "for: "].iter().filter_map(|start| Some((rest.find(start)?, start))).min()
-    {
-        let (before, after) = rest.split_at(at + start.len());
-        out.push_str(before);
-        rest = after;
-        let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
-        let seconds = match after[digits..].chars().next() {
-            Some('s') => 1,
-            Some('m') => 60,
-            Some('h') => 3600,
-            Some('d') => 86400,
-            _ => continue,
-        };
-        if let Ok(number) = after[..digits].parse::<u64>() {
-            out.push_str(&format!("{}ms", number * seconds * 1000 / by));
-            rest = &after[digits + 1..];
-        }
-    }
-    out + rest
-}
-
-#[test]
-fn only_durations_change_in_the_faster_rules() {
-    let rules = "expr: sum(rate(a[1h] offset 1d)) > 2 for x\nfor: 15m # 5m\nlabel_replace(a, \"x\", \"[0-9]+[.]\")";
-    let expected = "expr: sum(rate(a[30000ms] offset 720000ms)) > 2 for x\nfor: 7500ms # 5m\nlabel_replace(a, \"x\", \"[0-9]+[.]\")";
-    assert_eq!(faster(rules, 120), expected);
 }

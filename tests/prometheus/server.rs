@@ -156,3 +156,36 @@ pub fn tool(name: &str) -> PathBuf {
         .expect("GAUGEWAY_PROMETHEUS is not set to a folder with prometheus and promtool: run ./build.sh test");
     PathBuf::from(folder).join(name)
 }
+
+/// Rules with all durations divided: windows, offsets and `for`.
+pub fn faster(rules: &str, by: u64) -> String {
+    let mut out = String::new();
+    let mut rest = rules;
+    while let Some((at, start)) =
+        ["[", "offset ", "for: "].iter().filter_map(|start| Some((rest.find(start)?, start))).min()
+    {
+        let (before, after) = rest.split_at(at + start.len());
+        out.push_str(before);
+        rest = after;
+        let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+        let seconds = match after[digits..].chars().next() {
+            Some('s') => 1,
+            Some('m') => 60,
+            Some('h') => 3600,
+            Some('d') => 86400,
+            _ => continue,
+        };
+        if let Ok(number) = after[..digits].parse::<u64>() {
+            out.push_str(&format!("{}ms", number * seconds * 1000 / by));
+            rest = &after[digits + 1..];
+        }
+    }
+    out + rest
+}
+
+#[test]
+fn only_durations_change_in_the_faster_rules() {
+    let rules = "expr: sum(rate(a[1h] offset 1d)) > 2 for x\nfor: 15m # 5m\nlabel_replace(a, \"x\", \"[0-9]+[.]\")";
+    let expected = "expr: sum(rate(a[30000ms] offset 720000ms)) > 2 for x\nfor: 7500ms # 5m\nlabel_replace(a, \"x\", \"[0-9]+[.]\")";
+    assert_eq!(faster(rules, 120), expected);
+}
