@@ -3,8 +3,8 @@
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
-use super::host;
 use super::series_name::series_name;
+use super::{host, series_list};
 use crate::sink::stats::{MetricKind, Registry};
 
 /// The metrics of the host. A host without metrics defines none, so nothing is emitted to it.
@@ -12,12 +12,10 @@ pub struct HostMetrics;
 
 impl Registry for HostMetrics {
     fn define(&mut self, kind: MetricKind, name: &str, labels: &[(&str, &str)]) -> Option<u32> {
-        let kind = match kind {
-            MetricKind::Counter => MetricType::Counter,
-            MetricKind::Gauge => MetricType::Gauge,
-            MetricKind::Histogram => MetricType::Histogram,
-        };
-        host::define_metric(kind, &series_name(name, labels))
+        let name = series_name(name, labels);
+        let series = host::define_metric(metric_type(kind), &name)?;
+        series_list::add(kind, &name);
+        Some(series)
     }
 
     fn emit(&mut self, kind: MetricKind, series: u32, value: u64) {
@@ -27,5 +25,14 @@ impl Registry for HostMetrics {
             MetricKind::Counter => hostcalls::increment_metric(series, i64::try_from(value).unwrap_or(i64::MAX)),
             MetricKind::Gauge | MetricKind::Histogram => hostcalls::record_metric(series, value),
         };
+    }
+}
+
+/// The same kind for the host.
+pub fn metric_type(kind: MetricKind) -> MetricType {
+    match kind {
+        MetricKind::Counter => MetricType::Counter,
+        MetricKind::Gauge => MetricType::Gauge,
+        MetricKind::Histogram => MetricType::Histogram,
     }
 }

@@ -13,7 +13,7 @@ use super::metrics::HostMetrics;
 use super::shared::Shared;
 use super::spans::Spans;
 use super::stream::Stream;
-use super::{capabilities, host};
+use super::{capabilities, host, series_list};
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::exchange::Observer;
@@ -31,7 +31,11 @@ thread_local! {
     /// The memory that the streams of the VM share.
     static BUDGET: Rc<Budget> = Rc::default();
     /// The metric series of the VM. They outlive a configuration, as Envoy's do: a reload must not lift the limit of series.
-    static STATS: Rc<RefCell<Stats>> = Rc::new(RefCell::new(Stats::new(host::now())));
+    static STATS: Rc<RefCell<Stats>> = {
+        series_list::create();
+        series_list::define_new();
+        Rc::new(RefCell::new(Stats::new(host::now())))
+    };
     /// The agent runs whose next request this worker waits for.
     static WAITING: Rc<RefCell<WaitingRuns>> = Rc::default();
 }
@@ -83,6 +87,7 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         let Some(shared) = &self.shared else { return };
+        series_list::define_new();
         shared.report_abandoned_runs(RUNS_PER_TICK);
         if let Some(Ok(mut spans)) = shared.spans.as_ref().map(RefCell::try_borrow_mut) {
             spans.send();

@@ -24,6 +24,7 @@ mod inject_streams;
 mod interrupted;
 mod local_replies;
 mod memory;
+mod new_plugin;
 mod passing;
 mod planted;
 mod privacy;

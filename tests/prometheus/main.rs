@@ -13,7 +13,9 @@
 
 mod alerts;
 mod dashboard;
+mod events;
 mod panels;
+mod server;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -57,6 +57,17 @@ pub fn queries(dashboard: &Value) -> Vec<Query> {
     panels(dashboard).flat_map(of_panel).collect()
 }
 
+/// The panel whose value depends on the history of a week.
+pub const DRIFT: &str = "Drift of the length";
+
+/// The panels and their queries for all series, with this interval for rates.
+pub fn filled_queries(interval: &str) -> Vec<(String, String)> {
+    let filters = FILTERS.iter().map(|(variable, _)| (*variable, ".+"));
+    let values: Vec<_> = filters.chain([("$__rate_interval", interval)]).collect();
+    let fill = |text: String| values.iter().fold(text, |text, (from, to)| text.replace(from, to));
+    queries(&dashboard()).into_iter().map(|query| (query.panel, fill(query.promql))).collect()
+}
+
 /// The names that a rule file records.
 pub fn recorded(file: &str) -> BTreeSet<String> {
     let names = read(file);
