@@ -14,6 +14,7 @@ mod logger;
 mod memory;
 mod metrics;
 mod root;
+mod secret;
 mod series_name;
 mod shared;
 mod spans;

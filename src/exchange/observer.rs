@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use crate::budget::Budget;
 use crate::config::{Config, ConfigError};
-use crate::provider::{self, Programs};
+use crate::provider::{self, Callers, Programs};
+use crate::text::hash::Key;
 
 /// What all exchanges of a configuration share: the configuration, the compiled rules and the VM's memory budget.
 pub struct Observer {
@@ -12,6 +13,8 @@ pub struct Observer {
     pub config: Config,
     pub(super) programs: Rc<[Programs]>,
     pub(super) budget: Rc<Budget>,
+    /// Hashes callers and the keys of remembered tool calls. None if exchanges share nothing.
+    pub(super) callers: Option<Rc<Callers>>,
 }
 
 impl Observer {
@@ -23,7 +26,12 @@ impl Observer {
     /// Compiles the rules. All observers of a VM share one budget. Its limit is set to the one of this configuration.
     pub fn with_budget(config: Config, budget: Rc<Budget>) -> Self {
         budget.set_limit(config.limits.stream_memory_bytes as usize);
-        Observer { programs: provider::compile(config.privacy.hash).into(), config, budget }
+        Observer { programs: provider::compile(config.privacy.hash).into(), config, budget, callers: None }
+    }
+
+    /// This observer for a host on which exchanges share the tool calls of agents. `secret`: a key that no client can know.
+    pub fn sharing(self, secret: Rc<Key>) -> Self {
+        Observer { callers: Some(Rc::new(Callers::new(secret))), ..self }
     }
 
     /// This observer with the settings of a route.
@@ -32,6 +40,6 @@ impl Observer {
     /// As [`Config::on_route`].
     pub fn on_route(&self, text: &str) -> Result<Self, ConfigError> {
         let (programs, budget) = (Rc::clone(&self.programs), Rc::clone(&self.budget));
-        Ok(Observer { config: self.config.on_route(text)?, programs, budget })
+        Ok(Observer { config: self.config.on_route(text)?, programs, budget, callers: self.callers.clone() })
     }
 }

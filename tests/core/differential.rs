@@ -3,9 +3,12 @@
 
 use crate::oracle::fixture::{self, Fixture};
 use crate::oracle::mutate::mutations;
+use crate::oracle::transcript::full_hash;
 use crate::oracle::{COVERED, Exchange, Map, differences, observe};
 use crate::support::core::{Wire, observer, pass, timeless};
-use gaugeway::exchange::End;
+use gaugeway::config::Config;
+use gaugeway::exchange::{End, Observer};
+use std::rc::Rc;
 
 #[test]
 fn the_oracle_agrees_with_every_fixture() {
@@ -42,6 +45,37 @@ fn the_core_agrees_with_the_oracle() {
         pass(&shared, &wire, End::Whole).map(|exchange| timeless(exchange.observation()))
     };
     agree(|_, mutated| observe(mutated), extract, &["same:", "less:"]);
+}
+
+#[test]
+fn the_core_and_the_oracle_agree_on_the_hash_of_all_messages() {
+    const KEY: &str = "gaugeway.prompt.full_hash";
+    let shared = Rc::new(Observer::new(Config::parse(r#"{"privacy": {"hash": ["prompt"]}}"#).unwrap()));
+    let (mut present, mut wrong) = (0, Vec::new());
+    for fixture in fixture::all() {
+        let expected = full_hash(&fixture.exchange);
+        for size in [1, 7, 100_000] {
+            let exchange = &fixture.exchange;
+            let wire = Wire {
+                method: &exchange.method,
+                host: &exchange.host,
+                path: &exchange.path,
+                request_headers: &exchange.request_headers,
+                request: exchange.request_body.chunks(size).collect(),
+                status: exchange.status,
+                response_headers: &exchange.response_headers,
+                response: vec![&exchange.response_body],
+            };
+            let found = pass(&shared, &wire, End::Whole).map(|exchange| timeless(exchange.observation()));
+            let found = found.as_ref().and_then(|found| found.get(KEY)?.as_str());
+            present += usize::from(found.is_some());
+            if found != expected.as_deref() {
+                wrong.push(format!("{} in pieces of {size}: expected {expected:?}, found {found:?}", fixture.name));
+            }
+        }
+    }
+    assert!(present > 300, "only {present} exchanges have the hash");
+    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// Fails with every key in which two readings differ, over all mutations of all fixtures whose label starts with one of
