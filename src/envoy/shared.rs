@@ -126,7 +126,7 @@ impl Shared {
         // This statement ends the borrow of the queue.
         let due = self.waiting.try_borrow_mut().map(|mut waiting| waiting.due(host::now(), limit));
         for waiting in due.unwrap_or_default() {
-            self.report_abandoned(*waiting);
+            self.report_abandoned(waiting);
         }
     }
 

@@ -190,7 +190,7 @@ impl WaitingRun {
 /// Bound: [`WAYS`] runs for each bucket. All of them had their entries in the bucket when the last one was added.
 #[derive(Default)]
 pub struct WaitingRuns {
-    buckets: Vec<Vec<Box<WaitingRun>>>,
+    buckets: Vec<Vec<WaitingRun>>,
     /// The bucket at which the next search for due runs begins.
     next: usize,
 }
@@ -203,12 +203,12 @@ impl WaitingRuns {
             self.buckets.resize_with(number + 1, Vec::new);
         }
         let Some(runs) = self.buckets.get_mut(number) else { return };
-        runs.push(waiting.into());
         runs.retain(|run| bucket.waits(run.lead, run.since));
+        runs.push(waiting);
     }
 
     /// Removes and returns runs whose time is over, at most `limit`.
-    pub fn due(&mut self, now: u64, limit: usize) -> Vec<Box<WaitingRun>> {
+    pub fn due(&mut self, now: u64, limit: usize) -> Vec<WaitingRun> {
         let mut due = Vec::new();
         for _ in 0..self.buckets.len() {
             self.next = if self.next + 1 < self.buckets.len() { self.next + 1 } else { 0 };

@@ -96,8 +96,11 @@ impl Transcript {
 mod tests {
     use super::*;
 
-    /// The hash of messages, each with its role and its strings. The strings are added in pieces of `cut` bytes.
-    fn hash(messages: &[(u8, &[(Part, &str)])], cut: usize) -> Option<[u8; 8]> {
+    /// A message: its role and its strings.
+    type Message = (u8, &'static [(Part, &'static str)]);
+
+    /// The hash of messages. The strings are added in pieces of `cut` bytes.
+    fn hash(messages: &[Message], cut: usize) -> Option<[u8; 8]> {
         let mut transcript = Transcript::new(None);
         for (role, parts) in messages {
             transcript.message_opened();
@@ -126,7 +129,7 @@ mod tests {
     #[test]
     fn boundaries_roles_and_kinds_change_the_hash() {
         use Part::{Media, Text};
-        let cases: [&[(u8, &[(Part, &str)])]; 12] = [
+        let cases: [&[Message]; 12] = [
             &[(b'u', &[(Text, "ab")]), (b'u', &[(Text, "c")])],
             &[(b'u', &[(Text, "a")]), (b'u', &[(Text, "bc")])],
             &[(b'u', &[(Text, "ab"), (Text, "c")])],
