@@ -25,6 +25,7 @@ const VERSIONS: &[(&str, &str, &str)] = &[
 
 /// Tests of tests/envoy that depend on Envoy's own behaviour.
 const TESTS: &[&str] = &[
+    "callers::two_tenants_with_equal_conversations_and_equal_identifiers_do_not_share_runs",
     "configuration::an_invalid_configuration_stops_envoy_at_start_and_the_log_names_the_key",
     "passing::a_plugin_that_fails_to_restart_is_counted_in_vm_reload_failure",
     "passing::after_a_crash_envoy_counts_refused_requests_and_the_reload_but_never_vm_reload",

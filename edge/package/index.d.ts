@@ -48,7 +48,7 @@ export interface Observation {
   'gaugeway.prompt.characters'?: number;
   /** hash of the system prompt and the first user message; the same in every call of a conversation */
   'gaugeway.conversation.hash'?: string;
-  /** hash of the text of all messages; needs `prompt` in `privacy.hash` */
+  /** hash of all messages: texts, media, roles and boundaries; needs `prompt` in `privacy.hash` */
   'gaugeway.prompt.full_hash'?: string;
   /** hash of the system prompt; needs `system` in `privacy.hash` */
   'gaugeway.system.hash'?: string;

@@ -10,6 +10,7 @@ use crate::text::content::Content;
 use crate::text::fingerprint::Fingerprint;
 use crate::text::hash::{self, Hashes, Key};
 use crate::text::opening::Opening;
+use crate::text::transcript::{Part, Transcript};
 
 /// The messages of the request, as far as they have been read. [`Draft::end_request`] empties it.
 #[derive(Default)]
@@ -18,12 +19,14 @@ pub struct Conversation {
     last_message: Fingerprint,
     /// The last message's text itself, if it may be reported. Set when the request ends.
     content: Option<Box<Content>>,
-    /// The text of all messages, if its hash is wanted.
-    all_messages: Option<Box<Fingerprint>>,
+    /// All messages, if their hash is wanted.
+    all_messages: Option<Box<Transcript>>,
     /// The tools offered, if their hash is wanted.
     tools: Option<Box<Fingerprint>>,
     /// The beginning of the conversation, if its hash is wanted.
     opening: Option<Box<Opening>>,
+    /// The hash of the beginning, once the request has ended. It is known even if it is not reported.
+    beginning: Option<[u8; 8]>,
     history: Box<History>,
     /// Hashes of the keys that an answer in JSON must have.
     required_keys: Vec<u64>,
@@ -42,6 +45,11 @@ impl Conversation {
         self.history.set_share(share);
     }
 
+    /// The hash of the system prompt and the first user message. None until the request ends, or if it was not wanted.
+    pub fn beginning(&self) -> Option<[u8; 8]> {
+        self.beginning
+    }
+
     /// Measures the length of tool results from now on.
     pub fn measure_results(&mut self) {
         self.history.measure_results();
@@ -54,21 +62,18 @@ impl Conversation {
 }
 
 impl Draft {
-    /// Starts the hashes of the texts of request and answer. `captures`: the texts themselves may be reported. `has_messages`:
-    /// the operation is one whose requests are conversations.
-    pub fn start_texts(&mut self, key: Option<&Rc<Key>>, hashes: Hashes, captures: bool, has_messages: bool) {
+    /// Starts the hashes of the texts of request and answer. `captures`: the texts themselves may be reported. `has_opening`:
+    /// the hash of the conversation's beginning is needed.
+    pub fn start_texts(&mut self, key: Option<&Rc<Key>>, hashes: Hashes, captures: bool, has_opening: bool) {
         let conversation = &mut self.conversation;
         conversation.last_message = Fingerprint::new(key, hashes.last_message);
         if captures {
             conversation.last_message.capture();
         }
         self.answer.start(key, hashes.response, captures);
-        let optional = |is_wanted: bool| is_wanted.then(|| Box::new(Fingerprint::new(key, true)));
-        conversation.all_messages = optional(hashes.prompt);
-        conversation.tools = optional(hashes.tools);
-        if has_messages {
-            conversation.opening = Opening::new(key, hashes, &mut conversation.last_message);
-        }
+        conversation.all_messages = hashes.prompt.then(|| Box::new(Transcript::new(key)));
+        conversation.tools = hashes.tools.then(|| Box::new(Fingerprint::new(key, true)));
+        conversation.opening = has_opening.then(|| Box::new(Opening::new(key, &mut conversation.last_message)));
     }
 
     /// Sets the conversation's identifier from a request header. An empty one is ignored.
@@ -110,13 +115,15 @@ impl Draft {
             if wanted.system {
                 observation.configured.get_or_insert_default().system_hash = system;
             }
+            conversation.beginning = beginning;
             observation.request.conversation_hash = beginning.filter(|_| wanted.conversation);
         }
         let request = &mut observation.request;
         request.hash = request.hash.or_else(|| last_message.hash());
         request.characters = last_message.characters();
         conversation.content = last_message.take_content();
-        if let Some(all) = conversation.all_messages.take() {
+        if let Some(mut all) = conversation.all_messages.take() {
+            all.message_closed(conversation.history.role_letter());
             observation.configured.get_or_insert_default().prompt_hash = all.hash();
         }
         if let Some(tools) = conversation.tools.take() {
@@ -131,6 +138,10 @@ impl Draft {
     #[inline(never)]
     pub fn message_opened(&mut self) {
         self.conversation.last_message.clear();
+        if let Some(all) = &mut self.conversation.all_messages {
+            all.message_closed(self.conversation.history.role_letter());
+            all.message_opened();
+        }
         self.conversation.history.message_opened();
         if let Some(opening) = &mut self.conversation.opening {
             opening.message_opened();
@@ -170,7 +181,15 @@ impl Draft {
     pub fn message_text(&mut self, piece: &[u8]) {
         self.conversation.last_message.push(piece);
         if let Some(all) = &mut self.conversation.all_messages {
-            all.push(piece);
+            all.push(Part::Text, piece);
+        }
+    }
+
+    /// Adds a piece of an image, a sound or a file of the message: of its data, its URL or its identifier.
+    #[inline(never)]
+    pub fn message_media(&mut self, piece: &[u8]) {
+        if let Some(all) = &mut self.conversation.all_messages {
+            all.push(Part::Media, piece);
         }
     }
 

@@ -9,15 +9,18 @@ use super::memory::Memory;
 /// Clock readings after which a working clock must have advanced. Envoy's advances every microsecond, within seven readings.
 const READINGS: usize = 1000;
 
-/// Logs the features whose absence shows at start. `metrics`: a metric was defined. `timer`: a tick period was set.
-pub fn log_missing_at_start(metrics: bool, timer: bool) {
+/// Logs the features whose absence shows at start. `metrics`: a metric was defined. `timer`: a tick period was set. `secret`: there
+/// is a key for the hashes of callers.
+pub fn log_missing_at_start(metrics: bool, timer: bool, secret: bool) {
     let properties = host::property("plugin_root_id").is_some();
-    let features: [(bool, &str); 5] = [
+    let shared_data = Memory::is_kept();
+    let features: [(bool, &str); 6] = [
         (metrics, "metrics (nothing is counted)"),
         (clock_advances(), "a clock (no durations are reported)"),
         (properties, "properties (the route, its settings and who ended a stream are unknown)"),
         (timer, "timers (abandoned runs are not counted, spans are not sent)"),
-        (Memory::is_kept(), "shared data (durations of tools are unknown)"),
+        (shared_data, "shared data (durations of tools are unknown)"),
+        (secret || !shared_data, "random numbers (durations of tools are unknown)"),
     ];
     let missing: Vec<_> = features.iter().filter(|(present, _)| !present).map(|(_, what)| *what).collect();
     if !missing.is_empty() {

@@ -15,7 +15,7 @@ use super::holding::{body_has_come, header_size};
 use super::host;
 use super::metrics::HostMetrics;
 use super::shared::Shared;
-use crate::exchange::Head;
+use crate::exchange::{Exchange, Head};
 use crate::observation::{Attribution, Configured, Observation};
 use crate::signal::feedback::{self, BODY, Feedback};
 
@@ -125,11 +125,18 @@ impl Shared {
     }
 
     /// Remembers an answer by its identifier, if feedback is enabled.
-    pub fn note_answer(&self, seen: &Observation) {
-        let settings = &self.observer.config.feedback;
+    pub fn note_answer(&self, exchange: &Exchange) {
+        let (settings, seen) = (&self.observer.config.feedback, exchange.observation());
         if let Some(id) = seen.response.id.as_deref().filter(|_| !settings.path.is_empty()) {
-            let key = feedback::key(id);
-            host::set_shared(&slot(settings.slot(key)), &feedback::remembered(key, &Attribution::of(seen)), 0);
+            let (key, caller) = (feedback::key(id), exchange.caller());
+            let slot = slot(settings.slot(key));
+            let is_shared = host::shared(&slot).is_some_and(|(bytes, _)| feedback::is_of_another(key, caller, &bytes));
+            let kept = if is_shared {
+                feedback::ambiguous(key)
+            } else {
+                feedback::remembered(key, caller, &Attribution::of(seen))
+            };
+            host::set_shared(&slot, &kept, 0);
         }
     }
 

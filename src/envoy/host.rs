@@ -19,6 +19,7 @@
 //! | `set_tick_period_milliseconds` | panics on all but Ok | a proxy without timers |
 //! | `get_`, `set_shared_data` | panics on all but Ok, NotFound, CasMismatch | a proxy without shared data |
 //! | `close_stream` | panics on all but Ok | a proxy that cannot reset a stream |
+//! | `random_get` of WASI | does not have it | it returns a number of WASI's own, not a status of proxy-wasm |
 //! | `send_local_response` | cannot set the response code details | access logs tell the plugin's replies by them |
 //!
 //! Made through the SDK: `http_call`, `get_buffer_bytes`, `increment_metric`, `record_metric`, `set_effective_context`,
@@ -130,6 +131,23 @@ pub fn set_shared(key: &str, value: &[u8], version: u32) -> bool {
     unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version) == 0 }
 }
 
+/// Sets a value that all workers share if there is none.
+pub fn create_shared(key: &str, value: &[u8]) {
+    // Envoy counts versions from 1, once for each value that is set, so no value has this one. It compares versions only if there
+    // is a value. Another host may refuse a version for a value that does not exist.
+    if !set_shared(key, value, u32::MAX) && shared(key).is_none() {
+        set_shared(key, value, 0);
+    }
+}
+
+/// Random bytes that nobody outside the host can know. None if the host has none.
+pub fn random() -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    // SAFETY: the host writes `bytes`.
+    let status = unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) };
+    (status == 0 && bytes != [0; 32]).then_some(bytes)
+}
+
 /// Replies to the request of the current stream in plain text, with these response code details and additional headers.
 pub fn reply(status: u32, details: &str, headers: &[(&str, &str)], body: &str) {
     const NO_GRPC_STATUS: i32 = -1;
@@ -178,6 +196,11 @@ fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8
     }
     // SAFETY: the SDK's `malloc` leaked a boxed slice of exactly `size` bytes, and the host has written them.
     Some(unsafe { Vec::from_raw_parts(pointer, size, size) })
+}
+
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+unsafe extern "C" {
+    fn random_get(bytes: *mut u8, size: usize) -> u32;
 }
 
 #[link(wasm_import_module = "env")]

@@ -21,7 +21,7 @@ impl Memory {
         for bucket in 0..memory.buckets {
             let key = name(bucket);
             if host::shared(&key).is_none() {
-                host::set_shared(&key, &Bucket::default().bytes(), 0);
+                host::create_shared(&key, &Bucket::default().bytes());
             }
         }
         memory
@@ -32,12 +32,12 @@ impl Memory {
         host::shared(&name(0)).is_some()
     }
 
-    /// Remembers a call.
-    pub fn put(self, pending: Pending) {
+    /// Remembers a call, and returns its bucket with it. None if the host has no shared data.
+    pub fn put(self, pending: Pending) -> Option<Bucket> {
         self.change(pending.call, |bucket| {
             bucket.put(pending.clone());
-            Some(())
-        });
+            Some(bucket.clone())
+        })
     }
 
     /// Removes a call and returns what was remembered of it.
@@ -60,11 +60,6 @@ impl Memory {
         self.change(call, |bucket| bucket.trace(call, run)).is_some()
     }
 
-    /// Returns true if the run of a call still waits for its result.
-    pub fn waits(self, call: u64, called_at: u64) -> bool {
-        host::shared(&self.key(call)).is_some_and(|(bytes, _)| Bucket::parse(&bytes).waits(call, called_at))
-    }
-
     /// Changes the bucket of a call. None if there is nothing to change, or the host has no shared data.
     fn change<T>(self, call: u64, change: impl Fn(&mut Bucket) -> Option<T>) -> Option<T> {
         let key = self.key(call);
@@ -79,9 +74,14 @@ impl Memory {
         None
     }
 
-    fn key(self, call: u64) -> String {
+    /// The number of a call's bucket.
+    pub fn bucket(self, call: u64) -> u64 {
         // `call` is a hash: its halves are combined so that all of its bits choose the bucket.
-        name((call ^ call >> 32) % self.buckets)
+        (call ^ call >> 32) % self.buckets
+    }
+
+    fn key(self, call: u64) -> String {
+        name(self.bucket(call))
     }
 }
 

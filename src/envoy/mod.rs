@@ -17,6 +17,7 @@ mod memory;
 mod metrics;
 mod room;
 mod root;
+mod secret;
 mod series_list;
 mod series_name;
 mod shared;

@@ -10,6 +10,7 @@ use proxy_wasm::types::ContextType;
 use super::holding::Holding;
 use super::memory::Memory;
 use super::metrics::HostMetrics;
+use super::secret::secret;
 use super::shared::Shared;
 use super::spans::Spans;
 use super::stream::Stream;
@@ -24,7 +25,7 @@ use crate::sink::stats::{PRICE_TABLE, Registry, Stats};
 pub const TICK: u32 = 1000;
 /// The same while a request is held and the host has not shown if it can hold headers.
 pub const SHORT_TICK: u32 = 100;
-/// Maximum number of abandoned runs that a tick reports, and of waiting runs that it checks. Bounds the duration of a tick.
+/// Number of abandoned runs after which a tick leaves the others to the next. Bounds the duration of a tick.
 const RUNS_PER_TICK: usize = 256;
 
 thread_local! {
@@ -112,10 +113,19 @@ fn start(config: Config) -> Shared {
     if let Some(gauge) = gauge {
         HostMetrics.emit(PRICE_TABLE.kind, gauge, config.prices.date());
     }
+    let memory = Memory::new(config.agent.slots);
+    let secret = secret();
+    let has_secret = secret.is_some();
+    let spans = Spans::new(&config.otlp).map(RefCell::new);
+    let alone = Observer::with_budget(config, BUDGET.with(Rc::clone));
+    let observer = match secret {
+        Some(secret) => alone.sharing(secret),
+        None => alone,
+    };
     let shared = Shared {
-        memory: Memory::new(config.agent.slots),
-        spans: Spans::new(&config.otlp).map(RefCell::new),
-        observer: Rc::new(Observer::with_budget(config, BUDGET.with(Rc::clone))),
+        memory,
+        spans,
+        observer: Rc::new(observer),
         routes: RefCell::default(),
         stats: STATS.with(Rc::clone),
         waiting: WAITING.with(Rc::clone),
@@ -123,6 +133,6 @@ fn start(config: Config) -> Shared {
         submissions: RefCell::default(),
         expects_llm_traffic: Cell::new(false),
     };
-    capabilities::log_missing_at_start(gauge.is_some(), host::set_tick(TICK));
+    capabilities::log_missing_at_start(gauge.is_some(), host::set_tick(TICK), has_secret);
     shared
 }

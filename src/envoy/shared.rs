@@ -54,12 +54,12 @@ impl Shared {
     /// are missing.
     pub fn recall(&self, exchange: &mut Exchange) {
         let answers = exchange.result_keys();
-        for call in &answers {
-            if let Some(pending) = self.memory.take(*call) {
-                if !answers.contains(&pending.lead) {
+        for (call, key) in &answers {
+            if let Some(pending) = self.memory.take(*key) {
+                if !answers.iter().any(|(_, key)| *key == pending.lead) {
                     self.memory.leave(pending.lead);
                 }
-                exchange.recall(pending);
+                exchange.recall(*call, pending);
             }
         }
     }
@@ -67,16 +67,16 @@ impl Shared {
     /// Remembers the tool calls that an answer asks for, before the client has all of it.
     pub fn remember(&self, exchange: &mut Exchange) {
         let asks = exchange.take_calls();
-        let waiting = exchange.waiting_run(&asks);
+        let mut waiting = exchange.waiting_run(&asks);
         for pending in asks {
-            self.memory.put(pending);
-        }
-        let limit = self.observer.config.agent.slots as usize;
-        let pushed = waiting.zip(self.waiting.try_borrow_mut().ok());
-        // This statement ends the borrow of the queue.
-        let oldest = pushed.and_then(|(waiting, mut queue)| queue.push(waiting, limit));
-        if let Some(oldest) = oldest {
-            self.report_abandoned(*oldest);
+            let number = self.memory.bucket(pending.call) as usize;
+            let bucket = self.memory.put(pending);
+            // The first call is that of the waiting run.
+            if let (Some(waiting), Some(bucket)) = (waiting.take(), bucket)
+                && let Ok(mut queue) = self.waiting.try_borrow_mut()
+            {
+                queue.push(number, &bucket, waiting);
+            }
         }
     }
 
@@ -119,19 +119,16 @@ impl Shared {
         }
     }
 
-    /// Reports the runs whose time is over, and forgets those that have continued. Handles at most `limit` of each.
+    /// Reports the runs whose time is over: about `limit` of them, the others later.
     pub fn report_abandoned_runs(&self, limit: usize) {
-        for _ in 0..limit {
-            let due = self.waiting.try_borrow_mut().ok().and_then(|mut waiting| waiting.due(host::now()));
-            let Some(waiting) = due else { break };
-            self.report_abandoned(*waiting);
-        }
-        if let Ok(mut waiting) = self.waiting.try_borrow_mut() {
-            waiting.sweep(limit, |run| self.memory.waits(run.lead, run.since));
+        // This statement ends the borrow of the queue.
+        let due = self.waiting.try_borrow_mut().map(|mut waiting| waiting.due(host::now(), limit));
+        for waiting in due.unwrap_or_default() {
+            self.report_abandoned(waiting);
         }
     }
 
-    /// Counts a run as abandoned, unless it has continued.
+    /// Counts a run as abandoned, unless it has continued or its entry was replaced.
     fn report_abandoned(&self, waiting: WaitingRun) {
         let Some(run) = self.memory.close(waiting.lead, waiting.since) else { return };
         for call in &waiting.others {

@@ -202,6 +202,7 @@ impl Stream {
         }
         self.apply_role(role);
         if let Some(exchange) = &mut self.exchange {
+            exchange.identify(head, source_address);
             let route = host::property("xds\0route_name").unwrap_or_default();
             exchange.route(core::str::from_utf8(&route).unwrap_or_default());
             if end_of_stream {
@@ -264,7 +265,7 @@ impl Stream {
                 shared.remember(exchange);
             }
             if changes.end {
-                shared.note_answer(exchange.observation());
+                shared.note_answer(exchange);
             }
         }
         let (seen, names) = (exchange.observation(), exchange.config().compat.cache_attribute);
@@ -325,11 +326,18 @@ fn address_for(head: Head<'_>) -> u64 {
     if head.bytes("content-encoding").is_none() { 0 } else { address() }
 }
 
-/// The hash of the downstream address, without its port.
+/// The hash of the downstream address.
 fn address() -> u64 {
-    let address = host::property("source\0address").unwrap_or_default();
-    let address = core::str::from_utf8(&address).unwrap_or_default();
-    Mix::new(0).text(address.rsplit_once(':').map_or(address, |(host, _)| host)).finish()
+    Mix::new(0).text(core::str::from_utf8(&source_address()).unwrap_or_default()).finish()
+}
+
+/// The downstream address, without its port.
+fn source_address() -> Vec<u8> {
+    let mut address = host::property("source\0address").unwrap_or_default();
+    if let Some(colon) = address.iter().rposition(|byte| *byte == b':') {
+        address.truncate(colon);
+    }
+    address
 }
 
 fn hold_if(holds: bool) -> Action {

@@ -11,21 +11,21 @@ use crate::trace_context::{RunSpan, TraceContext};
 const CALLS: usize = 16;
 
 impl Exchange {
-    /// The keys of the remembered calls whose results the request brings.
-    pub fn result_keys(&self) -> Vec<u64> {
+    /// The calls whose results the request brings: the hash of each identifier, and the key under which the call is remembered.
+    /// Empty if exchanges share nothing.
+    pub fn result_keys(&self) -> Vec<(u64, u64)> {
         let known = self.draft.observation.agent.results.iter().filter(|result| result.call != 0);
-        known.map(|result| self.memory_key(result.call)).collect()
+        known.filter_map(|result| Some((result.call, self.memory_key(result.call)?))).collect()
     }
 
-    /// Adds a remembered call whose result the request brings.
-    pub fn recall(&mut self, pending: Pending) {
+    /// Adds a remembered call whose result the request brings. `call` is the hash of its identifier.
+    pub fn recall(&mut self, call: u64, pending: Pending) {
         // The name is kept twice.
         if !self.draft.keeps(entry::<Pending>(2 * pending.name.len() + BLOCK)) {
             return;
         }
-        let salt = self.conversation_salt();
         let agent = &mut self.draft.observation.agent;
-        if let Some(result) = agent.results.iter_mut().find(|result| result.call ^ salt == pending.call) {
+        if let Some(result) = agent.results.iter_mut().find(|result| result.call == call) {
             result.called_at = Some(pending.called_at).filter(|_| !pending.has_failed_result);
             result.name.get_or_insert_with(|| pending.name.clone());
         }
@@ -60,20 +60,21 @@ impl Exchange {
         let over = self.run.has_ended || run_end(&observation.agent, Outcome::Completed, true, limit).is_some();
         let mut lead = 0;
         let pending = |(id, name): (u64, &Text)| {
-            let call = self.memory_key(id);
+            let call = self.memory_key(id)?;
             lead = if lead == 0 { call } else { lead };
-            Pending {
+            Some(Pending {
                 call,
                 lead,
+                caller: self.run.caller as u32,
                 called_at: observation.timing.end.unwrap_or(self.draft.now),
                 iteration: observation.agent.iteration.unwrap_or_default(),
                 run_has_ended: over,
                 name: name.clone(),
                 run: self.run_span(),
                 ..Pending::default()
-            }
+            })
         };
-        self.identified_calls().map(pending).collect()
+        self.identified_calls().filter_map(pending).collect()
     }
 
     fn recalled_calls(&self) -> Vec<Pending> {
@@ -120,7 +121,7 @@ impl Exchange {
 
     /// The keys of the answer's calls.
     pub fn call_keys(&self) -> Vec<u64> {
-        self.identified_calls().map(|(id, _)| self.memory_key(id)).collect()
+        self.identified_calls().filter_map(|(id, _)| self.memory_key(id)).collect()
     }
 
     /// The span of the agent's run that the exchange belongs to.
@@ -128,15 +129,13 @@ impl Exchange {
         self.run.span.as_deref().copied()
     }
 
-    /// The key under which a call is remembered.
-    fn memory_key(&self, call: u64) -> u64 {
-        call ^ self.conversation_salt()
-    }
-
-    /// Tells equal identifiers of different conversations apart: not all providers make unique ones. 0 if requests do not repeat
-    /// the beginning of the conversation.
-    fn conversation_salt(&self) -> u64 {
-        let beginning = self.draft.observation.request.conversation_hash.filter(|_| !self.api.remembers);
-        beginning.map_or(0, u64::from_le_bytes)
+    /// The key under which a call is remembered: a keyed hash of the caller, the beginning of the conversation, and the hash of
+    /// the call's identifier. So neither equal conversations nor equal identifiers of two callers meet, and the requests of one
+    /// caller cannot be made to meet those of another. Not all providers make unique identifiers, hence the conversation. If
+    /// requests do not repeat its beginning, it is not part of the key. None if exchanges share nothing.
+    fn memory_key(&self, call: u64) -> Option<u64> {
+        let callers = self.observer.callers.as_ref()?;
+        let beginning = self.draft.conversation.beginning().filter(|_| !self.api.remembers);
+        Some(callers.call_key(self.run.caller, beginning, call))
     }
 }

@@ -76,6 +76,8 @@ enum ExchangePhase {
 /// What an exchange knows about its agent's run from other exchanges, and what others may know from it.
 #[derive(Default)]
 struct RunState {
+    /// Keyed hash of the caller. 0 until [`Exchange::identify`].
+    caller: u64,
     /// The remembered calls whose results the request brings.
     #[expect(clippy::box_collection, reason = "most exchanges have none, and this takes less room in those")]
     recalled: Option<Box<Vec<Pending>>>,
@@ -118,7 +120,7 @@ impl Exchange {
         observation.request.stream = target.expects_stream.then_some(true);
         provider::headers::request(head, &mut draft);
         draft.name_conversation(head.text(&config.conversation_header));
-        texts::start(&mut draft, &config.privacy);
+        texts::start(&mut draft, &config.privacy, observer.callers.is_some() && !target.api.remembers);
         if !config.otlp.cluster.is_empty() {
             draft.conversation.measure_results();
         }
@@ -141,6 +143,19 @@ impl Exchange {
             content_is_sampled,
             run: RunState::default(),
         })
+    }
+
+    /// Sets the caller, from the head of the request. `address` returns the downstream address without its port. It is called
+    /// only if the head has no credential.
+    pub fn identify(&mut self, head: Head<'_>, address: impl FnOnce() -> Vec<u8>) {
+        if let Some(callers) = &self.observer.callers {
+            self.run.caller = callers.caller(head, address);
+        }
+    }
+
+    /// Keyed hash of the caller. 0 if it is unknown.
+    pub fn caller(&self) -> u64 {
+        self.run.caller
     }
 
     /// Sets the hash of the downstream address, for the memory of the response.

@@ -6,7 +6,8 @@ use super::memory;
 use crate::budget::Budget;
 use crate::config::{Config, ConfigError};
 use crate::framing::Body;
-use crate::provider::{self, Programs};
+use crate::provider::{self, Callers, Programs};
+use crate::text::hash::Key;
 
 /// What all exchanges of a configuration share: the configuration, the compiled rules and the VM's memory budget.
 pub struct Observer {
@@ -16,6 +17,8 @@ pub struct Observer {
     pub(super) budget: Rc<Budget>,
     /// Memory that an exchange reserves when it starts, in bytes.
     charge: usize,
+    /// Hashes callers and the keys of remembered tool calls. None if exchanges share nothing.
+    pub(super) callers: Option<Rc<Callers>>,
 }
 
 impl Observer {
@@ -28,7 +31,12 @@ impl Observer {
     pub fn with_budget(config: Config, budget: Rc<Budget>) -> Self {
         budget.set_limit(config.limits.stream_memory_bytes as usize);
         let (programs, charge) = (provider::compile(config.privacy.hash).into(), memory::charge(&config));
-        Observer { programs, config, budget, charge }
+        Observer { programs, config, budget, charge, callers: None }
+    }
+
+    /// This observer for a host on which exchanges share the tool calls of agents. `secret`: a key that no client can know.
+    pub fn sharing(self, secret: Rc<Key>) -> Self {
+        Observer { callers: Some(Rc::new(Callers::new(secret))), ..self }
     }
 
     /// This observer with the settings of a route.
@@ -39,7 +47,7 @@ impl Observer {
         let (programs, budget) = (Rc::clone(&self.programs), Rc::clone(&self.budget));
         let config = self.config.on_route(text)?;
         let charge = memory::charge(&config);
-        Ok(Observer { config, programs, budget, charge })
+        Ok(Observer { config, programs, budget, charge, callers: self.callers.clone() })
     }
 
     /// Returns true if it depends on its address whether an exchange gets memory.

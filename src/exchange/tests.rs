@@ -3,6 +3,7 @@ use std::rc::Rc;
 use super::{End, Exchange, Head, Observer};
 use crate::config::Config;
 use crate::observation::{Changes, CostStatus, Outcome, ParseError, Usage};
+use crate::text::hash::Key;
 
 const HEAD: [(&[u8], &[u8]); 3] =
     [(b":method", b"POST"), (b":authority", b"llm.internal:8443"), (b":path", b"/gateway/v9/ask")];
@@ -222,4 +223,29 @@ fn a_disconnect_hides_no_usage_before_the_request_is_whole() {
         exchange.finish(End::ClientDisconnect, 0);
         assert_eq!(exchange.observation().cost.status, status);
     }
+}
+
+#[test]
+fn the_keys_of_calls_depend_on_the_caller_and_on_the_complete_first_messages() {
+    let config = r#"{"apis": [{"host": "internal", "api": "openai-chat"}], "privacy": {"hash": []}}"#;
+    let alone = || Observer::new(Config::parse(config).unwrap());
+    let keys = |observer: Observer, token: &str, text: &str| {
+        let head = [&HEAD[..], &[(b"authorization", token.as_bytes())]].concat();
+        let mut exchange = Exchange::start(&Rc::new(observer), Head(&head), 0).unwrap();
+        exchange.identify(Head(&head), Vec::new);
+        let call = r#"{"role":"assistant","tool_calls":[{"id":"c1","function":{"name":"f","arguments":"{}"}}]}"#;
+        let result = r#"{"role":"tool","tool_call_id":"c1","content":"ok"}"#;
+        let body = format!(r#"{{"messages":[{{"role":"user","content":"{text}"}},{call},{result}]}}"#);
+        exchange.request_body(body.as_bytes());
+        exchange.request_end(0);
+        assert_eq!(exchange.observation().request.conversation_hash, None, "a hash that is not wanted is reported");
+        exchange.result_keys()
+    };
+    let sharing = |token: &str, text: &str| keys(alone().sharing(Rc::new(Key::new(b"secret"))), token, text);
+    let long = |tail: &str| "x".repeat(10_000) + tail;
+    let own = sharing("Bearer a", &long("a"));
+    assert_eq!((own.len(), &sharing("Bearer a", &long("a"))), (1, &own));
+    assert_ne!(sharing("Bearer b", &long("a")), own);
+    assert_ne!(sharing("Bearer a", &long("b")), own);
+    assert!(keys(alone(), "Bearer a", "hi").is_empty());
 }

@@ -5,11 +5,13 @@ use crate::config::{Capture, Privacy};
 use crate::draft::Draft;
 use crate::trace_context::{self, TraceContext};
 
-/// Starts the hashes that the configuration wants.
-pub(super) fn start(draft: &mut Draft, privacy: &Privacy) {
+/// Starts the hashes that the configuration wants. `keys_need_opening`: the keys of remembered tool calls need the hash of the
+/// conversation's beginning.
+pub(super) fn start(draft: &mut Draft, privacy: &Privacy, keys_need_opening: bool) {
     let captures = privacy.capture != Capture::Off;
     let has_messages = TEXT_OPERATIONS.contains(&draft.observation.operation);
-    draft.start_texts(privacy.key.as_ref(), privacy.hash, captures, has_messages);
+    let is_wanted = privacy.hash.system || privacy.hash.conversation || keys_need_opening;
+    draft.start_texts(privacy.key.as_ref(), privacy.hash, captures, has_messages && is_wanted);
 }
 
 /// Returns true if the texts of a request are reported: if its trace is sampled. A request without a trace is a trace

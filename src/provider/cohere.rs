@@ -6,7 +6,7 @@
 use super::openai::{self, output_type, prompted};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Deferred, Rule, close, deferred, open, scalar, text};
+use crate::json::{Deferred, Rule, Scalar, close, deferred, open, scalar, text};
 
 /// `POST /v2/chat`, `/v1/chat`
 pub const CHAT: Api = Api {
@@ -89,7 +89,11 @@ const REQUEST: &[Rule<Draft>] = &[
 
 fn message() -> Deferred<Draft> {
     let say: fn(&mut Draft, &[u8]) = |d, piece| match piece {
-        [] => d.count_message(),
+        [] => {
+            d.count_message();
+            d.message_role(Scalar::Text("user"));
+            d.message_text(piece);
+        }
         _ => d.message_text(piece),
     };
     Deferred { is_awaited: |_| true, now: say, preview: None, later: say }

@@ -35,6 +35,68 @@ pub const REQUIRED: &[Rule<Draft>] = &[
     scalar("format.required[]", Draft::required_key),
 ];
 
+/// Images, sounds and files of messages: their data, URLs or identifiers.
+pub const MEDIA: &[Rule<Draft>] = &[
+    // Chat completions, also as compatible vendors serve them, and Cohere.
+    text("messages[].content[].image_url", Draft::message_media),
+    text("messages[].content[].image_url.url", Draft::message_media),
+    text("messages[].content[].video_url.url", Draft::message_media),
+    text("messages[].content[].document_url", Draft::message_media),
+    text("messages[].content[].input_audio", Draft::message_media),
+    text("messages[].content[].input_audio.data", Draft::message_media),
+    text("messages[].content[].file.file_data", Draft::message_media),
+    text("messages[].content[].file.file_id", Draft::message_media),
+    // Anthropic, also in tool results.
+    text("messages[].content[].source.data", Draft::message_media),
+    text("messages[].content[].source.url", Draft::message_media),
+    text("messages[].content[].source.file_id", Draft::message_media),
+    text("messages[].content[].content[].source.data", Draft::message_media),
+    text("messages[].content[].content[].source.url", Draft::message_media),
+    text("messages[].content[].content[].source.file_id", Draft::message_media),
+    // Bedrock, also in tool results.
+    text("messages[].content[].image.source.bytes", Draft::message_media),
+    text("messages[].content[].image.source.s3Location.uri", Draft::message_media),
+    text("messages[].content[].document.source.bytes", Draft::message_media),
+    text("messages[].content[].document.source.s3Location.uri", Draft::message_media),
+    text("messages[].content[].video.source.bytes", Draft::message_media),
+    text("messages[].content[].video.source.s3Location.uri", Draft::message_media),
+    text("messages[].content[].toolResult.content[].image.source.bytes", Draft::message_media),
+    text("messages[].content[].toolResult.content[].document.source.bytes", Draft::message_media),
+    // Ollama, in its API of messages and in that of prompts.
+    text("messages[].images[]", Draft::message_media),
+    text("images[]", Draft::message_media),
+    // DashScope.
+    text("input.messages[].content[].image", Draft::message_media),
+    text("input.messages[].content[].audio", Draft::message_media),
+    text("input.messages[].content[].video", Draft::message_media),
+    text("input.messages[].content[].video[]", Draft::message_media),
+    // Responses and Interactions.
+    text("input[].content[].image_url", Draft::message_media),
+    text("input[].content[].file_id", Draft::message_media),
+    text("input[].content[].file_url", Draft::message_media),
+    text("input[].content[].file_data", Draft::message_media),
+    text("input[].content[].input_audio.data", Draft::message_media),
+    text("input[].output[].image_url", Draft::message_media),
+    text("input[].output[].file_data", Draft::message_media),
+    text("input[].output.image_url", Draft::message_media),
+    text("input[].content[].data", Draft::message_media),
+    text("input[].content[].uri", Draft::message_media),
+    text("input[].data", Draft::message_media),
+    text("input[].uri", Draft::message_media),
+    // Mistral's conversations.
+    text("inputs[].content[].image_url", Draft::message_media),
+    text("inputs[].content[].image_url.url", Draft::message_media),
+    text("inputs[].content[].document_url", Draft::message_media),
+    text("inputs[].content[].file_id", Draft::message_media),
+    // Gemini.
+    text("contents[].parts[].inlineData.data", Draft::message_media),
+    text("contents[].parts[].inline_data.data", Draft::message_media),
+    text("contents[].parts[].fileData.fileUri", Draft::message_media),
+    text("contents[].parts[].file_data.file_uri", Draft::message_media),
+    text("contents.parts[].inlineData.data", Draft::message_media),
+    text("contents.parts[].fileData.fileUri", Draft::message_media),
+];
+
 /// An item of the input, for APIs with one list of messages, calls and results: Responses, Interactions, Mistral's
 /// conversations.
 pub const ITEM: &[Rule<Draft>] = &[

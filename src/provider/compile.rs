@@ -25,9 +25,9 @@ impl Programs {
 
 /// Compiles the rules of all endpoints, in the order of [`endpoints`]. `hashes` decides which texts of the request are read.
 pub fn compile(hashes: Hashes) -> Vec<Programs> {
-    let mut common: Vec<Group<Draft>> = vec![("", common::REQUIRED)];
-    if hashes.conversation || hashes.system {
-        common.push(("", common::SYSTEM));
+    let mut common: Vec<Group<Draft>> = vec![("", common::REQUIRED), ("", common::SYSTEM)];
+    if hashes.prompt {
+        common.push(("", common::MEDIA));
     }
     if hashes.tools {
         common.push(("", common::TOOLS));

@@ -70,6 +70,7 @@ pub const REQUEST: &[Rule<Draft>] = &[
     scalar("contents[].parts[].functionResponse.name", Draft::result_name),
     raw("contents[].parts[].functionResponse.response", Draft::result_json),
     supersedes("contents", |d, _| d.message_opened()),
+    scalar("contents.role", Draft::message_role),
     deferred("contents.parts[].text", said),
     open("tools[]", |d, _| d.tools_offered()),
     open("tools[].functionDeclarations[]", |d, _| d.tool_offered()),

@@ -2,12 +2,13 @@
 //!
 //! An API has a file with rules, which map JSON paths to methods of the draft, and with the path endings at which the API is
 //! served. [`compatible`] has the names of providers by host: a vendor with a known API is one row there. [`headers`] reads the
-//! headers of particular providers, [`finish_class`] their finish reasons.
+//! headers of particular providers, [`finish_class`] their finish reasons, [`Callers`] the credentials of requests.
 //!
 //! Each file names the specification that it follows.
 
 mod anthropic;
 mod bedrock;
+mod caller;
 mod cohere;
 mod common;
 mod compatible;
@@ -30,6 +31,7 @@ use crate::draft::Draft;
 use crate::json::Group;
 use crate::observation::FinishClass;
 
+pub use caller::Callers;
 pub use compile::{Programs, compile};
 pub use endpoint::{Endpoint, Override, Target, detect, serves};
 pub use finish::finish_class;

@@ -241,10 +241,10 @@ const RELAYED: &[Rule<Draft>] = &[
 
 /// A piece of a prompt that is a string, or of one in a list of strings. An empty piece begins a prompt.
 pub fn prompt(d: &mut Draft, piece: &[u8]) {
-    match piece {
-        [] => d.prompt_opened(),
-        _ => d.message_text(piece),
+    if piece.is_empty() {
+        d.prompt_opened();
     }
+    d.message_text(piece);
 }
 
 /// Sets the requested output type from a `type` with OpenAI's values.

@@ -76,9 +76,10 @@ impl Feedback {
     }
 }
 
-/// The labels of an answer, as the bytes that the host stores.
-pub fn remembered(answer: u64, who: &Attribution) -> Vec<u8> {
-    let mut out = answer.to_le_bytes().to_vec();
+/// The labels of an answer, as the bytes that the host stores. `caller` is the keyed hash of the caller who asked for it.
+pub fn remembered(answer: u64, caller: u64, who: &Attribution) -> Vec<u8> {
+    let mut out = ambiguous(answer);
+    out.extend(caller.to_le_bytes());
     let optional = |text: &'_ Option<Text>| text.as_deref().unwrap_or_default().to_owned();
     let (asked, answered) = (optional(&who.request_model), optional(&who.response_model));
     let texts = [who.operation, &who.provider, &who.route, &asked, &answered];
@@ -90,12 +91,25 @@ pub fn remembered(answer: u64, who: &Attribution) -> Vec<u8> {
     out
 }
 
-/// Reads the bytes that [`remembered`] wrote. Returns None if they belong to another answer or are damaged.
+/// The bytes that the host stores if two callers got answers with the same identifier. Feedback names no caller, so it is counted
+/// for neither of them.
+pub fn ambiguous(answer: u64) -> Vec<u8> {
+    answer.to_le_bytes().to_vec()
+}
+
+/// Returns true if the stored bytes belong to an answer with the same identifier for another caller.
+pub fn is_of_another(answer: u64, caller: u64, bytes: &[u8]) -> bool {
+    let (kept, rest) = bytes.split_at_checked(8).unwrap_or_default();
+    kept == answer.to_le_bytes() && rest.get(..8) != Some(&caller.to_le_bytes())
+}
+
+/// Reads the bytes that [`remembered`] wrote. Returns None if they belong to another answer, are ambiguous or are damaged.
 pub fn recalled(answer: u64, bytes: &[u8]) -> Option<Attribution> {
-    let (kept, mut rest) = bytes.split_first_chunk()?;
+    let (kept, rest) = bytes.split_first_chunk()?;
     if u64::from_le_bytes(*kept) != answer {
         return None;
     }
+    let mut rest = rest.get(8..)?;
     let mut texts = core::iter::from_fn(|| {
         let (length, tail) = rest.split_first_chunk()?;
         let (text, tail) = tail.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
@@ -153,11 +167,16 @@ mod tests {
             conversation: None,
             labels: vec!["team".into(), "".into()],
         };
-        let bytes = remembered(7, &who);
+        let bytes = remembered(7, 1, &who);
         assert_eq!(recalled(7, &bytes), Some(who));
         assert_eq!(recalled(8, &bytes), None);
         for cut in 0..bytes.len() - 8 {
             assert!(recalled(7, &bytes[..cut]).is_none_or(|who| who.labels.len() < 2));
         }
+        // The same identifier for another caller is ambiguous, and remains it.
+        assert!(!is_of_another(7, 1, &bytes) && !is_of_another(8, 2, &bytes) && is_of_another(7, 2, &bytes));
+        let both = ambiguous(7);
+        assert!(recalled(7, &both).is_none() && is_of_another(7, 1, &both) && !is_of_another(8, 1, &both));
+        assert!(!is_of_another(7, 1, &[0]));
     }
 }

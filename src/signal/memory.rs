@@ -1,10 +1,14 @@
 //! Tool calls of answers, remembered until a request brings their results.
 //!
-//! The host stores them for all workers in a fixed number of buckets with [`WAYS`] entries each. A new entry replaces the
-//! oldest one of a full bucket. Memory: [`ENTRY`] bytes per entry. An entry has hashes, the name of a tool and clock
-//! readings, and no other content of a conversation.
+//! The host stores them for all workers in a fixed number of buckets with [`WAYS`] entries each. In a full bucket a new entry
+//! replaces one whose run has moved on, else one of the caller with the most entries: a client with many runs forgets its own
+//! first. Memory: [`ENTRY`] bytes per entry. An entry has hashes, the name of a tool and clock readings, and no other content
+//! of a conversation.
+//!
+//! Each worker also has the runs that it would count as abandoned, see [`WaitingRuns`]. A run whose entry was replaced is forgotten
+//! there too: it is not counted, because nobody knows how it goes on.
 
-use std::collections::VecDeque;
+use core::cmp::Reverse;
 
 use crate::observation::{Agent, Attribution, Observation, RunEnd, Text};
 use crate::trace_context::RunSpan;
@@ -15,10 +19,10 @@ pub const WAYS: usize = 32;
 pub const ENTRY: usize = FIXED + RUN + NAME;
 /// Maximum length of a tool's name, in bytes. The limit of OpenAI and Anthropic is 64.
 const NAME: usize = 128;
-const FIXED: usize = 28;
+const FIXED: usize = 32;
 const RUN: usize = 40;
 /// The version of the format. Buckets of another version of the plugin count as empty.
-const FORM: u8 = 2;
+const FORM: u8 = 3;
 
 /// A tool call whose result is awaited.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +31,8 @@ pub struct Pending {
     pub call: u64,
     /// Hash of the first call of the same answer. Its entry says whether the run has continued.
     pub lead: u64,
+    /// Part of the keyed hash of the caller.
+    pub caller: u32,
     /// When the answer ended, or the request with the result failed, in nanoseconds since 1970.
     pub called_at: u64,
     /// Iteration of the run that made the call; 0 if it is unknown.
@@ -74,6 +80,7 @@ impl Bucket {
             for number in [entry.call, entry.lead, entry.called_at] {
                 out.extend(number.to_le_bytes());
             }
+            out.extend(entry.caller.to_le_bytes());
             out.extend(u16::try_from(entry.iteration).unwrap_or(u16::MAX).to_le_bytes());
             let flags = [entry.run_has_ended, entry.has_continued, entry.has_failed_result, entry.run.is_some()];
             out.push(flags.iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(*flag)));
@@ -90,14 +97,17 @@ impl Bucket {
         out
     }
 
-    /// Adds an entry. It replaces the entry of the same call; else, in a full bucket, the oldest whose run does not wait; else
-    /// the oldest.
+    /// Adds an entry. It replaces the entry of the same call. In a full bucket it replaces one whose run does not wait; else one of
+    /// the caller that has the most entries with the new one; of several, the oldest.
     pub fn put(&mut self, entry: Pending) {
         self.0.retain(|other| other.call != entry.call);
-        if self.0.len() >= WAYS
-            && let Some(least) = (0..self.0.len()).min_by_key(|at| self.0.get(*at).map(|e| (e.waits(), e.called_at)))
-        {
-            self.0.swap_remove(least);
+        if self.0.len() >= WAYS {
+            let all = || self.0.iter().chain([&entry]).filter(|other| other.waits());
+            let share = |one: &Pending| all().filter(|other| other.caller == one.caller).count();
+            let rank = |one: &Pending| (one.waits(), Reverse(share(one)), one.called_at);
+            if let Some((least, _)) = self.0.iter().enumerate().min_by_key(|(_, one)| rank(one)) {
+                self.0.swap_remove(least);
+            }
         }
         self.0.push(entry);
     }
@@ -175,46 +185,46 @@ impl WaitingRun {
     }
 }
 
-/// The runs whose next request a worker awaits, the oldest first.
+/// The runs whose next request a worker awaits, by the bucket of their first call.
+///
+/// Bound: [`WAYS`] runs for each bucket. All of them had their entries in the bucket when the last one was added.
 #[derive(Default)]
 pub struct WaitingRuns {
-    runs: VecDeque<Box<WaitingRun>>,
-    /// The index at which the next sweep begins.
+    buckets: Vec<Vec<WaitingRun>>,
+    /// The bucket at which the next search for due runs begins.
     next: usize,
 }
 
 impl WaitingRuns {
-    /// Adds a run. Removes and returns the oldest if there are more than `limit`.
-    pub fn push(&mut self, waiting: WaitingRun, limit: usize) -> Option<Box<WaitingRun>> {
-        self.runs.push_back(waiting.into());
-        if self.runs.len() > limit { self.runs.pop_front() } else { None }
-    }
-
-    /// Removes and returns the oldest run if its time is over.
-    pub fn due(&mut self, now: u64) -> Option<Box<WaitingRun>> {
-        if self.runs.front()?.due > now {
-            return None;
+    /// Adds a run. `bucket`, with this number, has just received the entry of its first call. Forgets the runs of the bucket
+    /// that no longer wait there: those that have moved on, and those whose entries were replaced.
+    pub fn push(&mut self, number: usize, bucket: &Bucket, waiting: WaitingRun) {
+        if self.buckets.len() <= number {
+            self.buckets.resize_with(number + 1, Vec::new);
         }
-        self.runs.pop_front()
+        let Some(runs) = self.buckets.get_mut(number) else { return };
+        runs.retain(|run| bucket.waits(run.lead, run.since));
+        runs.push(waiting);
     }
 
-    /// Checks `count` runs, beginning after those of the last call, and removes the ones that do not wait any more.
-    pub fn sweep(&mut self, count: usize, waits: impl Fn(&WaitingRun) -> bool) {
-        let (mut at, looked) = (0, self.next..self.next.saturating_add(count));
-        let mut kept = 0;
-        self.runs.retain(|waiting| {
-            let looked = looked.contains(&at);
-            at += 1;
-            let keep = !looked || waits(waiting);
-            kept += usize::from(looked && keep);
-            keep
-        });
-        self.next = if looked.end < at { looked.start + kept } else { 0 };
+    /// Removes and returns runs whose time is over, at most `limit`.
+    pub fn due(&mut self, now: u64, limit: usize) -> Vec<WaitingRun> {
+        let mut due = Vec::new();
+        for _ in 0..self.buckets.len() {
+            self.next = if self.next + 1 < self.buckets.len() { self.next + 1 } else { 0 };
+            let Some(runs) = self.buckets.get_mut(self.next) else { break };
+            due.extend(runs.extract_if(.., |run| run.due <= now));
+            if due.len() >= limit {
+                break;
+            }
+        }
+        due
     }
 }
 
 fn entry(rest: &mut &[u8]) -> Option<Pending> {
     let (call, lead, called_at) = (number(rest)?, number(rest)?, number(rest)?);
+    let caller = u32::from_le_bytes(array(rest)?);
     let iteration = u64::from(u16::from_le_bytes(array(rest)?));
     let [flags, length] = array(rest)?;
     let flag = |bit: u8| flags >> bit & 1 == 1;
@@ -228,6 +238,7 @@ fn entry(rest: &mut &[u8]) -> Option<Pending> {
     Some(Pending {
         call,
         lead,
+        caller,
         called_at,
         iteration,
         run_has_ended: flag(0),
@@ -253,7 +264,15 @@ mod tests {
     use super::*;
 
     fn pending(call: u64) -> Pending {
-        Pending { call, lead: call, called_at: call * 10, iteration: 3, name: "search".into(), ..Pending::default() }
+        Pending {
+            call,
+            lead: call,
+            caller: 7,
+            called_at: call * 10,
+            iteration: 3,
+            name: "search".into(),
+            ..Pending::default()
+        }
     }
 
     #[test]
@@ -302,25 +321,48 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_removes_runs_that_continued_and_checks_a_bounded_number() {
-        let mut queue = WaitingRuns::default();
-        for call in 1..=10 {
-            let waiting = WaitingRun::new(&Observation::default(), &[pending(call)], RunEnd::Abandoned, 5).unwrap();
-            assert!(queue.push(waiting, 10).is_none());
+    fn a_caller_with_many_runs_replaces_its_own_entries_first() {
+        let mut bucket = Bucket::default();
+        let of = |caller: u32, call: u64| Pending { caller, ..pending(call) };
+        bucket.put(of(1, 1));
+        (2..=4).for_each(|call| bucket.put(of(2, call)));
+        (100..10_000).for_each(|call| bucket.put(of(3, call)));
+        assert!((1..=4).all(|call| bucket.waits(call, 10 * call)) && bucket.0.len() == WAYS);
+        // Among callers with one run each, the oldest is replaced.
+        (10_000..10_100).for_each(|call| bucket.put(of(call as u32, call)));
+        assert!(!bucket.waits(1, 10) && bucket.waits(10_099, 100_990) && bucket.0.len() == WAYS);
+    }
+
+    /// Adds the run of a call as a worker does.
+    fn begin(queue: &mut WaitingRuns, bucket: &mut Bucket, call: u64) {
+        bucket.put(pending(call));
+        let waiting = WaitingRun::new(&Observation::default(), &[pending(call)], RunEnd::Abandoned, 5).unwrap();
+        queue.push(3, bucket, waiting);
+    }
+
+    #[test]
+    fn runs_that_moved_on_make_room_and_a_waiting_run_stays_until_it_is_due() {
+        let (mut queue, mut bucket) = (WaitingRuns::default(), Bucket::default());
+        begin(&mut queue, &mut bucket, 1);
+        for call in 2..10_000 {
+            begin(&mut queue, &mut bucket, call);
+            assert!(if call % 2 == 0 { bucket.leave(call).is_some() } else { bucket.take(call).is_some() });
+            assert!(queue.buckets[3].len() <= WAYS);
         }
-        let calls = |queue: &WaitingRuns| queue.runs.iter().map(|run| run.lead).collect::<Vec<_>>();
-        let odd = |run: &WaitingRun| run.lead % 2 == 1;
-        queue.sweep(4, odd);
-        assert_eq!(calls(&queue), [1, 3, 5, 6, 7, 8, 9, 10]);
-        queue.sweep(4, odd);
-        assert_eq!(calls(&queue), [1, 3, 5, 7, 9, 10]);
-        queue.sweep(4, odd);
-        assert_eq!(calls(&queue), [1, 3, 5, 7, 9]);
-        queue.sweep(4, |_| false);
-        assert_eq!(calls(&queue), [9]);
-        assert!(queue.due(94).is_none());
-        assert_eq!(queue.due(95).map(|run| run.lead), Some(9));
-        queue.sweep(4, odd);
+        assert!(bucket.waits(1, 10), "the waiting run was replaced");
+        assert!(queue.due(14, 256).is_empty());
+        assert!(queue.due(15, 256).iter().any(|run| run.lead == 1));
+    }
+
+    #[test]
+    fn a_replaced_run_is_forgotten() {
+        let (mut queue, mut bucket) = (WaitingRuns::default(), Bucket::default());
+        (1..=WAYS as u64 + 10).for_each(|call| begin(&mut queue, &mut bucket, call));
+        assert_eq!(queue.buckets[3].iter().map(|run| run.lead).min(), Some(11));
+        let due = queue.due(u64::MAX, 256);
+        assert_eq!(due.len(), WAYS);
+        assert!(due.iter().all(|run| bucket.close(run.lead, run.since).is_some()));
+        assert!(queue.due(u64::MAX, 256).is_empty() && WaitingRuns::default().due(0, 1).is_empty());
     }
 
     #[test]

@@ -22,7 +22,8 @@ pub struct Fingerprint {
     key: Option<Rc<Key>>,
     /// The hash is not needed.
     without_hash: bool,
-    watch: Option<Box<Watch>>,
+    /// The full hash is needed, see [`Fingerprint::watch`].
+    is_watched: bool,
     /// State after the bytes that were read.
     state: TextState,
     /// Number of bytes that were read.
@@ -33,13 +34,6 @@ pub struct Fingerprint {
     marks: [Option<Checkpoint>; 2],
     /// The beginning of the text itself, if it may be reported.
     content: Option<Box<Content>>,
-}
-
-/// A request for the digest of the first `bytes` bytes of the text, and the digest once so many bytes were read.
-#[derive(Clone)]
-struct Watch {
-    bytes: usize,
-    prefix: Option<[u8; 32]>,
 }
 
 /// What is computed from a text.
@@ -78,7 +72,7 @@ pub struct Mark {
 
 impl Fingerprint {
     /// Maximum heap memory of a fingerprint, in bytes, without a JSON parser and captured text.
-    pub const BOUND: usize = SHORT + 2 * size_of::<TextState>() + size_of::<Watch>();
+    pub const BOUND: usize = SHORT + 2 * size_of::<TextState>();
 
     /// Maximum memory of the JSON parser for an object with this number of required keys, in bytes: its own and that of the
     /// copies at marks.
@@ -91,17 +85,15 @@ impl Fingerprint {
         Fingerprint { key: key.cloned(), without_hash: !hashes, ..Fingerprint::default() }
     }
 
-    /// Sets how many bytes at the beginning of a text [`Fingerprint::digest`] covers; 0 for no digest.
-    pub fn watch(&mut self, bytes: usize) {
-        self.watch = (bytes > 0).then(|| Box::new(Watch { bytes, prefix: None }));
+    /// Sets whether [`Fingerprint::digest`] is needed.
+    pub fn watch(&mut self, is_watched: bool) {
+        self.is_watched = is_watched;
     }
 
-    /// The full hash of the first bytes of the text, as many as [`Fingerprint::watch`] set. None if there is no text.
+    /// The full hash of the whole text. None if there is no text, or if [`Fingerprint::watch`] did not ask for it.
     pub fn digest(&self) -> Option<[u8; 32]> {
-        let watch = self.watch.as_ref().filter(|_| self.length() > 0)?;
-        let room = watch.bytes.saturating_sub(self.read_bytes as usize);
-        let held = self.held.get(..room).unwrap_or(&self.held);
-        watch.prefix.or_else(|| Some(hash::end(self.key.as_ref(), self.hasher().chain_update(held))))
+        (self.is_watched && self.length() > 0)
+            .then(|| hash::end(self.key.as_ref(), self.hasher().chain_update(&self.held)))
     }
 
     /// A copy of the hash's state after the bytes that were read.
@@ -125,9 +117,6 @@ impl Fingerprint {
             content.clear();
         }
         self.held.clear();
-        if let Some(watch) = &mut self.watch {
-            watch.prefix = None;
-        }
         self.marks = [None, None];
         self.read_bytes = 0;
         self.state.hasher = None;
@@ -201,20 +190,9 @@ impl Fingerprint {
         if let Some(structure) = &mut state.structure {
             structure.feed(piece);
         }
-        if self.without_hash && self.watch.is_none() {
-            return;
+        if !self.without_hash || self.is_watched {
+            state.hasher.get_or_insert_with(|| hash::begin(self.key.as_ref())).update(piece);
         }
-        let hasher = state.hasher.get_or_insert_with(|| hash::begin(self.key.as_ref()));
-        let mut piece = piece;
-        if let Some(Watch { bytes, prefix: prefix @ None }) = self.watch.as_deref_mut()
-            && let Some(over @ 1..) = self.read_bytes.checked_sub(*bytes as u64)
-            && let Some((before, behind)) = piece.split_at_checked(piece.len().saturating_sub(over as usize))
-        {
-            hasher.update(before);
-            *prefix = Some(hash::end(self.key.as_ref(), hasher.clone()));
-            piece = behind;
-        }
-        hasher.update(piece);
     }
 
     /// Length of the text so far, in bytes.
@@ -319,20 +297,20 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_covers_the_first_bytes_and_the_hash_the_whole_text() {
-        for size in [1, SHORT, 3000, 3001, 9000] {
+    fn the_digest_covers_the_whole_text_even_if_the_hash_is_not_needed() {
+        for size in [1, SHORT, 4096, 4097, 9000] {
             let text = "x".repeat(size);
             for (cut, without_hash) in [(1, false), (7, true), (1000, false), (9000, true)] {
                 let mut fingerprint = Fingerprint::new(None, !without_hash);
-                fingerprint.watch(3000);
+                fingerprint.watch(true);
                 text.as_bytes().chunks(cut).for_each(|piece| fingerprint.push(piece));
-                let beginning: [u8; 32] = Sha256::digest(&text[..size.min(3000)]).into();
-                assert_eq!(fingerprint.digest(), Some(beginning), "{size} bytes in pieces of {cut}");
+                let whole: [u8; 32] = Sha256::digest(&text).into();
+                assert_eq!(fingerprint.digest(), Some(whole), "{size} bytes in pieces of {cut}");
                 assert_eq!(fingerprint.hash(), hash_of(text.as_bytes()).filter(|_| !without_hash));
             }
         }
         let mut none = Fingerprint::default();
-        none.watch(3000);
+        none.watch(true);
         assert_eq!(none.digest(), None);
     }
 

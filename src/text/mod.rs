@@ -9,3 +9,4 @@ pub mod redaction;
 #[cfg(not(feature = "capture"))]
 #[path = "no_redaction.rs"]
 pub mod redaction;
+pub mod transcript;

@@ -13,6 +13,7 @@
 mod agents;
 mod attacks;
 mod bounds;
+mod callers;
 mod configuration;
 mod decoders;
 mod endings;

@@ -151,7 +151,14 @@ async fn hashes_are_hmacs_of_the_documented_texts_and_distinguish_conversations(
         assert_eq!(of(0, key).len(), 16, "{key}");
         assert_ne!(of(0, key), of(2, key), "{key}");
     }
-    assert_ne!(of(0, "prompt.full_hash"), of(1, "prompt.full_hash"));
+    let records = |said: &[(&str, &str)]| {
+        let record = |(role, text): &(&str, &str)| {
+            let length = (text.len() as u64).to_be_bytes();
+            [text.as_bytes(), &length, b"T", &[0; 8], &role.as_bytes()[..1]].concat()
+        };
+        hmac_of(KEY, &[said.iter().flat_map(record).collect()])[0][..16].to_owned()
+    };
+    assert_eq!([0, 1].map(|at| of(at, "prompt.full_hash")), [records(&first), records(&second)]);
     let both = unhex(&expected[0]).into_iter().chain(unhex(&expected[1])).collect::<Vec<_>>();
     assert_eq!(of(0, "conversation.hash"), hmac_of(KEY, &[both])[0][..16]);
 

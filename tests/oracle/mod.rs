@@ -24,6 +24,7 @@ mod reading;
 mod request;
 mod responses;
 mod route;
+pub mod transcript;
 pub mod tree;
 
 use reading::{Reading, hash};

@@ -140,9 +140,14 @@ pub fn sum(parts: &[Option<u64>]) -> u64 {
     parts.iter().flatten().sum()
 }
 
-/// The first 16 hexadecimal digits of SHA-256.
+/// The first 16 hexadecimal digits of SHA-256 over a text.
 pub fn hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    short_hash(text.as_bytes())
+}
+
+/// The first 16 hexadecimal digits of SHA-256.
+pub fn short_hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Appends the text of a message's content: a string, or the text parts of an array, including those in tool results.

@@ -7,12 +7,7 @@ use super::{Exchange, Map};
 use serde_json::Value;
 
 pub fn read(route: &Route, exchange: &Exchange, map: &mut Map, reading: &mut Reading) {
-    let body = if essence(&exchange.request_headers) == "multipart/form-data" {
-        form(exchange)
-    } else {
-        let mut body = framing::json(&exchange.request_body, reading);
-        body.events.drain(..).next().unwrap_or_default().data
-    };
+    let body = read_body(exchange, reading);
     let asked = Asked { body: &body };
     let body_model =
         asked.first(&["/model", "/agent", "/agent_id", "/model_id"]).as_str().filter(|model| !model.is_empty());
@@ -42,6 +37,19 @@ pub fn read(route: &Route, exchange: &Exchange, map: &mut Map, reading: &mut Rea
         map.insert("gaugeway.prompt.hash".into(), hash(&prompt).into());
         map.insert("gaugeway.prompt.characters".into(), prompt.chars().count().into());
     }
+}
+
+/// The body of a request as JSON; a form as an object.
+pub fn body(exchange: &Exchange) -> Value {
+    read_body(exchange, &mut Reading::default())
+}
+
+fn read_body(exchange: &Exchange, reading: &mut Reading) -> Value {
+    if essence(&exchange.request_headers) == "multipart/form-data" {
+        return form(exchange);
+    }
+    let mut body = framing::json(&exchange.request_body, reading);
+    body.events.drain(..).next().unwrap_or_default().data
 }
 
 /// Reads a conversation id: a string, or an object as in responses.
@@ -254,10 +262,9 @@ fn output_type(asked: &Asked<'_>) -> Option<&'static str> {
     (ollama == "json" || ollama.is_object()).then_some("json")
 }
 
-/// The number of messages, and the text of the last one.
-fn messages(api: Api, body: &Value) -> (Option<u64>, String) {
-    let mut prompt = String::new();
-    let list = match api {
+/// The member with the messages: a list, or one message.
+pub fn list(api: Api, body: &Value) -> &Value {
+    match api {
         Api::Responses | Api::Interactions | Api::Conversations => either(&body["input"], &body["inputs"]),
         Api::Gemini => &body["contents"],
         Api::GeminiEmbed => either(&body["requests"], &body["content"]),
@@ -278,7 +285,13 @@ fn messages(api: Api, body: &Value) -> (Option<u64>, String) {
         Api::Chat | Api::Messages | Api::Converse | Api::CohereV2 | Api::OllamaChat | Api::WatsonxChat => {
             &body["messages"]
         }
-    };
+    }
+}
+
+/// The number of messages, and the text of the last one.
+fn messages(api: Api, body: &Value) -> (Option<u64>, String) {
+    let mut prompt = String::new();
+    let list = list(api, body);
     match list {
         Value::String(text) => (Some(1), text.clone()),
         // A prompt of token numbers is one prompt.

@@ -144,6 +144,12 @@ impl Conversation {
         conversation
     }
 
+    /// The conversation with a system prompt before its messages. Not for the Responses API.
+    pub fn with_system(mut self, text: &str) -> Self {
+        self.list("messages").insert(0, json!({"role": "system", "content": text}));
+        self
+    }
+
     /// Sends the next request and reads the answer. The caller adds the tool results with
     /// [`Conversation::add_results`]. If `travel` contains `linger`, only the events are read and the connection cannot
     /// be used again.

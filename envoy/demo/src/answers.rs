@@ -54,6 +54,8 @@ pub struct Steps {
     pub calls: usize,
     /// Gives every call the same arguments.
     pub again: bool,
+    /// Gives the calls of all runs the same identifiers, as some servers do.
+    pub same_ids: bool,
 }
 
 /// The tools that an agent is asked to call, in turn.
@@ -67,7 +69,7 @@ struct Call {
 }
 
 impl Answer {
-    /// The next turn of a conversation: tool calls with unique identifiers until the conversation has enough tool
+    /// The next turn of a conversation: tool calls until the conversation has enough tool
     /// results, then a text. Supports chat completions, Anthropic's messages and, on its path, the Responses API. The
     /// identifiers of the latter contain the number of earlier results.
     pub fn agent(path: &str, request: &[u8], steps: Steps) -> Self {
@@ -80,7 +82,7 @@ impl Answer {
         let brought = brought(&request);
         let calls: Vec<_> = (brought..steps.results.min(brought + steps.calls.max(1)))
             .map(|number| Call {
-                id: format!("call_{}", unique()),
+                id: format!("call_{}", if steps.same_ids { number as u64 } else { unique() }),
                 name: TOOLS[number % TOOLS.len()],
                 arguments: json!({"about": if steps.again { 0 } else { number }}).to_string(),
             })

@@ -21,6 +21,7 @@
 //! | `agent=<n>` | instead of a fixture: the next turn of an agent that calls tools until the conversation has n results |
 //! | `calls=<n>` | the number of tool calls in each turn of an agent |
 //! | `again` | gives all tool calls of an agent the same arguments |
+//! | `same-ids` | numbers the tool calls of an agent from 0 in each conversation, so that those of all agents have equal identifiers |
 //! | `echo` | instead of a fixture: a short chat completion that names the requested model |
 //! | `scripted` | instead of a fixture: the next turn of a scripted model that makes any client's agent use its tools in three turns |
 
@@ -233,6 +234,7 @@ impl Travel {
                 "agent" => travel.agent.results = number()?,
                 "calls" => travel.agent.calls = number()?,
                 "again" => travel.agent.again = true,
+                "same-ids" => travel.agent.same_ids = true,
                 "echo" => travel.echo = true,
                 "scripted" => travel.scripted = true,
                 _ => return Err(word.to_owned()),

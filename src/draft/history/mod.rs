@@ -99,6 +99,17 @@ impl History {
         };
     }
 
+    /// The letter of the message's role in [`crate::text::transcript`].
+    pub fn role_letter(&self) -> u8 {
+        match self.message.role {
+            MessageRole::User => b'u',
+            MessageRole::Assistant => b'a',
+            MessageRole::System => b's',
+            MessageRole::Tool => b't',
+            MessageRole::Unknown => b'-',
+        }
+    }
+
     /// Returns true if the message's text may be a tool's result: its role is that of a tool, or not known yet.
     pub fn may_be_result(&self) -> bool {
         matches!(self.message.role, MessageRole::Unknown | MessageRole::Tool)
@@ -133,6 +144,7 @@ impl History {
 
     /// Counts a prompt that is a string, and no message, as a message of the user.
     pub fn prompt_opened(&mut self) {
+        self.message.role = MessageRole::User;
         increment(&mut self.messages.user);
     }
 

@@ -133,7 +133,7 @@ pub const ATTRIBUTES: &[Attribute] = &[
         "gaugeway.prompt.full_hash",
         "",
         Request,
-        "hash of the text of all messages; needs `prompt` in `privacy.hash`",
+        "hash of all messages: texts, media, roles and boundaries; needs `prompt` in `privacy.hash`",
         Hash(|o| o.configured.as_ref()?.prompt_hash),
     ),
     row(

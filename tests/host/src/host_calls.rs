@@ -241,15 +241,20 @@ pub fn serve(linker: &mut Linker<State>, module: &Module) -> wasmtime::Result<()
         |mut guest: Caller<'_, State>, at: u32, size: u32, value: u32, value_size: u32, cas: u32| {
             guarded(&mut guest, "proxy_set_shared_data", |guest| {
                 let (key, value) = (read(guest, at, size), read(guest, value, value_size));
-                let (held, version) = guest.data_mut().shared.entry(key).or_default();
-                if cas != 0 && cas != *version {
+                // Like Envoy, it compares versions only if there is a value.
+                let shared = &mut guest.data_mut().shared;
+                let version = shared.get(&key).map_or(0, |(_, version)| *version);
+                if cas != 0 && version != 0 && cas != version {
                     return Ok(CAS_MISMATCH);
                 }
-                (*held, *version) = (value, *version + 1);
+                shared.insert(key, (value, version + 1));
                 Ok(0)
             })
         },
     )?;
+    linker.func_wrap("wasi_snapshot_preview1", "random_get", |mut guest: Caller<'_, State>, at: u32, size: u32| {
+        guarded(&mut guest, "random_get", |guest| write(guest, at, &vec![7; size as usize]))
+    })?;
     linker.func_wrap("env", "proxy_increment_metric", |mut guest: Caller<'_, State>, metric: u32, by: i64| {
         guarded(&mut guest, "proxy_increment_metric", |guest| Ok(emit(guest, metric, by as u64)))
     })?;
