@@ -91,6 +91,11 @@ impl Budget {
         Budget { limit: Cell::new(limit), reserved: RefCell::default() }
     }
 
+    /// Creates a budget that one decoder of a response uses alone, with room for `bytes`: a quarter of the decoders' part.
+    pub fn for_one_decoder(bytes: usize) -> Self {
+        Budget::new(4 * bytes * DECODERS.1 / DECODERS.0)
+    }
+
     /// Changes the limit, in bytes. Reserved memory stays reserved, even if it exceeds the new limit.
     pub fn set_limit(&self, limit: usize) {
         self.limit.set(limit);

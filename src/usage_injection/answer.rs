@@ -39,8 +39,8 @@ impl AnswerChange {
         let decoding = match encoding.as_str() {
             "" | "identity" => None,
             "gzip" | "x-gzip" | "deflate" => {
-                // The decoder has a budget of its own, in which one address may have a quarter: it cannot run short later.
-                let own = Rc::new(Budget::new(4 * DECODER));
+                // The decoder has a budget of its own, so that it cannot run short later.
+                let own = Rc::new(Budget::for_one_decoder(DECODER));
                 let decoder = Decoder::new(&encoding, Share::new(&own, Side::Response, 0))?;
                 if !memory.resize(DECODER) {
                     return None;
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn an_encoded_answer_is_decoded_without_the_usage_at_any_cut() {
-        let budget = Rc::new(Budget::new(1 << 20));
+        let budget = Rc::new(Budget::new(8 << 20));
         let encoded = gzip(EVENTS.as_bytes());
         for cut in 0..=encoded.len() {
             let share = Share::new(&budget, Side::Response, 1);
@@ -119,9 +119,9 @@ mod tests {
     #[test]
     fn an_answer_without_room_for_its_decoder_or_with_another_encoding_is_not_changed() {
         let share = |limit: usize| Share::new(&Rc::new(Budget::new(limit)), Side::Response, 1);
-        assert!(AnswerChange::start("gzip", 1024, share(4 * DECODER - 4)).is_none());
+        assert!(AnswerChange::start("gzip", 1024, share(32 * DECODER - 32)).is_none());
         for encoding in ["br", "zstd", "gzip, gzip", "compress"] {
-            assert!(AnswerChange::start(encoding, 1024, share(1 << 20)).is_none(), "{encoding}");
+            assert!(AnswerChange::start(encoding, 1024, share(8 << 20)).is_none(), "{encoding}");
         }
         for encoding in ["", "identity"] {
             assert!(!AnswerChange::start(encoding, 1024, share(0)).unwrap().is_decoded());
@@ -130,9 +130,9 @@ mod tests {
 
     #[test]
     fn malformed_data_and_output_beyond_the_budget_break_the_answer() {
-        let mut answer = AnswerChange::start("gzip", 64, Share::new(&Rc::new(Budget::new(1 << 20)), Side::Response, 1));
+        let mut answer = AnswerChange::start("gzip", 64, Share::new(&Rc::new(Budget::new(8 << 20)), Side::Response, 1));
         assert_eq!(answer.as_mut().unwrap().feed(b"no gzip at all", true, false), Err(BrokenAnswer));
-        let budget = Rc::new(Budget::new(4 * DECODER + 4 * 1000));
+        let budget = Rc::new(Budget::new(32 * DECODER + 32 * 1000));
         let mut answer = AnswerChange::start("gzip", 64, Share::new(&budget, Side::Response, 1)).unwrap();
         assert_eq!(answer.feed(&gzip(&[b'x'; 3000]), true, false), Err(BrokenAnswer));
     }
