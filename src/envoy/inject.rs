@@ -147,6 +147,11 @@ impl Injection {
         }
     }
 
+    /// Returns true if the request was changed to ask for usage, and its response has not come yet.
+    pub fn has_asked(&self) -> bool {
+        matches!(self, Injection::Asked)
+    }
+
     /// Handles the request body, of which `size` bytes have come. Returns whether to hold the request.
     pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> bool {
         let Injection::Buffering { length, came } = self else { return false };

@@ -6,6 +6,7 @@
 //! except in [`inject`] and [`feedback`], which the configuration enables. A host call that returns data takes 1-4 µs, so
 //! nothing is read twice.
 
+mod attempt;
 mod capabilities;
 mod feedback;
 mod host;
@@ -13,6 +14,8 @@ mod inject;
 mod logger;
 mod memory;
 mod metrics;
+mod redirect;
+mod role;
 mod root;
 mod series_name;
 mod shared;

@@ -13,6 +13,8 @@ pub enum End {
     Timeout,
     /// The gateway sent a response of its own.
     LocalReply,
+    /// An attempt of a call failed, and nothing shows how.
+    AttemptFailed,
     /// Unknown: the host does not show response bodies.
     Unheard,
 }

@@ -3,6 +3,7 @@
 //! Bound: two scanners, two fingerprints and the observation's strings. Nothing here blocks, fails or panics. Time is an
 //! argument, in nanoseconds of a clock that never goes back.
 
+mod attempt;
 mod calls;
 mod cost;
 mod end;
@@ -28,6 +29,7 @@ use crate::signal::memory::Pending;
 use crate::trace_context::RunSpan;
 
 pub use crate::provider::Head;
+pub use attempt::AttemptFacts;
 pub use end::End;
 pub use observer::Observer;
 pub use routes::Routes;
@@ -130,6 +132,11 @@ impl Exchange {
     /// Sets the hash of the downstream address, for the memory of the response.
     pub fn set_address(&mut self, address: u64) {
         self.address = address;
+    }
+
+    /// Sets when the call started, if an earlier stream was a part of the same call.
+    pub fn set_start(&mut self, start: u64) {
+        self.draft.observation.timing.start = start;
     }
 
     /// Sets the name of the route.

@@ -72,6 +72,7 @@ impl Exchange {
             End::UpstreamReset => Outcome::UpstreamReset,
             End::Timeout => Outcome::Timeout,
             End::LocalReply => Outcome::LocalReply,
+            End::AttemptFailed => Outcome::AttemptFailed,
         };
         self.draft.observation.outcome = Some(outcome);
         self.draft.observation.error = self.error_name(outcome);

@@ -12,6 +12,7 @@
 
 mod agents;
 mod attacks;
+mod attempts;
 mod bounds;
 mod configuration;
 mod decoders;
@@ -20,9 +21,11 @@ mod feedback;
 mod hostile;
 mod impossible_values;
 mod inject;
+mod instances;
 mod passing;
 mod planted;
 mod privacy;
+mod redirects;
 mod reload;
 mod replay;
 mod routes;
