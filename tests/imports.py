@@ -14,6 +14,7 @@ IMPORT_SECTION = 2
 
 # The calls that the plugin makes, and their purposes. src/envoy/host.rs says which of them go through the SDK.
 CALLED = {
+    "proxy_call_foreign_function": "declare filter state",
     "proxy_continue_stream": "release a request that was held for its body",
     "proxy_define_metric": "metrics",
     "proxy_get_buffer_bytes": "bodies and the configuration",
@@ -39,8 +40,8 @@ CALLED = {
 # Calls in default methods of the SDK's traits. Their method tables keep the imports in the module. The plugin never
 # makes these calls, and tests/host fails if it does.
 NEVER_CALLED = {
+    "proxy_call_foreign_function": "declare filter state",
     "proxy_add_header_map_value": "HttpContext::add_http_request_header and the like",
-    "proxy_call_foreign_function": "Context::call_foreign_function",
     "proxy_close_stream": "HttpContext::reset_http_request, reset_http_response",
     "proxy_dequeue_shared_queue": "Context::dequeue_shared_queue",
     "proxy_done": "Context::done",
