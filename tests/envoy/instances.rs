@@ -54,7 +54,7 @@ async fn the_second_instance_in_a_filter_chain_stands_down_and_logs_once() {
 }
 
 /// `envoy/envoy.yaml` with a second instance behind the first one, in the VM `vm`.
-fn with_second_instance(vm: &str) -> String {
+pub fn with_second_instance(vm: &str) -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/envoy.yaml");
     let yaml = std::fs::read_to_string(path).unwrap();
     let start = yaml.find("          - name: gaugeway\n").unwrap();

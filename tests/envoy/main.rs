@@ -22,6 +22,7 @@ mod hostile;
 mod impossible_values;
 mod inject;
 mod instances;
+mod ledger;
 mod passing;
 mod planted;
 mod privacy;
