@@ -14,6 +14,7 @@ IMPORT_SECTION = 2
 
 # The calls that the plugin makes, and their purposes. src/envoy/host.rs says which of them go through the SDK.
 CALLED = {
+    "proxy_call_foreign_function": "declare filter state",
     "proxy_close_stream": "reset an encoded answer that stream_usage.inject decodes, if it is malformed",
     "proxy_continue_stream": "release a request that was held for its body",
     "proxy_define_metric": "metrics",
@@ -41,7 +42,6 @@ CALLED = {
 # makes these calls, and tests/host fails if it does.
 NEVER_CALLED = {
     "proxy_add_header_map_value": "HttpContext::add_http_request_header and the like",
-    "proxy_call_foreign_function": "Context::call_foreign_function",
     "proxy_dequeue_shared_queue": "Context::dequeue_shared_queue",
     "proxy_done": "Context::done",
     "proxy_enqueue_shared_queue": "Context::enqueue_shared_queue",

@@ -24,25 +24,31 @@ pub fn end_of(head: Head<'_>, exchange: &Exchange, now: u64) -> End {
     }
 }
 
-/// How the stream ended that the host has closed. `answer` is the result of [`end_of`], if the response began.
-pub fn end_of_stream(exchange: &Exchange, answer: End) -> End {
+/// How the stream ended that the host has closed. `answer` is the result of [`end_of`], if the response began, and `details` are
+/// the response code details.
+pub fn end_of_stream(exchange: &Exchange, answer: End, details: &str) -> End {
     if answer != End::Whole {
         return answer;
     }
     let status = exchange.observation().response.status;
-    match end_by_details(status) {
-        Some(end) => end,
-        None if exchange.config().role == Role::Listener && status.is_none() && has_code() => {
-            End::LocalReply(LOCAL_REPLY)
-        }
-        None => End::Whole,
+    if !details.is_empty() {
+        return End::from_details(details, status);
     }
+    if exchange.config().role == Role::Listener && status.is_none() && has_code() {
+        End::LocalReply(LOCAL_REPLY)
+    } else {
+        End::Whole
+    }
+}
+
+/// Envoy's response code details. Empty if there are none.
+pub fn details() -> String {
+    String::from_utf8(host::property("response\0code_details").unwrap_or_default()).unwrap_or_default()
 }
 
 /// The end by Envoy's response code details; None if there are none.
 fn end_by_details(status: Option<u16>) -> Option<End> {
-    let details = host::property("response\0code_details").filter(|details| !details.is_empty())?;
-    Some(End::from_details(core::str::from_utf8(&details).unwrap_or_default(), status))
+    Some(details()).filter(|details| !details.is_empty()).map(|details| End::from_details(&details, status))
 }
 
 /// Returns true if the host has a response and shows its properties.

@@ -15,6 +15,7 @@
 //! | `set_buffer_bytes` | panics on all but Ok | Envoy: BadArgument unless the range is empty or the whole buffer |
 //! | `get_property` | two allocations for the path | the cost, five times in a request; a proxy without properties |
 //! | `set_property` | panics on all but Ok; two allocations for the path | Envoy: BadArgument if another filter declared it read-only, NotFound without a stream; the cost, twenty times in a request |
+//! | `call_foreign_function` | panics on Unimplemented | a proxy without foreign functions |
 //! | `define_metric` | panics on all but Ok | a proxy without metrics |
 //! | `set_tick_period_milliseconds` | panics on all but Ok | a proxy without timers |
 //! | `get_`, `set_shared_data` | panics on all but Ok, NotFound, CasMismatch | a proxy without shared data |
@@ -100,6 +101,28 @@ pub fn property(path: &str) -> Option<Vec<u8>> {
 pub fn set_property(name: &str, value: &str) -> bool {
     // SAFETY: the host reads `name` and `value`.
     unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) == 0 }
+}
+
+/// How long filter state lasts, as Envoy numbers it.
+#[derive(Clone, Copy)]
+pub enum LifeSpan {
+    /// Until the stream ends, or is redirected internally.
+    FilterChain = 0,
+    /// Until the client's request is answered.
+    Request = 1,
+}
+
+/// Declares the filter state `wasm.<name>`: a string that can be set only once if it is read-only. Only Envoy knows this.
+pub fn declare_property(name: &str, is_read_only: bool, span: LifeSpan) {
+    // The fields of envoy.source.extensions.common.wasm.DeclarePropertyArguments: name, readonly, type (1: string), span.
+    let Ok(size) = u8::try_from(name.len()) else { return };
+    let arguments =
+        [&[0x0a, size & 0x7f], name.as_bytes(), &[0x10, is_read_only.into(), 0x18, 1, 0x28, span as u8]].concat();
+    let function = "declare_property";
+    // SAFETY: the host reads `function` and `arguments`, and writes pointer and size if the function returns something.
+    returned(|out, size| unsafe {
+        proxy_call_foreign_function(function.as_ptr(), function.len(), arguments.as_ptr(), arguments.len(), out, size)
+    });
 }
 
 /// Defines a metric, or finds it if it is defined, and returns its identifier.
@@ -226,6 +249,14 @@ unsafe extern "C" {
     fn proxy_set_buffer_bytes(buffer: u32, start: usize, size: usize, bytes: *const u8, bytes_size: usize) -> u32;
     fn proxy_get_property(path: *const u8, size: usize, out: *mut *mut u8, out_size: *mut usize) -> u32;
     fn proxy_set_property(path: *const u8, size: usize, value: *const u8, value_size: usize) -> u32;
+    fn proxy_call_foreign_function(
+        name: *const u8,
+        size: usize,
+        arguments: *const u8,
+        arguments_size: usize,
+        out: *mut *mut u8,
+        out_size: *mut usize,
+    ) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, size: usize, out: *mut u32) -> u32;
     fn proxy_close_stream(kind: u32) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;

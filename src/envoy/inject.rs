@@ -97,6 +97,16 @@ impl Injection {
         }
     }
 
+    /// Returns true if the request was changed to ask for usage, and its response has not come yet.
+    pub fn has_asked(&self) -> bool {
+        matches!(self.state, State::Asked)
+    }
+
+    /// Continues the change of a request that an earlier stream of the same call changed.
+    pub fn resume(&mut self, config: &Config) {
+        (self.state, self.max_held) = (State::Asked, config.stream_usage.max_held_bytes as usize);
+    }
+
     /// Handles the request body, of which `size` bytes have come. Returns true if the request must be held.
     pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> bool {
         let State::Buffering { length, came } = &mut self.state else { return false };

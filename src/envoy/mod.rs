@@ -7,6 +7,7 @@
 //! nothing is read twice.
 
 mod answer;
+mod attempt;
 mod capabilities;
 mod feedback;
 mod holding;
@@ -15,6 +16,8 @@ mod inject;
 mod logger;
 mod memory;
 mod metrics;
+mod redirect;
+mod role;
 mod room;
 mod root;
 mod secret;

@@ -7,10 +7,8 @@
 use core::cell::Cell;
 use core::hint::black_box;
 
-use super::host;
 use super::metrics::HostMetrics;
-use super::stream::LISTENER;
-use crate::config::Role;
+use super::role;
 use crate::exchange::Unread;
 use crate::labels::KIND;
 use crate::sink::stats::{Registry, UNREAD};
@@ -40,12 +38,9 @@ pub fn has_room() -> bool {
 }
 
 /// Counts an exchange that is not read. If the listener's plugin cannot read it, no other plugin counts it.
-pub fn pass_unread(unread: Unread, role: Role) {
-    if unread == Unread::OtherTraffic || role == Role::Upstream && host::property(LISTENER).is_some() {
+pub fn pass_unread(unread: Unread, is_attempt: bool) {
+    if unread == Unread::OtherTraffic || !is_attempt && !role::claim() {
         return;
-    }
-    if role == Role::Listener {
-        host::set_property(LISTENER, "true");
     }
     let define = || HostMetrics.define(UNREAD.kind, UNREAD.name, &[(KIND.name, unread.as_str())]);
     COUNTERS.with(|counters| {

@@ -14,7 +14,7 @@ use super::secret::secret;
 use super::shared::Shared;
 use super::spans::Spans;
 use super::stream::Stream;
-use super::{capabilities, host, series_list};
+use super::{capabilities, host, redirect, role, series_list};
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::exchange::Observer;
@@ -109,6 +109,8 @@ fn read_configuration(bytes: &[u8]) -> Result<Config, String> {
 
 /// Prepares what the streams of a configuration share, and logs which features the host does not have.
 fn start(config: Config) -> Shared {
+    role::declare();
+    redirect::declare();
     let gauge = HostMetrics.define(PRICE_TABLE.kind, PRICE_TABLE.name, &[]);
     if let Some(gauge) = gauge {
         HostMetrics.emit(PRICE_TABLE.kind, gauge, config.prices.date());

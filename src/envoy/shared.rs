@@ -80,6 +80,13 @@ impl Shared {
         }
     }
 
+    /// Remembers the recalled calls as they were: the next leg of a redirected call brings the same results.
+    pub fn give_back(&self, exchange: &mut Exchange) {
+        for pending in exchange.give_back_calls() {
+            self.memory.put(pending);
+        }
+    }
+
     /// Makes the spans of an exchange that has ended. Envoy shows its own span only now, so the calls that the answer asks for
     /// were remembered without it.
     pub fn trace(&self, exchange: &mut Exchange) {

@@ -7,26 +7,29 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
 
 use super::answer;
+use super::attempt::Attempt;
 use super::capabilities::{self, Missing};
 use super::feedback::Submission;
 use super::host;
 use super::inject::Injection;
 use super::metrics::HostMetrics;
+use super::redirect::{self, EarlierLeg};
+use super::role;
 use super::room;
 use super::root::SHORT_TICK;
 use super::shared::Shared;
 use crate::bytes::mix::Mix;
 use crate::config::{Config, Role};
-use crate::exchange::{End, Exchange, Head, SHELL, Unread};
+use crate::exchange::{AttemptFacts, End, Exchange, Head, SHELL, Unread};
 use crate::provider;
-use crate::sink::attributes::ATTRIBUTES;
+use crate::sink::attributes::{ATTRIBUTES, Phase};
 
-/// Filter state that is set if a listener's plugin reports the exchange.
-pub const LISTENER: &str = "gaugeway.listener";
 /// Filter state that every exchange has when it has ended.
 const OUTCOME: &str = "gaugeway.outcome";
-/// In place of the hash of a written value: an earlier attempt may have written one. Hashes are odd.
-const STALE: u32 = 2;
+/// Its value for a stream that was redirected internally. Such a stream is not counted.
+const REDIRECTED: &str = "redirected";
+/// The route of requests that Envoy mirrored. Envoy gives them no route.
+const MIRRORED: &str = "(mirrored)";
 
 // A stream and its entry in the SDK's table, which may be half empty.
 const _: () = assert!(size_of::<Stream>() + 32 <= SHELL);
@@ -36,6 +39,8 @@ pub struct Stream {
     id: u32,
     shared: Option<Rc<Shared>>,
     exchange: Option<Box<Exchange>>,
+    /// Set in a cluster's filter chain.
+    attempt: Option<Attempt>,
     injection: Injection,
     /// Set if this is a feedback request, which is held.
     submission: Option<Rc<Submission>>,
@@ -58,6 +63,7 @@ impl Stream {
             id,
             shared,
             exchange: None,
+            attempt: None,
             injection: Injection::default(),
             submission: None,
             written: [0; ATTRIBUTES.len()],
@@ -110,24 +116,29 @@ impl HttpContext for Stream {
         let pairs = host::pairs(&serialized);
         let head = Head(&pairs);
         let now = host::now();
-        self.answer = answer::end_of(head, exchange, now);
+        // A cluster's filters see responses of upstreams only.
+        if self.attempt.is_none() {
+            self.answer = answer::end_of(head, exchange, now);
+        }
         if self.answer != End::Whole {
             exchange.answered_locally();
         }
         self.body_left = head.text("content-length").parse().ok();
-        exchange.set_address(address_for(head));
+        exchange.set_address(address_for(head, self.attempt.as_ref()));
         exchange.response(head, now);
         self.injection.on_response_headers(head, || exchange.response_memory());
         if end_of_stream {
             self.response_body_seen = true;
             exchange.finish(self.answer, now);
         }
-        self.write();
+        if self.attempt.is_none() {
+            self.write();
+        }
         Action::Continue
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        self.response_body_seen = true;
+        self.note_response_body();
         let Some(exchange) = &mut self.exchange else { return Action::Continue };
         let now = host::now();
         let bytes = if size > 0 { body(BufferType::HttpResponseBody, 0, size) } else { Vec::new() };
@@ -142,7 +153,7 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        self.response_body_seen = true;
+        self.note_response_body();
         if let Some(exchange) = &mut self.exchange {
             exchange.finish(self.answer, host::now());
             self.write();
@@ -189,29 +200,45 @@ impl Stream {
             self.submission = Some(Submission::start(self.id, head, end_of_stream, shared));
             return true;
         }
+        let is_attempt = config.role == Role::Upstream;
+        if is_attempt && role::is_claimed() {
+            return false;
+        }
+        self.attempt = is_attempt.then(|| Attempt::start(head));
+        let attempt = self.attempt.as_ref();
         let observer = shared.observer();
-        let address = if observer.is_crowded() { address() } else { address_for(head) };
+        let address = if observer.is_crowded() { address(attempt) } else { address_for(head, attempt) };
         let started = match room::has_room() {
             true => Exchange::start_from(&observer, head, address, host::now()),
             false => Err(Unread::Vm),
         };
-        let role = shared.observer.config.role;
         match started {
-            Ok(exchange) => self.exchange = Some(Box::new(exchange)),
-            Err(unread) => room::pass_unread(unread, role),
+            Ok(exchange) if is_attempt || role::claim() => self.exchange = Some(Box::new(exchange)),
+            Ok(_) => {}
+            Err(unread) => room::pass_unread(unread, is_attempt),
         }
-        self.apply_role(role);
-        if let Some(exchange) = &mut self.exchange {
-            exchange.identify(head, source_address);
+        let Some(exchange) = &mut self.exchange else { return false };
+        exchange.identify(head, || source_address(attempt));
+        if attempt.is_some_and(|attempt| attempt.is_mirrored) {
+            exchange.route(MIRRORED);
+        } else {
             let route = host::property("xds\0route_name").unwrap_or_default();
             exchange.route(core::str::from_utf8(&route).unwrap_or_default());
-            if end_of_stream {
-                self.end_request();
-                return false;
-            }
+        }
+        let earlier = EarlierLeg::take(head);
+        if let Some(earlier) = &earlier {
+            exchange.set_start(earlier.start);
+        }
+        if end_of_stream {
+            self.end_request();
+            return false;
         }
         let (Some(shared), Some(exchange)) = (&self.shared, &self.exchange) else { return false };
         let (config, api) = (exchange.config(), exchange.api());
+        if earlier.is_some_and(|earlier| earlier.asked_for_usage) {
+            self.injection.resume(config);
+            return false;
+        }
         let holds = self.injection.on_request_headers(self.id, head, config, api, &shared.holding);
         if holds && shared.holding.needs_short_tick() {
             host::set_tick(SHORT_TICK);
@@ -219,21 +246,11 @@ impl Stream {
         holds
     }
 
-    /// If two plugins see an exchange, the listener's reports it. A cluster's plugin sees each attempt, and overwrites the
-    /// attributes of the attempt before.
-    fn apply_role(&mut self, role: Role) {
-        if self.exchange.is_none() {
-            return;
-        }
-        match role {
-            Role::Listener => {
-                if !host::set_property(LISTENER, "true") {
-                    capabilities::log_once(Missing::FilterState);
-                }
-            }
-            Role::Upstream if host::property(LISTENER).is_some() => self.exchange = None,
-            Role::Upstream if host::property(OUTCOME).is_some() => self.written = [STALE; ATTRIBUTES.len()],
-            Role::Upstream => {}
+    /// The host called back with a part of the response body or its trailers: the response has been passed on.
+    fn note_response_body(&mut self) {
+        self.response_body_seen = true;
+        if let Some(attempt) = &mut self.attempt {
+            attempt.is_last = true;
         }
     }
 
@@ -269,15 +286,19 @@ impl Stream {
             }
         }
         let (seen, names) = (exchange.observation(), exchange.config().compat.cache_attribute);
+        let is_final = self.attempt.as_ref().is_none_or(|attempt| attempt.is_last);
         let mut text = String::new();
         for (attribute, written) in ATTRIBUTES.iter().zip(&mut self.written) {
             if !attribute.phase.is_due(changes) {
                 continue;
             }
+            // Another attempt may follow. It could overwrite the outcome, but not remove the name of an error.
+            if !is_final && attribute.phase != Phase::Request && attribute.name != OUTCOME {
+                continue;
+            }
             let Some(value) = attribute.value(seen, names) else {
-                // A value of an earlier attempt, or one that was provisional, cannot be removed, only emptied.
-                let is_there = *written != 0 && (*written != STALE || host::property(attribute.name).is_some());
-                if changes.end && is_there {
+                // A value that was provisional cannot be removed, only emptied.
+                if changes.end && *written != 0 {
                     host::set_property(attribute.name, "");
                 }
                 continue;
@@ -296,22 +317,32 @@ impl Stream {
     fn report(&mut self) {
         let Some(exchange) = self.exchange.as_mut().filter(|_| !self.reported) else { return };
         self.reported = true;
-        if exchange.observation().outcome.is_none() {
-            let is_listener = exchange.config().role == Role::Listener;
-            let has_status = exchange.observation().response.status.is_some();
-            let end = match answer::end_of_stream(exchange, self.answer) {
-                End::Whole if is_listener && !self.response_body_seen && has_status => {
-                    capabilities::log_once(Missing::ResponseBodies);
-                    End::Unheard
-                }
-                end => end,
-            };
-            exchange.finish(end, host::now());
+        let (status, start) = (exchange.observation().response.status, exchange.observation().timing.start);
+        let has_ended = exchange.observation().outcome.is_some();
+        let may_be_redirected = status.is_none_or(|status| (300..400).contains(&status));
+        let details = if has_ended && !may_be_redirected { String::new() } else { answer::details() };
+        if redirect::is_redirected(&details) {
+            return self.pass_to_next_leg(start);
+        }
+        let now = host::now();
+        let facts = self.attempt.as_mut().map(|attempt| attempt.facts(&details, status, now.saturating_sub(start)));
+        if !has_ended {
+            let end = facts
+                .as_ref()
+                .map_or_else(|| answer::end_of_stream(exchange, self.answer, &details), AttemptFacts::end);
+            let is_unheard =
+                self.attempt.is_none() && end == End::Whole && !self.response_body_seen && status.is_some();
+            if is_unheard {
+                capabilities::log_once(Missing::ResponseBodies);
+            }
+            exchange.finish(if is_unheard { End::Unheard } else { end }, now);
         }
         if !exchange.is_recognised() {
             return;
         }
-        self.write();
+        if !facts.is_some_and(|facts| facts.is_superseded()) {
+            self.write();
+        }
         let (Some(shared), Some(exchange)) = (&self.shared, &mut self.exchange) else { return };
         if let Ok(mut stats) = shared.stats.try_borrow_mut() {
             stats.record(exchange.observation(), exchange.config(), &mut HostMetrics);
@@ -319,20 +350,32 @@ impl Stream {
         self.injection.count(exchange.observation());
         shared.trace(exchange);
     }
+
+    /// Leaves the report to the next leg of the call, which started at `start`.
+    fn pass_to_next_leg(&mut self, start: u64) {
+        EarlierLeg { start, asked_for_usage: self.injection.has_asked() }.leave();
+        host::set_property(OUTCOME, REDIRECTED);
+        if let (Some(shared), Some(exchange)) = (&self.shared, &mut self.exchange) {
+            shared.give_back(exchange);
+        }
+    }
 }
 
 /// The hash of the downstream address. Returns 0 if the body is not encoded: only decoders need it.
-fn address_for(head: Head<'_>) -> u64 {
-    if head.bytes("content-encoding").is_none() { 0 } else { address() }
+fn address_for(head: Head<'_>, attempt: Option<&Attempt>) -> u64 {
+    if head.bytes("content-encoding").is_none() { 0 } else { address(attempt) }
 }
 
 /// The hash of the downstream address.
-fn address() -> u64 {
-    Mix::new(0).text(core::str::from_utf8(&source_address()).unwrap_or_default()).finish()
+fn address(attempt: Option<&Attempt>) -> u64 {
+    Mix::new(0).text(core::str::from_utf8(&source_address(attempt)).unwrap_or_default()).finish()
 }
 
-/// The downstream address, without its port.
-fn source_address() -> Vec<u8> {
+/// The downstream address, without its port. A mirrored request has none, and Envoy (1.36 to 1.40) crashes if it is read.
+fn source_address(attempt: Option<&Attempt>) -> Vec<u8> {
+    if attempt.is_some_and(|attempt| attempt.is_mirrored) {
+        return Vec::new();
+    }
     let mut address = host::property("source\0address").unwrap_or_default();
     if let Some(colon) = address.iter().rposition(|byte| *byte == b':') {
         address.truncate(colon);

@@ -54,6 +54,12 @@ impl Exchange {
         if self.is_answered() { self.new_calls() } else { self.recalled_calls() }
     }
 
+    /// Removes the recalled calls and returns them as they were remembered.
+    pub fn give_back_calls(&mut self) -> Vec<Pending> {
+        self.run.calls_are_taken = true;
+        self.run.recalled.take().map_or_else(Vec::new, |recalled| *recalled)
+    }
+
     fn new_calls(&self) -> Vec<Pending> {
         let observation = &self.draft.observation;
         let limit = self.observer.config.agent.max_iterations;

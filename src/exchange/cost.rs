@@ -24,7 +24,7 @@ impl Exchange {
     /// Sets the cost at the end. `was_sent`: the request was read to its end before.
     pub(super) fn set_final_cost(&mut self, outcome: Outcome, end: End, was_sent: bool) {
         let is_cut = match end {
-            End::ClientDisconnect | End::UpstreamReset | End::Timeout => true,
+            End::ClientDisconnect | End::UpstreamReset | End::Timeout | End::AttemptFailed => true,
             End::LocalReply(_) => !self.is_local,
             End::Whole | End::Unreachable | End::Unheard => outcome == Outcome::Truncated,
         };

@@ -18,6 +18,8 @@ pub enum End {
     /// The gateway or one of its filters sent a response of its own, for this reason. It replaces or ends the upstream's answer
     /// if there was one.
     LocalReply(&'static str),
+    /// An attempt of a call failed, and nothing shows how.
+    AttemptFailed,
     /// Unknown: the host does not show response bodies.
     Unheard,
 }

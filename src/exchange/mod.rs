@@ -3,6 +3,7 @@
 //! Bound: two scanners, two fingerprints and the observation's strings, which `memory` adds up. Nothing here blocks, fails or panics. Time is an
 //! argument, in nanoseconds of a clock that never goes back.
 
+mod attempt;
 mod calls;
 mod cost;
 mod end;
@@ -30,6 +31,7 @@ use crate::signal::memory::Pending;
 use crate::trace_context::RunSpan;
 
 pub use crate::provider::Head;
+pub use attempt::AttemptFacts;
 pub use end::End;
 pub use local_reply::{LOCAL_REPLY, REASONS, shows_upstream};
 pub use memory::{SHELL, Unread};
@@ -166,6 +168,11 @@ impl Exchange {
     /// A part of the memory budget for the response. [`Exchange::set_address`] comes before.
     pub fn response_memory(&self) -> Share {
         Share::new(&self.observer.budget, Side::Response, self.address)
+    }
+
+    /// Sets when the call started, if an earlier stream was a part of the same call.
+    pub fn set_start(&mut self, start: u64) {
+        self.draft.observation.timing.start = start;
     }
 
     /// Sets the name of the route.

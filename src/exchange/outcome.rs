@@ -74,6 +74,7 @@ impl Exchange {
             End::UpstreamReset | End::Unreachable => Outcome::UpstreamReset,
             End::Timeout => Outcome::Timeout,
             End::LocalReply(_) => Outcome::LocalReply,
+            End::AttemptFailed => Outcome::AttemptFailed,
         };
         self.draft.observation.outcome = Some(outcome);
         self.draft.observation.error = match end {

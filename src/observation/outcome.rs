@@ -15,6 +15,8 @@ pub enum Outcome {
     Timeout,
     /// The gateway or one of its filters replied. No provider gave this answer.
     LocalReply,
+    /// An attempt of a call failed, and the host did not show how. Only the role `upstream` sees attempts.
+    AttemptFailed,
     /// The response ended without an error of the transport, but without the event that ends a complete one.
     Truncated,
 }
@@ -29,6 +31,7 @@ impl Outcome {
             Outcome::UpstreamReset => "upstream_reset",
             Outcome::Timeout => "timeout",
             Outcome::LocalReply => "local_reply",
+            Outcome::AttemptFailed => "attempt_failed",
             Outcome::Truncated => "truncated",
         }
     }

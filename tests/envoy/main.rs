@@ -12,6 +12,7 @@
 
 mod agents;
 mod attacks;
+mod attempts;
 mod bounds;
 mod callers;
 mod configuration;
@@ -22,13 +23,16 @@ mod hostile;
 mod impossible_values;
 mod inject;
 mod inject_streams;
+mod instances;
 mod interrupted;
+mod ledger;
 mod local_replies;
 mod memory;
 mod new_plugin;
 mod passing;
 mod planted;
 mod privacy;
+mod redirects;
 mod reload;
 mod replay;
 mod routes;

@@ -8,6 +8,7 @@ pub use gaugeway_demo::{
     answers, client, envoy, event_stream, fixtures, local_model, otlp, prometheus, scripted, upstream,
 };
 
+pub mod acting;
 pub mod agent;
 pub mod core;
 pub mod crash;

@@ -314,7 +314,7 @@ fn same(text: &str) -> Value {
 
 /// The calls that the plugin makes.
 const SERVED: &str = "
-    proxy_continue_stream proxy_define_metric proxy_get_buffer_bytes proxy_get_current_time_nanoseconds
+    proxy_call_foreign_function proxy_continue_stream proxy_define_metric proxy_get_buffer_bytes proxy_get_current_time_nanoseconds
     proxy_get_header_map_pairs proxy_get_header_map_value proxy_get_property proxy_get_shared_data
     proxy_http_call proxy_increment_metric proxy_log proxy_record_metric proxy_remove_header_map_value
     proxy_replace_header_map_value proxy_send_local_response proxy_set_buffer_bytes proxy_set_effective_context proxy_set_property
