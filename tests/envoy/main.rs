@@ -26,6 +26,7 @@ mod privacy;
 mod reload;
 mod replay;
 mod routes;
+mod series;
 mod soak;
 mod spans;
 mod streams;

@@ -63,7 +63,7 @@ async fn every_panel_rule_and_common_query_has_data_under_traffic() {
     let spans = Receiver::start().await;
     let envoy = Envoy::start(&Options {
         config: json!({
-            "labels": {"headers": {"x-team": "team"}, "max_series": 1500},
+            "labels": {"headers": {"x-team": "team"}},
             "feedback": {"path": FEEDBACK},
             "otlp": {"cluster": "otlp"},
         }),

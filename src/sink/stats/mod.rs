@@ -32,7 +32,7 @@ const SAMPLE_LIMIT: u64 = COST_LIMIT;
 /// names.
 const OTHER: &str = "other";
 
-/// Maximum number of remembered tools. The share of tools has room for fewer.
+/// Maximum number of remembered tools. With the default limit, the share of tools has room for fewer on each route.
 const TOOLS: usize = 4096;
 
 /// The series that the host knows.
@@ -65,7 +65,7 @@ impl Stats {
 
     /// Passes the samples of an exchange that has ended to the host.
     pub fn record(&mut self, seen: &Observation, config: &Config, host: &mut impl Registry) {
-        self.remember_tools(seen);
+        self.remember_tools(seen, host);
         let mut names = Names::of(seen, config);
         let mixes = names.mixes(self.seed, ANY);
         let mut is_looked_up = false;
@@ -90,12 +90,15 @@ impl Stats {
     }
 
     /// Remembers the tools that the answer calls, and those of remembered calls of earlier answers.
-    fn remember_tools(&mut self, seen: &Observation) {
+    fn remember_tools(&mut self, seen: &Observation, host: &mut impl Registry) {
         let recalled = seen.agent.results.iter().filter(|result| result.called_at.is_some());
         let names = seen.output.tools.iter().chain(recalled.filter_map(|result| result.name.as_ref()));
         for name in names {
+            let tool = self.tool(name);
             if self.tools.len() < TOOLS {
-                self.tools.insert(self.tool(name));
+                self.tools.insert(tool);
+            } else if !self.tools.contains(&tool) {
+                self.count_lost(NameKind::ToolName.bit(), host);
             }
         }
     }
