@@ -33,13 +33,8 @@ pub enum NameKind {
 
 impl NameKind {
     /// Every kind, in the order of the bits.
-    pub const ALL: [NameKind; 5] = [
-        NameKind::Header,
-        NameKind::ErrorType,
-        NameKind::ResponseModel,
-        NameKind::ToolName,
-        NameKind::RequestModel,
-    ];
+    pub const ALL: [NameKind; 5] =
+        [NameKind::Header, NameKind::ErrorType, NameKind::ResponseModel, NameKind::ToolName, NameKind::RequestModel];
 
     /// The kind in a set of kinds.
     pub const fn bit(self) -> usize {
@@ -104,7 +99,8 @@ const REQUESTED: &str = "the price table's name of the requested model, or its n
     the requested name begins it; else `other`";
 const IF_KNOWN: &str = "no, but it can choose any model of the price table";
 const UNLESS_ECHOED: &str = "no, unless the upstream echoes the requested name";
-const IF_CALLED: &str = "no, unless it has a model call tools with invented names; `other` for a tool that no answer named";
+const IF_CALLED: &str =
+    "no, unless it has a model call tools with invented names; `other` for a tool that no answer named";
 const ERROR_SOURCE: &str = "the provider's error code, else the HTTP status, else the outcome";
 
 /// The labels that metrics of exchanges share. [`Scope`] says which of them a metric has. The labels of `labels.headers` follow

@@ -58,7 +58,9 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[
         key: "labels.models",
         kind: Other { what: "an array of strings", default: "[]", set: add_models },
         per_route: true,
-        doc: documentation("models whose names are always labels, in requests and answers, without taking room; a client's other names are not"),
+        doc: documentation(
+            "models whose names are always labels, in requests and answers, without taking room; a client's other names are not",
+        ),
     },
 ];
 

@@ -147,7 +147,8 @@ fn fixtures_lead_to_every_metric_with_exactly_the_labels_of_its_row() {
     }
     for Metric { name, scope, labels, .. } in METRICS {
         let found = series.0.get(*name).unwrap_or_else(|| panic!("no exchange in tests/fixtures moves {name}"));
-        let wanted: BTreeSet<_> = scope.labels().chain(labels.iter().copied()).map(|label| label.name.to_owned()).collect();
+        let wanted: BTreeSet<_> =
+            scope.labels().chain(labels.iter().copied()).map(|label| label.name.to_owned()).collect();
         let unset: Vec<_> = wanted.difference(found).collect();
         assert!(unset.is_empty(), "no exchange in tests/fixtures gives {name} a value of {unset:?}");
         assert_eq!(*found, wanted, "the samples of {name} (left) have other labels than its row (right)");

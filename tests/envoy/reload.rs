@@ -105,7 +105,7 @@ async fn a_new_configuration_does_not_reset_the_series_limit() {
     let before = expect::series(&site.envoy.samples().await);
     assert!(
         (20..60).contains(&before.len()),
-        "{} series, but the share of names in answers has room for 20 counters",
+        "{} series, but the share of names in answers has room for 18 counters",
         before.len()
     );
     site.change(config(json!({"max_series": 200}), 2), 2).await;

@@ -67,9 +67,13 @@ async fn honest_names_get_their_own_series_after_one_client_invented_names_of_ev
     assert_eq!(spelled, [&"gpt-4o", &"gpt-4o-mini-transcribe"], "the client's spelling is a label");
     let invented = models.iter().filter(|name| name.starts_with("claude-3-5-sonnet-"));
     assert_eq!(invented.count(), 0, "{models:?}");
-    for (kind, is_lost) in
-        [("header", true), ("error_type", true), ("response_model", true), ("tool_name", false), ("request_model", false)]
-    {
+    for (kind, is_lost) in [
+        ("header", true),
+        ("error_type", true),
+        ("response_model", true),
+        ("tool_name", false),
+        ("request_model", false),
+    ] {
         let lost = total(&samples, "gaugeway_series_overflow_total", &[("kind", kind)]);
         assert_eq!(lost > 0.0, is_lost, "{lost} samples lost a name of the kind {kind}");
     }
@@ -102,12 +106,30 @@ type Call = (&'static str, String, Value);
 /// What the attacker sends, by the number of the exchange.
 const FLOODS: [fn(usize) -> Call; 8] = [
     // Failing tools that only the request names.
-    |n| (MESSAGES, String::new(), failing("claude-3-haiku", &(0..TOOLS).map(|at| format!("tool-{n}-{at}")).collect::<Vec<_>>())),
+    |n| {
+        (
+            MESSAGES,
+            String::new(),
+            failing("claude-3-haiku", &(0..TOOLS).map(|at| format!("tool-{n}-{at}")).collect::<Vec<_>>()),
+        )
+    },
     // A name that begins like a model of the price table, echoed by the upstream.
-    |n| (MESSAGES, String::new(), chat(&format!("claude-3-5-sonnet-invented-{n}"), &format!("claude-3-5-sonnet-invented-{n}"), &[])),
+    |n| {
+        (
+            MESSAGES,
+            String::new(),
+            chat(&format!("claude-3-5-sonnet-invented-{n}"), &format!("claude-3-5-sonnet-invented-{n}"), &[]),
+        )
+    },
     |n| (MESSAGES, String::new(), chat(&format!("claude-3-5-sonnet-invented-{n}"), "", &[])),
     // Spellings of a model of the price table.
-    |n| (CHAT, String::new(), chat(&spelled("gpt-4o-mini-transcribe", n / 8), &spelled("gpt-4o-mini-transcribe", n / 8), &[])),
+    |n| {
+        (
+            CHAT,
+            String::new(),
+            chat(&spelled("gpt-4o-mini-transcribe", n / 8), &spelled("gpt-4o-mini-transcribe", n / 8), &[]),
+        )
+    },
     |n| (CHAT, String::new(), chat(&spelled("gpt-4o", n / 8), "", &[])),
     // A model that nobody knows, echoed by the upstream.
     |n| (CHAT, String::new(), chat(&format!("invented-{n}"), &format!("invented-{n}"), &[])),
@@ -136,9 +158,12 @@ fn chat(requested: &str, answered: &str, tools: &[&str]) -> Value {
 
 /// A request with failed results of tools.
 fn failing(model: &str, tools: &[String]) -> Value {
-    let calls: Vec<_> = tools.iter().map(|name| json!({"type": "tool_use", "id": name, "name": name, "input": {}})).collect();
-    let results: Vec<_> =
-        tools.iter().map(|name| json!({"type": "tool_result", "tool_use_id": name, "is_error": true, "content": "no"})).collect();
+    let calls: Vec<_> =
+        tools.iter().map(|name| json!({"type": "tool_use", "id": name, "name": name, "input": {}})).collect();
+    let results: Vec<_> = tools
+        .iter()
+        .map(|name| json!({"type": "tool_result", "tool_use_id": name, "is_error": true, "content": "no"}))
+        .collect();
     let mut call = chat(model, model, &[]);
     call["messages"] = json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": calls}, {"role": "user", "content": results}]);
     call
@@ -169,7 +194,9 @@ async fn obedient() -> SocketAddr {
                 let response = response.header("content-type", "application/json");
                 Ok::<_, hyper::Error>(response.body(Full::new(Bytes::from(body["answer"].to_string()))).unwrap())
             };
-            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)));
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)),
+            );
         }
     });
     addr
@@ -230,7 +257,8 @@ impl Site {
         ] {
             assert_eq!(total(samples, metric, &own), value, "{metric} of {model}");
         }
-        let answered = samples.iter().find(|sample| sample.name == "gaugeway_requests_total" && sample.label(own[0].0) == model);
+        let answered =
+            samples.iter().find(|sample| sample.name == "gaugeway_requests_total" && sample.label(own[0].0) == model);
         assert!(answered.unwrap().label("gen_ai_response_model").starts_with(model), "{answered:?}");
     }
 
@@ -246,7 +274,8 @@ async fn send(mut connection: SendRequest<Full<Bytes>>, path: &str, team: &str, 
     let request = Request::post(format!("http://{host}{path}")).header("content-type", "application/json");
     let request = if team.is_empty() { request } else { request.header("x-team", team) };
     connection.ready().await.unwrap();
-    let response = connection.send_request(request.body(Full::new(Bytes::from(body.to_string()))).unwrap()).await.unwrap();
+    let response =
+        connection.send_request(request.body(Full::new(Bytes::from(body.to_string()))).unwrap()).await.unwrap();
     assert_eq!(response.status(), status);
     response.into_body().collect().await.unwrap();
 }

@@ -63,7 +63,7 @@ async fn every_panel_rule_and_common_query_has_data_under_traffic() {
     let spans = Receiver::start().await;
     let envoy = Envoy::start(&Options {
         config: json!({
-            "labels": {"headers": {"x-team": "team"}},
+            "labels": {"headers": {"x-team": "team"}, "max_series": 10_000},
             "feedback": {"path": FEEDBACK},
             "otlp": {"cluster": "otlp"},
         }),
@@ -199,6 +199,15 @@ fn traffic(envoy: SocketAddr) -> JoinSet<()> {
             }
         });
     }
+    // Invents models until their share of the series is full.
+    workers.spawn(async move {
+        let mut fixture = Fixture::load("openai-chat/unary");
+        for number in 0.. {
+            fixture.request.body = json!({"model": format!("invented-{number}"), "messages": []}).to_string().into();
+            drop(client::send(envoy, client::request(&fixture, &[("x-upstream", "echo")]), Http::One).await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
     workers.spawn(async move {
         let mut lines = [Line::open(envoy).await.unwrap(), Line::open(envoy).await.unwrap()];
         loop {

@@ -81,10 +81,15 @@ fn the_dashboards_uid_is_stable_and_its_variables_are_used() {
         let filter = format!("{label}=~\"{variable}\"");
         for query in &queries {
             let rows: Vec<_> = metrics(&query.promql).iter().filter_map(|name| row(name)).collect();
-            let common = |row: &Metric| row.scope.labels().any(|one| one.name == label) || label == "team";
+            let common = |row: &Metric| row.scope.labels().any(|one| one.name == *label) || *label == "team";
             let wanted = !rows.is_empty() && rows.iter().all(|row| common(row));
             let is_recorded = rows.is_empty() && query.promql.contains("llm:");
-            assert!(is_recorded || query.promql.contains(&filter) == wanted, "{}: {filter}: {}", query.panel, query.promql);
+            assert!(
+                is_recorded || query.promql.contains(&filter) == wanted,
+                "{}: {filter}: {}",
+                query.panel,
+                query.promql
+            );
         }
         let variable = variables.iter().find(|known| known["name"] == variable[1..]).unwrap();
         assert!(variable["query"]["query"].as_str().unwrap().ends_with(&format!(", {label})")), "{variable}");

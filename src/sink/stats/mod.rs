@@ -116,11 +116,13 @@ impl Stats {
         host: &mut impl Registry,
     ) -> Option<u32> {
         let scope = sample.metric.scope;
-        let own: Vec<_> = sample.metric.labels.iter().zip(sample.values).map(|(row, name)| self.own(row, name)).collect();
+        let own: Vec<_> =
+            sample.metric.labels.iter().zip(sample.values).map(|(row, name)| self.own(row, name)).collect();
         let kinds = own.iter().fold(names.kinds(scope), |kinds, (_, _, kind)| kinds | kind);
         let mut allowed = kinds;
         loop {
-            let own = own.iter().map(|(label, name, kind)| (*label, if allowed & kind == *kind { *name } else { OTHER }));
+            let own =
+                own.iter().map(|(label, name, kind)| (*label, if allowed & kind == *kind { *name } else { OTHER }));
             let key = sample.key(&names.mixes(self.seed, allowed), own.clone().map(|(_, name)| name));
             let known = self.series.get(&key).copied();
             if known.is_some() || self.shares.take(allowed, sample.metric.kind, limit) {

@@ -45,10 +45,10 @@ const fn percent(kinds: usize) -> usize {
     match kinds & !Header.bit() {
         MODEL => 47,
         MODEL_AND_ANSWER => 28,
-        ANSWER => 10,
-        TOOL => 7,
+        ANSWER => 9,
+        TOOL => 6,
         // Only with a label of a header.
-        0 => 4,
+        0 => 6,
         // With an error type, and with or without the names of models: four sets.
         set if set & ErrorType.bit() != 0 && set & TOOL == 0 => 1,
         _ => 0,
@@ -72,9 +72,12 @@ mod tests {
             let mut shares = Shares::default();
             let taken = (0..).take_while(|_| shares.take(kind.bit(), MetricKind::Counter, 1000)).count();
             assert_eq!(taken, percent(kind.bit()) * 10);
-            assert!(taken >= 10 && NameKind::ALL.iter().all(|other| {
-                *other == kind || shares.take(other.bit(), MetricKind::Counter, 1000)
-            }));
+            assert!(
+                taken >= 10
+                    && NameKind::ALL
+                        .iter()
+                        .all(|other| { *other == kind || shares.take(other.bit(), MetricKind::Counter, 1000) })
+            );
         }
     }
 

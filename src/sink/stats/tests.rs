@@ -81,7 +81,12 @@ fn a_client_cannot_spell_a_models_label() {
 fn a_tool_is_a_label_once_an_answer_has_named_it() {
     let (mut stats, mut host) = (Stats::default(), Host::default());
     let config = Config::parse("").unwrap();
-    let result = |name: &str, called_at| ToolResult { name: Some(name.into()), failed: true, called_at, ..ToolResult::default() };
+    let result = |name: &str, called_at| ToolResult {
+        name: Some(name.into()),
+        failed: true,
+        called_at,
+        ..ToolResult::default()
+    };
     let mut asking = exchange("gpt-4o", "gpt-4o");
     asking.agent.results = vec![result("search", None), result("invented", None)];
     stats.record(&asking, &config, &mut host);
@@ -212,7 +217,8 @@ fn fifty_models_on_twenty_routes_have_all_their_series_with_the_default_limit() 
     let models = "gpt-3.5-turbo gpt-4 gpt-4-turbo gpt-4.1 gpt-4.1-mini gpt-4.1-nano gpt-4o gpt-4o-mini gpt-5 gpt-5-chat gpt-5-mini \
         gpt-5-nano gpt-5-codex gpt-5.1 gpt-5.1-codex gpt-5.2 gpt-5.2-pro gpt-5.3 gpt-5.4 gpt-5.4-mini gpt-5.4-nano gpt-5.5 o1 o3 \
         davinci";
-    let models: Vec<_> = models.split_whitespace().flat_map(|model| [("openai", model), ("azure.ai.openai", model)]).collect();
+    let models: Vec<_> =
+        models.split_whitespace().flat_map(|model| [("openai", model), ("azure.ai.openai", model)]).collect();
     assert!(models.len() == 50 && models.iter().all(|(at, model)| config.prices.name(at, model) == Some(model)));
     // Answers with the price table's own names, and with dated names: their series take room of two shares.
     for ending in ["", "-2025-04-14"] {
@@ -224,12 +230,14 @@ fn fifty_models_on_twenty_routes_have_all_their_series_with_the_default_limit() 
                 seen.request.model = Some((*model).into());
                 seen.response.model = Some(format!("{model}{ending}").into());
                 seen.error = None;
-                seen.output.tools = vec![format!("tool-{}", route * 5).into(), format!("tool-{}", route * 5 + 1).into()];
+                seen.output.tools =
+                    vec![format!("tool-{}", route * 5).into(), format!("tool-{}", route * 5 + 1).into()];
                 stats.record(&seen, &config, &mut host);
                 for error in ["429", "rate_limit_exceeded"] {
                     let mut failed = exchange(model, "");
                     (failed.provider, failed.route) = ((*provider).into(), format!("route-{route}").into());
-                    (failed.outcome, failed.error, failed.usage) = (Some(Outcome::Error), Some(error.into()), Usage::default());
+                    (failed.outcome, failed.error, failed.usage) =
+                        (Some(Outcome::Error), Some(error.into()), Usage::default());
                     failed.timing.end = Some(9);
                     stats.record(&failed, &config, &mut host);
                 }
