@@ -11,19 +11,56 @@ pub struct Label {
     pub source: &'static str,
     /// Says if a client can choose the values, and if not, why. Only the manual uses it.
     pub client: &'static str,
-    /// The client or the provider chooses the values, so their number has no bound. After `labels.max_series` series they
-    /// are reported as `other`.
-    pub unbounded: bool,
+    /// The kind of its names. None if a fixed list or the operator's configuration bounds them.
+    pub kind: Option<NameKind>,
+}
+
+/// A kind of name that clients or providers choose, so that the number of names has no bound. Each kind has its own share of
+/// the series. A series without room loses names in this order: the first kind first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum NameKind {
+    /// The values of headers in `labels.headers`.
+    Header,
+    /// An error type that [`is_common_error`] does not know.
+    ErrorType,
+    /// The model that an answer names, unless it is a name of the price table or of `labels.models`.
+    ResponseModel,
+    /// A tool that an answer has called.
+    ToolName,
+    /// A model of the price table.
+    RequestModel,
+}
+
+impl NameKind {
+    /// Every kind, in the order of the bits.
+    pub const ALL: [NameKind; 5] =
+        [NameKind::Header, NameKind::ErrorType, NameKind::ResponseModel, NameKind::ToolName, NameKind::RequestModel];
+
+    /// The kind in a set of kinds.
+    pub const fn bit(self) -> usize {
+        1 << self as usize
+    }
+
+    /// Its name in `gaugeway_series_overflow_total`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            NameKind::Header => "header",
+            NameKind::ErrorType => "error_type",
+            NameKind::ResponseModel => "response_model",
+            NameKind::ToolName => "tool_name",
+            NameKind::RequestModel => "request_model",
+        }
+    }
 }
 
 /// A label with a bounded number of values.
 const fn bounded(name: &'static str, source: &'static str, client: &'static str) -> Label {
-    Label { name, source: documentation(source), client: documentation(client), unbounded: false }
+    Label { name, source: documentation(source), client: documentation(client), kind: None }
 }
 
 /// A label with an unbounded number of values.
-const fn unbounded(name: &'static str, source: &'static str, client: &'static str) -> Label {
-    Label { unbounded: true, ..bounded(name, source, client) }
+const fn unbounded(kind: NameKind, name: &'static str, source: &'static str, client: &'static str) -> Label {
+    Label { kind: Some(kind), ..bounded(name, source, client) }
 }
 
 const FIXED: &str = "no: fixed list";
@@ -44,26 +81,155 @@ macro_rules! labels {
 labels! {
     OPERATION = bounded("gen_ai_operation_name", "the API", FIXED);
     PROVIDER = bounded("gen_ai_provider_name", "host and path, or `apis[].provider`", FIXED);
-    REQUEST_MODEL = unbounded("gen_ai_request_model", "the request's body or path", IF_KNOWN);
-    RESPONSE_MODEL = unbounded("gen_ai_response_model", "the response's body", UNLESS_ECHOED);
+    REQUEST_MODEL = unbounded(NameKind::RequestModel, "gen_ai_request_model", REQUESTED, IF_KNOWN);
+    RESPONSE_MODEL = unbounded(NameKind::ResponseModel, "gen_ai_response_model", "the response's body", UNLESS_ECHOED);
     ROUTE = bounded("route", "name of the Envoy route", "no");
     TOKEN_TYPE = bounded("gen_ai_token_type", "`input` or `output`", FIXED);
     OUTCOME = bounded("outcome", "how the exchange ended", FIXED);
-    ERROR_TYPE = unbounded("error_type", ERROR_SOURCE, "no: the provider chooses it");
+    ERROR_TYPE = unbounded(NameKind::ErrorType, "error_type", ERROR_SOURCE, "no: the provider chooses it");
     FINISH_REASON = bounded("finish_reason", "class of the provider's finish reason", FIXED);
     PARSE_ERROR = bounded("parse_error", "kind of what could not be read", FIXED);
-    TOOL_NAME = unbounded("gen_ai_tool_name", "tool calls and tool results", "yes");
-    KIND = bounded("kind", "kind of loop, of rate limit or of missing memory", FIXED);
+    TOOL_NAME = unbounded(NameKind::ToolName, "gen_ai_tool_name", "tool calls in answers", IF_CALLED);
+    KIND = bounded("kind", "kind of loop, of rate limit, of name or of missing memory", FIXED);
     RESULT = bounded("result", "result of structured output, of span export or of `stream_usage.inject`", FIXED);
     STATUS = bounded("status", "how an agent's run ended", FIXED);
 }
 
-const IF_KNOWN: &str = "no: `other` unless the price table, `labels.models` or the answer knows the model";
+const REQUESTED: &str = "the price table's name of the requested model, or its name in `labels.models`; else the answer's name if \
+    the requested name begins it; else `other`";
+const IF_KNOWN: &str = "no, but it can choose any model of the price table";
 const UNLESS_ECHOED: &str = "no, unless the upstream echoes the requested name";
+const IF_CALLED: &str =
+    "no, unless it has a model call tools with invented names; `other` for a tool that no answer named";
 const ERROR_SOURCE: &str = "the provider's error code, else the HTTP status, else the outcome";
 
-/// The labels of every metric of exchanges. The labels of `labels.headers` follow them.
+/// The labels that metrics of exchanges share. [`Scope`] says which of them a metric has. The labels of `labels.headers` follow
+/// them.
 pub const COMMON: [&Label; 5] = [&OPERATION, &PROVIDER, &REQUEST_MODEL, &RESPONSE_MODEL, &ROUTE];
+
+/// Which labels of [`COMMON`] a metric has. Models and routes multiply, and a histogram takes six times the memory of a counter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scope {
+    /// All: counts of calls, tokens and money.
+    Exchange,
+    /// The requested model, but no route: latencies and other distributions.
+    Model,
+    /// The route, but no models: agents, tools and the plugin's own reading.
+    Route,
+    /// Neither.
+    Provider,
+}
+
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Scope; 4] = [Scope::Exchange, Scope::Model, Scope::Route, Scope::Provider];
+
+    /// True for each label of [`COMMON`] that the metric has.
+    pub const fn has(self) -> [bool; COMMON.len()] {
+        match self {
+            Scope::Exchange => [true, true, true, true, true],
+            Scope::Model => [true, true, true, false, false],
+            Scope::Route => [true, true, false, false, true],
+            Scope::Provider => [true, true, false, false, false],
+        }
+    }
+
+    /// The labels.
+    pub fn labels(self) -> impl Iterator<Item = &'static Label> {
+        COMMON.into_iter().zip(self.has()).filter_map(|(label, has)| has.then_some(label))
+    }
+}
+
+/// Returns true for an HTTP status and for the common error types of providers and of this plugin. They take no share of the
+/// unbounded names.
+pub fn is_common_error(name: &str) -> bool {
+    let is_status = name.len() == 3 && name.bytes().all(|byte| byte.is_ascii_digit());
+    is_status || COMMON_ERRORS.contains(&name)
+}
+
+const COMMON_ERRORS: &[&str] = &[
+    // Outcomes and local answers.
+    "_OTHER",
+    "admission_control",
+    "api_key_denied",
+    "attempt_failed",
+    "basic_auth_denied",
+    "cache",
+    "client_disconnect",
+    "cluster_not_found",
+    "concurrency_limit",
+    "credential_error",
+    "csrf_denied",
+    "direct_response",
+    "dns_failure",
+    "error",
+    "ext_authz_denied",
+    "ext_authz_error",
+    "ext_proc_error",
+    "fault_filter_abort",
+    "invalid_request",
+    "jwt_authn_failed",
+    "local_reply",
+    "lua_response",
+    "maintenance_mode",
+    "no_healthy_upstream",
+    "no_route",
+    "oauth",
+    "overflow",
+    "overload",
+    "rate_limited",
+    "rate_limiter_error",
+    "rbac_access_denied",
+    "redirect",
+    "request_payload_too_large",
+    "request_timeout",
+    "response_payload_too_large",
+    "timeout",
+    "truncated",
+    "upgrade_failed",
+    "upstream_reset",
+    // Codes and types of the documented error objects.
+    "api_error",
+    "authentication_error",
+    "billing_error",
+    "content_filter",
+    "context_length_exceeded",
+    "insufficient_quota",
+    "internal_error",
+    "internal_server_error",
+    "invalid_api_key",
+    "invalid_request_error",
+    "model_not_found",
+    "not_found_error",
+    "overloaded_error",
+    "permission_error",
+    "rate_limit_error",
+    "rate_limit_exceeded",
+    "request_too_large",
+    "server_error",
+    "timeout_error",
+    // Status codes of gRPC.
+    "DEADLINE_EXCEEDED",
+    "FAILED_PRECONDITION",
+    "INTERNAL",
+    "INVALID_ARGUMENT",
+    "NOT_FOUND",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "UNAUTHENTICATED",
+    "UNAVAILABLE",
+    // Names of exceptions.
+    "AccessDeniedException",
+    "InternalServerException",
+    "ModelErrorException",
+    "ModelNotReadyException",
+    "ModelTimeoutException",
+    "ResourceNotFoundException",
+    "ServiceQuotaExceededException",
+    "ServiceUnavailableException",
+    "ThrottlingException",
+    "ValidationException",
+];
 
 #[cfg(test)]
 mod tests {
@@ -81,5 +247,19 @@ mod tests {
     #[test]
     fn the_common_labels_are_rows_of_the_table() {
         assert!(COMMON.iter().all(|label| LABELS.contains(label)));
+    }
+
+    #[test]
+    fn each_kind_of_name_has_its_own_bit_and_name() {
+        for (at, kind) in NameKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind.bit(), 1 << at);
+            assert_eq!(NameKind::ALL.iter().filter(|other| other.as_str() == kind.as_str()).count(), 1);
+        }
+    }
+
+    #[test]
+    fn an_http_status_is_a_common_error_and_an_invented_name_is_not() {
+        assert!(["429", "503", "rate_limit_exceeded", "truncated"].into_iter().all(is_common_error));
+        assert!(!["", "4290", "42a", "invented"].into_iter().any(is_common_error));
     }
 }

@@ -47,15 +47,20 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[
     },
     Setting {
         key: "labels.max_series",
-        kind: Whole { default: 1000, range: 1..=100_000, set: |config, n| config.labels.max_series = n as usize },
+        kind: Whole { default: 30_000, range: 1..=1_000_000, set: |config, n| config.labels.max_series = n as usize },
         per_route: false,
-        doc: documentation("series per worker; after that, new models, tools and error types are reported as `other`"),
+        doc: documentation(
+            "room for series per worker, in counters; a histogram takes the room of six; labels of headers have as much again; \
+             see [Series](README.md#series)",
+        ),
     },
     Setting {
         key: "labels.models",
         kind: Other { what: "an array of strings", default: "[]", set: add_models },
         per_route: true,
-        doc: documentation("requested models that may be label values although they have no price"),
+        doc: documentation(
+            "models whose names are always labels, in requests and answers, without taking room; a client's other names are not",
+        ),
     },
 ];
 

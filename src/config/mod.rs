@@ -204,8 +204,8 @@ mod tests {
                 "label: unknown key; known here: agent, apis, compat, conversation, feedback, labels, limits, otlp, prices, privacy, role, stream_usage",
             ),
             (r#"{"labels": {"max": 1}}"#, "labels.max: unknown key; known here: headers, max_series, models"),
-            (r#"{"labels": {"max_series": 0}}"#, "labels.max_series: must be a whole number from 1 to 100000"),
-            (r#"{"labels": {"max_series": "1"}}"#, "labels.max_series: must be a whole number from 1 to 100000"),
+            (r#"{"labels": {"max_series": 0}}"#, "labels.max_series: must be a whole number from 1 to 1000000"),
+            (r#"{"labels": {"max_series": "1"}}"#, "labels.max_series: must be a whole number from 1 to 1000000"),
             (
                 r#"{"labels": {"headers": {"x-a": "outcome"}}}"#,
                 "labels.headers.x-a: 'outcome' is, or ends like, the label 'outcome'",

@@ -27,7 +27,8 @@ impl Exchange {
         let agent = &mut self.draft.observation.agent;
         if let Some(result) = agent.results.iter_mut().find(|result| result.call == call) {
             result.called_at = Some(pending.called_at).filter(|_| !pending.has_failed_result);
-            result.name.get_or_insert_with(|| pending.name.clone());
+            // The answer named the tool. The request can give any name.
+            result.name = Some(pending.name.clone());
         }
         if self.run.is_hidden && pending.iteration > 0 {
             agent.iteration = agent.iteration.max(Some(pending.iteration + 1));

@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn samples_have_their_labels_and_the_number_of_series_is_bounded() {
-        let config = Config::parse(r#"{"labels": {"max_series": 12}}"#).unwrap();
+        let config = Config::parse(r#"{"labels": {"max_series": 100}}"#).unwrap();
         let mut samples = JsonSamples::default();
         let mut seen = exchange();
         let read = |text: String| serde_json::from_str::<Vec<Json>>(&text).unwrap_or_else(|e| panic!("{text}: {e}"));

@@ -16,7 +16,7 @@ use crate::support::core::{Wire, pass};
 use crate::support::fixtures::Fixture;
 use gaugeway::config::{CacheAttribute, Config, default_file, documented_settings};
 use gaugeway::exchange::{End, Observer, REASONS};
-use gaugeway::labels::{COMMON, LABELS, Label};
+use gaugeway::labels::{LABELS, Label, Scope};
 use gaugeway::observation::Observation;
 use gaugeway::sink::attributes::{ATTRIBUTES, AttributeType, AttributeValue};
 use gaugeway::sink::stats::{METRICS, Metric, MetricKind, PLUGIN_METRICS, Registry, Stats};
@@ -84,9 +84,17 @@ fn the_reference_has_the_table_of_metrics() {
     let rows = METRICS.iter().chain(PLUGIN_METRICS).map(|metric| {
         let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{}`", label.name)).collect();
         let (kind, labels) = (lower(metric.kind), labels.join(" "));
-        format!("| `{}` | {kind} | {} | {labels} | {} |", metric.name, unit(metric.unit), metric.doc)
+        let is_own = PLUGIN_METRICS.iter().any(|own| own.name == metric.name);
+        let by = match metric.scope {
+            _ if is_own => "",
+            Scope::Exchange => "models, route",
+            Scope::Model => "model",
+            Scope::Route => "route",
+            Scope::Provider => "neither",
+        };
+        format!("| `{}` | {kind} | {} | {by} | {labels} | {} |", metric.name, unit(metric.unit), metric.doc)
     });
-    assert_table(REFERENCE, "| metric | kind | unit | own labels | meaning |", rows);
+    assert_table(REFERENCE, "| metric | kind | unit | by | own labels | meaning |", rows);
 }
 
 #[test]
@@ -105,10 +113,11 @@ fn the_reference_has_the_table_of_the_reasons_of_local_replies() {
 
 #[test]
 fn the_reference_has_the_table_of_labels() {
-    let rows = LABELS.iter().map(|Label { name, source, client, unbounded }| {
-        format!("| `{name}` | {source} | {client} | {} |", if *unbounded { "`other`" } else { "unchanged" })
+    let rows = LABELS.iter().map(|Label { name, source, client, kind }| {
+        let kind = kind.map(|kind| format!("`{}`", kind.as_str())).unwrap_or_default();
+        format!("| `{name}` | {source} | {client} | {kind} |")
     });
-    assert_table(REFERENCE, "| label | source | client | after `labels.max_series` |", rows);
+    assert_table(REFERENCE, "| label | source | client | kind of name |", rows);
 }
 
 #[test]
@@ -150,12 +159,13 @@ fn fixtures_lead_to_every_metric_with_exactly_the_labels_of_its_row() {
         seen.response.model.get_or_insert_with(|| "m".into());
         stats.record(&seen, &config, &mut series);
     }
-    for Metric { name, labels, .. } in METRICS {
+    for Metric { name, scope, labels, .. } in METRICS {
         let found = series.0.get(*name).unwrap_or_else(|| panic!("no exchange in tests/fixtures moves {name}"));
-        let wanted: BTreeSet<_> = COMMON.iter().chain(*labels).map(|label| label.name.to_owned()).collect();
+        let wanted: BTreeSet<_> =
+            scope.labels().chain(labels.iter().copied()).map(|label| label.name.to_owned()).collect();
         let unset: Vec<_> = wanted.difference(found).collect();
         assert!(unset.is_empty(), "no exchange in tests/fixtures gives {name} a value of {unset:?}");
-        assert_eq!(*found, wanted, "the samples of {name} (left) have other labels than its row and COMMON (right)");
+        assert_eq!(*found, wanted, "the samples of {name} (left) have other labels than its row (right)");
     }
     assert_eq!(series.0.len(), METRICS.len());
 }

@@ -342,9 +342,9 @@ async fn a_successful_call_beyond_the_series_limit_has_an_empty_error_type() {
             let ours = samples.iter().filter(|sample| sample.name == name && sample.label("error_type") == value);
             ours.map(|sample| sample.value).sum()
         };
-        assert_eq!((errors(""), errors("other")), (6.0, 2.0), "{name}");
+        assert_eq!((errors(""), errors("AccessDeniedException")), (6.0, 2.0), "{name}");
     }
-    let completed = [("outcome", "completed"), ("error_type", "other")];
+    let completed = [("outcome", "completed"), ("error_type", "AccessDeniedException")];
     assert_eq!(total(&samples, "gaugeway_requests_total", &completed), 0.0);
     is_well(&envoy).await;
 }

@@ -217,8 +217,7 @@ impl Run {
     }
 
     async fn counts(&self) {
-        let tokens =
-            |all: &[_], metric: &str| total(all, metric, &[("gen_ai_response_model", "claude-sonnet-4-20250514")]);
+        let tokens = |all: &[_], metric: &str| total(all, metric, &[("gen_ai_request_model", "claude-sonnet-4")]);
         let flushed = "gen_ai_client_token_usage_count";
         let samples = self.envoy.samples_when(|all| tokens(all, flushed) == 2.0, PATIENCE).await;
         let seen = &self.fixture.observation;

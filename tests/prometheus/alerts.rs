@@ -62,7 +62,7 @@ async fn every_panel_and_common_query_has_values_other_than_0_under_traffic() {
     let envoy = Envoy::start(
         &Options {
             config: json!({
-                "labels": {"headers": {"x-team": "team"}, "max_series": 1500},
+                "labels": {"headers": {"x-team": "team"}, "max_series": 10_000},
                 "feedback": {"path": FEEDBACK, "secret": "correct-horse-battery"},
                 "stream_usage": {"inject": true},
                 "otlp": {"cluster": "otlp"},
@@ -210,6 +210,15 @@ fn traffic(envoy: SocketAddr) -> JoinSet<()> {
             }
         });
     }
+    // Invents models until their share of the series is full.
+    workers.spawn(async move {
+        let mut fixture = Fixture::load("openai-chat/unary");
+        for number in 0.. {
+            fixture.request.body = json!({"model": format!("invented-{number}"), "messages": []}).to_string().into();
+            drop(client::send(envoy, client::request(&fixture, &[("x-upstream", "echo")]), Http::One).await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
     workers.spawn(async move {
         let mut lines = [Line::open(envoy).await.unwrap(), Line::open(envoy).await.unwrap()];
         loop {

@@ -113,9 +113,21 @@ fn faults<T: std::fmt::Debug>(
 pub fn series(samples: &[Sample]) -> Series {
     let plain = |name: &str| COUNTERS.contains(&name);
     let counted = |name: &str| name.strip_suffix("_count").is_some_and(|name| DISTRIBUTIONS.contains(&name));
-    let samples = samples.iter().filter(|sample| plain(&sample.name) || counted(&sample.name));
-    samples.map(|sample| ((sample.name.clone(), sample.labels.clone()), sample.value as u64)).collect()
+    let mut series = Series::new();
+    for sample in samples.iter().filter(|sample| plain(&sample.name) || counted(&sample.name)) {
+        let mut labels = sample.labels.clone();
+        if sample.name == TOOL_ERRORS {
+            labels.remove(TOOL_NAME);
+        }
+        *series.entry((sample.name.clone(), labels)).or_default() += sample.value as u64;
+    }
+    series
 }
+
+/// Failed tools have their name as a label only if an answer named it before in the same worker, so the order of the exchanges
+/// decides. [`series`] and [`add_series`] leave the label out.
+const TOOL_ERRORS: &str = "gaugeway_tool_errors_total";
+const TOOL_NAME: &str = "gen_ai_tool_name";
 
 const COUNTERS: &[&str] = &[
     "gaugeway_requests_total",
@@ -178,7 +190,8 @@ pub fn add_series(
     let common = common(seen, config);
     let mut add = |name: &str, own: &[(&str, &str)], value: u64| {
         if value > 0 {
-            *series.entry((name.to_owned(), labels(&common, own))).or_default() += value;
+            let own = if name == TOOL_ERRORS { &[] } else { own };
+            *series.entry((name.to_owned(), labels(name, &common, own))).or_default() += value;
         }
     };
     let (outcome, error) = (text("gaugeway.outcome"), text("error.type"));
@@ -240,23 +253,33 @@ pub fn add_series(
     }
 }
 
-fn common<'a>(seen: &'a Map<String, Value>, config: &Config) -> [(&'static str, &'a str); 5] {
+fn common(seen: &Map<String, Value>, config: &Config) -> [(&'static str, String); 5] {
     let text = |key: &str| seen.get(key).and_then(Value::as_str).unwrap_or_default();
     let (asked, answered) = (text("gen_ai.request.model"), text("gen_ai.response.model"));
     let provider = text("gen_ai.provider.name");
-    let known = asked.is_empty() || answered.starts_with(asked) || config.prices.find(provider, asked).is_some();
+    let asked = match config.prices.name(provider, asked) {
+        Some(name) => name,
+        None if asked.is_empty() || config.labels.models.contains(asked) => asked,
+        None if answered.starts_with(asked) => answered,
+        None => "other",
+    };
     [
         ("gen_ai_operation_name", text("gen_ai.operation.name")),
         ("gen_ai_provider_name", provider),
-        ("gen_ai_request_model", if known { asked } else { "other" }),
+        ("gen_ai_request_model", asked),
         ("gen_ai_response_model", answered),
         ("route", "llm"),
     ]
+    .map(|(name, value)| (name, value.to_owned()))
 }
 
-fn labels(common: &[(&str, &str)], own: &[(&str, &str)]) -> BTreeMap<String, String> {
-    let labels = common.iter().chain(own).filter(|(_, value)| !value.is_empty());
-    labels.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+fn labels(metric: &str, common: &[(&str, String)], own: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let metric = metric.strip_suffix("_count").unwrap_or(metric);
+    let row = METRICS.iter().find(|row| row.name == metric).expect("METRICS lacks the metric");
+    let common = common.iter().zip(row.scope.has()).filter(|(_, has)| *has);
+    let common = common.map(|((name, value), _)| (*name, value.as_str()));
+    let labels = common.chain(own.iter().copied()).filter(|(_, value)| !value.is_empty());
+    labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Lists the wrong gauges after these exchanges: each gauge must have the value of one exchange with its labels.
@@ -277,7 +300,7 @@ pub fn gauge_faults<'a>(
                 "retry-after" => (retry, ""),
                 _ => continue,
             };
-            let labels = labels(&common(&fixture.observation, config), &[("kind", kind)]);
+            let labels = labels(metric, &common(&fixture.observation, config), &[("kind", kind)]);
             expected.entry((metric, labels)).or_default().extend(value.parse::<u64>());
         }
     }

@@ -21,6 +21,8 @@ use crate::observation::Quantities;
 /// The price of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Price<'t> {
+    /// The table's own name for the model. Many names on the wire have the same.
+    pub name: &'t str,
     rates: &'t str,
     /// The rates are those of another provider. Its service tiers do not apply.
     borrowed: bool,
@@ -45,7 +47,7 @@ pub struct PriceTable {
 }
 
 /// The models of the last look-ups and their bundled prices, by a hash of their names. Nearly all calls use a few models.
-type Recent = RefCell<[Option<(Box<str>, Box<str>, Option<Price<'static>>)>; 16]>;
+type Recent = RefCell<[Option<(Box<str>, Box<str>, Option<Price<'static>>)>; 32]>;
 
 /// A price that the configuration can set for a model.
 pub struct PriceKey {
@@ -141,16 +143,25 @@ impl PriceTable {
     /// The price of a model, by `gen_ai.provider.name` and the model's name on the wire. Uses the longest name of the
     /// configuration that begins the model's name, else the bundled table.
     pub fn find(&self, provider: &str, model: &str) -> Option<Price<'_>> {
-        let own = (self.longest > 0).then(|| self.own(&model.to_ascii_lowercase())).flatten();
-        own.or_else(|| self.of_bundled(provider, model))
+        self.own(model).or_else(|| self.of_bundled(provider, model))
+    }
+
+    /// The table's own name of a model, by `gen_ai.provider.name` and the model's name on the wire; None if it has no price. The
+    /// bundled table decides before the configuration, where one price can be for the beginning of many names.
+    pub fn name(&self, provider: &str, model: &str) -> Option<&str> {
+        self.of_bundled(provider, model).or_else(|| self.own(model)).map(|price| price.name)
     }
 
     fn own(&self, model: &str) -> Option<Price<'_>> {
-        let rates = table::bare(model).find_map(|name| {
+        if self.longest == 0 {
+            return None;
+        }
+        let model = model.to_ascii_lowercase();
+        let found = table::bare(&model).find_map(|name| {
             let mut beginnings = (1..=name.len().min(self.longest)).rev().filter_map(|end| name.get(..end));
-            beginnings.find_map(|beginning| self.own.get(beginning))
+            beginnings.find_map(|beginning| self.own.get_key_value(beginning))
         });
-        rates.map(|rates| Price { rates, borrowed: false })
+        found.map(|(name, rates)| Price { name, rates, borrowed: false })
     }
 
     fn of_bundled(&self, provider: &str, model: &str) -> Option<Price<'static>> {
@@ -211,6 +222,24 @@ mod tests {
             ("nobody", "gpt-4o", None),
         ] {
             assert_eq!(input(&table, provider, model), wanted, "{model} at {provider}");
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_a_model_has_one_name_in_the_table() {
+        let mut table = PriceTable::bundled().unwrap();
+        table.add("prices", &json!({"gpt-4": {"input": 1}, "House-": {"input": 1}})).unwrap();
+        for (provider, model, name) in [
+            ("openai", "GPT-4O", Some("gpt-4o")),
+            ("openai", "gpt-4o-2024-08-06", Some("gpt-4o")),
+            ("openai", "gpt-4o-2024-05-13", Some("gpt-4o-2024-05-13")),
+            ("openai", "ft:gpt-3.5-turbo-0125:acme::1", Some("ft:gpt-3.5-turbo")),
+            ("anthropic", "claude-3-5-sonnet-invented-7", Some("claude-3-5-sonnet")),
+            ("anthropic", "claude-sonnet-4-20250514", Some("claude-sonnet-4")),
+            ("openai", "house-7", Some("house-")),
+            ("openai", "invented", None),
+        ] {
+            assert_eq!(table.name(provider, model), name, "{model}");
         }
     }
 

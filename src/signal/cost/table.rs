@@ -106,8 +106,8 @@ impl Bundled {
         let forms = forms(model);
         let asked = self.provider(&name).map_or("", |own| own.names);
         let makers = if GUESSED.contains(&provider) { MAKERS } else { "" };
-        let own = self.find_at(asked, &forms).map(|(at, rates)| Price { rates, borrowed: at > 0 });
-        let found = own.or_else(|| self.find_at(makers, &forms).map(|(_, rates)| Price { rates, borrowed: false }));
+        let own = self.find_at(asked, &forms).map(|(at, price)| Price { borrowed: at > 0, ..price });
+        let found = own.or_else(|| self.find_at(makers, &forms).map(|(_, price)| price));
         found.filter(|price| price.rates != UNKNOWN)
     }
 
@@ -115,20 +115,29 @@ impl Bundled {
         self.providers.iter().find(|provider| provider.names.split(' ').next() == Some(name))
     }
 
-    /// The rates of the first form that one of these providers has, and the index of that provider.
-    fn find_at(&self, providers: &str, forms: &[String]) -> Option<(usize, &'static str)> {
+    /// The price of the first form that one of these providers has, and the index of that provider.
+    fn find_at(&self, providers: &str, forms: &[String]) -> Option<(usize, Price<'static>)> {
         let asked: Vec<&Provider> = providers.split(' ').filter_map(|name| self.provider(name)).collect();
-        let look =
-            |form: &String| asked.iter().enumerate().find_map(|(at, provider)| Some((at, provider.rates(form)?)));
-        forms.iter().find_map(look)
+        let look = |form: &String| {
+            asked.iter().enumerate().find_map(|(at, provider)| Some((at, provider, provider.find(form)?)))
+        };
+        let (at, provider, (pattern, rates)) = forms.iter().find_map(look)?;
+        // The name without its date says more than a pattern such as `NAME-2025*`.
+        let exact = forms.iter().find_map(|form| provider.exact(form));
+        let name = exact.map_or_else(|| pattern.trim_matches(['*', '#', '-', '@']), |(name, _)| *name);
+        Some((at, Price { name, rates, borrowed: false }))
     }
 }
 
 impl Provider {
-    fn rates(&self, name: &str) -> Option<&'static str> {
+    /// The name or the pattern that a model's name fits, and the rates.
+    fn find(&self, name: &str) -> Option<(&'static str, &'static str)> {
         let fits = |(pattern, _): &&(&str, &str)| fits(pattern.as_bytes(), name.as_bytes());
-        let exact = self.exact.iter().find(|(exact, _)| *exact == name);
-        exact.or_else(|| self.patterns.iter().find(fits)).map(|(_, rates)| *rates)
+        self.exact(name).or_else(|| self.patterns.iter().find(fits)).copied()
+    }
+
+    fn exact(&self, name: &str) -> Option<&(&'static str, &'static str)> {
+        self.exact.iter().find(|(exact, _)| *exact == name)
     }
 }
 

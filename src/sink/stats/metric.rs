@@ -1,7 +1,7 @@
 //! What a metric is, and the interface to the host's metrics.
 
 use crate::documentation::documentation;
-use crate::labels::Label;
+use crate::labels::{Label, Scope};
 use crate::observation::Observation;
 
 /// The kind of a metric.
@@ -23,12 +23,21 @@ pub struct Metric {
     pub kind: MetricKind,
     /// Unit in the notation of UCUM, as OpenTelemetry uses it. Documentation only.
     pub unit: &'static str,
-    /// Its own labels. Metrics of exchanges also have the common labels and those of `labels.headers`.
+    /// Which common labels it has, if it is a metric of exchanges. It then also has those of `labels.headers`.
+    pub scope: Scope,
+    /// Its own labels.
     pub labels: &'static [&'static Label],
     /// What it counts. Documentation only.
     pub doc: &'static str,
     /// Passes on the samples of an exchange that has ended.
     pub collect: Collect,
+}
+
+impl Metric {
+    /// The same with other common labels.
+    pub(super) const fn by(self, scope: Scope) -> Self {
+        Metric { scope, ..self }
+    }
 }
 
 /// Passes on the samples of one metric for an exchange that has ended.
@@ -48,6 +57,7 @@ pub trait Registry {
 
 pub(super) type OwnLabels = &'static [&'static Label];
 
+/// A counter with all common labels.
 pub(super) const fn counter(
     name: &'static str,
     unit: &'static str,
@@ -56,9 +66,10 @@ pub(super) const fn counter(
     collect: Collect,
 ) -> Metric {
     let (unit, doc) = (documentation(unit), documentation(doc));
-    Metric { name, kind: MetricKind::Counter, unit, labels, doc, collect }
+    Metric { name, kind: MetricKind::Counter, unit, scope: Scope::Exchange, labels, doc, collect }
 }
 
+/// A histogram by model.
 pub(super) const fn histogram(
     name: &'static str,
     unit: &'static str,
@@ -66,9 +77,10 @@ pub(super) const fn histogram(
     doc: &'static str,
     collect: Collect,
 ) -> Metric {
-    Metric { kind: MetricKind::Histogram, ..counter(name, unit, labels, doc, collect) }
+    Metric { kind: MetricKind::Histogram, scope: Scope::Model, ..counter(name, unit, labels, doc, collect) }
 }
 
+/// A gauge by model.
 pub(super) const fn gauge(
     name: &'static str,
     unit: &'static str,
@@ -76,5 +88,5 @@ pub(super) const fn gauge(
     doc: &'static str,
     collect: Collect,
 ) -> Metric {
-    Metric { kind: MetricKind::Gauge, ..counter(name, unit, labels, doc, collect) }
+    Metric { kind: MetricKind::Gauge, scope: Scope::Model, ..counter(name, unit, labels, doc, collect) }
 }

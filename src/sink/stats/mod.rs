@@ -1,18 +1,22 @@
 //! The statistics of exchanges. The table [`METRICS`] has one row for each metric.
 //!
-//! Envoy never forgets a series, so their number is bounded: after `labels.max_series` series, labels without a bound are
-//! reported as `other`. Memory: one number per series.
+//! Envoy never forgets a series, so their number is bounded: see [`shares`]. A name whose share is full becomes `other`, or for an
+//! answer's model the name in the price table. Memory: one number per series, and one per tool.
 
 mod metric;
+mod names;
+mod shares;
 mod table;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use self::names::{ANY, Names};
+use self::shares::Shares;
 use crate::bytes::mix::{BuildNumbers, Mix};
 use crate::config::Config;
-use crate::labels::COMMON;
-use crate::observation::{COST_LIMIT, Observation, Text, clipped};
+use crate::labels::{Label, NameKind, Scope, is_common_error};
+use crate::observation::{COST_LIMIT, Observation, clipped};
 
 pub use metric::{Collect, Metric, MetricKind, Registry, Samples};
 pub use table::{INJECTIONS, METRICS, OVERFLOW, PLUGIN_METRICS, PRICE_TABLE, SPANS, UNREAD};
@@ -24,8 +28,12 @@ pub const LABEL_LIMIT: usize = 128;
 /// of an observation is a cost.
 const SAMPLE_LIMIT: u64 = COST_LIMIT;
 
-/// The value of a label without a bound, after the limit of series; and of a model that only the client names.
+/// The value of a label without a bound, after its share of the series is full; and of a model or a tool that only the client
+/// names.
 const OTHER: &str = "other";
+
+/// Maximum number of remembered tools. With the default limit, the share of tools has room for fewer on each route.
+const TOOLS: usize = 4096;
 
 /// The series that the host knows.
 #[derive(Default)]
@@ -33,17 +41,20 @@ pub struct Stats {
     seed: u64,
     /// By a hash of the metric and the values of its labels.
     series: HashMap<u64, u32, BuildNumbers>,
-    overflow: Option<u32>,
+    shares: Shares,
+    /// Hashes of the tools that answers have named.
+    tools: HashSet<u64, BuildNumbers>,
+    /// By the kind of the lost name.
+    overflow: [Option<u32>; NameKind::ALL.len()],
 }
 
-/// The labels that every metric of an exchange has.
-struct CommonLabels<'a> {
-    /// Values of [`COMMON`].
-    values: [&'a str; COMMON.len()],
-    /// Label names from `labels.headers`.
-    headers: &'a [(String, String)],
-    /// The values of these headers.
-    header_values: &'a [Text],
+/// A sample's metric and the values of its own labels.
+#[derive(Clone, Copy)]
+struct Sample<'s> {
+    /// Index in [`METRICS`].
+    at: usize,
+    metric: &'s Metric,
+    values: &'s [&'s str],
 }
 
 impl Stats {
@@ -54,56 +65,107 @@ impl Stats {
 
     /// Passes the samples of an exchange that has ended to the host.
     pub fn record(&mut self, seen: &Observation, config: &Config, host: &mut impl Registry) {
-        let common = CommonLabels::of(seen, config);
-        let mix = common.mix(self.seed);
+        self.remember_tools(seen, host);
+        let mut names = Names::of(seen, config);
+        let mixes = names.mixes(self.seed, ANY);
+        let mut is_looked_up = false;
         for (at, metric) in METRICS.iter().enumerate() {
             (metric.collect)(seen, &mut |values, value| {
                 if value == 0 && metric.kind == MetricKind::Counter {
                     return;
                 }
-                if let Some(series) = self.find((at, metric), (&common, mix), values, config.labels.max_series, host) {
+                let sample = Sample { at, metric, values };
+                let mut series = self.series.get(&sample.key(&mixes, values.iter().copied())).copied();
+                if series.is_none() {
+                    if !core::mem::replace(&mut is_looked_up, true) {
+                        names.look_up(config);
+                    }
+                    series = self.find_or_define(sample, &names, config.labels.max_series, host);
+                }
+                if let Some(series) = series {
                     host.emit(metric.kind, series, value.min(SAMPLE_LIMIT));
                 }
             });
         }
     }
 
-    /// The series of a metric with these values of its own labels, defined if it is new.
-    fn find(
+    /// Remembers the tools that the answer calls, and those of remembered calls of earlier answers.
+    fn remember_tools(&mut self, seen: &Observation, host: &mut impl Registry) {
+        let recalled = seen.agent.results.iter().filter(|result| result.called_at.is_some());
+        let names = seen.output.tools.iter().chain(recalled.filter_map(|result| result.name.as_ref()));
+        for name in names {
+            let tool = self.tool(name);
+            if self.tools.len() < TOOLS {
+                self.tools.insert(tool);
+            } else if !self.tools.contains(&tool) {
+                self.count_lost(NameKind::ToolName.bit(), host);
+            }
+        }
+    }
+
+    fn tool(&self, name: &str) -> u64 {
+        Mix::new(self.seed).text(clipped(name, LABEL_LIMIT)).finish()
+    }
+
+    /// The series of a sample with as many of its names as have room.
+    fn find_or_define(
         &mut self,
-        (at, metric): (usize, &Metric),
-        (common, mix): (&CommonLabels<'_>, Mix),
-        values: &[&str],
+        sample: Sample<'_>,
+        names: &Names<'_>,
         limit: usize,
         host: &mut impl Registry,
     ) -> Option<u32> {
-        let key = key(mix, at, values.iter().copied());
-        if let Some(series) = self.series.get(&key) {
-            return Some(*series);
+        let scope = sample.metric.scope;
+        let own: Vec<_> =
+            sample.metric.labels.iter().zip(sample.values).map(|(row, name)| self.own(row, name)).collect();
+        let kinds = own.iter().fold(names.kinds(scope), |kinds, (_, _, kind)| kinds | kind);
+        let mut allowed = kinds;
+        loop {
+            let own =
+                own.iter().map(|(label, name, kind)| (*label, if allowed & kind == *kind { *name } else { OTHER }));
+            let key = sample.key(&names.mixes(self.seed, allowed), own.clone().map(|(_, name)| name));
+            let known = self.series.get(&key).copied();
+            if known.is_some() || self.shares.take(allowed, sample.metric.kind, limit) {
+                self.count_lost(kinds & !allowed, host);
+                return known.or_else(|| self.define(key, sample.metric, names.pairs(scope, allowed).chain(own), host));
+            }
+            // The next smaller subset. The highest bit stays longest. The empty set always has room.
+            allowed = allowed.checked_sub(1)? & kinds;
         }
-        let own = metric.labels.iter().zip(values);
-        if self.series.len() < limit {
-            return self.define(key, metric, common, &mut own.map(|(label, value)| (label.name, *value)), host);
-        }
-        let common = common.bounded();
-        let mut own = own.map(|(label, value)| (label.name, if label.unbounded { other(value) } else { value }));
-        self.overflow = self.overflow.or_else(|| host.define(OVERFLOW.kind, OVERFLOW.name, &[]));
-        if let Some(overflow) = self.overflow {
-            host.emit(OVERFLOW.kind, overflow, 1);
-        }
-        let key = self::key(common.mix(self.seed), at, own.clone().map(|(_, value)| value));
-        self.series.get(&key).copied().or_else(|| self.define(key, metric, &common, &mut own, host))
     }
 
-    fn define<'a>(
+    /// One of a metric's own labels: its name, its value and the set of its kind.
+    fn own<'v>(&self, label: &Label, value: &'v str) -> (&'static str, &'v str, usize) {
+        let (value, kind) = match label.kind {
+            Some(NameKind::ErrorType) if value.is_empty() || is_common_error(value) => (value, None),
+            Some(NameKind::ToolName) if value.is_empty() => (value, None),
+            Some(NameKind::ToolName) if !self.tools.contains(&self.tool(value)) => (OTHER, None),
+            kind => (value, kind),
+        };
+        (label.name, value, kind.map_or(0, NameKind::bit))
+    }
+
+    /// Counts a sample for each kind of which it lost a name.
+    fn count_lost(&mut self, kinds: usize, host: &mut impl Registry) {
+        for (kind, overflow) in NameKind::ALL.into_iter().zip(&mut self.overflow) {
+            if kinds & kind.bit() != 0 {
+                let labels = OVERFLOW.labels.iter().map(|label| (label.name, kind.as_str()));
+                *overflow = overflow.or_else(|| host.define(OVERFLOW.kind, OVERFLOW.name, &labels.collect::<Vec<_>>()));
+                if let Some(series) = *overflow {
+                    host.emit(OVERFLOW.kind, series, 1);
+                }
+            }
+        }
+    }
+
+    fn define<'n>(
         &mut self,
         key: u64,
         metric: &Metric,
-        common: &CommonLabels<'a>,
-        own: &mut dyn Iterator<Item = (&'a str, &'a str)>,
+        labels: impl Iterator<Item = (&'n str, &'n str)>,
         host: &mut impl Registry,
     ) -> Option<u32> {
-        let labels: Vec<_> = common.pairs().chain(own).map(|(name, value)| (name, cleaned(value))).collect();
+        let labels: Vec<_> = labels.map(|(name, value)| (name, cleaned(value))).collect();
         let labels: Vec<_> = labels.iter().map(|(name, value)| (*name, &**value)).collect();
         let labels: Vec<_> = labels.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let series = host.define(metric.kind, metric.name, &labels)?;
@@ -112,56 +174,12 @@ impl Stats {
     }
 }
 
-impl<'a> CommonLabels<'a> {
-    /// The common labels of an exchange. The requested model is a label only if the price table, the configuration or the
-    /// answer knows it: a client can invent any number of names.
-    fn of(seen: &'a Observation, config: &'a Config) -> Self {
-        let requested = seen.request.model.as_deref().unwrap_or_default();
-        let answered = seen.response.model.as_deref().unwrap_or_default();
-        let known = requested.is_empty()
-            // The name of an alias begins the name of the model that answers: `m-4`, `m-4-2024-08-06`.
-            || answered.starts_with(requested)
-            || config.labels.models.contains(requested)
-            || config.prices.find(&seen.provider, requested).is_some();
-        let requested = if known { requested } else { OTHER };
-        CommonLabels {
-            values: [seen.operation, &seen.provider, requested, answered, &seen.route],
-            headers: &config.labels.headers,
-            header_values: &seen.labels,
-        }
+impl Sample<'_> {
+    /// The key of the series with these values of the metric's own labels. `mixes` are those of the common labels.
+    fn key<'v>(&self, mixes: &[Mix; Scope::ALL.len()], values: impl Iterator<Item = &'v str>) -> u64 {
+        let mix = mixes.get(self.metric.scope as usize).copied().unwrap_or(Mix::new(0));
+        values.fold(mix.number(self.at as u64), Mix::text).finish()
     }
-
-    /// The same with `other` for each value that has no bound, and without the labels of headers.
-    fn bounded(&self) -> Self {
-        let mut values = self.values;
-        for (_, value) in COMMON.iter().zip(&mut values).filter(|(label, _)| label.unbounded) {
-            *value = other(value);
-        }
-        CommonLabels { values, header_values: &[], ..*self }
-    }
-
-    /// Names and values. Values may be empty.
-    fn pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let headers = self.headers.iter().zip(self.header_values);
-        let headers = headers.map(|((_, name), value)| (name.as_str(), &**value));
-        COMMON.iter().map(|label| label.name).zip(self.values).chain(headers)
-    }
-
-    fn mix(&self, seed: u64) -> Mix {
-        let mix = self.values.iter().fold(Mix::new(seed), |mix, value| mix.text(value));
-        // The configuration before a reload may have had other headers.
-        let headers = self.headers.iter().zip(self.header_values);
-        headers.fold(mix, |mix, ((_, name), value)| mix.text(name).text(value))
-    }
-}
-
-fn key<'v>(common: Mix, metric: usize, values: impl Iterator<Item = &'v str>) -> u64 {
-    values.fold(common.number(metric as u64), Mix::text).finish()
-}
-
-/// The value of a label without a bound after the limit of series. An empty value stays empty: there is no label.
-fn other(value: &str) -> &str {
-    if value.is_empty() { "" } else { OTHER }
 }
 
 /// A label's value within [`LABEL_LIMIT`], without spaces around it, with `_` for each control character.

@@ -1,6 +1,7 @@
 //! The table of metrics.
 
 use super::metric::{Metric, Samples, counter, gauge, histogram};
+use crate::labels::Scope::{Model, Provider, Route};
 use crate::labels::{ERROR_TYPE, FINISH_REASON, KIND, OUTCOME, PARSE_ERROR, RESULT, STATUS, TOKEN_TYPE, TOOL_NAME};
 use crate::observation::{CostStatus, Observation, Outcome};
 
@@ -41,7 +42,8 @@ pub const METRICS: &[Metric] = &[
     ),
     counter("gaugeway_usage_missing_total", "{request}", &[], "complete answers without token counts", |o, out| {
         one(out, (o.cost.status == Some(CostStatus::NoUsage)).then_some(1));
-    }),
+    })
+    .by(Route),
     counter(
         "gaugeway_usage_hidden_total",
         "{request}",
@@ -61,7 +63,8 @@ pub const METRICS: &[Metric] = &[
                 out(&[reason.class.as_str()], 1);
             }
         },
-    ),
+    )
+    .by(Model),
     counter(
         "gaugeway_parse_errors_total",
         "{request}",
@@ -72,7 +75,8 @@ pub const METRICS: &[Metric] = &[
                 out(&[parse_error.as_str()], 1);
             }
         },
-    ),
+    )
+    .by(Route),
     histogram("gen_ai_client_token_usage", "{token}", &[&TOKEN_TYPE], "tokens per completed exchange", |o, out| {
         if o.outcome == Some(Outcome::Completed) {
             for (kind, tokens) in [("input", o.usage.input), ("output", o.usage.output)] {
@@ -137,13 +141,15 @@ pub const METRICS: &[Metric] = &[
                 out(&[tool], 1);
             }
         },
-    ),
+    )
+    .by(Route),
     counter("gaugeway_tool_errors_total", "{result}", &[&TOOL_NAME], "failed tool results in requests", |o, out| {
         for result in o.agent.results.iter().filter(|result| result.failed) {
             let name = result.name.as_deref().unwrap_or_default();
             out(&[name], 1);
         }
-    }),
+    })
+    .by(Route),
     histogram(
         "gaugeway_tool_duration_microseconds",
         "us",
@@ -159,7 +165,8 @@ pub const METRICS: &[Metric] = &[
                 }
             }
         },
-    ),
+    )
+    .by(Provider),
     counter(
         "gaugeway_agent_runs_total",
         "{run}",
@@ -170,7 +177,8 @@ pub const METRICS: &[Metric] = &[
                 out(&[end.as_str()], 1);
             }
         },
-    ),
+    )
+    .by(Route),
     counter(
         "gaugeway_agent_loops_total",
         "{run}",
@@ -181,10 +189,12 @@ pub const METRICS: &[Metric] = &[
                 out(&[kind.as_str()], 1);
             }
         },
-    ),
+    )
+    .by(Route),
     histogram("gaugeway_agent_iterations", "{iteration}", &[], "iterations of an agent run that ended", |o, out| {
         one(out, o.agent.iteration.filter(|_| o.agent.ended.is_some()));
-    }),
+    })
+    .by(Route),
     counter(
         "gaugeway_structured_output_total",
         "{answer}",
@@ -204,10 +214,12 @@ pub const METRICS: &[Metric] = &[
         |o, out| {
             one(out, o.output.refused.then_some(1));
         },
-    ),
+    )
+    .by(Model),
     counter("gaugeway_empty_answers_total", "{answer}", &[], "complete answers without any content", |o, out| {
         one(out, o.output.empty.then_some(1));
-    }),
+    })
+    .by(Model),
     histogram(
         "gaugeway_response_characters",
         "{character}",
@@ -257,12 +269,13 @@ pub const METRICS: &[Metric] = &[
     }),
 ];
 
-/// Counts the samples whose labels became `other` because the limit of series was reached.
+/// Counts the samples that lost a name because its share of the series was full.
 pub const OVERFLOW: Metric = counter(
     "gaugeway_series_overflow_total",
     "{sample}",
-    &[],
-    "samples whose models became `other` because `labels.max_series` was reached",
+    &[&KIND],
+    "samples that lost a name because the share of its kind is full: request_model, response_model, tool_name, \
+     error_type, header",
     nothing,
 );
 

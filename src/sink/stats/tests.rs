@@ -1,12 +1,13 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::observation::{FinishClass, FinishReason, Outcome, Usage};
+use crate::observation::{FinishClass, FinishReason, Outcome, Text, ToolResult, Usage};
 
 /// A registry that adds up the values of each series. Its name is that of the metric with its labels as `,NAME=VALUE`.
 #[derive(Default)]
 struct Host {
     names: Vec<String>,
+    unique: BTreeSet<String>,
     sums: BTreeMap<String, u64>,
 }
 
@@ -14,7 +15,7 @@ impl Registry for Host {
     fn define(&mut self, _: MetricKind, name: &str, labels: &[(&str, &str)]) -> Option<u32> {
         let labels: Vec<_> = labels.iter().map(|(name, value)| format!(",{name}={value}")).collect();
         let name = format!("{name}{}", labels.concat());
-        assert!(!self.names.contains(&name), "{name} is defined twice");
+        assert!(self.unique.insert(name.clone()), "{name} is defined twice");
         self.names.push(name);
         u32::try_from(self.names.len() - 1).ok()
     }
@@ -51,76 +52,200 @@ fn a_series_is_defined_once_by_its_labels() {
 }
 
 #[test]
-fn a_model_that_only_the_client_names_is_reported_as_other() {
-    let (mut stats, mut host) = (Stats::default(), Host::default());
+fn a_client_cannot_spell_a_models_label() {
     let config = Config::parse(r#"{"labels": {"models": ["ours"]}}"#).unwrap();
-    for (requested, label) in [("invented", "other"), ("ours", "ours"), ("gpt-4o-2024-08-06", "gpt-4o-2024-08-06")] {
-        stats.record(&exchange(requested, ""), &config, &mut host);
-        assert!(host.sums.contains_key(&format!("{INPUT},gen_ai_request_model={label}")), "{requested}");
-    }
-    stats.record(&exchange("echoed", "echoed"), &config, &mut host);
-    let echoed = format!("{INPUT},gen_ai_request_model=echoed,gen_ai_response_model=echoed");
-    assert!(host.sums.contains_key(&echoed));
-}
-
-#[test]
-fn after_the_limit_of_series_models_are_reported_as_other_and_no_sample_is_lost() {
-    let (mut stats, mut host) = (Stats::default(), Host::default());
-    let config = Config::parse(r#"{"labels": {"max_series": 50, "headers": {"x-team": "team"}}}"#).unwrap();
-    for n in 0..1000 {
-        let model = format!("m{n}");
-        let mut seen = exchange(&model, &model);
-        seen.labels = vec![format!("team-{n}").into()];
+    for (provider, requested, answered, label) in [
+        ("openai", "gpt-4o", "", "gpt-4o"),
+        ("openai", "GPT-4O", "", "gpt-4o"),
+        ("openai", "gpt-4o-2024-08-06", "gpt-4o-2024-08-06", "gpt-4o"),
+        ("anthropic", "claude-3-5-sonnet-invented-7", "", "claude-3-5-sonnet"),
+        ("openai", "invented", "", "other"),
+        ("openai", "invented", "gpt-4o", "other"),
+        ("openai", "ours", "", "ours"),
+        ("openai", "OURS", "", "other"),
+        // The beginning of the answer's name, as far as the client wants to give it.
+        ("openai", "m-4", "m-4-2024-08-06", "m-4-2024-08-06"),
+        ("openai", "m", "m-4-2024-08-06", "m-4-2024-08-06"),
+        ("openai", "echoed", "echoed", "echoed"),
+    ] {
+        let (mut stats, mut host) = (Stats::default(), Host::default());
+        let seen = Observation { provider: provider.into(), ..exchange(requested, answered) };
         stats.record(&seen, &config, &mut host);
+        let name = host.names.iter().find(|name| name.starts_with("gaugeway_input")).unwrap();
+        let found = name.split(',').find_map(|pair| pair.strip_prefix("gen_ai_request_model="));
+        assert_eq!(found, Some(label), "{requested} answered by {answered}");
     }
-    assert!(host.names.len() < 70, "{} series", host.names.len());
-    let inputs = host.sums.iter().filter(|(name, _)| name.starts_with(INPUT));
-    assert_eq!(inputs.map(|(_, sum)| sum).sum::<u64>(), 3000);
-    assert!(host.sums.get(OVERFLOW.name).is_some_and(|n| *n > 900));
 }
 
 #[test]
-fn after_the_limit_of_series_exactly_the_labels_without_a_bound_become_other() {
-    let config = Config::parse(r#"{"labels": {"max_series": 1}}"#).unwrap();
-    let mut host = Host::default();
-    let mut stats = Stats::default();
-    let mut seen = full();
-    stats.record(&seen, &config, &mut host);
-    seen.response.model = Some("another".into());
-    stats.record(&seen, &config, &mut host);
-    // The first series is below the limit.
-    for name in host.names.iter().skip(1) {
-        for (label, value) in name.split(',').skip(1).filter_map(|label| label.split_once('=')) {
-            let row = crate::labels::LABELS.iter().find(|row| row.name == label).unwrap();
-            assert_eq!(value == OTHER, row.unbounded, "{name}");
+fn a_tool_is_a_label_once_an_answer_has_named_it() {
+    let (mut stats, mut host) = (Stats::default(), Host::default());
+    let config = Config::parse("").unwrap();
+    let result = |name: &str, called_at| ToolResult {
+        name: Some(name.into()),
+        failed: true,
+        called_at,
+        ..ToolResult::default()
+    };
+    let mut asking = exchange("gpt-4o", "gpt-4o");
+    asking.agent.results = vec![result("search", None), result("invented", None)];
+    stats.record(&asking, &config, &mut host);
+    let mut answering = exchange("gpt-4o", "gpt-4o");
+    answering.output.tools = vec!["search".into()];
+    stats.record(&answering, &config, &mut host);
+    stats.record(&asking, &config, &mut host);
+    // The memory of calls, which workers share, has names of answers.
+    asking.agent.results = vec![result("remembered", Some(1))];
+    stats.record(&asking, &config, &mut host);
+    let errors = "gaugeway_tool_errors_total,gen_ai_operation_name=chat,gen_ai_provider_name=openai,gen_ai_tool_name=";
+    let seen: Vec<_> = host.sums.iter().filter_map(|(name, sum)| Some((name.strip_prefix(errors)?, *sum))).collect();
+    assert_eq!(seen, [("other", 3), ("remembered", 1), ("search", 1)]);
+}
+
+/// Invents a name of one kind. Each of them takes room of other shares.
+type Invent = fn(&mut Observation, usize);
+
+const FLOODS: [(NameKind, Invent); 5] = [
+    (NameKind::ResponseModel, |seen, n| {
+        let name = format!("echoed-{n}");
+        (seen.request.model, seen.response.model) = (Some((&*name).into()), Some(name.into()));
+    }),
+    (NameKind::ResponseModel, |seen, n| {
+        let name = format!("gpt-4o-audio-preview-{n}");
+        (seen.request.model, seen.response.model) = (Some((&*name).into()), Some(name.into()));
+    }),
+    (NameKind::ToolName, |seen, n| seen.output.tools = (0..16).map(|tool| format!("tool-{n}-{tool}").into()).collect()),
+    (NameKind::ErrorType, |seen, n| {
+        (seen.outcome, seen.error) = (Some(Outcome::Error), Some(format!("error-{n}").into()));
+    }),
+    (NameKind::Header, |seen, n| seen.labels = vec![format!("team-{n}").into()]),
+];
+
+#[test]
+fn no_flood_of_invented_names_takes_the_series_of_honest_ones_and_no_sample_is_lost() {
+    let config = Config::parse(r#"{"labels": {"max_series": 1000, "headers": {"x-team": "team"}}}"#).unwrap();
+    let (mut stats, mut host) = (Stats::default(), Host::default());
+    for n in 0..500 {
+        // One kind alone, and several at once.
+        for floods in 1..1 << FLOODS.len() {
+            let mut seen = exchange("gpt-4o-mini", "gpt-4o-mini-2024-07-18");
+            seen.labels = vec!["honest".into()];
+            let invent = FLOODS.iter().enumerate().filter(|(at, _)| floods >> at & 1 == 1);
+            invent.for_each(|(_, (_, invent))| invent(&mut seen, n));
+            stats.record(&seen, &config, &mut host);
         }
     }
-    let unbounded = crate::labels::LABELS.iter().filter(|row| row.unbounded);
-    for label in unbounded.map(|row| format!(",{}=other", row.name)) {
+    // The limit twice, because there are labels of headers, and what has no names.
+    assert!(host.names.len() < 2100, "{} series", host.names.len());
+    let inputs = host.sums.iter().filter(|(name, _)| name.starts_with(INPUT));
+    assert_eq!(inputs.map(|(_, sum)| sum).sum::<u64>(), 500 * 31 * 3);
+    for (kind, _) in FLOODS {
+        let overflow = format!("{},kind={}", OVERFLOW.name, kind.as_str());
+        assert!(host.sums.get(&overflow).is_some_and(|samples| *samples > 500), "{overflow}");
+    }
+    assert!(!host.sums.contains_key(&format!("{},kind=request_model", OVERFLOW.name)));
+
+    let mut honest = full();
+    (honest.request.model, honest.response.model) = (Some("gpt-4.1".into()), Some("gpt-4.1-2025-04-14".into()));
+    honest.error = Some("rate_limit_exceeded".into());
+    let before = host.names.len();
+    stats.record(&honest, &config, &mut host);
+    for (metric, new) in METRICS.iter().map(|metric| {
+        let of = |name: &&String| name.split(',').next() == Some(metric.name);
+        (metric, host.names.iter().skip(before).filter(of).collect::<Vec<_>>())
+    }) {
+        let has_model = metric.scope.labels().any(|label| label == &crate::labels::REQUEST_MODEL);
+        let own = new.iter().all(|name| name.contains(",gen_ai_request_model=gpt-4.1"));
+        assert!(!has_model || metric.name.contains("unpriced") || (own && !new.is_empty()), "{}: {new:?}", metric.name);
+    }
+    // The share of answers' names is full, so the label is the price table's name.
+    assert!(host.sums.contains_key(&format!("{INPUT},gen_ai_request_model=gpt-4.1,gen_ai_response_model=gpt-4.1")));
+}
+
+#[test]
+fn models_of_the_configuration_take_no_room() {
+    let config = Config::parse(r#"{"labels": {"max_series": 1, "models": ["ours", "ours-1"]}}"#).unwrap();
+    let (mut stats, mut host) = (Stats::default(), Host::default());
+    stats.record(&exchange("ours", "ours-1"), &config, &mut host);
+    assert!(host.sums.contains_key(&format!("{INPUT},gen_ai_request_model=ours,gen_ai_response_model=ours-1")));
+    assert!(!host.names.iter().any(|name| name.starts_with(OVERFLOW.name)));
+}
+
+#[test]
+fn without_room_exactly_the_labels_with_a_kind_become_other() {
+    let config = Config::parse(r#"{"labels": {"max_series": 1}}"#).unwrap();
+    let (mut stats, mut host) = (Stats::default(), Host::default());
+    stats.record(&full(), &config, &mut host);
+    for name in host.names.iter().filter(|name| !name.starts_with(OVERFLOW.name)) {
+        for (label, value) in name.split(',').skip(1).filter_map(|label| label.split_once('=')) {
+            let row = crate::labels::LABELS.iter().find(|row| row.name == label).unwrap();
+            assert_eq!(value == OTHER, row.kind.is_some(), "{name}");
+        }
+    }
+    let with_kind = crate::labels::LABELS.iter().filter(|row| row.kind.is_some());
+    for label in with_kind.map(|row| format!(",{}=other", row.name)) {
         assert!(host.names.iter().any(|name| name.contains(&label)), "no series has {label}");
     }
 }
 
 #[test]
-fn after_the_limit_of_series_an_empty_label_stays_empty() {
+fn without_room_an_empty_label_stays_empty_and_a_common_error_stays() {
     let (mut stats, mut host) = (Stats::default(), Host::default());
     let config = Config::parse(r#"{"labels": {"max_series": 1}}"#).unwrap();
-    stats.record(&exchange("gpt-4o", "gpt-4o"), &config, &mut host);
     stats.record(&exchange("", "gpt-4o"), &config, &mut host);
-    let mut failed = exchange("gpt-4o", "");
-    (failed.outcome, failed.error) = (Some(Outcome::Error), Some("rate_limit_exceeded".into()));
-    stats.record(&failed, &config, &mut host);
+    for error in ["rate_limit_exceeded", "invented"] {
+        let mut failed = exchange("gpt-4o", "");
+        (failed.outcome, failed.error) = (Some(Outcome::Error), Some(error.into()));
+        stats.record(&failed, &config, &mut host);
+    }
     let requests: Vec<_> = host.names.iter().filter_map(|name| name.strip_prefix("gaugeway_requests_total,")).collect();
     let common = "gen_ai_operation_name=chat,gen_ai_provider_name=openai";
     let (requested, answered) = ("gen_ai_request_model=", "gen_ai_response_model=");
     assert_eq!(
         requests,
         [
-            format!("{common},{requested}gpt-4o,{answered}gpt-4o,outcome=completed"),
             format!("{common},{answered}other,outcome=completed"),
+            format!("{common},{requested}other,outcome=error,error_type=rate_limit_exceeded"),
             format!("{common},{requested}other,outcome=error,error_type=other"),
         ]
     );
+}
+
+#[test]
+fn fifty_models_on_twenty_routes_have_all_their_series_with_the_default_limit() {
+    let config = Config::parse("").unwrap();
+    let models = "gpt-3.5-turbo gpt-4 gpt-4-turbo gpt-4.1 gpt-4.1-mini gpt-4.1-nano gpt-4o gpt-4o-mini gpt-5 gpt-5-chat gpt-5-mini \
+        gpt-5-nano gpt-5-codex gpt-5.1 gpt-5.1-codex gpt-5.2 gpt-5.2-pro gpt-5.3 gpt-5.4 gpt-5.4-mini gpt-5.4-nano gpt-5.5 o1 o3 \
+        davinci";
+    let models: Vec<_> =
+        models.split_whitespace().flat_map(|model| [("openai", model), ("azure.ai.openai", model)]).collect();
+    assert!(models.len() == 50 && models.iter().all(|(at, model)| config.prices.name(at, model) == Some(model)));
+    // Answers with the price table's own names, and with dated names: their series take room of two shares.
+    for ending in ["", "-2025-04-14"] {
+        let (mut stats, mut host) = (Stats::default(), Host::default());
+        for route in 0..20 {
+            for (provider, model) in &models {
+                let mut seen = full();
+                (seen.provider, seen.route) = ((*provider).into(), format!("route-{route}").into());
+                seen.request.model = Some((*model).into());
+                seen.response.model = Some(format!("{model}{ending}").into());
+                seen.error = None;
+                seen.output.tools =
+                    vec![format!("tool-{}", route * 5).into(), format!("tool-{}", route * 5 + 1).into()];
+                stats.record(&seen, &config, &mut host);
+                for error in ["429", "rate_limit_exceeded"] {
+                    let mut failed = exchange(model, "");
+                    (failed.provider, failed.route) = ((*provider).into(), format!("route-{route}").into());
+                    (failed.outcome, failed.error, failed.usage) =
+                        (Some(Outcome::Error), Some(error.into()), Usage::default());
+                    failed.timing.end = Some(9);
+                    stats.record(&failed, &config, &mut host);
+                }
+            }
+        }
+        let lost: Vec<_> = host.names.iter().filter(|name| name.starts_with(OVERFLOW.name)).collect();
+        assert!(lost.is_empty() && host.names.len() > 10_000, "{ending}: {lost:?}, {} series", host.names.len());
+    }
 }
 
 #[test]
@@ -180,7 +305,7 @@ fn every_sample_has_one_value_for_each_label_of_its_row() {
 
 /// An observation with a sample of every metric, but for those that exclude another.
 fn full() -> Observation {
-    use crate::observation::{CostStatus, Loop, ParseError, Parsed, RunEnd, ToolResult};
+    use crate::observation::{CostStatus, Loop, ParseError, Parsed, RunEnd};
     let mut seen = exchange("gpt-4o", "gpt-4o");
     seen.usage.cache_read = Some(1);
     seen.usage.cache_creation = Some(1);

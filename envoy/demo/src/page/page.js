@@ -10,6 +10,7 @@ const clock = at => new Date(at).toLocaleTimeString('en-GB');
 const lasted = us =>
   us < 1e4 ? `${Number((us / 1e3).toFixed(1))} ms` : us < 1e6 ? `${Math.round(us / 1e3)} ms` : `${(us / 1e6).toFixed(2)} s`;
 const modelOf = labels => labels.gen_ai_response_model || labels.gen_ai_request_model || 'not named';
+const requestedOf = labels => labels.gen_ai_request_model || 'not named';
 const isFailure = outcome => !['completed', 'client_disconnect', 'local_reply'].includes(outcome);
 const tone = outcome => outcome === 'completed' ? 'good' : isFailure(outcome) ? 'bad' : 'quiet';
 
@@ -110,7 +111,7 @@ function table(body, columns) {
 
 const template = id => $(id).content.firstElementChild;
 const MODEL = table($('models'), [
-  ['Model', 'model'], ['Calls', 'calls'], ['Failed', 'failed'], ['Input', 'input'], ['Cached', 'cached'], ['Output', 'output'],
+  ['Requested model', 'model'], ['Calls', 'calls'], ['Failed', 'failed'], ['Input', 'input'], ['Cached', 'cached'], ['Output', 'output'],
   ['Reasoning', 'reasoning'], ['Spend', 'spend', 'unpriced'], ['Duration p50', 'duration-50'], ['Duration p99', 'duration-99'],
   ['First token p50', 'first-50'], ['First token p99', 'first-99'],
 ]);
@@ -156,8 +157,8 @@ function draw(stats, history) {
   bars('outcome-bars', grouped(stats, 'gaugeway_requests_total', labels => labels.outcome).map(row => [...row, tone(row[0])]));
   bars('finish-bars', grouped(stats, 'gaugeway_finish_reasons_total', labels => labels.finish_reason));
   bars('parse-error-bars', grouped(stats, 'gaugeway_parse_errors_total', labels => labels.parse_error).map(row => [...row, 'bad']));
-  list($('models'), MODEL, grouped(stats, 'gaugeway_requests_total', modelOf)
-    .map(([model]) => ({key: model, model, ...figures(stats, labels => modelOf(labels) === model)})));
+  list($('models'), MODEL, grouped(stats, 'gaugeway_requests_total', requestedOf)
+    .map(([model]) => ({key: model, model, ...figures(stats, labels => requestedOf(labels) === model)})));
 }
 
 function callRow(call) {
