@@ -52,7 +52,8 @@ pub const METRICS: &[Metric] = &[
         |o, out| {
             one(out, (o.cost.status == Some(CostStatus::Hidden)).then_some(1));
         },
-    ),
+    )
+    .by(Route),
     counter(
         "gaugeway_finish_reasons_total",
         "{choice}",
