@@ -5,6 +5,7 @@
 //! parameters, go to the [`Observation`] directly. The others go there when the request or the answer ends.
 
 mod answer;
+mod attempts;
 mod conversation;
 mod counts;
 mod document;
@@ -18,6 +19,7 @@ use crate::bytes::Base64;
 use crate::observation::{FinishClass, Observation, ParseError};
 
 pub use answer::Answer;
+pub use attempts::AttemptKind;
 pub use conversation::Conversation;
 pub use counts::{Counts, UsageDetails};
 pub use document::OpenDocument;

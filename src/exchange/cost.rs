@@ -1,13 +1,13 @@
 //! The usage of an exchange and its cost.
 
 use super::{End, Exchange};
-use crate::observation::{COST_LIMIT, Cost, CostStatus, Outcome, ParseError, Quantities, Usage};
+use crate::observation::{Bill, COST_LIMIT, Cost, CostStatus, Outcome, ParseError, Quantities, Unpriced, Usage};
 use crate::signal::cost::Price;
 
 impl Exchange {
     /// Sets the usage. A sum above [`crate::observation::COUNT_LIMIT`] is left out and reported as [`ParseError::Number`].
     pub(super) fn update_usage(&mut self) {
-        let used = self.draft.counts.usage_with_steps();
+        let used = self.draft.counts.usage_of_all_attempts();
         if !used.is_possible() {
             self.draft.report(ParseError::Number);
         }
@@ -30,27 +30,47 @@ impl Exchange {
 
     fn find_cost(&self, outcome: Outcome, end: End) -> Cost {
         let (counts, observation) = (&self.draft.counts, &self.draft.observation);
-        if let Some(nanousd) = counts.reported_cost() {
-            return Cost { nanousd: Some(nanousd), status: Some(CostStatus::Reported) };
+        if let Some((nanousd, is_estimate)) = counts.reported_cost() {
+            let status = if is_estimate { CostStatus::ReportedEstimate } else { CostStatus::Reported };
+            return Cost { nanousd: Some(nanousd), status: Some(status), bill: Bill::default() };
         }
-        if !counts.usage_with_steps().is_possible() {
+        if !counts.usage_of_all_attempts().is_possible() {
             return Cost::default();
         }
-        let mut used = counts.details().with(&counts.usage());
-        if observation.usage == Usage::default() && used.audio_seconds == 0 {
-            let lacks_usage = outcome == Outcome::Completed && end == End::Whole && self.api.usage_expected;
-            return Cost { nanousd: None, status: lacks_usage.then_some(CostStatus::NoUsage) };
+        if counts.is_prepaid() {
+            return Cost { status: Some(CostStatus::Prepaid), ..Cost::default() };
         }
-        let models = [observation.response.model.as_deref(), observation.request.model.as_deref()];
-        let prices = &self.observer.config.prices;
-        let price = models.into_iter().flatten().find_map(|model| prices.find(&observation.provider, model));
+        let mut used = counts.details().with(&counts.usage());
+        if observation.usage == Usage::default() && !used.has_other_units() {
+            let lacks_usage = outcome == Outcome::Completed && end == End::Whole && self.api.usage_expected;
+            return Cost { status: lacks_usage.then_some(CostStatus::NoUsage), ..Cost::default() };
+        }
         // Without a clock, the prices of the table's date apply.
-        used.at = Some(observation.timing.start / 1_000_000_000).filter(|at| *at > 0).unwrap_or(prices.date());
-        // Steps are priced separately, because prices may depend on the length of the context.
-        let step = Quantities { further: true, tier: used.tier, at: used.at, ..Quantities::default() };
-        let steps = counts.extra_steps().map(|extra| step.with(extra));
-        let cost = |p: &Price<'_>| p.cost(&used).saturating_add(steps.map_or(0, |steps| p.cost(&steps)));
-        let status = if price.is_some() { CostStatus::Priced } else { CostStatus::Unpriced };
-        Cost { nanousd: price.as_ref().map(cost), status: Some(status) }
+        let date = self.observer.config.prices.date();
+        used.at = Some(observation.timing.start / 1_000_000_000).filter(|at| *at > 0).unwrap_or(date);
+        let models = [observation.response.model.as_deref(), observation.request.model.as_deref()];
+        let Some(price) = models.into_iter().flatten().find_map(|model| self.price(model)) else {
+            return Cost { status: Some(CostStatus::Unpriced), ..Cost::default() };
+        };
+        if counts.is_free() {
+            return Cost { nanousd: Some(0), status: Some(CostStatus::Priced), bill: Bill::default() };
+        }
+        // Attempts are priced one by one, because prices depend on the model and on the length of the context.
+        let base = Quantities { further: true, tier: used.tier, place: used.place, at: used.at, ..Quantities::default() };
+        let mut bill = price.bill(&used);
+        for attempt in counts.extra_attempts() {
+            let own = attempt.model.as_deref().map(|model| self.price(model));
+            match own.unwrap_or(Some(price)) {
+                Some(price) => bill = bill.and(&price.bill(&base.with(&attempt.usage))),
+                None => bill.unpriced.add(Unpriced::MODEL),
+            }
+        }
+        bill.unpriced = bill.unpriced.and(counts.unpriced());
+        let status = if bill.unpriced.is_empty() { CostStatus::Priced } else { CostStatus::Partial };
+        Cost { nanousd: Some(bill.total()), status: Some(status), bill }
+    }
+
+    fn price(&self, model: &str) -> Option<Price<'_>> {
+        self.observer.config.prices.find(&self.draft.observation.provider, model)
     }
 }

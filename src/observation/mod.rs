@@ -22,7 +22,7 @@ pub use crate::json::COUNT_LIMIT;
 pub use agent::{Agent, Loop, Roles, RunEnd, ToolResult};
 pub use attribution::Attribution;
 pub use configured::Configured;
-pub use cost::{COST_LIMIT, Cost, CostStatus};
+pub use cost::{Bill, COST_LIMIT, Cost, CostPart, CostStatus, Unpriced};
 pub use outcome::{Changes, Outcome};
 pub use output::{GeneratedOutput, Parsed};
 pub use parse_error::{ParseError, ParseErrors};

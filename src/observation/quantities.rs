@@ -42,10 +42,22 @@ pub struct Quantities<'a> {
     pub file_searches: u64,
     /// Seconds of audio that is billed by its duration.
     pub audio_seconds: u64,
+    /// Units of a search, as rerankers bill them.
+    pub search_units: u64,
+    /// Characters of text that is billed by its length, such as that of speech.
+    pub characters: u64,
+    /// Pages of documents.
+    pub pages: u64,
+    /// Generated images that are billed by their number.
+    pub images: u64,
+    /// Number of times that the provider ran code.
+    pub code_runs: u64,
     /// These quantities belong to a call whose price per request is already counted.
     pub further: bool,
-    /// Service tier of the answer: `batch`, `flex`, `priority` or `fast`; any other value means the standard tier.
+    /// Service tier of the answer, such as `batch`, `flex`, `priority` or `fast`. Empty for the standard tier.
     pub tier: &'a str,
+    /// Region in which the model ran, such as `us`. Empty if it does not change the price.
+    pub place: &'a str,
     /// Time of the exchange, in seconds since 1970.
     pub at: u64,
 }
@@ -62,6 +74,11 @@ impl Quantities<'_> {
             reasoning: known(usage.reasoning),
             ..self
         }
+    }
+
+    /// Returns true if there is a quantity that is neither tokens nor the call of a tool.
+    pub fn has_other_units(&self) -> bool {
+        [self.audio_seconds, self.search_units, self.characters, self.pages, self.images].iter().any(|count| *count > 0)
     }
 
     /// These quantities with no part larger than its whole, so that no token is billed twice. Some responses have such parts.

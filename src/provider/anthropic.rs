@@ -6,7 +6,7 @@
 use super::common::{result, said};
 use super::openai::{CHAT, COST, output_type};
 use super::{Api, Endpoint};
-use crate::draft::Draft;
+use crate::draft::{AttemptKind, Draft};
 use crate::json::{Rule, Scalar, close, deferred, open, raw, scalar, supersedes, text};
 
 /// `POST .../v1/messages`
@@ -14,7 +14,7 @@ pub const MESSAGES: Api = Api {
     name: "anthropic-messages",
     operation: "chat",
     request: &[("", REQUEST)],
-    response: &[("", EVENT), ("", ANSWER), ("message", ANSWER), ("usage", COST)],
+    response: &[("", EVENT), ("", ANSWER), ("", USAGE), ("message", ANSWER), ("message", FIRST_USAGE), ("usage", COST)],
     document,
     terminated: true,
     ..Api::DEFAULT
@@ -74,7 +74,6 @@ pub const ANSWER: &[Rule<Draft>] = &[
     scalar("content[].name", Draft::part_name),
     text("content[].text", Draft::answer_text),
     scalar("usage.input_tokens", |d, v| d.count_unless_zero(v, |c| &mut c.input)),
-    scalar("usage.output_tokens", |d, v| d.count(v, |c| &mut c.output)),
     scalar("usage.cache_read_input_tokens", |d, v| {
         d.input_excludes_cache();
         d.count_unless_zero(v, |c| &mut c.cache_read);
@@ -87,15 +86,24 @@ pub const ANSWER: &[Rule<Draft>] = &[
     scalar("usage.cache_creation.ephemeral_1h_input_tokens", |d, v| d.detail(v, |q| &mut q.cache_write_1h)),
     scalar("usage.server_tool_use.web_search_requests", |d, v| d.detail(v, |q| &mut q.web_searches)),
     open("usage.iterations[]", Draft::part_opened),
-    close("usage.iterations[]", step_closed),
+    close("usage.iterations[]", attempt_closed),
     scalar("usage.iterations[].type", Draft::part_kind),
-    scalar("usage.iterations[].input_tokens", |d, v| d.step_count(v, |s| &mut s.input)),
-    scalar("usage.iterations[].output_tokens", |d, v| d.step_count(v, |s| &mut s.output)),
-    scalar("usage.iterations[].cache_read_input_tokens", |d, v| d.step_count(v, |s| &mut s.cache_read)),
-    scalar("usage.iterations[].cache_creation_input_tokens", |d, v| d.step_count(v, |s| &mut s.cache_creation)),
+    scalar("usage.iterations[].model", Draft::attempt_model),
+    scalar("usage.iterations[].input_tokens", |d, v| d.attempt_count(v, |s| &mut s.input)),
+    scalar("usage.iterations[].output_tokens", |d, v| d.attempt_count(v, |s| &mut s.output)),
+    scalar("usage.iterations[].cache_read_input_tokens", |d, v| d.attempt_count(v, |s| &mut s.cache_read)),
+    scalar("usage.iterations[].cache_creation_input_tokens", |d, v| d.attempt_count(v, |s| &mut s.cache_creation)),
     scalar("usage.service_tier", tier),
     scalar("usage.speed", tier),
+    scalar("usage.inference_geo", Draft::place),
+    close("usage", Draft::usage_closed),
 ];
+
+/// The output count of a message, or of the last event of a stream.
+const USAGE: &[Rule<Draft>] = &[scalar("usage.output_tokens", Draft::final_output)];
+
+/// The output count of the first event of a stream: it is only the count so far.
+const FIRST_USAGE: &[Rule<Draft>] = &[scalar("usage.output_tokens", Draft::preliminary_output)];
 
 /// Rules for the events of a stream.
 pub const EVENT: &[Rule<Draft>] = &[
@@ -122,12 +130,16 @@ fn tier(d: &mut Draft, value: Scalar<'_>) {
     }
 }
 
-/// Ends a step of the answer. A step of the type `compaction` is billed like a call and is not included in the counts of the
-/// message. The list of a later event replaces the list of an earlier one.
+/// Ends an entry of the list of attempts. The list of a later event replaces the list of an earlier one.
 ///
-/// Specification: platform.claude.com/docs/en/build-with-claude/compaction.
-fn step_closed(d: &mut Draft) {
-    d.step_closed(d.open.part_kind() == "compaction");
+/// Specification: platform.claude.com/docs/en/build-with-claude/compaction, .../agents-and-tools/tool-use/advisor-tool and
+/// .../refusals-and-fallback.
+fn attempt_closed(d: &mut Draft) {
+    d.attempt_closed(match d.open.part_kind() {
+        "compaction" | "advisor_message" => AttemptKind::Auxiliary,
+        "fallback_message" => AttemptKind::Answered,
+        _ => AttemptKind::Asked,
+    });
 }
 
 fn finish(d: &mut Draft, value: Scalar<'_>) {

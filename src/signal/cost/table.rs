@@ -25,6 +25,8 @@ struct Provider {
     exact: Vec<(&'static str, &'static str)>,
     /// The same for names with `*` or `#`. The first that matches counts.
     patterns: Vec<(&'static str, &'static str)>,
+    /// Rates that complete or replace those of the models that match. All that match count, in this order.
+    supplements: Vec<(&'static str, &'static str)>,
 }
 
 /// Values of `gen_ai.provider.name` that have another name in the table. The others have `-` in place of `_` there.
@@ -81,11 +83,17 @@ impl Bundled {
         for line in lines {
             if let Some(names) = line.strip_prefix('[') {
                 let names = names.strip_suffix(']')?;
-                table.providers.push(Provider { names, exact: Vec::new(), patterns: Vec::new() });
+                let lists = [(); 3].map(|()| Vec::new());
+                let [exact, patterns, supplements] = lists;
+                table.providers.push(Provider { names, exact, patterns, supplements });
                 continue;
             }
             let provider = table.providers.last_mut()?;
             let (names, rates) = line.split_once(" =")?;
+            if let Some(name) = names.strip_prefix('+') {
+                provider.supplements.push((name, rates.trim_start()));
+                continue;
+            }
             for name in names.split(' ') {
                 let pattern = name.bytes().any(|byte| matches!(byte, b'*' | b'#'));
                 let known = if pattern { &mut provider.patterns } else { &mut provider.exact };
@@ -106,20 +114,31 @@ impl Bundled {
         let forms = forms(model);
         let asked = self.provider(&name).map_or("", |own| own.names);
         let makers = if GUESSED.contains(&provider) { MAKERS } else { "" };
-        let own = self.find_at(asked, &forms).map(|(at, rates)| Price { rates, borrowed: at > 0 });
-        let found = own.or_else(|| self.find_at(makers, &forms).map(|(_, rates)| Price { rates, borrowed: false }));
-        found.filter(|price| price.rates != UNKNOWN)
+        let own = self.find_at(asked, &forms);
+        let found = own.or_else(|| self.find_at(makers, &forms).map(|(_, provider, rates)| (0, provider, rates)));
+        // Supplements of the provider that has the model's rates, then those of the provider that was asked.
+        let asked = self.provider(&name);
+        let holder = found.map(|(_, provider, _)| provider);
+        let holder = holder.filter(|holder| asked.is_none_or(|asked| asked.names != holder.names));
+        let mut supplements =
+            holder.into_iter().chain(asked).flat_map(|provider| provider.supplements(&forms)).peekable();
+        let rates = found.map(|(_, _, rates)| rates).filter(|rates| *rates != UNKNOWN);
+        if rates.is_none() && supplements.peek().is_none_or(|rates| rates.starts_with(';')) {
+            return None;
+        }
+        let mut next = || supplements.next().unwrap_or_default();
+        Some(Price { rates: [rates.unwrap_or_default(), next(), next(), next()], borrowed: own.is_some_and(|(at, ..)| at > 0) })
     }
 
     fn provider(&self, name: &str) -> Option<&Provider> {
         self.providers.iter().find(|provider| provider.names.split(' ').next() == Some(name))
     }
 
-    /// The rates of the first form that one of these providers has, and the index of that provider.
-    fn find_at(&self, providers: &str, forms: &[String]) -> Option<(usize, &'static str)> {
+    /// The rates of the first form that one of these providers has, that provider and its index.
+    fn find_at(&self, providers: &str, forms: &[String]) -> Option<(usize, &Provider, &'static str)> {
         let asked: Vec<&Provider> = providers.split(' ').filter_map(|name| self.provider(name)).collect();
         let look =
-            |form: &String| asked.iter().enumerate().find_map(|(at, provider)| Some((at, provider.rates(form)?)));
+            |form: &String| asked.iter().enumerate().find_map(|(at, provider)| Some((at, *provider, provider.rates(form)?)));
         forms.iter().find_map(look)
     }
 }
@@ -129,6 +148,15 @@ impl Provider {
         let fits = |(pattern, _): &&(&str, &str)| fits(pattern.as_bytes(), name.as_bytes());
         let exact = self.exact.iter().find(|(exact, _)| *exact == name);
         exact.or_else(|| self.patterns.iter().find(fits)).map(|(_, rates)| *rates)
+    }
+
+    /// The supplements for a model with these forms of its name.
+    fn supplements(&self, forms: &[String]) -> impl Iterator<Item = &'static str> {
+        let fit = |pattern: &str| {
+            let fits = |pattern: &str, form: &String| fits(pattern.as_bytes(), form.as_bytes());
+            pattern.split(' ').any(|pattern| forms.iter().any(|form| fits(pattern, form)))
+        };
+        self.supplements.iter().filter(move |(pattern, _)| fit(pattern)).map(|(_, rates)| *rates)
     }
 }
 

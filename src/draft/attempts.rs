@@ -1,0 +1,119 @@
+//! The attempts of an answer that has a list of them, and calls of auxiliary models (Anthropic's `usage.iterations`).
+//!
+//! Specification: platform.claude.com/docs, compaction, advisor tool, and refusals and fallback. The list is the record of what
+//! is billed. The response's own counts describe only the attempt that produced the answer.
+
+use super::Draft;
+use crate::json::Scalar;
+use crate::observation::{Text, Unpriced, Usage};
+
+/// Maximum number of different models whose attempts are kept apart.
+const MODELS: usize = 8;
+
+/// How an entry of the list is billed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum AttemptKind {
+    /// An attempt of the model that was asked. The response's own counts include it, unless another model has answered.
+    #[default]
+    Asked,
+    /// The attempt of another model that has answered. The response's own counts are its counts.
+    Answered,
+    /// A call beside the answer, which the response's own counts do not include.
+    Auxiliary,
+}
+
+/// The sum of the attempts of one kind by one model.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Attempt {
+    kind: AttemptKind,
+    /// None if the entry names no model.
+    pub model: Option<Text>,
+    /// Its counts, as they are reported. Input includes cached input.
+    pub usage: Usage,
+}
+
+/// The list of attempts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Attempts {
+    /// The entry that is being read. Its input does not include cached input.
+    open: Attempt,
+    closed: Vec<Attempt>,
+    /// The model of the first attempt, if another one has answered.
+    first_model: Option<Text>,
+    /// True if there were more models than [`MODELS`].
+    has_more_models: bool,
+}
+
+impl Attempts {
+    /// The attempts that the response's own counts do not include. An attempt that was declined before any output is not billed.
+    pub fn extra(&self) -> impl Iterator<Item = Attempt> {
+        let other_answered = self.closed.iter().any(|attempt| attempt.kind == AttemptKind::Answered);
+        let is_extra = move |attempt: &&Attempt| match attempt.kind {
+            AttemptKind::Auxiliary => true,
+            AttemptKind::Asked => other_answered && attempt.usage.output.is_some_and(|output| output > 0),
+            AttemptKind::Answered => false,
+        };
+        let first = self.first_model.clone();
+        self.closed.iter().filter(is_extra).map(move |attempt| Attempt {
+            model: attempt.model.clone().or_else(|| first.clone().filter(|_| attempt.kind == AttemptKind::Asked)),
+            ..attempt.clone()
+        })
+    }
+
+    /// What has no rate because too many models took part.
+    pub fn unpriced(&self) -> Unpriced {
+        let mut unpriced = Unpriced::default();
+        if self.has_more_models {
+            unpriced.add(Unpriced::MODEL);
+        }
+        unpriced
+    }
+
+    fn close(&mut self, kind: AttemptKind) {
+        let mut open = Attempt { kind, ..core::mem::take(&mut self.open) };
+        let cached = [open.usage.cache_read, open.usage.cache_creation];
+        let cached = cached.map(|input| Usage { input, ..Usage::default() });
+        open.usage = cached.iter().fold(open.usage, Usage::and);
+        let same = |attempt: &&mut Attempt| attempt.kind == kind && attempt.model == open.model;
+        let is_full = self.closed.len() >= MODELS;
+        match self.closed.iter_mut().find(same) {
+            Some(attempt) => attempt.usage = attempt.usage.and(&open.usage),
+            None if is_full => self.has_more_models = true,
+            None => self.closed.push(open),
+        }
+    }
+}
+
+/// Rules of attempts.
+impl Draft {
+    /// Sets a count of the attempt that is being read.
+    #[inline(never)]
+    pub fn attempt_count(&mut self, value: Scalar<'_>, slot: fn(&mut Usage) -> &mut Option<u64>) {
+        let count = self.checked_count(value);
+        *slot(&mut self.counts.attempts().open.usage) = count;
+    }
+
+    /// Sets the model of the attempt that is being read.
+    pub fn attempt_model(&mut self, value: Scalar<'_>) {
+        self.counts.attempts().open.model = value.text().filter(|model| !model.is_empty()).map(Text::from);
+    }
+
+    /// An attempt ends, the open part of a list. A list replaces the one before it.
+    pub fn attempt_closed(&mut self, kind: AttemptKind) {
+        let is_first = self.open.part.index == 0;
+        let answered = self.observation.response.model.clone();
+        let attempts = self.counts.attempts();
+        if is_first {
+            attempts.closed.clear();
+            attempts.has_more_models = false;
+        }
+        let model = attempts.open.model.clone();
+        attempts.close(kind);
+        if kind == AttemptKind::Answered && model.is_some() {
+            if attempts.first_model.is_none() {
+                attempts.first_model = answered;
+            }
+            self.observation.response.model = model;
+        }
+    }
+}
