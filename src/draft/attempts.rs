@@ -20,6 +20,8 @@ pub enum AttemptKind {
     Answered,
     /// A call beside the answer, which the response's own counts do not include.
     Auxiliary,
+    /// The same by the model of a tool.
+    Tool,
 }
 
 /// The sum of the attempts of one kind by one model.
@@ -30,6 +32,12 @@ pub struct Attempt {
     pub model: Option<Text>,
     /// Its counts, as they are reported. Input includes cached input.
     pub usage: Usage,
+    /// Image tokens of the input.
+    pub input_image: u64,
+    /// Image tokens of the output.
+    pub output_image: u64,
+    /// Input tokens that were written to a cache for one hour.
+    pub cache_write_1h: u64,
 }
 
 /// The list of attempts.
@@ -40,23 +48,28 @@ pub struct Attempts {
     closed: Vec<Attempt>,
     /// The model of the first attempt, if another one has answered.
     first_model: Option<Text>,
+    /// The model of a tool.
+    tool_model: Option<Text>,
     /// True if there were more models than [`MODELS`].
     has_more_models: bool,
 }
 
 impl Attempts {
     /// The attempts that the response's own counts do not include. An attempt that was declined before any output is not billed.
-    pub fn extra(&self) -> impl Iterator<Item = Attempt> {
+    pub fn extra(&self) -> impl Iterator<Item = Attempt> + '_ {
         let other_answered = self.closed.iter().any(|attempt| attempt.kind == AttemptKind::Answered);
         let is_extra = move |attempt: &&Attempt| match attempt.kind {
-            AttemptKind::Auxiliary => true,
+            AttemptKind::Auxiliary | AttemptKind::Tool => true,
             AttemptKind::Asked => other_answered && attempt.usage.output.is_some_and(|output| output > 0),
             AttemptKind::Answered => false,
         };
-        let first = self.first_model.clone();
-        self.closed.iter().filter(is_extra).map(move |attempt| Attempt {
-            model: attempt.model.clone().or_else(|| first.clone().filter(|_| attempt.kind == AttemptKind::Asked)),
-            ..attempt.clone()
+        self.closed.iter().filter(is_extra).map(|attempt| {
+            let model = match attempt.kind {
+                AttemptKind::Asked => attempt.model.as_ref().or(self.first_model.as_ref()),
+                AttemptKind::Tool => self.tool_model.as_ref().or(attempt.model.as_ref()),
+                _ => attempt.model.as_ref(),
+            };
+            Attempt { model: model.cloned(), ..attempt.clone() }
         })
     }
 
@@ -77,7 +90,16 @@ impl Attempts {
         let same = |attempt: &&mut Attempt| attempt.kind == kind && attempt.model == open.model;
         let is_full = self.closed.len() >= MODELS;
         match self.closed.iter_mut().find(same) {
-            Some(attempt) => attempt.usage = attempt.usage.and(&open.usage),
+            Some(attempt) => {
+                attempt.usage = attempt.usage.and(&open.usage);
+                for (sum, count) in [
+                    (&mut attempt.input_image, open.input_image),
+                    (&mut attempt.output_image, open.output_image),
+                    (&mut attempt.cache_write_1h, open.cache_write_1h),
+                ] {
+                    *sum = sum.saturating_add(count);
+                }
+            }
             None if is_full => self.has_more_models = true,
             None => self.closed.push(open),
         }
@@ -91,6 +113,31 @@ impl Draft {
     pub fn attempt_count(&mut self, value: Scalar<'_>, slot: fn(&mut Usage) -> &mut Option<u64>) {
         let count = self.checked_count(value);
         *slot(&mut self.counts.attempts().open.usage) = count;
+    }
+
+    /// Sets a count of the attempt that is a part of another one. A value that is not a count is ignored.
+    #[inline(never)]
+    pub fn attempt_detail(&mut self, value: Scalar<'_>, slot: fn(&mut Attempt) -> &mut u64) {
+        if let Some(count) = value.count() {
+            *slot(&mut self.counts.attempts().open) = count;
+        }
+    }
+
+    /// Sets the model of a tool that generates with a model of its own.
+    pub fn tool_model(&mut self, value: Scalar<'_>) {
+        self.counts.attempts().tool_model = value.text().filter(|model| !model.is_empty()).map(Text::from);
+    }
+
+    /// The usage of a tool with a model of its own ends. A later one replaces it. `model`: the model if nothing else names it.
+    pub fn tool_usage_closed(&mut self, model: &'static str) {
+        let attempts = self.counts.attempts();
+        attempts.closed.retain(|attempt| attempt.kind != AttemptKind::Tool);
+        let used = &attempts.open.usage;
+        if used.input.or(used.output).is_some_and(|_| used.input.max(used.output) > Some(0)) {
+            attempts.open.model = Some(model.into());
+            attempts.close(AttemptKind::Tool);
+        }
+        attempts.open = Attempt::default();
     }
 
     /// Sets the model of the attempt that is being read.

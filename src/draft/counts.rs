@@ -1,6 +1,7 @@
 //! Token counts, counts of steps, quantities beside the tokens, and costs, as the response reports them.
 
 use super::attempts::{Attempt, Attempts};
+use super::provider_tools::ProviderTools;
 use super::{Draft, TokenCounts, TokenSlot, WireCost};
 use crate::json::Scalar;
 use crate::observation::{COST_LIMIT, COUNT_LIMIT, ParseError, Quantities, Unpriced, Usage};
@@ -15,6 +16,8 @@ pub struct Counts {
     cost: WireCost,
     /// Present if there are any. Most answers have none.
     details: Option<Box<UsageDetails>>,
+    /// Present if the provider ran tools.
+    provider_tools: Option<Box<ProviderTools>>,
     /// Present if the response has a list of attempts.
     attempts: Option<Box<Attempts>>,
     /// The counts that are 0 in the usage object that is being read, if an earlier count was kept.
@@ -25,8 +28,10 @@ pub struct Counts {
     unpriced: Unpriced,
     /// True if the call used capacity that was paid for in advance.
     is_prepaid: bool,
-    /// True if the response says that nothing is charged for it.
-    is_free: bool,
+    /// True if nothing is charged for the answer if it is empty.
+    is_free_if_empty: bool,
+    /// True if the answer is charged nevertheless.
+    refusal_is_charged: bool,
 }
 
 impl Counts {
@@ -65,9 +70,17 @@ impl Counts {
         self.is_prepaid
     }
 
-    /// Returns true if the response says that nothing is charged for it.
-    pub fn is_free(&self) -> bool {
-        self.is_free
+    /// Returns true if nothing is charged for the answer if it is empty.
+    pub fn is_free_if_empty(&self) -> bool {
+        self.is_free_if_empty && !self.refusal_is_charged
+    }
+
+    pub(super) fn provider_tools(&mut self) -> &mut ProviderTools {
+        self.provider_tools.get_or_insert_default()
+    }
+
+    pub(super) fn provider_tools_if_any(&mut self) -> Option<&mut ProviderTools> {
+        self.provider_tools.as_deref_mut()
     }
 
     fn details_mut(&mut self) -> &mut UsageDetails {
@@ -80,7 +93,11 @@ impl Counts {
 
     /// The quantities beside the token counts.
     pub fn details(&self) -> UsageDetails {
-        self.details.as_deref().copied().unwrap_or_default()
+        let mut details = self.details.as_deref().copied().unwrap_or_default();
+        if let Some(tools) = &self.provider_tools {
+            tools.add_to(&mut details);
+        }
+        details
     }
 
     /// The cost that the response reports, in nano-dollars, and true if it is an estimate.
@@ -237,20 +254,27 @@ impl Draft {
     pub fn place(&mut self, value: Scalar<'_>) {
         const PLACES: [&str; 4] = ["us", "eu", "regional", "global"];
         if let Scalar::Text(word) = value {
-            let known = PLACES.into_iter().find(|place| word.eq_ignore_ascii_case(place));
-            self.counts.details_mut().place = known.unwrap_or_default();
+            let known = PLACES.into_iter().find(|place| word.eq_ignore_ascii_case(place)).unwrap_or_default();
+            if !known.is_empty() || self.counts.details.is_some() {
+                self.counts.details_mut().place = known;
+            }
         }
     }
 
-    /// The response says that nothing is charged for it, if `is_free` is true.
-    pub fn free_of_charge(&mut self, is_free: bool) {
-        self.counts.is_free = is_free;
+    /// Sets that nothing is charged for the answer if it is empty.
+    pub fn free_if_empty(&mut self, is_free: bool) {
+        self.counts.is_free_if_empty = is_free;
     }
 
-    /// Counts something that has a price but is in no count of the response: a call of a tool that the provider runs.
-    pub fn add_detail(&mut self, slot: fn(&mut UsageDetails) -> &mut u64) {
-        let count = slot(self.counts.details_mut());
-        *count = count.saturating_add(1).min(COUNT_LIMIT);
+    /// Sets that a refusal is charged, even if the answer is empty.
+    pub fn refusal_is_charged(&mut self) {
+        self.counts.refusal_is_charged = true;
+    }
+
+    /// Adds to a quantity that the response does not count.
+    pub fn add_detail(&mut self, count: u64, slot: fn(&mut UsageDetails) -> &mut u64) {
+        let sum = slot(self.counts.details_mut());
+        *sum = sum.saturating_add(count).min(COUNT_LIMIT);
     }
 
     /// The usage has a number that no rule reads and that is not 0: the cost is only a part.
@@ -266,6 +290,13 @@ impl Draft {
         self.check_limit(value, COUNT_LIMIT as f64);
         if let Some(seconds) = value.float().filter(|seconds| (0.0..=COUNT_LIMIT as f64).contains(seconds)) {
             self.counts.details_mut().audio_seconds = seconds.ceil() as u64;
+        }
+    }
+
+    /// Sets the shortest length of audio that is billed, in seconds, if there is audio.
+    pub fn audio_seconds_at_least(&mut self, seconds: u64) {
+        if let Some(details) = self.counts.details.as_mut().filter(|details| details.audio_seconds > 0) {
+            details.audio_seconds = details.audio_seconds.max(seconds);
         }
     }
 

@@ -12,6 +12,7 @@ mod document;
 mod error;
 mod history;
 mod parameters;
+mod provider_tools;
 mod usage;
 mod word;
 
@@ -19,12 +20,13 @@ use crate::bytes::Base64;
 use crate::observation::{FinishClass, Observation, ParseError};
 
 pub use answer::Answer;
-pub use attempts::AttemptKind;
+pub use attempts::{Attempt, AttemptKind};
 pub use conversation::Conversation;
 pub use counts::{Counts, UsageDetails};
 pub use document::OpenDocument;
 pub use error::WireError;
 use history::History;
+pub use provider_tools::ProviderTool;
 pub use usage::{TokenCounts, TokenSlot, WireCost};
 pub use word::Word;
 

@@ -52,7 +52,9 @@ impl Exchange {
         let Some(price) = models.into_iter().flatten().find_map(|model| self.price(model)) else {
             return Cost { status: Some(CostStatus::Unpriced), ..Cost::default() };
         };
-        if counts.is_free() {
+        let output = &observation.output;
+        let is_empty = output.characters.is_none() && output.tools.is_empty() && !self.draft.answer.has_other_content();
+        if counts.is_free_if_empty() && is_empty {
             return Cost { nanousd: Some(0), status: Some(CostStatus::Priced), bill: Bill::default() };
         }
         // Attempts are priced one by one, because prices depend on the model and on the length of the context.
@@ -61,11 +63,19 @@ impl Exchange {
         for attempt in counts.extra_attempts() {
             let own = attempt.model.as_deref().map(|model| self.price(model));
             match own.unwrap_or(Some(price)) {
-                Some(price) => bill = bill.and(&price.bill(&base.with(&attempt.usage))),
+                Some(price) => {
+                    let (input_image, output_image) = (attempt.input_image, attempt.output_image);
+                    let cache_write_1h = attempt.cache_write_1h;
+                    let used = Quantities { input_image, output_image, cache_write_1h, ..base };
+                    bill = bill.and(&price.bill(&used.with(&attempt.usage)));
+                }
                 None => bill.unpriced.add(Unpriced::MODEL),
             }
         }
         bill.unpriced = bill.unpriced.and(counts.unpriced());
+        if bill.total() == 0 && !used.has_tokens() && !bill.unpriced.is_empty() {
+            return Cost { nanousd: None, status: Some(CostStatus::Unpriced), bill };
+        }
         let status = if bill.unpriced.is_empty() { CostStatus::Priced } else { CostStatus::Partial };
         Cost { nanousd: Some(bill.total()), status: Some(status), bill }
     }

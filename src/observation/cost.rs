@@ -107,7 +107,7 @@ pub struct Unpriced(u32);
 
 impl Unpriced {
     /// What can lack a rate. The first names are those of quantities, in the order of `Unit::index` in `signal::cost`.
-    pub const NAMES: [&'static str; 27] = [
+    pub const NAMES: [&'static str; 28] = [
         "cache_write_1h",
         "cached_audio",
         "cached_image",
@@ -132,6 +132,7 @@ impl Unpriced {
         "pages",
         "images",
         "code_execution",
+        "maps_search",
         // Not quantities.
         "service_tier",
         "model",
@@ -140,11 +141,11 @@ impl Unpriced {
     /// The output count is unknown.
     pub const OUTPUT: usize = 14;
     /// The service tier has no rates.
-    pub const SERVICE_TIER: usize = 24;
+    pub const SERVICE_TIER: usize = 25;
     /// An attempt was made by a model without a price.
-    pub const MODEL: usize = 25;
+    pub const MODEL: usize = 26;
     /// The usage has a number with an unknown name.
-    pub const USAGE: usize = 26;
+    pub const USAGE: usize = 27;
 
     /// Adds the name with an index in [`Unpriced::NAMES`].
     pub fn add(&mut self, index: usize) {

@@ -52,6 +52,10 @@ pub struct Quantities<'a> {
     pub images: u64,
     /// Number of times that the provider ran code.
     pub code_runs: u64,
+    /// Number of searches in maps that the provider ran.
+    pub maps_searches: u64,
+    /// Number of pages that the provider retrieved.
+    pub web_fetches: u64,
     /// These quantities belong to a call whose price per request is already counted.
     pub further: bool,
     /// Service tier of the answer, such as `batch`, `flex`, `priority` or `fast`. Empty for the standard tier.
@@ -74,6 +78,11 @@ impl Quantities<'_> {
             reasoning: known(usage.reasoning),
             ..self
         }
+    }
+
+    /// Returns true if there are tokens.
+    pub fn has_tokens(&self) -> bool {
+        self.input > 0 || self.output > 0
     }
 
     /// Returns true if there is a quantity that is neither tokens nor the call of a tool.

@@ -6,7 +6,7 @@
 use super::common::{result, said};
 use super::openai::{CHAT, COST, output_type};
 use super::{Api, Endpoint};
-use crate::draft::{AttemptKind, Draft};
+use crate::draft::{AttemptKind, Draft, ProviderTool};
 use crate::json::{Rule, Scalar, close, deferred, open, raw, scalar, supersedes, text};
 
 /// `POST .../v1/messages`
@@ -84,7 +84,10 @@ pub const ANSWER: &[Rule<Draft>] = &[
     }),
     scalar("usage.output_tokens_details.thinking_tokens", |d, v| d.count(v, |c| &mut c.reasoning)),
     scalar("usage.cache_creation.ephemeral_1h_input_tokens", |d, v| d.detail(v, |q| &mut q.cache_write_1h)),
-    scalar("usage.server_tool_use.web_search_requests", |d, v| d.detail(v, |q| &mut q.web_searches)),
+    scalar("usage.server_tool_use.web_search_requests", |d, v| d.provider_calls(v, ProviderTool::WebSearch)),
+    scalar("usage.server_tool_use.web_fetch_requests", |d, v| d.provider_calls(v, ProviderTool::WebFetch)),
+    scalar("usage.server_tool_use.code_execution_requests", |d, v| d.provider_calls(v, ProviderTool::CodeRun)),
+    scalar("stop_details.category", charged_refusal),
     open("usage.iterations[]", Draft::part_opened),
     close("usage.iterations[]", attempt_closed),
     scalar("usage.iterations[].type", Draft::part_kind),
@@ -93,6 +96,9 @@ pub const ANSWER: &[Rule<Draft>] = &[
     scalar("usage.iterations[].output_tokens", |d, v| d.attempt_count(v, |s| &mut s.output)),
     scalar("usage.iterations[].cache_read_input_tokens", |d, v| d.attempt_count(v, |s| &mut s.cache_read)),
     scalar("usage.iterations[].cache_creation_input_tokens", |d, v| d.attempt_count(v, |s| &mut s.cache_creation)),
+    scalar("usage.iterations[].cache_creation.ephemeral_1h_input_tokens", |d, v| {
+        d.attempt_detail(v, |attempt| &mut attempt.cache_write_1h);
+    }),
     scalar("usage.service_tier", tier),
     scalar("usage.speed", tier),
     scalar("usage.inference_geo", Draft::place),
@@ -118,6 +124,7 @@ pub const EVENT: &[Rule<Draft>] = &[
     text("delta.thinking", Draft::other_text),
     text("delta.partial_json", Draft::other_text),
     scalar("delta.stop_reason", finish),
+    scalar("delta.stop_details.category", charged_refusal),
     open("error", |d, _| d.failed()),
     scalar("error.type", Draft::error_type),
 ];
@@ -144,7 +151,17 @@ fn attempt_closed(d: &mut Draft) {
 
 fn finish(d: &mut Draft, value: Scalar<'_>) {
     if let Some(reason) = value.text() {
+        d.free_if_empty(&*reason == "refusal");
         d.set_finish_reason(0, Some(reason));
+    }
+}
+
+/// A refusal before any output is not charged, unless it has one of these categories.
+///
+/// Specification: platform.claude.com/docs, refusals and fallback.
+fn charged_refusal(d: &mut Draft, value: Scalar<'_>) {
+    if let Scalar::Text("bio" | "frontier_llm" | "reasoning_extraction") = value {
+        d.refusal_is_charged();
     }
 }
 

@@ -84,6 +84,7 @@ pub const PRICE_KEYS: &[PriceKey] = &[
     PriceKey { per: "1,000 web searches", ..tokens("per_1000_web_searches", "s", "web searches") },
     PriceKey { per: "1,000 file searches", ..tokens("per_1000_file_searches", "f", "searches in stored files") },
     PriceKey { per: "1,000 code runs", ..tokens("per_1000_code_runs", "x", "code that the provider runs") },
+    PriceKey { per: "1,000 maps searches", ..tokens("per_1000_maps_searches", "m", "searches in maps") },
     PriceKey { per: "1,000 search units", ..tokens("per_1000_search_units", "u", "search units of rerankers") },
     PriceKey { per: "1,000 pages", ..tokens("per_1000_pages", "p", "pages of documents") },
     PriceKey { per: "1,000 images", ..tokens("per_1000_images", "g", "generated images that are billed by their number") },

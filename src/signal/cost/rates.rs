@@ -85,6 +85,7 @@ const UNITS: &[Unit] = &[
     unit("p", THOUSAND, ALONE, Requests, |q| q.pages),
     unit("g", THOUSAND, ALONE, Image, |q| q.images),
     unit("x", THOUSAND, ALONE, Tools, |q| q.code_runs),
+    unit("m", THOUSAND, ALONE, Tools, |q| q.maps_searches),
 ];
 
 /// The rates that apply to an exchange.
