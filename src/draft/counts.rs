@@ -58,7 +58,8 @@ impl Counts {
 
     /// What has no rate whatever the model is.
     pub fn unpriced(&self) -> Unpriced {
-        let mut unpriced = self.attempts.as_ref().map_or(self.unpriced, |attempts| attempts.unpriced().and(self.unpriced));
+        let mut unpriced =
+            self.attempts.as_ref().map_or(self.unpriced, |attempts| attempts.unpriced().and(self.unpriced));
         if self.output_is_preliminary {
             unpriced.add(Unpriced::OUTPUT);
         }
@@ -235,8 +236,7 @@ impl Draft {
     /// replaces one in the request. Another word means a tier without rates.
     #[inline(never)]
     pub fn service_tier(&mut self, value: Scalar<'_>) {
-        const STANDARD: [&str; 8] =
-            ["", "auto", "default", "standard", "demand", "ondemand", "none", "unspecified"];
+        const STANDARD: [&str; 8] = ["", "auto", "default", "standard", "demand", "ondemand", "none", "unspecified"];
         const PRICED: [&str; 4] = ["batch", "flex", "priority", "fast"];
         if let Scalar::Text(word) = value {
             let is = |tier: &&str| word.eq_ignore_ascii_case(tier) || ends_in_word(word, tier);

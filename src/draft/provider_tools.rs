@@ -62,8 +62,7 @@ impl Draft {
     /// Sets the number of calls that the response reports. A value that is not a count is ignored.
     #[inline(never)]
     pub fn provider_calls(&mut self, value: Scalar<'_>, tool: ProviderTool) {
-        if let (Some(count), Some(slot)) =
-            (value.count(), self.counts.provider_tools().reported.get_mut(tool as usize))
+        if let (Some(count), Some(slot)) = (value.count(), self.counts.provider_tools().reported.get_mut(tool as usize))
         {
             *slot = Some(count);
         }

@@ -1,7 +1,9 @@
 //! The usage of an exchange and its cost.
 
 use super::{End, Exchange};
-use crate::observation::{Bill, COST_LIMIT, Cost, CostStatus, Outcome, ParseError, Quantities, Unpriced, Usage};
+use crate::observation::{
+    Bill, COST_LIMIT, Cost, CostStatus, OtherQuantities, Outcome, ParseError, Quantities, Unpriced, Usage,
+};
 use crate::signal::cost::Price;
 
 impl Exchange {
@@ -20,6 +22,11 @@ impl Exchange {
 
     /// Sets the cost. A cost above [`COST_LIMIT`] is left out and reported as [`ParseError::Number`].
     pub(super) fn set_cost(&mut self, outcome: Outcome, end: End) {
+        let (used, attempts) = (self.draft.counts.details(), self.draft.counts.extra_attempts());
+        let attempt_models: Vec<_> = attempts.filter_map(|attempt| attempt.model).collect();
+        if used != Quantities::default() || !attempt_models.is_empty() {
+            self.draft.observation.quantities = Some(Box::new(OtherQuantities { used, attempt_models }));
+        }
         let cost = self.find_cost(outcome, end);
         if cost.nanousd.is_some_and(|nanousd| nanousd > COST_LIMIT) {
             self.draft.report(ParseError::Number);
@@ -58,7 +65,8 @@ impl Exchange {
             return Cost { nanousd: Some(0), status: Some(CostStatus::Priced), bill: Bill::default() };
         }
         // Attempts are priced one by one, because prices depend on the model and on the length of the context.
-        let base = Quantities { further: true, tier: used.tier, place: used.place, at: used.at, ..Quantities::default() };
+        let base =
+            Quantities { further: true, tier: used.tier, place: used.place, at: used.at, ..Quantities::default() };
         let mut bill = price.bill(&used);
         for attempt in counts.extra_attempts() {
             let own = attempt.model.as_deref().map(|model| self.price(model));
@@ -73,7 +81,7 @@ impl Exchange {
             }
         }
         bill.unpriced = bill.unpriced.and(counts.unpriced());
-        if bill.total() == 0 && !used.has_tokens() && !bill.unpriced.is_empty() {
+        if bill.total() == 0 && !bill.unpriced.is_empty() {
             return Cost { nanousd: None, status: Some(CostStatus::Unpriced), bill };
         }
         let status = if bill.unpriced.is_empty() { CostStatus::Priced } else { CostStatus::Partial };

@@ -42,6 +42,11 @@ impl Bill {
         self
     }
 
+    /// The cost of one part in nano-dollars. None if it costs nothing.
+    pub fn part(&self, part: CostPart) -> Option<u64> {
+        self.parts.get(part as usize).copied().filter(|nanousd| *nanousd > 0)
+    }
+
     /// The parts that cost something, with their cost in nano-dollars.
     pub fn paid(&self) -> impl Iterator<Item = (CostPart, u64)> {
         CostPart::ALL.into_iter().zip(self.parts).filter(|(_, nanousd)| *nanousd > 0)

@@ -1,6 +1,6 @@
 //! The quantities that prices are applied to.
 
-use super::Usage;
+use super::{Text, Usage};
 
 /// What an exchange used, in the units of price tables. Every part is also included in its whole; an unknown quantity is 0.
 /// Quantities are tokens if nothing else is said.
@@ -64,6 +64,15 @@ pub struct Quantities<'a> {
     pub place: &'a str,
     /// Time of the exchange, in seconds since 1970.
     pub at: u64,
+}
+
+/// What an exchange used beside its token counts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OtherQuantities {
+    /// The quantities. Those of [`Usage`] are 0.
+    pub used: Quantities<'static>,
+    /// The models of attempts that the answer's own counts do not include.
+    pub attempt_models: Vec<Text>,
 }
 
 impl Quantities<'_> {

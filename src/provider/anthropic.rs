@@ -106,10 +106,10 @@ pub const ANSWER: &[Rule<Draft>] = &[
 ];
 
 /// The output count of a message, or of the last event of a stream.
-const USAGE: &[Rule<Draft>] = &[scalar("usage.output_tokens", Draft::final_output)];
+pub const USAGE: &[Rule<Draft>] = &[scalar("usage.output_tokens", Draft::final_output)];
 
 /// The output count of the first event of a stream: it is only the count so far.
-const FIRST_USAGE: &[Rule<Draft>] = &[scalar("usage.output_tokens", Draft::preliminary_output)];
+pub const FIRST_USAGE: &[Rule<Draft>] = &[scalar("usage.output_tokens", Draft::preliminary_output)];
 
 /// Rules for the events of a stream.
 pub const EVENT: &[Rule<Draft>] = &[

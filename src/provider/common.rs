@@ -75,6 +75,7 @@ pub const WITHOUT_PRICE: &[&str] = &[
     "accepted_prediction_tokens",
     "rejected_prediction_tokens",
     "prompt_cache_miss_tokens",
+    "toolUsePromptTokensDetails",
     "ephemeral_5m_input_tokens",
     // Sums and copies of other counts: xAI's context, Gemini's tokens before they are merged.
     "total_tokens",

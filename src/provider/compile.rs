@@ -39,8 +39,7 @@ pub fn compile(hashes: Hashes) -> Vec<Programs> {
             Draft::request_document_ended,
         ),
         response: {
-            let mut response =
-                Program::new(e.api.response, Draft::document_opened, Draft::response_document_ended);
+            let mut response = Program::new(e.api.response, Draft::document_opened, Draft::response_document_ended);
             response.otherwise(&common::USAGE_OBJECTS, common::WITHOUT_PRICE, Draft::unknown_usage);
             response
         },

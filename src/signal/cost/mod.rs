@@ -87,7 +87,10 @@ pub const PRICE_KEYS: &[PriceKey] = &[
     PriceKey { per: "1,000 maps searches", ..tokens("per_1000_maps_searches", "m", "searches in maps") },
     PriceKey { per: "1,000 search units", ..tokens("per_1000_search_units", "u", "search units of rerankers") },
     PriceKey { per: "1,000 pages", ..tokens("per_1000_pages", "p", "pages of documents") },
-    PriceKey { per: "1,000 images", ..tokens("per_1000_images", "g", "generated images that are billed by their number") },
+    PriceKey {
+        per: "1,000 images",
+        ..tokens("per_1000_images", "g", "generated images that are billed by their number")
+    },
     PriceKey { per: "million characters", ..tokens("per_million_characters", "k", "characters of speech") },
     PriceKey { per: "hour", ..tokens("per_hour_of_audio", "a", "audio that is billed by its duration") },
 ];

@@ -46,13 +46,7 @@ const VIDEO: u16 = 512;
 /// A unit that is not part of another one.
 const ALONE: u16 = 1024;
 
-const fn unit(
-    key: &'static str,
-    per: u32,
-    traits: u16,
-    part: CostPart,
-    count: fn(&Quantities<'_>) -> u64,
-) -> Unit {
+const fn unit(key: &'static str, per: u32, traits: u16, part: CostPart, count: fn(&Quantities<'_>) -> u64) -> Unit {
     Unit { key, per, traits, part, count }
 }
 
@@ -173,7 +167,9 @@ impl Rates {
                 Some(b';') => holds = true,
                 Some(b'>') => holds &= when.parse().is_ok_and(|tokens: u64| counted.input > tokens),
                 Some(b'@') => holds &= time_has_come(when, counted.at).unwrap_or(false),
-                Some(b'*') if holds => self.factor = decimal(when).map_or(1000, |factor| factor / 10u128.pow(DECIMALS - 3)),
+                Some(b'*') if holds => {
+                    self.factor = decimal(when).map_or(1000, |factor| factor / 10u128.pow(DECIMALS - 3))
+                }
                 Some(_) if holds => {
                     if let Some((_, rate)) = UNITS.iter().zip(&mut self.by_unit).find(|(unit, _)| unit.key == key) {
                         *rate = if amount == "=" { SAME } else { decimal(amount).unwrap_or(NONE) };
@@ -197,7 +193,13 @@ impl Rates {
     fn unpriced(&self, counted: &Quantities<'_>) -> Unpriced {
         let mut unpriced = Unpriced::default();
         for (index, (unit, rate)) in UNITS.iter().zip(self.by_unit).enumerate() {
-            if rate == NONE && !matches!(unit.key, "n" | "c" | "q") && (unit.count)(counted) > 0 {
+            let is_known = match unit.key {
+                "n" | "c" | "q" => true,
+                // The length of audio is only information if the tokens are billed.
+                "a" => counted.input > 0 && self.of("i") < SAME,
+                _ => false,
+            };
+            if rate == NONE && !is_known && (unit.count)(counted) > 0 {
                 let whole = if unit.traits & IN > 0 { self.of("i") } else { self.of("o") };
                 let is_free = unit.traits & ALONE == 0 && whole == 0;
                 if !is_free {
@@ -214,13 +216,17 @@ impl Rates {
     /// What the input that was read from a cache would have cost more as input, in nano-dollars.
     fn cache_savings(&self, counted: &Quantities<'_>) -> u64 {
         let saved = |read: &str, fresh: &str, count: u64| match (self.of(read), self.of(fresh)) {
-            (read, fresh) if read < SAME && fresh < SAME => fresh.saturating_sub(read).saturating_mul(u128::from(count)),
+            (read, fresh) if read < SAME && fresh < SAME => {
+                fresh.saturating_sub(read).saturating_mul(u128::from(count))
+            }
             _ => 0,
         };
         let text = counted.cached.saturating_sub(counted.cached_audio).saturating_sub(counted.cached_image);
-        let sum = saved("r", "i", text)
-            .saturating_add(saved("ra", "ia", counted.cached_audio))
-            .saturating_add(saved("ri", "ii", counted.cached_image));
+        let sum = saved("r", "i", text).saturating_add(saved("ra", "ia", counted.cached_audio)).saturating_add(saved(
+            "ri",
+            "ii",
+            counted.cached_image,
+        ));
         nanos(sum.saturating_mul(COMMON / u128::from(MILLION)).saturating_mul(self.factor) / 1000)
     }
 }
@@ -379,7 +385,9 @@ mod tests {
     #[test]
     fn units_have_the_order_of_their_names() {
         let index = |key: &str| UNITS.iter().position(|unit| unit.key == key).unwrap();
-        for (key, name) in [("h", "cache_write_1h"), ("r", "cache_read"), ("i", "input"), ("o", "output"), ("s", "web_search")] {
+        for (key, name) in
+            [("h", "cache_write_1h"), ("r", "cache_read"), ("i", "input"), ("o", "output"), ("s", "web_search")]
+        {
             assert_eq!(Unpriced::NAMES[index(key)], name);
         }
         for (key, name) in [("u", "search_units"), ("k", "characters"), ("p", "pages"), ("x", "code_execution")] {

@@ -127,7 +127,10 @@ impl Bundled {
             return None;
         }
         let mut next = || supplements.next().unwrap_or_default();
-        Some(Price { rates: [rates.unwrap_or_default(), next(), next(), next()], borrowed: own.is_some_and(|(at, ..)| at > 0) })
+        Some(Price {
+            rates: [rates.unwrap_or_default(), next(), next(), next()],
+            borrowed: own.is_some_and(|(at, ..)| at > 0),
+        })
     }
 
     fn provider(&self, name: &str) -> Option<&Provider> {
@@ -137,8 +140,9 @@ impl Bundled {
     /// The rates of the first form that one of these providers has, that provider and its index.
     fn find_at(&self, providers: &str, forms: &[String]) -> Option<(usize, &Provider, &'static str)> {
         let asked: Vec<&Provider> = providers.split(' ').filter_map(|name| self.provider(name)).collect();
-        let look =
-            |form: &String| asked.iter().enumerate().find_map(|(at, provider)| Some((at, *provider, provider.rates(form)?)));
+        let look = |form: &String| {
+            asked.iter().enumerate().find_map(|(at, provider)| Some((at, *provider, provider.rates(form)?)))
+        };
         forms.iter().find_map(look)
     }
 }
