@@ -4,6 +4,7 @@
 
 mod rates;
 mod table;
+mod time;
 
 use core::fmt;
 use std::cell::RefCell;

@@ -5,8 +5,8 @@
 
 use std::sync::OnceLock;
 
-use super::Price;
-use super::rates::day;
+use super::time::day;
+use super::{Price, SUPPLEMENTS};
 
 /// Prices by provider and model.
 #[derive(Debug)]
@@ -120,17 +120,19 @@ impl Bundled {
         let asked = self.provider(&name);
         let holder = found.map(|(_, provider, _)| provider);
         let holder = holder.filter(|holder| asked.is_none_or(|asked| asked.names != holder.names));
-        let mut supplements =
-            holder.into_iter().chain(asked).flat_map(|provider| provider.supplements(&forms)).peekable();
-        let rates = found.map(|(_, _, rates)| rates).filter(|rates| *rates != UNKNOWN);
-        if rates.is_none() && supplements.peek().is_none_or(|rates| rates.starts_with(';')) {
+        let mut supplements = holder.into_iter().chain(asked).flat_map(|provider| provider.supplements(&forms));
+        let mut rates = [""; 1 + SUPPLEMENTS];
+        for (slot, text) in
+            rates.iter_mut().zip(found.map(|(_, _, rates)| rates).or(Some("")).into_iter().chain(&mut supplements))
+        {
+            *slot = text;
+        }
+        let is_unknown = found.is_none_or(|(_, _, rates)| rates == UNKNOWN);
+        // A supplement that begins with a semicolon only completes other rates.
+        if is_unknown && rates.iter().skip(1).all(|text| text.is_empty() || text.starts_with(';')) {
             return None;
         }
-        let mut next = || supplements.next().unwrap_or_default();
-        Some(Price {
-            rates: [rates.unwrap_or_default(), next(), next(), next()],
-            borrowed: own.is_some_and(|(at, ..)| at > 0),
-        })
+        Some(Price { rates, borrowed: own.is_some_and(|(at, ..)| at > 0) })
     }
 
     fn provider(&self, name: &str) -> Option<&Provider> {
