@@ -40,6 +40,13 @@ pub struct Attempt {
     pub cache_write_1h: u64,
 }
 
+impl Attempt {
+    /// Returns true if the model of a tool made it.
+    pub fn is_by_tool(&self) -> bool {
+        self.kind == AttemptKind::Tool
+    }
+}
+
 /// The list of attempts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Attempts {

@@ -46,9 +46,10 @@ impl Counts {
         tokens.usage()
     }
 
-    /// All tokens, as they are reported. Sums can be above [`COUNT_LIMIT`].
+    /// All tokens, as they are reported, but for those of a tool's own model. Sums can be above [`COUNT_LIMIT`].
     pub fn usage_of_all_attempts(&self) -> Usage {
-        self.extra_attempts().fold(self.usage(), |usage, attempt| usage.and(&attempt.usage))
+        let attempts = self.extra_attempts().filter(|attempt| !attempt.is_by_tool());
+        attempts.fold(self.usage(), |usage, attempt| usage.and(&attempt.usage))
     }
 
     /// The attempts that the response's own counts do not include.

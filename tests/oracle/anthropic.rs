@@ -98,6 +98,11 @@ impl Spent {
             // A declined attempt is billed if it had output.
             _ => other_answered && entry["output_tokens"].as_u64() > Some(0),
         };
+        for entry in self.iterations.iter().filter(|entry| entry["type"] == "fallback_message") {
+            if let Some(model) = entry["model"].as_str() {
+                reading.model = Some(model.to_owned());
+            }
+        }
         for step in self.iterations.iter().filter(is_extra) {
             for (slot, key) in [
                 (&mut self.input, "input_tokens"),

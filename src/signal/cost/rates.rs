@@ -120,10 +120,17 @@ pub fn bill(prices: &[&str], counted: &Quantities<'_>) -> Bill {
             let price = rate.saturating_mul(u128::from(count)).saturating_mul(COMMON / u128::from(unit.per));
             if factor == 1000 { price } else { price.saturating_mul(factor) / 1000 }
         };
-        // Reasoning without a rate of its own costs the same as other output, and is a part of the cost nevertheless.
-        let reasoned = if unit.key == "o" && rates.of("n") >= SAME { count.min(counted.reasoning) } else { 0 };
-        add(Reasoning, price(reasoned));
-        add(unit.part, price(count - reasoned));
+        // A quantity that has the rate of its whole is a part of the cost nevertheless.
+        let mut left = count;
+        for (part, own) in UNITS.iter().zip(rates.by_unit) {
+            let is_part = part.traits != unit.traits && is_whole_of(part.traits);
+            if is_part && (own == SAME || own == NONE && part.key == "n") {
+                let count = (part.count)(&counted).min(left);
+                add(part.part, price(count));
+                left -= count;
+            }
+        }
+        add(unit.part, price(left));
         if unit.key == "i" {
             bill.cache_savings = rates.cache_savings(&counted);
         }
