@@ -32,6 +32,12 @@ pub struct Price<'t> {
 const SUPPLEMENTS: usize = 3;
 
 impl Price<'_> {
+    /// The price by the bundled table alone.
+    pub fn without_supplements(mut self) -> Self {
+        self.rates.iter_mut().skip(1).for_each(|supplement| *supplement = "");
+        self
+    }
+
     /// The cost, rounded half up.
     pub fn bill(&self, used: &Quantities<'_>) -> Bill {
         let tier = if self.borrowed && !used.tier.is_empty() { OTHER_TIER } else { used.tier };
