@@ -262,6 +262,16 @@ impl Draft {
         }
     }
 
+    /// The size of the context that a search gave to the model.
+    pub fn search_context(&mut self, value: Scalar<'_>) {
+        const SIZES: [&str; 3] = ["low", "medium", "high"];
+        if let Scalar::Text(word) = value
+            && let Some(size) = SIZES.into_iter().find(|size| *size == word)
+        {
+            self.counts.details_mut().search_context = size;
+        }
+    }
+
     /// Sets that nothing is charged for the answer if it is empty.
     pub fn free_if_empty(&mut self, is_free: bool) {
         self.counts.is_free_if_empty = is_free;

@@ -36,11 +36,18 @@ impl Exchange {
     }
 
     fn find_cost(&self, outcome: Outcome, end: End) -> Cost {
-        let (counts, observation) = (&self.draft.counts, &self.draft.observation);
+        let counts = &self.draft.counts;
         if let Some((nanousd, is_estimate)) = counts.reported_cost() {
             let status = if is_estimate { CostStatus::ReportedEstimate } else { CostStatus::Reported };
             return Cost { nanousd: Some(nanousd), status: Some(status), bill: Bill::default() };
         }
+        self.computed_cost(outcome == Outcome::Completed && end == End::Whole)
+    }
+
+    /// The cost by the price table, as if the response reported none. `is_whole`: the answer is complete, so that usage is
+    /// missing if there is none.
+    pub fn computed_cost(&self, is_whole: bool) -> Cost {
+        let (counts, observation) = (&self.draft.counts, &self.draft.observation);
         if !counts.usage_of_all_attempts().is_possible() {
             return Cost::default();
         }
@@ -49,7 +56,7 @@ impl Exchange {
         }
         let mut used = counts.details().with(&counts.usage());
         if observation.usage == Usage::default() && !used.has_other_units() {
-            let lacks_usage = outcome == Outcome::Completed && end == End::Whole && self.api.usage_expected;
+            let lacks_usage = is_whole && self.api.usage_expected;
             return Cost { status: lacks_usage.then_some(CostStatus::NoUsage), ..Cost::default() };
         }
         // Without a clock, the prices of the table's date apply.

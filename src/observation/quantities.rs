@@ -62,6 +62,8 @@ pub struct Quantities<'a> {
     pub tier: &'a str,
     /// Region in which the model ran, such as `us`. Empty if it does not change the price.
     pub place: &'a str,
+    /// Size of the context that a search gives to the model: `low`, `medium` or `high`. Empty if it does not change the price.
+    pub search_context: &'a str,
     /// Time of the exchange, in seconds since 1970.
     pub at: u64,
 }

@@ -6,7 +6,7 @@
 use super::openai::{self, COST, ERROR, SAMPLING, TOKENS};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Group, Rule, Scalar, scalar, text};
+use crate::json::{Group, Rule, Scalar, open, scalar, text};
 
 /// `POST .../images/generations`, `/edits`, `/variations`
 pub const IMAGES: Api = Api {
@@ -78,6 +78,7 @@ const REQUEST: &[Group<Draft>] = &[
 const EVENT: &[Rule<Draft>] = &[
     scalar("type", Draft::document_kind),
     text("delta", Draft::answer_text),
+    open("data[]", |d, _| d.add_detail(1, |q| &mut q.images)),
     text("b64_json", Draft::other_text),
     text("audio", Draft::other_text),
 ];

@@ -221,6 +221,7 @@ pub const TOKENS: &[Rule<Draft>] = &[
     scalar("prompt_tokens_details.cache_creation_input_tokens", |d, v| d.count_unless_zero(v, |c| &mut c.cache_write)),
     // Perplexity.
     scalar("citation_tokens", |d, v| d.detail(v, |q| &mut q.citations)),
+    scalar("search_context_size", Draft::search_context),
     scalar("num_search_queries", |d, v| d.provider_calls(v, ProviderTool::WebSearch)),
     // xAI.
     scalar("server_side_tool_usage_details.web_search_calls", |d, v| d.provider_calls(v, ProviderTool::WebSearch)),

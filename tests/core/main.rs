@@ -20,6 +20,7 @@ mod layers;
 mod manual;
 mod otlp;
 mod providers;
+mod recorded_costs;
 #[cfg(feature = "capture")]
 mod redaction;
 mod replay;

@@ -186,7 +186,7 @@ impl Rates {
                 Some(_) => {}
                 None => {
                     self.knows_tier |= key == counted.tier;
-                    holds &= key.is_empty() || key == counted.tier || key == counted.place;
+                    holds &= ["", counted.tier, counted.place, counted.search_context].contains(&key);
                 }
             }
         }
@@ -203,8 +203,8 @@ impl Rates {
         for (index, (unit, rate)) in UNITS.iter().zip(self.by_unit).enumerate() {
             let is_known = match unit.key {
                 "n" | "c" | "q" => true,
-                // The length of audio is only information if the tokens are billed.
-                "a" => counted.input > 0 && self.of("i") < SAME,
+                // The length of audio and the number of images are only information if the tokens are billed.
+                "a" | "g" => counted.input > 0 && self.of("i") < SAME,
                 _ => false,
             };
             if rate == NONE && !is_known && (unit.count)(counted) > 0 {
