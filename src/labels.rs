@@ -85,12 +85,14 @@ labels! {
     RESPONSE_MODEL = unbounded(NameKind::ResponseModel, "gen_ai_response_model", "the response's body", UNLESS_ECHOED);
     ROUTE = bounded("route", "name of the Envoy route", "no");
     TOKEN_TYPE = bounded("gen_ai_token_type", "`input` or `output`", FIXED);
+    TOKEN_MODALITY = bounded("gen_ai_token_modality", "`audio` or `image`", FIXED);
+    PART = bounded("part", "part of the cost, or what had no rate", FIXED);
     OUTCOME = bounded("outcome", "how the exchange ended", FIXED);
     ERROR_TYPE = unbounded(NameKind::ErrorType, "error_type", ERROR_SOURCE, "no: the provider chooses it");
     FINISH_REASON = bounded("finish_reason", "class of the provider's finish reason", FIXED);
     PARSE_ERROR = bounded("parse_error", "kind of what could not be read", FIXED);
     TOOL_NAME = unbounded(NameKind::ToolName, "gen_ai_tool_name", "tool calls in answers", IF_CALLED);
-    KIND = bounded("kind", "kind of loop, of rate limit, of name or of missing memory", FIXED);
+    KIND = bounded("kind", "kind of loop, of rate limit, of name, of missing memory or of a provider's tool", FIXED);
     RESULT = bounded("result", "result of structured output, of span export or of `stream_usage.inject`", FIXED);
     STATUS = bounded("status", "how an agent's run ended", FIXED);
 }

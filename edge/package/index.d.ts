@@ -92,8 +92,58 @@ export interface Observation {
   'gaugeway.response.text'?: string;
   /** cost in US dollars */
   'gaugeway.cost.usd'?: number;
-  /** `priced` (from the price table), `reported` (by the provider), `unpriced` (no price for the model), `no_usage`, or `hidden` (the call was cut; the cost is that of the known part) */
-  'gaugeway.cost.status'?: 'priced' | 'reported' | 'unpriced' | 'no_usage' | 'hidden';
+  /** cost of input that no cache had */
+  'gaugeway.cost.input.usd'?: number;
+  /** cost of input read from a cache */
+  'gaugeway.cost.cache_read.usd'?: number;
+  /** cost of input written to a cache */
+  'gaugeway.cost.cache_write.usd'?: number;
+  /** cost of output without reasoning */
+  'gaugeway.cost.output.usd'?: number;
+  /** cost of reasoning */
+  'gaugeway.cost.reasoning.usd'?: number;
+  /** cost of audio */
+  'gaugeway.cost.audio.usd'?: number;
+  /** cost of images and video */
+  'gaugeway.cost.image.usd'?: number;
+  /** cost of tools that the provider ran */
+  'gaugeway.cost.tools.usd'?: number;
+  /** cost of requests, search units and pages */
+  'gaugeway.cost.requests.usd'?: number;
+  /** what the input read from a cache would have cost more without the cache */
+  'gaugeway.cost.cache_savings.usd'?: number;
+  /** `priced` (from the price table), `partial` (the same, but a quantity had no rate), `reported` (by the provider), `reported_estimate` (likewise), `prepaid` (capacity paid for in advance), `unpriced` (no price for the model), `no_usage`, or `hidden` (the call was cut; the cost is that of the known part) */
+  'gaugeway.cost.status'?:
+    | 'priced'
+    | 'partial'
+    | 'reported'
+    | 'reported_estimate'
+    | 'prepaid'
+    | 'unpriced'
+    | 'no_usage'
+    | 'hidden';
+  /** what had no rate if the status is `partial` or `unpriced`, as a JSON array */
+  'gaugeway.cost.unpriced'?: string[];
+  /** models of attempts and auxiliary calls that the answer's own counts do not include, as a JSON array */
+  'gaugeway.attempts.models'?: string[];
+  /** audio input tokens */
+  'gaugeway.usage.input_audio_tokens'?: number;
+  /** audio output tokens */
+  'gaugeway.usage.output_audio_tokens'?: number;
+  /** image input tokens */
+  'gaugeway.usage.input_image_tokens'?: number;
+  /** image output tokens */
+  'gaugeway.usage.output_image_tokens'?: number;
+  /** web searches that the provider ran */
+  'gaugeway.provider_tools.web_searches'?: number;
+  /** pages that the provider retrieved */
+  'gaugeway.provider_tools.web_fetches'?: number;
+  /** file searches that the provider ran */
+  'gaugeway.provider_tools.file_searches'?: number;
+  /** maps searches that the provider ran */
+  'gaugeway.provider_tools.maps_searches'?: number;
+  /** times that the provider ran code */
+  'gaugeway.provider_tools.code_runs'?: number;
   /** how the exchange ended; `interrupted` until then */
   'gaugeway.outcome': 'interrupted' | 'completed' | 'error' | 'truncated' | 'client_disconnect' | 'upstream_reset' | 'timeout' | 'local_reply';
   /** the provider's error code, else the HTTP status, else the outcome; of a local reply its reason */

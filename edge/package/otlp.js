@@ -2,6 +2,16 @@
 
 /** Attributes of the type double, also if their value is a whole number. */
 const DOUBLES = new Set([
+  'gaugeway.cost.audio.usd',
+  'gaugeway.cost.cache_read.usd',
+  'gaugeway.cost.cache_savings.usd',
+  'gaugeway.cost.cache_write.usd',
+  'gaugeway.cost.image.usd',
+  'gaugeway.cost.input.usd',
+  'gaugeway.cost.output.usd',
+  'gaugeway.cost.reasoning.usd',
+  'gaugeway.cost.requests.usd',
+  'gaugeway.cost.tools.usd',
   'gaugeway.cost.usd',
   'gaugeway.time_to_first_token',
   'gen_ai.request.frequency_penalty',

@@ -47,7 +47,7 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[
     },
     Setting {
         key: "labels.max_series",
-        kind: Whole { default: 30_000, range: 1..=1_000_000, set: |config, n| config.labels.max_series = n as usize },
+        kind: Whole { default: 35_000, range: 1..=1_000_000, set: |config, n| config.labels.max_series = n as usize },
         per_route: false,
         doc: documentation(
             "room for series per worker, in counters; a histogram takes the room of six; labels of headers have as much again; \

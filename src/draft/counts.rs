@@ -1,8 +1,10 @@
 //! Token counts, counts of steps, quantities beside the tokens, and costs, as the response reports them.
 
+use super::attempts::{Attempts, BilledAttempt};
+use super::provider_tools::ProviderTools;
 use super::{Draft, TokenCounts, TokenSlot, WireCost};
 use crate::json::Scalar;
-use crate::observation::{COST_LIMIT, COUNT_LIMIT, ParseError, Quantities, Usage};
+use crate::observation::{COST_LIMIT, COUNT_LIMIT, OtherQuantities, ParseError, Quantities, Unpriced, Usage};
 
 /// Quantities that the response reports beside the token counts. Only the cost depends on them.
 pub type UsageDetails = Quantities<'static>;
@@ -12,45 +14,105 @@ pub type UsageDetails = Quantities<'static>;
 pub struct Counts {
     tokens: TokenCounts,
     cost: WireCost,
-    details: UsageDetails,
-    /// Present if the response has steps with counts of their own.
-    steps: Option<Box<Steps>>,
-}
-
-/// The counts of an answer's steps (Anthropic).
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Steps {
-    /// Counts of the step that is being read. Its input does not include cached input.
-    open: Usage,
-    /// Sum of the steps that the response's own counts do not include, as it is reported.
-    extra: Usage,
+    /// Present if there are any. Most answers have none.
+    details: Option<Box<UsageDetails>>,
+    /// Present if the provider ran tools.
+    provider_tools: Option<Box<ProviderTools>>,
+    /// Present if the response has a list of attempts.
+    attempts: Option<Box<Attempts>>,
+    /// The counts that are 0 in the usage object that is being read, if an earlier count was kept.
+    zeros: [Option<TokenSlot>; 3],
+    /// True if the output count is only the count so far.
+    output_is_preliminary: bool,
+    /// What has no rate whatever the model is.
+    unpriced: Unpriced,
+    /// True if the call used capacity that was paid for in advance.
+    is_prepaid: bool,
+    /// True if nothing is charged for the answer if it is empty.
+    is_free_if_empty: bool,
+    /// True if the answer is charged nevertheless.
+    refusal_is_charged: bool,
 }
 
 impl Counts {
-    /// The tokens, without extra steps, as they are reported.
+    /// Maximum heap memory, in bytes, without what [`Draft::keeps`] has reserved.
+    pub const BOUND: usize = ProviderTools::BOUND + size_of::<UsageDetails>() + size_of::<OtherQuantities>();
+
+    /// The response's own counts, without extra attempts. An output count that is only the count so far is left out, and an input
+    /// count of 0 beside it.
     pub fn usage(&self) -> Usage {
-        self.tokens.usage()
+        let mut tokens = self.tokens;
+        if self.output_is_preliminary {
+            tokens.output = None;
+            tokens.input = tokens.input.filter(|input| *input > 0);
+        }
+        tokens.usage()
     }
 
-    /// All tokens, as they are reported. Sums can be above [`COUNT_LIMIT`].
-    pub fn usage_with_steps(&self) -> Usage {
-        let usage = self.usage();
-        self.extra_steps().map_or(usage, |extra| usage.and(extra))
+    /// All tokens, as they are reported, but for those of a tool's own model. Sums can be above [`COUNT_LIMIT`].
+    pub fn usage_of_all_attempts(&self) -> Usage {
+        let attempts = self.extra_attempts().filter(|attempt| !attempt.is_by_tool());
+        attempts.fold(self.usage(), |usage, attempt| usage.and(&attempt.usage))
     }
 
-    /// The tokens of steps that the response's own counts do not include. None if the response has no steps.
-    pub fn extra_steps(&self) -> Option<&Usage> {
-        self.steps.as_ref().map(|steps| &steps.extra)
+    /// The attempts that the response's own counts do not include.
+    pub fn extra_attempts(&self) -> impl Iterator<Item = BilledAttempt> {
+        self.attempts.iter().flat_map(|attempts| attempts.extra())
+    }
+
+    /// What has no rate whatever the model is.
+    pub fn unpriced(&self) -> Unpriced {
+        let mut unpriced =
+            self.attempts.as_ref().map_or(self.unpriced, |attempts| attempts.unpriced().and(self.unpriced));
+        if self.output_is_preliminary {
+            unpriced.add(Unpriced::OUTPUT);
+        }
+        unpriced
+    }
+
+    /// Returns true if the call used capacity that was paid for in advance.
+    pub fn is_prepaid(&self) -> bool {
+        self.is_prepaid
+    }
+
+    /// Returns true if nothing is charged for the answer if it is empty.
+    pub fn is_free_if_empty(&self) -> bool {
+        self.is_free_if_empty && !self.refusal_is_charged
+    }
+
+    pub(super) fn provider_tools(&mut self) -> &mut ProviderTools {
+        self.provider_tools.get_or_insert_default()
+    }
+
+    pub(super) fn provider_tools_if_any(&mut self) -> Option<&mut ProviderTools> {
+        self.provider_tools.as_deref_mut()
+    }
+
+    fn details_mut(&mut self) -> &mut UsageDetails {
+        self.details.get_or_insert_default()
+    }
+
+    pub(super) fn has_attempts(&self) -> bool {
+        self.attempts.is_some()
+    }
+
+    pub(super) fn attempts(&mut self) -> &mut Attempts {
+        self.attempts.get_or_insert_default()
     }
 
     /// The quantities beside the token counts.
     pub fn details(&self) -> UsageDetails {
-        self.details
+        let mut details = self.details.as_deref().copied().unwrap_or_default();
+        if let Some(tools) = &self.provider_tools {
+            tools.add_to(&mut details);
+        }
+        details
     }
 
-    /// The cost that the response reports, in nano-dollars.
-    pub fn reported_cost(&self) -> Option<u64> {
-        self.cost.total()
+    /// The cost that the response reports, in nano-dollars, and true if it is an estimate.
+    pub fn reported_cost(&self) -> Option<(u64, bool)> {
+        let estimate = || Some((self.cost.estimate.filter(|_| !self.cost.is_above_limit)?, true));
+        self.cost.total().map(|cost| (cost, false)).or_else(estimate)
     }
 }
 
@@ -69,6 +131,8 @@ impl Draft {
     pub fn count_unless_zero(&mut self, value: Scalar<'_>, slot: TokenSlot) {
         if value.count() != Some(0) || slot(&mut self.counts.tokens).is_none() {
             self.count(value, slot);
+        } else if let Some(free) = self.counts.zeros.iter_mut().find(|zero| zero.is_none()) {
+            *free = Some(slot);
         }
     }
 
@@ -93,28 +157,30 @@ impl Draft {
         self.counts.tokens.excludes_reasoning = true;
     }
 
-    /// Sets a count of the step that is being read.
-    #[inline(never)]
-    pub fn step_count(&mut self, value: Scalar<'_>, slot: fn(&mut Usage) -> &mut Option<u64>) {
-        let count = self.checked_count(value);
-        *slot(&mut self.counts.steps.get_or_insert_default().open) = count;
+    /// Sets an output count that is only the count so far. It is not reported if the answer is cut before a later one.
+    pub fn preliminary_output(&mut self, value: Scalar<'_>) {
+        self.counts.output_is_preliminary = true;
+        self.count(value, |c| &mut c.output);
     }
 
-    /// A step ends, the open part of a list. `is_extra`: the response's own counts do not include it. A list replaces the one
-    /// before it.
-    pub fn step_closed(&mut self, is_extra: bool) {
-        let Steps { open, extra } = &mut **self.counts.steps.get_or_insert_default();
-        let open = core::mem::take(open);
-        if self.open.part.index == 0 {
-            *extra = Usage::default();
-        }
-        if is_extra {
-            let cached = [open.cache_read, open.cache_creation].map(|input| Usage { input, ..Usage::default() });
-            *extra = cached.iter().fold(extra.and(&open), Usage::and);
+    /// Sets an output count that a preliminary one does not replace.
+    pub fn final_output(&mut self, value: Scalar<'_>) {
+        self.counts.output_is_preliminary = false;
+        self.count(value, |c| &mut c.output);
+    }
+
+    /// A usage object ends. If it has a list of attempts, a count of 0 in it replaces an earlier count: that one belongs to
+    /// another attempt.
+    pub fn usage_closed(&mut self) {
+        let zeros = core::mem::take(&mut self.counts.zeros);
+        if self.counts.attempts.is_some() {
+            for slot in zeros.into_iter().flatten() {
+                *slot(&mut self.counts.tokens) = Some(0);
+            }
         }
     }
 
-    fn checked_count(&mut self, value: Scalar<'_>) -> Option<u64> {
+    pub(super) fn checked_count(&mut self, value: Scalar<'_>) -> Option<u64> {
         let count = value.count();
         if count.is_none() && value != Scalar::Null {
             self.report(ParseError::Number);
@@ -131,13 +197,14 @@ impl Draft {
     pub fn detail(&mut self, value: Scalar<'_>, slot: fn(&mut UsageDetails) -> &mut u64) {
         self.check_limit(value, COUNT_LIMIT as f64);
         if let Some(count) = value.count().filter(|count| *count > 0) {
-            *slot(&mut self.counts.details) = count;
+            *slot(self.counts.details_mut()) = count;
         }
     }
 
     /// Sets a quantity to the tokens of the open part.
     pub fn detail_from_part(&mut self, slot: fn(&mut UsageDetails) -> &mut u64) {
-        *slot(&mut self.counts.details) = self.open.part.tokens;
+        let tokens = self.open.part.tokens;
+        *slot(self.counts.details_mut()) = tokens;
     }
 
     /// The tokens of the open part, which is an entry of a list of counts.
@@ -153,7 +220,7 @@ impl Draft {
     pub fn modality_closed(&mut self, slots: fn(&mut UsageDetails) -> [Option<&mut u64>; 3]) {
         let part = core::mem::take(&mut self.open.part);
         let kinds: [&[&str]; 3] = [&["AUDIO"], &["IMAGE", "DOCUMENT"], &["VIDEO"]];
-        for (slot, kinds) in slots(&mut self.counts.details).into_iter().zip(kinds) {
+        for (slot, kinds) in slots(self.counts.details_mut()).into_iter().zip(kinds) {
             let Some(slot) = slot else { continue };
             if part.index == 0 {
                 *slot = 0;
@@ -166,19 +233,72 @@ impl Draft {
 
     /// The output is images, unless the response reports how many tokens of it are.
     pub fn output_is_images(&mut self) {
-        if self.counts.details.output_image == 0 {
-            self.counts.details.output_image = self.counts.tokens.output.unwrap_or(0);
+        let output = self.counts.tokens.output.unwrap_or(0);
+        let details = self.counts.details_mut();
+        if details.output_image == 0 {
+            details.output_image = output;
         }
     }
 
-    /// The service tier: one of OpenAI's names, or a word that ends in `_` and one. The last one counts.
+    /// The service tier: one of OpenAI's names, or a word that ends in `_` and one. The last one counts, and one in the answer
+    /// replaces one in the request. Another word means a tier without rates.
     #[inline(never)]
     pub fn service_tier(&mut self, value: Scalar<'_>) {
+        const STANDARD: [&str; 8] = ["", "auto", "default", "standard", "demand", "ondemand", "none", "unspecified"];
+        const PRICED: [&str; 4] = ["batch", "flex", "priority", "fast"];
         if let Scalar::Text(word) = value {
-            let word = word.rsplit('_').next().unwrap_or_default();
-            let priced = ["batch", "flex", "priority", "fast"];
-            let tier = priced.into_iter().find(|tier| word.eq_ignore_ascii_case(tier)).unwrap_or_default();
-            self.counts.details.tier = tier;
+            let is = |tier: &&str| word.eq_ignore_ascii_case(tier) || ends_in_word(word, tier);
+            self.counts.is_prepaid = PREPAID.iter().any(|tier| word.eq_ignore_ascii_case(tier));
+            let is_standard = self.counts.is_prepaid || STANDARD.iter().any(is);
+            let other = if is_standard { "" } else { "other" };
+            let tier = PRICED.into_iter().find(|tier| is(tier)).unwrap_or(other);
+            if !tier.is_empty() || self.counts.details.is_some() {
+                self.counts.details_mut().tier = tier;
+            }
+        }
+    }
+
+    /// The region in which the model ran. Other words than those of price tables have no effect.
+    pub fn place(&mut self, value: Scalar<'_>) {
+        const PLACES: [&str; 4] = ["us", "eu", "regional", "global"];
+        if let Scalar::Text(word) = value {
+            let known = PLACES.into_iter().find(|place| word.eq_ignore_ascii_case(place)).unwrap_or_default();
+            if !known.is_empty() || self.counts.details.is_some() {
+                self.counts.details_mut().place = known;
+            }
+        }
+    }
+
+    /// The size of the context that a search gave to the model.
+    pub fn search_context(&mut self, value: Scalar<'_>) {
+        const SIZES: [&str; 3] = ["low", "medium", "high"];
+        if let Scalar::Text(word) = value
+            && let Some(size) = SIZES.into_iter().find(|size| *size == word)
+        {
+            self.counts.details_mut().search_context = size;
+        }
+    }
+
+    /// Sets that nothing is charged for the answer if it is empty.
+    pub fn free_if_empty(&mut self, is_free: bool) {
+        self.counts.is_free_if_empty = is_free;
+    }
+
+    /// Sets that a refusal is charged, even if the answer is empty.
+    pub fn refusal_is_charged(&mut self) {
+        self.counts.refusal_is_charged = true;
+    }
+
+    /// Adds to a quantity that the response does not count.
+    pub fn add_detail(&mut self, count: u64, slot: fn(&mut UsageDetails) -> &mut u64) {
+        let sum = slot(self.counts.details_mut());
+        *sum = sum.saturating_add(count).min(COUNT_LIMIT);
+    }
+
+    /// The usage has a number that no rule reads and that is not 0: the cost is only a part.
+    pub fn unknown_usage(&mut self, value: Scalar<'_>) {
+        if value.float().is_some_and(|number| number != 0.0) {
+            self.counts.unpriced.add(Unpriced::USAGE);
         }
     }
 
@@ -187,7 +307,14 @@ impl Draft {
     pub fn audio_seconds(&mut self, value: Scalar<'_>) {
         self.check_limit(value, COUNT_LIMIT as f64);
         if let Some(seconds) = value.float().filter(|seconds| (0.0..=COUNT_LIMIT as f64).contains(seconds)) {
-            self.counts.details.audio_seconds = seconds.ceil() as u64;
+            self.counts.details_mut().audio_seconds = seconds.ceil() as u64;
+        }
+    }
+
+    /// Sets the shortest length of audio that is billed, in seconds, if there is audio.
+    pub fn audio_seconds_at_least(&mut self, seconds: u64) {
+        if let Some(details) = self.counts.details.as_mut().filter(|details| details.audio_seconds > 0) {
+            details.audio_seconds = details.audio_seconds.max(seconds);
         }
     }
 
@@ -199,6 +326,16 @@ impl Draft {
         }
         !exceeds
     }
+}
+
+/// Values of service tiers that mean capacity that was paid for in advance. OpenAI: scale tier. Vertex AI: `trafficType`. Amazon
+/// Bedrock: reserved tier.
+const PREPAID: [&str; 3] = ["scale", "provisioned_throughput", "reserved"];
+
+/// Returns true if `word` ends in `_` and `end`.
+fn ends_in_word(word: &str, end: &str) -> bool {
+    let rest = word.len().checked_sub(end.len()).and_then(|at| word.split_at_checked(at));
+    rest.is_some_and(|(start, tail)| !end.is_empty() && start.ends_with('_') && tail.eq_ignore_ascii_case(end))
 }
 
 /// Rules of costs. A cost above [`COST_LIMIT`] is reported as [`ParseError::Number`].

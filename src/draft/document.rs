@@ -32,6 +32,8 @@ pub(super) struct OpenPart {
     pub index: u32,
     /// The name of the tool, if the part is a call.
     pub name: Option<Text>,
+    /// True if the part is the call of a search tool that does not search, but opens what was found.
+    only_opens: bool,
     /// Hash of the call's identifier. 0 if there is none.
     pub id: u64,
     /// Number of tokens, if the part is an entry of a list of counts.
@@ -50,9 +52,9 @@ impl OpenDocument {
         *generated = None;
         let OpenChoice { index, finish_reason, start } = choice;
         (*index, *finish_reason, *start) = (0, None, None);
-        let OpenPart { kind, index, name, id, tokens, is_thought, start } = part;
+        let OpenPart { kind, index, name, only_opens, id, tokens, is_thought, start } = part;
         kind.clear();
-        (*index, *name, *id, *tokens, *is_thought, *start) = (0, None, 0, 0, false, None);
+        (*index, *name, *only_opens, *id, *tokens, *is_thought, *start) = (0, None, false, 0, 0, false, None);
     }
 
     /// The document's type.
@@ -83,6 +85,11 @@ impl OpenDocument {
     /// The open part's type.
     pub fn part_kind(&self) -> &str {
         self.part.kind.as_str()
+    }
+
+    /// Returns true if the open part is the call of a search tool that does not search, but opens what was found.
+    pub fn part_only_opens(&self) -> bool {
+        self.part.only_opens
     }
 
     /// The index of the open part: the one that it has, else its position.
@@ -233,6 +240,11 @@ impl Draft {
         if let Some(mark) = self.open.part.start.take() {
             self.answer.rewind(mark);
         }
+    }
+
+    /// What the call of a search tool does.
+    pub fn part_action(&mut self, value: Scalar<'_>) {
+        self.open.part.only_opens = value != Scalar::Text("search");
     }
 
     /// The part's type.

@@ -5,12 +5,14 @@
 //! parameters, go to the [`Observation`] directly. The others go there when the request or the answer ends.
 
 mod answer;
+mod attempts;
 mod conversation;
 mod counts;
 mod document;
 mod error;
 mod history;
 mod parameters;
+mod provider_tools;
 mod room;
 mod usage;
 mod word;
@@ -20,11 +22,13 @@ use crate::bytes::Base64;
 use crate::observation::{FinishClass, Observation, ParseError};
 
 pub use answer::Answer;
+pub use attempts::{AttemptKind, BilledAttempt};
 pub use conversation::Conversation;
 pub use counts::{Counts, UsageDetails};
 pub use document::OpenDocument;
 pub use error::WireError;
 use history::History;
+pub use provider_tools::ProviderTool;
 pub use room::{BLOCK, Room, entry};
 pub use usage::{TokenCounts, TokenSlot, WireCost};
 pub use word::Word;

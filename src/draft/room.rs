@@ -3,7 +3,7 @@
 //! The size of everything else is part of the exchange's charge, see [`Draft::BOUND`]. Lists are short in nearly all exchanges
 //! and long in a few, so their memory is reserved while they grow, up to [`MOST`] bytes.
 
-use super::{Draft, History};
+use super::{Counts, Draft, History};
 use crate::budget::Share;
 use crate::json::LIMIT;
 use crate::observation::ParseError;
@@ -70,8 +70,13 @@ impl Room {
 impl Draft {
     /// Maximum heap memory of a draft without what [`Draft::keeps`] has reserved, in bytes. Texts that the configuration asks
     /// for in addition are not included.
-    pub const BOUND: usize =
-        FIRST + History::BOUND + Opening::BOUND + Fingerprint::BOUND + STRINGS * (LIMIT + BLOCK) + BLOCKS * BLOCK;
+    pub const BOUND: usize = FIRST
+        + History::BOUND
+        + Opening::BOUND
+        + Fingerprint::BOUND
+        + Counts::BOUND
+        + STRINGS * (LIMIT + BLOCK)
+        + BLOCKS * BLOCK;
 
     /// Reserves memory for an entry of a list. If there is none, reports [`ParseError::Memory`] and returns false: the entry
     /// must not be kept.

@@ -74,6 +74,8 @@ impl TokenCounts {
 pub struct WireCost {
     /// The provider's cost.
     pub cost: Option<u64>,
+    /// An estimate of the cost (DeepInfra). Used if there is no cost.
+    pub estimate: Option<u64>,
     /// The cost of the provider behind a relay (OpenRouter).
     pub upstream_cost: Option<u64>,
     /// True if one of the costs was above [`crate::observation::COST_LIMIT`], so that none is reported.

@@ -1,14 +1,16 @@
 //! The usage of an exchange and its cost.
 
 use super::{End, Exchange};
-use crate::observation::{COST_LIMIT, Cost, CostStatus, Outcome, ParseError, Quantities, Usage};
+use crate::observation::{
+    Bill, COST_LIMIT, Cost, CostStatus, OtherQuantities, Outcome, ParseError, Quantities, Unpriced, Usage,
+};
 use crate::signal::cost::Price;
 
 impl Exchange {
     /// Sets the usage, and the cost if the usage changed. A sum above [`crate::observation::COUNT_LIMIT`] is left out and reported
     /// as [`ParseError::Number`].
     pub(super) fn update_usage(&mut self) {
-        let used = if self.is_local { Usage::default() } else { self.draft.counts.usage_with_steps() };
+        let used = if self.is_local { Usage::default() } else { self.draft.counts.usage_of_all_attempts() };
         if !used.is_possible() {
             self.draft.report(ParseError::Number);
         }
@@ -21,7 +23,7 @@ impl Exchange {
         }
     }
 
-    /// Sets the cost at the end. `was_sent`: the request was read to its end before.
+    /// Sets the cost at the end, and what was used beside the tokens. `was_sent`: the request was read to its end before.
     pub(super) fn set_final_cost(&mut self, outcome: Outcome, end: End, was_sent: bool) {
         let is_cut = match end {
             End::ClientDisconnect | End::UpstreamReset | End::Timeout | End::AttemptFailed => true,
@@ -34,12 +36,21 @@ impl Exchange {
             (Outcome::Completed, End::Whole) => Some(CostStatus::NoUsage),
             _ => None,
         });
+        self.set_quantities();
     }
 
     /// Returns true if usage is known and does not change any more.
     fn usage_is_final(&self) -> bool {
         let answer = &self.draft.answer;
         self.draft.observation.usage.is_known() && (!answer.is_stream() || answer.is_complete())
+    }
+
+    fn set_quantities(&mut self) {
+        let (used, attempts) = (self.draft.counts.details(), self.draft.counts.extra_attempts());
+        let attempt_models: Vec<_> = attempts.filter_map(|attempt| attempt.model).collect();
+        if !self.is_local && (used != Quantities::default() || !attempt_models.is_empty()) {
+            self.draft.observation.quantities = Some(Box::new(OtherQuantities { used, attempt_models }));
+        }
     }
 
     /// Sets the cost. `lack` is why usage is unknown, or not known in full. A cost above [`COST_LIMIT`] is left out and reported as
@@ -54,34 +65,75 @@ impl Exchange {
     }
 
     fn find_cost(&self, lack: Option<CostStatus>) -> Cost {
-        let (counts, observation) = (&self.draft.counts, &self.draft.observation);
         if self.is_local {
-            return Cost { nanousd: None, status: lack.filter(|_| self.api.usage_expected) };
+            return Cost { status: lack.filter(|_| self.api.usage_expected), ..Cost::default() };
         }
-        if let Some(nanousd) = counts.reported_cost() {
-            return Cost { nanousd: Some(nanousd), status: Some(CostStatus::Reported) };
+        if let Some((nanousd, is_estimate)) = self.draft.counts.reported_cost() {
+            let status = if is_estimate { CostStatus::ReportedEstimate } else { CostStatus::Reported };
+            return Cost { nanousd: Some(nanousd), status: Some(status), bill: Bill::default() };
         }
-        if !counts.usage_with_steps().is_possible() {
+        self.computed_cost(lack)
+    }
+
+    /// The cost by the price table, as if the response reported none. `lack` is why usage is unknown, or not known in full.
+    pub fn computed_cost(&self, lack: Option<CostStatus>) -> Cost {
+        let (counts, observation) = (&self.draft.counts, &self.draft.observation);
+        if !counts.usage_of_all_attempts().is_possible() {
             return Cost::default();
         }
-        let mut used = counts.details().with(&counts.usage());
-        if observation.usage == Usage::default() && used.audio_seconds == 0 {
-            return Cost { nanousd: None, status: lack.filter(|_| self.api.usage_expected) };
+        if counts.is_prepaid() {
+            return Cost { status: Some(CostStatus::Prepaid), ..Cost::default() };
         }
-        let models = [observation.response.model.as_deref(), observation.request.model.as_deref()];
-        let prices = &self.observer.config.prices;
-        let price = models.into_iter().flatten().find_map(|model| prices.find(&observation.provider, model));
+        let mut used = counts.details().with(&counts.usage());
+        if observation.usage == Usage::default() && !used.has_other_units() {
+            return Cost { status: lack.filter(|_| self.api.usage_expected), ..Cost::default() };
+        }
         // Without a clock, the prices of the table's date apply.
-        used.at = Some(observation.timing.start / 1_000_000_000).filter(|at| *at > 0).unwrap_or(prices.date());
-        // Steps are priced separately, because prices may depend on the length of the context.
-        let step = Quantities { further: true, tier: used.tier, at: used.at, ..Quantities::default() };
-        let steps = counts.extra_steps().map(|extra| step.with(extra));
-        let cost = |p: &Price<'_>| p.cost(&used).saturating_add(steps.map_or(0, |steps| p.cost(&steps)));
-        let status = match lack {
-            Some(CostStatus::Hidden) => CostStatus::Hidden,
-            _ if price.is_some() => CostStatus::Priced,
-            _ => CostStatus::Unpriced,
+        let date = self.observer.config.prices.date();
+        used.at = Some(observation.timing.start / 1_000_000_000).filter(|at| *at > 0).unwrap_or(date);
+        let models = [observation.response.model.as_deref(), observation.request.model.as_deref()];
+        let price = models.into_iter().flatten().find_map(|model| self.price(model));
+        let bill = price.map(|price| self.bill(price, &used));
+        let is_hidden = lack == Some(CostStatus::Hidden);
+        let status = match &bill {
+            _ if is_hidden => CostStatus::Hidden,
+            None => CostStatus::Unpriced,
+            Some(bill) if bill.unpriced.is_empty() => CostStatus::Priced,
+            Some(bill) if bill.total() == 0 => CostStatus::Unpriced,
+            Some(_) => CostStatus::Partial,
         };
-        Cost { nanousd: price.as_ref().map(cost), status: Some(status) }
+        let nanousd = bill.filter(|_| status != CostStatus::Unpriced).map(|bill| bill.total());
+        Cost { nanousd, status: Some(status), bill: bill.unwrap_or_default() }
+    }
+
+    /// The bill of the exchange, at the price of the model that answered.
+    fn bill(&self, price: Price<'_>, used: &Quantities<'_>) -> Bill {
+        let (counts, output) = (&self.draft.counts, &self.draft.observation.output);
+        let is_empty = output.characters.is_none() && output.tools.is_empty() && !self.draft.answer.has_other_content();
+        if counts.is_free_if_empty() && is_empty {
+            return Bill::default();
+        }
+        // Attempts are priced one by one, because prices depend on the model and on the length of the context.
+        let base =
+            Quantities { further: true, tier: used.tier, place: used.place, at: used.at, ..Quantities::default() };
+        let mut bill = price.bill(used);
+        for attempt in counts.extra_attempts() {
+            let own = attempt.model.as_deref().map(|model| self.price(model));
+            match own.unwrap_or(Some(price)) {
+                Some(price) => {
+                    let (input_image, output_image) = (attempt.input_image, attempt.output_image);
+                    let cache_write_1h = attempt.cache_write_1h;
+                    let used = Quantities { input_image, output_image, cache_write_1h, ..base };
+                    bill = bill.and(&price.bill(&used.with(&attempt.usage)));
+                }
+                None => bill.unpriced.add(Unpriced::MODEL),
+            }
+        }
+        bill.unpriced = bill.unpriced.and(counts.unpriced());
+        bill
+    }
+
+    fn price(&self, model: &str) -> Option<Price<'_>> {
+        self.observer.config.prices.find(&self.draft.observation.provider, model)
     }
 }

@@ -184,7 +184,8 @@ fn the_cost_is_known_with_the_usage_and_hidden_until_the_usage_is_final() {
     let mut whole = start();
     assert_eq!(cost(&whole), (None, None));
     whole.response_body(event(events[0]).as_bytes(), 1);
-    let (known, hidden) = (3_000_000 + 15_000, Some(CostStatus::Hidden));
+    // The output count of the first event is only the count so far.
+    let (known, hidden) = (3_000_000, Some(CostStatus::Hidden));
     assert_eq!(cost(&whole), (Some(known), hidden));
     assert!(whole.changes().usage);
     whole.response_body(event(events[1]).as_bytes(), 2);

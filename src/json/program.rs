@@ -202,6 +202,10 @@ fn tag(key: &[u8]) -> KeyTag {
 /// Compiled rules. One program serves any number of scanners.
 pub struct Program<T> {
     nodes: Vec<Node<T>>,
+    /// Node of the members that [`Program::otherwise`] selects, or [`NO_NODE`].
+    rest: u16,
+    /// Keys that it does not select.
+    ignored: &'static [&'static str],
     pub(super) begin: fn(&mut T),
     pub(super) end: fn(&mut T, Ended),
 }
@@ -211,7 +215,7 @@ impl<T> Program<T> {
     /// an earlier rule of the same kind and path. An [`On::Raw`] rule disables all rules below its path. `begin` is
     /// called at the begin of each document, `end` at its end.
     pub fn new(groups: &[Group<T>], begin: fn(&mut T), end: fn(&mut T, Ended)) -> Self {
-        let mut program = Program { nodes: vec![Node::new()], begin, end };
+        let mut program = Program { nodes: vec![Node::new()], rest: NO_NODE, ignored: &[], begin, end };
         for (prefix, rules) in groups {
             let root = program.node_at_path(0, prefix);
             for rule in *rules {
@@ -237,6 +241,35 @@ impl<T> Program<T> {
                 Node { scalar: node.scalar, text: node.text, deferred: node.deferred, raw: node.raw, ..Node::new() };
         }
         program
+    }
+
+    /// Calls `apply` for each scalar that no rule selects in the objects with one of these keys, at any depth. It is not called
+    /// for members with an ignored key, nor below them.
+    pub fn otherwise(&mut self, keys: &[&str], ignored: &'static [&'static str], apply: fn(&mut T, Scalar<'_>)) {
+        let is_one = |key: &[u8]| keys.iter().any(|known| known.as_bytes() == key);
+        let named = self.nodes.iter().flat_map(|node| &node.keys).filter(|(key, _)| is_one(key));
+        let mut open: Vec<u16> = named.map(|(_, node)| *node).collect();
+        let rest = u16::try_from(self.nodes.len()).unwrap_or(NO_NODE);
+        let mut is_used = false;
+        while let Some(at) = open.pop() {
+            let Some(node) = self.nodes.get_mut(usize::from(at)) else { continue };
+            let is_object = node.selects_object() && node.any != rest;
+            if node.raw.is_none() && is_object {
+                open.extend(node.keys.iter().map(|(_, node)| *node));
+                is_used = true;
+                match node.any {
+                    NO_NODE => node.any = rest,
+                    any => open.push(any),
+                }
+            }
+            if node.element != NO_NODE && node.element != rest {
+                open.push(node.element);
+            }
+        }
+        if is_used {
+            self.nodes.push(Node { any: rest, element: rest, scalar: Some(apply), ..Node::new() });
+            (self.rest, self.ignored) = (rest, ignored);
+        }
     }
 
     /// The node at this path below node `at`. Creates the nodes that do not exist.
@@ -276,6 +309,13 @@ impl<T> Program<T> {
             return new;
         }
         *slot
+    }
+
+    /// The node of the member of `parent` with this key, or [`NO_NODE`].
+    pub(super) fn member(&self, parent: &Node<T>, key: &[u8]) -> u16 {
+        let node = parent.child(key);
+        let is_ignored = node == self.rest && self.ignored.iter().any(|ignored| ignored.as_bytes() == key);
+        if is_ignored { NO_NODE } else { node }
     }
 
     /// The node with this index, or None for [`NO_NODE`].

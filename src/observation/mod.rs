@@ -22,11 +22,11 @@ pub use crate::json::COUNT_LIMIT;
 pub use agent::{Agent, Loop, Roles, RunEnd, ToolResult};
 pub use attribution::Attribution;
 pub use configured::Configured;
-pub use cost::{COST_LIMIT, Cost, CostStatus};
+pub use cost::{Bill, COST_LIMIT, Cost, CostPart, CostStatus, Unpriced};
 pub use outcome::{Changes, INTERRUPTED, Outcome};
 pub use output::{GeneratedOutput, Parsed};
 pub use parse_error::{ParseError, ParseErrors};
-pub use quantities::Quantities;
+pub use quantities::{OtherQuantities, Quantities};
 pub use request::RequestParameters;
 pub use response::{FinishClass, FinishReason, RateLimits, ResponseDetails};
 pub use timing::Timing;
@@ -78,6 +78,8 @@ pub struct Observation {
     pub timing: Timing,
     /// Cost of the exchange.
     pub cost: Cost,
+    /// What was used beside the token counts; None if there is nothing.
+    pub quantities: Option<Box<OtherQuantities>>,
     /// How the exchange ended; None until it has ended.
     pub outcome: Option<Outcome>,
     /// The error's type, by the most specific name of low cardinality; None if there was no error.

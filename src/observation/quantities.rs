@@ -1,6 +1,6 @@
 //! The quantities that prices are applied to.
 
-use super::Usage;
+use super::{Text, Usage};
 
 /// What an exchange used, in the units of price tables. Every part is also included in its whole; an unknown quantity is 0.
 /// Quantities are tokens if nothing else is said.
@@ -42,12 +42,39 @@ pub struct Quantities<'a> {
     pub file_searches: u64,
     /// Seconds of audio that is billed by its duration.
     pub audio_seconds: u64,
+    /// Units of a search, as rerankers bill them.
+    pub search_units: u64,
+    /// Characters of text that is billed by its length, such as that of speech.
+    pub characters: u64,
+    /// Pages of documents.
+    pub pages: u64,
+    /// Generated images that are billed by their number.
+    pub images: u64,
+    /// Number of times that the provider ran code.
+    pub code_runs: u64,
+    /// Number of searches in maps that the provider ran.
+    pub maps_searches: u64,
+    /// Number of pages that the provider retrieved.
+    pub web_fetches: u64,
     /// These quantities belong to a call whose price per request is already counted.
     pub further: bool,
-    /// Service tier of the answer: `batch`, `flex`, `priority` or `fast`; any other value means the standard tier.
+    /// Service tier of the answer, such as `batch`, `flex`, `priority` or `fast`. Empty for the standard tier.
     pub tier: &'a str,
+    /// Region in which the model ran, such as `us`. Empty if it does not change the price.
+    pub place: &'a str,
+    /// Size of the context that a search gives to the model: `low`, `medium` or `high`. Empty if it does not change the price.
+    pub search_context: &'a str,
     /// Time of the exchange, in seconds since 1970.
     pub at: u64,
+}
+
+/// What an exchange used beside its token counts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OtherQuantities {
+    /// The quantities. Those of [`Usage`] are 0.
+    pub used: Quantities<'static>,
+    /// The models of attempts that the answer's own counts do not include.
+    pub attempt_models: Vec<Text>,
 }
 
 impl Quantities<'_> {
@@ -62,6 +89,16 @@ impl Quantities<'_> {
             reasoning: known(usage.reasoning),
             ..self
         }
+    }
+
+    /// Returns true if there are tokens.
+    pub fn has_tokens(&self) -> bool {
+        self.input > 0 || self.output > 0
+    }
+
+    /// Returns true if there is a quantity that is neither tokens nor the call of a tool.
+    pub fn has_other_units(&self) -> bool {
+        [self.audio_seconds, self.search_units, self.characters, self.pages, self.images].iter().any(|count| *count > 0)
     }
 
     /// These quantities with no part larger than its whole, so that no token is billed twice. Some responses have such parts.

@@ -6,7 +6,7 @@
 use super::common::{result, said};
 use super::openai::{CHAT, COST, output_type};
 use super::{Api, Endpoint};
-use crate::draft::Draft;
+use crate::draft::{AttemptKind, Draft, ProviderTool};
 use crate::json::{Rule, Scalar, close, deferred, open, raw, scalar, supersedes, text};
 
 /// `POST .../v1/messages`
@@ -14,7 +14,7 @@ pub const MESSAGES: Api = Api {
     name: "anthropic-messages",
     operation: "chat",
     request: &[("", REQUEST)],
-    response: &[("", EVENT), ("", ANSWER), ("message", ANSWER), ("usage", COST)],
+    response: &[("", EVENT), ("", ANSWER), ("", USAGE), ("message", ANSWER), ("message", FIRST_USAGE), ("usage", COST)],
     document,
     terminated: true,
     ..Api::DEFAULT
@@ -74,7 +74,6 @@ pub const ANSWER: &[Rule<Draft>] = &[
     scalar("content[].name", Draft::part_name),
     text("content[].text", Draft::answer_text),
     scalar("usage.input_tokens", |d, v| d.count_unless_zero(v, |c| &mut c.input)),
-    scalar("usage.output_tokens", |d, v| d.count(v, |c| &mut c.output)),
     scalar("usage.cache_read_input_tokens", |d, v| {
         d.input_excludes_cache();
         d.count_unless_zero(v, |c| &mut c.cache_read);
@@ -85,17 +84,32 @@ pub const ANSWER: &[Rule<Draft>] = &[
     }),
     scalar("usage.output_tokens_details.thinking_tokens", |d, v| d.count(v, |c| &mut c.reasoning)),
     scalar("usage.cache_creation.ephemeral_1h_input_tokens", |d, v| d.detail(v, |q| &mut q.cache_write_1h)),
-    scalar("usage.server_tool_use.web_search_requests", |d, v| d.detail(v, |q| &mut q.web_searches)),
+    scalar("usage.server_tool_use.web_search_requests", |d, v| d.provider_calls(v, ProviderTool::WebSearch)),
+    scalar("usage.server_tool_use.web_fetch_requests", |d, v| d.provider_calls(v, ProviderTool::WebFetch)),
+    scalar("usage.server_tool_use.code_execution_requests", |d, v| d.provider_calls(v, ProviderTool::CodeRun)),
+    scalar("stop_details.category", charged_refusal),
     open("usage.iterations[]", Draft::part_opened),
-    close("usage.iterations[]", step_closed),
+    close("usage.iterations[]", attempt_closed),
     scalar("usage.iterations[].type", Draft::part_kind),
-    scalar("usage.iterations[].input_tokens", |d, v| d.step_count(v, |s| &mut s.input)),
-    scalar("usage.iterations[].output_tokens", |d, v| d.step_count(v, |s| &mut s.output)),
-    scalar("usage.iterations[].cache_read_input_tokens", |d, v| d.step_count(v, |s| &mut s.cache_read)),
-    scalar("usage.iterations[].cache_creation_input_tokens", |d, v| d.step_count(v, |s| &mut s.cache_creation)),
+    scalar("usage.iterations[].model", Draft::attempt_model),
+    scalar("usage.iterations[].input_tokens", |d, v| d.attempt_count(v, |s| &mut s.input)),
+    scalar("usage.iterations[].output_tokens", |d, v| d.attempt_count(v, |s| &mut s.output)),
+    scalar("usage.iterations[].cache_read_input_tokens", |d, v| d.attempt_count(v, |s| &mut s.cache_read)),
+    scalar("usage.iterations[].cache_creation_input_tokens", |d, v| d.attempt_count(v, |s| &mut s.cache_creation)),
+    scalar("usage.iterations[].cache_creation.ephemeral_1h_input_tokens", |d, v| {
+        d.attempt_detail(v, |attempt| &mut attempt.cache_write_1h);
+    }),
     scalar("usage.service_tier", tier),
     scalar("usage.speed", tier),
+    scalar("usage.inference_geo", Draft::place),
+    close("usage", Draft::usage_closed),
 ];
+
+/// The output count of a message, or of the last event of a stream.
+pub const USAGE: &[Rule<Draft>] = &[scalar("usage.output_tokens", Draft::final_output)];
+
+/// The output count of the first event of a stream: it is only the count so far.
+pub const FIRST_USAGE: &[Rule<Draft>] = &[scalar("usage.output_tokens", Draft::preliminary_output)];
 
 /// Rules for the events of a stream.
 pub const EVENT: &[Rule<Draft>] = &[
@@ -110,6 +124,7 @@ pub const EVENT: &[Rule<Draft>] = &[
     text("delta.thinking", Draft::other_text),
     text("delta.partial_json", Draft::other_text),
     scalar("delta.stop_reason", finish),
+    scalar("delta.stop_details.category", charged_refusal),
     open("error", |d, _| d.failed()),
     scalar("error.type", Draft::error_type),
 ];
@@ -122,17 +137,31 @@ fn tier(d: &mut Draft, value: Scalar<'_>) {
     }
 }
 
-/// Ends a step of the answer. A step of the type `compaction` is billed like a call and is not included in the counts of the
-/// message. The list of a later event replaces the list of an earlier one.
+/// Ends an entry of the list of attempts. The list of a later event replaces the list of an earlier one.
 ///
-/// Specification: platform.claude.com/docs/en/build-with-claude/compaction.
-fn step_closed(d: &mut Draft) {
-    d.step_closed(d.open.part_kind() == "compaction");
+/// Specification: platform.claude.com/docs/en/build-with-claude/compaction, .../agents-and-tools/tool-use/advisor-tool and
+/// .../refusals-and-fallback.
+fn attempt_closed(d: &mut Draft) {
+    d.attempt_closed(match d.open.part_kind() {
+        "compaction" | "advisor_message" => AttemptKind::Auxiliary,
+        "fallback_message" => AttemptKind::Answered,
+        _ => AttemptKind::Asked,
+    });
 }
 
 fn finish(d: &mut Draft, value: Scalar<'_>) {
     if let Some(reason) = value.text() {
+        d.free_if_empty(&*reason == "refusal");
         d.set_finish_reason(0, Some(reason));
+    }
+}
+
+/// A refusal before any output is not charged, unless it has one of these categories.
+///
+/// Specification: platform.claude.com/docs, refusals and fallback.
+fn charged_refusal(d: &mut Draft, value: Scalar<'_>) {
+    if let Scalar::Text("bio" | "frontier_llm" | "reasoning_extraction") = value {
+        d.refusal_is_charged();
     }
 }
 

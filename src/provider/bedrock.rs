@@ -66,6 +66,7 @@ const CONVERSATION: &[Rule<Draft>] = &[
     scalar("messages[].content[].toolResult.status", Draft::result_failed),
     deferred("messages[].content[].toolResult.content[].text", result),
     open("toolConfig.tools[]", |d, _| d.tool_offered()),
+    scalar("serviceTier.type", Draft::service_tier),
 ];
 
 const CONFIG: &[Rule<Draft>] = &[
@@ -82,6 +83,9 @@ const CONFIG: &[Rule<Draft>] = &[
 
 const ANSWER: &[Rule<Draft>] = &[
     scalar("stopReason", Draft::finish_reason),
+    scalar("serviceTier.type", Draft::service_tier),
+    // A prompt router names the model that it chose.
+    scalar("trace.promptRouter.invokedModelId", chosen_model),
     open("output.message.content[]", Draft::part_opened),
     close("output.message.content[]", |d| call(d, u64::from(d.open.part_index()))),
     scalar("output.message.content[].toolUse.type", Draft::part_kind),
@@ -93,6 +97,7 @@ const ANSWER: &[Rule<Draft>] = &[
 /// The members of ConverseStream's events. The events of Nova's own streams have the same members, below the name of the event.
 const EVENT: &[Rule<Draft>] = &[
     scalar("contentBlockIndex", Draft::part_index_or_zero),
+    scalar("trace.promptRouter.invokedModelId", chosen_model),
     open("start.toolUse", |d, _| d.clear_part_name()),
     close("start.toolUse", |d| call(d, d.open.part_id())),
     scalar("start.toolUse.type", Draft::part_kind),
@@ -123,6 +128,13 @@ const TOKENS: &[Rule<Draft>] = &[
     scalar("cacheDetails[].ttl", Draft::part_kind),
     scalar("cacheDetails[].inputTokens", Draft::part_tokens),
 ];
+
+/// The model that a prompt router chose, as an identifier or as the ARN of an inference profile or model.
+fn chosen_model(d: &mut Draft, value: Scalar<'_>) {
+    if let Scalar::Text(model) = value {
+        d.response_model(Scalar::Text(model.rsplit('/').next().unwrap_or(model)));
+    }
+}
 
 /// Counts a tool call, unless Bedrock runs the tool itself.
 fn call(d: &mut Draft, place: u64) {
@@ -167,7 +179,9 @@ const INVOKE_RESPONSE: &[Group<Draft>] = &[
     ("usage", openai::TOKENS),
     ("", anthropic::EVENT),
     ("", anthropic::ANSWER),
+    ("", anthropic::USAGE),
     ("message", anthropic::ANSWER),
+    ("message", anthropic::FIRST_USAGE),
     ("", ANSWER),
     ("usage", TOKENS),
     ("metadata.usage", TOKENS),

@@ -51,6 +51,7 @@ pub const RERANK: Api = Api {
         ("usage", openai::TOKENS),
         ("usage", openai::TOTAL),
         ("usage", openai::COST),
+        ("meta", TOKENS),
     ],
     usage_expected: false,
     ..Api::DEFAULT
@@ -140,6 +141,8 @@ const EVENT: &[Rule<Draft>] = &[
 const TOKENS: &[Rule<Draft>] = &[
     scalar("billed_units.input_tokens", |d, v| d.count(v, |c| &mut c.input)),
     scalar("billed_units.output_tokens", |d, v| d.count(v, |c| &mut c.output)),
+    scalar("billed_units.search_units", |d, v| d.detail(v, |q| &mut q.search_units)),
+    scalar("billed_units.image_tokens", |d, v| d.detail(v, |q| &mut q.input_image)),
     scalar("tokens.input_tokens", |d, v| d.count(v, |c| &mut c.spare_input)),
     scalar("tokens.output_tokens", |d, v| d.count(v, |c| &mut c.spare_output)),
     scalar("cached_tokens", |d, v| d.count(v, |c| &mut c.cache_read)),

@@ -97,6 +97,58 @@ pub const MEDIA: &[Rule<Draft>] = &[
     text("contents.parts[].fileData.fileUri", Draft::message_media),
 ];
 
+/// The members of responses that hold what was used. A number in them that no rule reads makes the cost a partial one.
+pub const USAGE_OBJECTS: [&str; 4] = ["usage", "usageMetadata", "usage_metadata", "usage_info"];
+
+/// Members of usage objects, at any depth, that do not change the cost.
+pub const WITHOUT_PRICE: &[&str] = &[
+    // Durations and rates of Groq, GPUStack, mistral.rs, Azure and llama.cpp.
+    "completion_time",
+    "prompt_time",
+    "queue_time",
+    "total_time",
+    "prompt_tokens_per_second",
+    "tokens_per_second",
+    "time_per_output_token_ms",
+    "time_to_first_token_ms",
+    "avg_compl_tok_per_sec",
+    "avg_prompt_tok_per_sec",
+    "avg_tok_per_sec",
+    "total_completion_time_sec",
+    "total_prompt_time_sec",
+    "total_time_sec",
+    "latency_checkpoint",
+    // Parts of a cost whose sum is read: Perplexity, OpenRouter.
+    "input_cost",
+    "output_cost",
+    "input_tokens_cost",
+    "output_tokens_cost",
+    "reasoning_tokens_cost",
+    "citation_tokens_cost",
+    "search_queries_cost",
+    "request_cost",
+    "credits",
+    "upstream_inference_completions_cost",
+    "upstream_inference_input_cost",
+    "upstream_inference_output_cost",
+    "upstream_inference_prompt_cost",
+    // Text is what is left of a count without its other parts. Predictions are part of the output.
+    "text_tokens",
+    "accepted_prediction_tokens",
+    "rejected_prediction_tokens",
+    "prompt_cache_miss_tokens",
+    "toolUsePromptTokensDetails",
+    "ephemeral_5m_input_tokens",
+    // Sums and copies of other counts: xAI's context, Gemini's tokens before they are merged.
+    "total_tokens",
+    "totalTokens",
+    "context_details",
+    "raw_prompt_token",
+    "num_server_side_tools_used",
+    // Size of a document. Mistral bills its pages.
+    "doc_size_bytes",
+];
+
 /// An item of the input, for APIs with one list of messages, calls and results: Responses, Interactions, Mistral's
 /// conversations.
 pub const ITEM: &[Rule<Draft>] = &[

@@ -38,7 +38,11 @@ pub fn compile(hashes: Hashes) -> Vec<Programs> {
             Draft::document_opened,
             Draft::request_document_ended,
         ),
-        response: Program::new(e.api.response, Draft::document_opened, Draft::response_document_ended),
+        response: {
+            let mut response = Program::new(e.api.response, Draft::document_opened, Draft::response_document_ended);
+            response.otherwise(&common::USAGE_OBJECTS, common::WITHOUT_PRICE, Draft::unknown_usage);
+            response
+        },
         envelope: e.enveloped.then(|| Program::new(bedrock::ENVELOPE, |_| {}, Draft::request_document_ended)),
     };
     endpoints().map(programs).collect()

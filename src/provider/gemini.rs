@@ -6,7 +6,7 @@
 
 use super::common::{by_modality, said};
 use super::{Api, Endpoint};
-use crate::draft::{Draft, UsageDetails};
+use crate::draft::{Draft, ProviderTool, UsageDetails};
 use crate::json::{Rule, Scalar, close, deferred, open, raw, scalar, supersedes, text};
 
 /// `POST .../models/{model}:generateContent` and `:streamGenerateContent`
@@ -21,6 +21,7 @@ pub const GENERATE: Api = Api {
         ("response.usageMetadata", MODALITIES),
         ("", ERROR),
     ],
+    document,
     terminated: true,
     ..Api::DEFAULT
 };
@@ -144,9 +145,23 @@ pub const ANSWER: &[Rule<Draft>] = &[
     }),
     scalar("usageMetadata.toolUsePromptTokenCount", |d, v| d.count(v, |c| &mut c.tool_input)),
     scalar("usageMetadata.totalTokenCount", |d, v| d.count(v, |c| &mut c.total)),
+    scalar("candidates[].groundingMetadata.webSearchQueries[]", |d, v| d.provider_query(v, ProviderTool::WebSearch)),
+    open("candidates[].groundingMetadata.groundingChunks[].maps", |d, _| {
+        d.provider_query(Scalar::Text("maps"), ProviderTool::MapsSearch);
+    }),
     scalar("usageMetadata.serviceTier", Draft::service_tier),
     scalar("usageMetadata.trafficType", Draft::service_tier),
 ];
+
+/// Models before Gemini 3 bill a grounded prompt once, whatever the number of its searches is. Later ones bill each query.
+///
+/// Specification: ai.google.dev/gemini-api/docs/pricing.
+fn document(d: &mut Draft) {
+    let model = d.observation.response.model.as_deref().or(d.observation.request.model.as_deref());
+    if model.is_some_and(|model| model.contains("gemini-1") || model.contains("gemini-2")) {
+        d.provider_calls_once(ProviderTool::WebSearch);
+    }
+}
 
 /// The counts of `usageMetadata` by modality.
 pub const MODALITIES: &[Rule<Draft>] = by_modality!("tokenCount":

@@ -23,6 +23,32 @@ pub fn request(head: Head<'_>, draft: &mut Draft) {
     if head.text("x-dashscope-sse").eq_ignore_ascii_case("enable") {
         draft.request_stream(Scalar::Bool(true));
     }
+    tier(head, draft);
+    let host = head.text(":authority");
+    draft.place(Scalar::Text(place(host)));
+}
+
+/// The service tiers in headers of Amazon Bedrock, Gemini and Vertex AI.
+fn tier(head: Head<'_>, draft: &mut Draft) {
+    for name in ["x-amzn-bedrock-service-tier", "x-gemini-service-tier", "x-vertex-ai-llm-shared-request-type"] {
+        let tier = head.text(name);
+        if !tier.is_empty() {
+            draft.service_tier(Scalar::Text(tier));
+        }
+    }
+}
+
+/// The place that a host stands for: OpenAI's `us.api.openai.com` and `eu.api.openai.com`, Vertex AI's
+/// `REGION-aiplatform.googleapis.com` and `aiplatform.REGION.rep.googleapis.com`.
+fn place(host: &str) -> &str {
+    if let Some(region) = host.strip_suffix(".api.openai.com") {
+        return region;
+    }
+    if let Some(rest) = host.strip_suffix(".googleapis.com") {
+        let multi_region = rest.strip_prefix("aiplatform.").and_then(|rest| rest.strip_suffix(".rep"));
+        return multi_region.unwrap_or(if rest.ends_with("-aiplatform") { "regional" } else { "" });
+    }
+    ""
 }
 
 /// Reads the response headers: rate limits, Gemini's service tier, Bedrock's token counts (some model families have none in
@@ -30,7 +56,11 @@ pub fn request(head: Head<'_>, draft: &mut Draft) {
 /// [`ParseError::Number`](crate::observation::ParseError::Number).
 pub fn response(head: Head<'_>, draft: &mut Draft) {
     draft.observation.limits = rate_limits(head);
-    draft.service_tier(Scalar::Text(head.text("x-gemini-service-tier")));
+    tier(head, draft);
+    let cost = head.text("x-litellm-response-cost");
+    if !cost.is_empty() {
+        draft.cost(Scalar::Number(cost), |c| &mut c.cost);
+    }
     for (name, slot) in BEDROCK_COUNTS {
         let text = head.text(name);
         if !text.is_empty() {

@@ -7,7 +7,7 @@ use super::common::{ITEM, by_modality, result, said};
 use super::gemini::{ERROR, cached_modes, input_modes, output_modes};
 use super::openai::prompted;
 use super::{Api, Endpoint};
-use crate::draft::Draft;
+use crate::draft::{Draft, ProviderTool};
 use crate::json::{Rule, close, deferred, open, raw, scalar, text};
 
 /// `POST .../interactions`
@@ -111,6 +111,14 @@ const INTERACTION: &[Rule<Draft>] = &[
     scalar("usage.total_thought_tokens", thoughts),
     scalar("usage.total_tool_use_tokens", |d, v| d.count(v, |c| &mut c.tool_input)),
     scalar("usage.total_tokens", |d, v| d.count(v, |c| &mut c.total)),
+    open("usage.grounding_tool_count[]", Draft::part_opened),
+    close("usage.grounding_tool_count[]", |d| match d.open.part_kind() {
+        "google_maps" => d.provider_calls_from_part(ProviderTool::MapsSearch),
+        _ => d.provider_calls_from_part(ProviderTool::WebSearch),
+    }),
+    scalar("usage.grounding_tool_count[].type", Draft::part_kind),
+    scalar("usage.grounding_tool_count[].tool", Draft::part_kind),
+    scalar("usage.grounding_tool_count[].count", Draft::part_tokens),
     scalar("service_tier", Draft::service_tier),
 ];
 

@@ -6,7 +6,7 @@
 use super::openai::{self, COST, ERROR, SAMPLING, TOKENS};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Group, Rule, scalar, text};
+use crate::json::{Group, Rule, Scalar, open, scalar, text};
 
 /// `POST .../images/generations`, `/edits`, `/variations`
 pub const IMAGES: Api = Api {
@@ -27,7 +27,7 @@ pub const TRANSCRIPTIONS: Api = Api {
     response: &[
         ("", ERROR),
         ("", EVENT),
-        ("", &[text("text", spoken)]),
+        ("", &[text("text", spoken), scalar("duration", duration)]),
         ("usage", TOKENS),
         ("usage", COST),
         ("usage", SOUND),
@@ -41,7 +41,13 @@ pub const TRANSCRIPTIONS: Api = Api {
 pub const TRANSLATIONS: Api = Api { name: "openai-translations", operation: "translation", ..TRANSCRIPTIONS };
 
 /// `POST .../audio/speech`
-pub const SPEECH: Api = Api { name: "openai-speech", operation: "speech", document: |_| {}, ..IMAGES };
+pub const SPEECH: Api = Api {
+    name: "openai-speech",
+    operation: "speech",
+    request: &[("", SAMPLING), ("", &[text("input", to_be_spoken)])],
+    document: |_| {},
+    ..IMAGES
+};
 
 /// `POST .../moderations`
 pub const MODERATIONS: Api = Api {
@@ -72,6 +78,7 @@ const REQUEST: &[Group<Draft>] = &[
 const EVENT: &[Rule<Draft>] = &[
     scalar("type", Draft::document_kind),
     text("delta", Draft::answer_text),
+    open("data[]", |d, _| d.add_detail(1, |q| &mut q.images)),
     text("b64_json", Draft::other_text),
     text("audio", Draft::other_text),
 ];
@@ -81,6 +88,24 @@ const SOUND: &[Rule<Draft>] = &[
     scalar("input_token_details.audio_tokens", |d, v| d.detail(v, |q| &mut q.input_audio)),
     scalar("seconds", Draft::audio_seconds),
 ];
+
+/// The length of the audio in the answer's own form. Groq bills at least ten seconds.
+///
+/// Specification: groq.com/pricing.
+fn duration(d: &mut Draft, value: Scalar<'_>) {
+    d.audio_seconds(value);
+    if d.observation.provider == "groq" {
+        d.audio_seconds_at_least(10);
+    }
+}
+
+/// A piece of the text to be spoken, which some models bill by its characters.
+fn to_be_spoken(d: &mut Draft, piece: &[u8]) {
+    // The bytes that begin a character.
+    let characters = piece.iter().filter(|byte| **byte & 0xC0 != 0x80).count();
+    d.add_detail(characters as u64, |q| &mut q.characters);
+    openai::prompt(d, piece);
+}
 
 /// A piece of the text. The last event of a stream repeats the whole text, which is ignored.
 fn spoken(d: &mut Draft, piece: &[u8]) {

@@ -42,7 +42,11 @@ pub const OCR: Api = Api {
     name: "mistral-ocr",
     operation: "ocr",
     request: &[("", SAMPLING)],
-    response: &[("", &[scalar("model", Draft::response_model)]), ("", ERROR)],
+    response: &[
+        ("", &[scalar("model", Draft::response_model)]),
+        ("", ERROR),
+        ("usage_info", &[scalar("pages_processed", |d, v| d.detail(v, |q| &mut q.pages))]),
+    ],
     usage_expected: false,
     ..Api::DEFAULT
 };

@@ -3,7 +3,7 @@
 //! Specification: OpenAI's OpenAPI document and SDK types. Additions of compatible vendors follow recorded traffic.
 
 use super::{Api, Endpoint};
-use crate::draft::Draft;
+use crate::draft::{Draft, ProviderTool};
 use crate::json::{Deferred, Rule, Scalar, close, deferred, open, raw, scalar, supersedes, text};
 
 /// `POST .../chat/completions`
@@ -69,6 +69,7 @@ pub const SAMPLING: &[Rule<Draft>] = &[
     scalar("model", Draft::request_model),
     scalar("stream", Draft::request_stream),
     scalar("stream_options.include_usage", Draft::request_stream_usage),
+    scalar("service_tier", Draft::service_tier),
     scalar("max_tokens", Draft::max_tokens_unless_set),
     scalar("max_completion_tokens", Draft::max_tokens_if_count),
     scalar("temperature", Draft::temperature),
@@ -216,12 +217,27 @@ pub const TOKENS: &[Rule<Draft>] = &[
     scalar("output_tokens_details.image_tokens", |d, v| d.detail(v, |q| &mut q.output_image)),
     // The name that Mistral uses.
     scalar("prompt_audio_seconds", Draft::audio_seconds),
+    // The names that Mistral, DashScope and others use, also outside of the details.
+    scalar("num_cached_tokens", |d, v| d.count_unless_zero(v, |c| &mut c.cache_read)),
+    scalar("prompt_tokens_details.cache_creation_input_tokens", |d, v| d.count_unless_zero(v, |c| &mut c.cache_write)),
+    // Perplexity.
+    scalar("citation_tokens", |d, v| d.detail(v, |q| &mut q.citations)),
+    scalar("search_context_size", Draft::search_context),
+    scalar("num_search_queries", |d, v| d.provider_calls(v, ProviderTool::WebSearch)),
+    // xAI.
+    scalar("server_side_tool_usage_details.web_search_calls", |d, v| d.provider_calls(v, ProviderTool::WebSearch)),
+    scalar("server_side_tool_usage_details.code_interpreter_calls", |d, v| d.provider_calls(v, ProviderTool::CodeRun)),
+    scalar("server_side_tool_usage_details.file_search_calls", |d, v| d.provider_calls(v, ProviderTool::FileSearch)),
 ];
 
 /// The cost in the usage object. OpenRouter, Perplexity and xAI report it, in all of their APIs.
 pub const COST: &[Rule<Draft>] = &[
     scalar("cost", |d, v| d.cost(v, |c| &mut c.cost)),
     scalar("cost.total_cost", |d, v| d.cost(v, |c| &mut c.cost)),
+    scalar("cost.usd", |d, v| d.cost(v, |c| &mut c.cost)),
+    // DeepInfra, and the gateway of pydantic-ai.
+    scalar("estimated_cost", |d, v| d.cost(v, |c| &mut c.estimate)),
+    scalar("pydantic_ai_gateway.cost_estimate", |d, v| d.cost(v, |c| &mut c.estimate)),
     scalar("cost_details.upstream_inference_cost", |d, v| d.cost(v, |c| &mut c.upstream_cost)),
     scalar("is_byok", Draft::uses_own_key),
     scalar("cost_in_usd_ticks", Draft::cost_in_ticks),

@@ -6,7 +6,7 @@
 use super::common::{ITEM, result};
 use super::openai::{COST, ERROR, SAMPLING, TOKENS, output_type, prompted};
 use super::{Api, Endpoint};
-use crate::draft::Draft;
+use crate::draft::{Draft, ProviderTool};
 use crate::json::{Rule, Scalar, close, deferred, open, scalar, text};
 
 /// `POST .../responses`
@@ -77,6 +77,7 @@ pub const EVENT: &[Rule<Draft>] = &[
     text("partial_image_b64", Draft::other_content),
     open("item", Draft::part_opened),
     scalar("item.type", Draft::part_kind),
+    scalar("item.action.type", Draft::part_action),
     scalar("item.name", Draft::part_name),
     scalar("item.call_id", Draft::part_id),
 ];
@@ -88,10 +89,26 @@ pub const RESPONSE: &[Rule<Draft>] = &[
     scalar("model", Draft::response_model),
     scalar("status", Draft::choice_finish_reason),
     scalar("service_tier", Draft::service_tier),
-    scalar("tool_usage.web_search.num_requests", |d, v| d.detail(v, |q| &mut q.web_searches)),
+    scalar("tool_usage.web_search.num_requests", |d, v| d.provider_calls(v, ProviderTool::WebSearch)),
+    close("tool_usage.image_gen", |d| d.tool_usage_closed(IMAGE_MODEL)),
+    scalar("tool_usage.image_gen.input_tokens", |d, v| d.attempt_count(v, |s| &mut s.input)),
+    scalar("tool_usage.image_gen.output_tokens", |d, v| d.attempt_count(v, |s| &mut s.output)),
+    scalar("tool_usage.image_gen.input_tokens_details.image_tokens", |d, v| {
+        d.attempt_detail(v, |attempt| &mut attempt.input_image);
+    }),
+    scalar("tool_usage.image_gen.output_tokens_details.image_tokens", |d, v| {
+        d.attempt_detail(v, |attempt| &mut attempt.output_image);
+    }),
+    scalar("tools[].model", Draft::tool_model),
     scalar("conversation.id", Draft::conversation_id),
-    open("output[]", Draft::part_marked),
+    open("output[]", |d, index| {
+        if index == 0 {
+            d.provider_list_opened();
+        }
+        d.part_marked(index);
+    }),
     close("output[]", |d| {
+        provider_call(d, false);
         let kind = d.open.part_kind();
         let is_message = kind == "message";
         d.add_other_content(!matches!(kind, "message" | "reasoning"));
@@ -102,6 +119,7 @@ pub const RESPONSE: &[Rule<Draft>] = &[
         call(d, place);
     }),
     scalar("output[].type", Draft::part_kind),
+    scalar("output[].action.type", Draft::part_action),
     // A compaction repeats the text of the user.
     scalar("output[].role", |d, v| mark_as_input(d, v, "user")),
     scalar("output[].content[].type", |d, v| mark_as_input(d, v, "input_text")),
@@ -117,6 +135,24 @@ fn mark_as_input(d: &mut Draft, value: Scalar<'_>, input: &str) {
         d.set_thought(true);
     }
 }
+
+/// Counts the call of a tool that the provider runs. A web search is billed only if its action is `search`.
+///
+/// Specification: OpenAI's pricing page, built-in tools.
+fn provider_call(d: &mut Draft, is_event: bool) {
+    let tool = match d.open.part_kind() {
+        "web_search_call" if !d.open.part_only_opens() => ProviderTool::WebSearch,
+        "file_search_call" => ProviderTool::FileSearch,
+        "code_interpreter_call" => ProviderTool::CodeRun,
+        _ => return,
+    };
+    d.provider_call(tool, is_event);
+}
+
+/// The model of the image tool if the request names none.
+///
+/// Specification: OpenAI's SDK types, `ImageGeneration.model`.
+const IMAGE_MODEL: &str = "gpt-image-1";
 
 fn call(d: &mut Draft, place: u64) {
     if !matches!(d.open.part_kind(), "function_call" | "custom_tool_call") {
@@ -137,6 +173,9 @@ pub fn document(d: &mut Draft) {
     }
     match kind.as_str() {
         "response.output_item.added" | "response.output_item.done" => {
+            if kind.as_str() == "response.output_item.done" {
+                provider_call(d, true);
+            }
             let place = u64::from(d.open.choice_index());
             call(d, place);
         }

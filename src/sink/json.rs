@@ -110,7 +110,7 @@ mod tests {
             operation: "chat",
             provider: "openai".into(),
             outcome: Some(Outcome::Completed),
-            cost: Cost { nanousd: Some(7_500_000_000), status: Some(CostStatus::Priced) },
+            cost: Cost { nanousd: Some(7_500_000_000), status: Some(CostStatus::Priced), ..Cost::default() },
             ..Observation::default()
         };
         seen.request.model = Some(HOSTILE.into());

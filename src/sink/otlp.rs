@@ -185,6 +185,7 @@ fn attribute(out: &mut Vec<u8>, field: u64, key: &str, value: &AttributeValue<'_
         AttributeValue::Billionths(number) => fixed(&mut any, 4, (*number as f64 / 1e9).to_bits()),
         AttributeValue::List(items) => array(&mut any, items.iter().map(|item| &**item)),
         AttributeValue::FinishReasons(items) => array(&mut any, items.iter().flatten().map(|reason| &*reason.word)),
+        AttributeValue::Unpriced(set) => array(&mut any, set.names()),
         AttributeValue::Text(text) => bytes(&mut any, 1, text.as_bytes()),
         AttributeValue::Hash(_) | AttributeValue::ParseErrors(_) => {
             let mut text = String::new();

@@ -130,7 +130,10 @@ fn fixtures_fill_every_attribute_with_a_value_of_its_type() {
                 AttributeType::String => {
                     matches!(value, AttributeValue::Text(_) | AttributeValue::Hash(_) | AttributeValue::ParseErrors(_))
                 }
-                AttributeType::Strings => matches!(value, AttributeValue::List(_) | AttributeValue::FinishReasons(_)),
+                AttributeType::Strings => matches!(
+                    value,
+                    AttributeValue::List(_) | AttributeValue::FinishReasons(_) | AttributeValue::Unpriced(_)
+                ),
                 // A float here is one that is written without decimals.
                 AttributeType::Int => {
                     let mut text = String::new();

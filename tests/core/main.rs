@@ -21,6 +21,7 @@ mod manual;
 mod memory;
 mod otlp;
 mod providers;
+mod recorded_costs;
 #[cfg(feature = "capture")]
 mod redaction;
 mod replay;

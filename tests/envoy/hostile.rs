@@ -289,6 +289,8 @@ async fn all_intended(envoy: &Envoy) -> Vec<Sample> {
         "outcome",
         "error_type",
         "gen_ai_token_type",
+        "gen_ai_token_modality",
+        "part",
         "finish_reason",
         "parse_error",
         "gen_ai_tool_name",

@@ -23,7 +23,7 @@ pub fn take(event: &Event, spent: &mut Spent, reading: &mut Reading) {
             reading.name(&message["model"], &message["id"]);
         }
         reading.finish(0, &message["stop_reason"]);
-        spent.take(&message["usage"], reading);
+        spent.take(&message["usage"], std::ptr::eq(message, data), reading);
         each(&message["content"]).for_each(|part| block(part, reading));
     }
     if event.kind() == "content_block_start" {
@@ -51,35 +51,59 @@ pub struct Spent {
     read: Option<u64>,
     written: Option<u64>,
     thinking: Option<u64>,
-    /// The counts of compactions, which the counts of the message do not include.
-    compactions: Vec<Value>,
+    /// The first event of a stream counts the output so far. Only a later count is final.
+    output_is_final: bool,
+    /// The entries of `iterations`: attempts, compactions and calls of advisors.
+    iterations: Vec<Value>,
 }
 
 impl Spent {
     /// The last count is used. Zeros are ignored if there is a count, because some servers end with zeros for the
     /// counts of the start.
-    fn take(&mut self, usage: &Value, reading: &mut Reading) {
+    ///
+    /// A zero beside `iterations` is meant: the count of the start belongs to another attempt.
+    fn take(&mut self, usage: &Value, is_final: bool, reading: &mut Reading) {
         for (slot, key) in [
             (&mut self.input, "input_tokens"),
             (&mut self.read, "cache_read_input_tokens"),
             (&mut self.written, "cache_creation_input_tokens"),
         ] {
             if let Some(count) = reading.count(&usage[key])
-                && (count > 0 || slot.is_none())
+                && (count > 0
+                    || slot.is_none()
+                    || self.iterations.iter().chain(each(&usage["iterations"])).next().is_some())
             {
                 *slot = Some(count);
             }
         }
+        if usage["output_tokens"].is_number() {
+            self.output_is_final = is_final;
+        }
         reading.overlay(&mut self.output, &usage["output_tokens"]);
         reading.overlay(&mut self.thinking, &usage["output_tokens_details"]["thinking_tokens"]);
         if usage["iterations"].is_array() {
-            let compaction = |step: &&Value| step["type"] == "compaction";
-            self.compactions = each(&usage["iterations"]).filter(compaction).cloned().collect();
+            self.iterations = each(&usage["iterations"]).cloned().collect();
         }
     }
 
     pub fn settle(mut self, reading: &mut Reading) {
-        for step in &self.compactions {
+        if !self.output_is_final {
+            self.output = None;
+            self.input = self.input.filter(|input| *input > 0);
+        }
+        let other_answered = self.iterations.iter().any(|entry| entry["type"] == "fallback_message");
+        let is_extra = |entry: &&Value| match entry["type"].as_str() {
+            Some("compaction" | "advisor_message") => true,
+            Some("fallback_message") => false,
+            // A declined attempt is billed if it had output.
+            _ => other_answered && entry["output_tokens"].as_u64() > Some(0),
+        };
+        for entry in self.iterations.iter().filter(|entry| entry["type"] == "fallback_message") {
+            if let Some(model) = entry["model"].as_str() {
+                reading.model = Some(model.to_owned());
+            }
+        }
+        for step in self.iterations.iter().filter(is_extra) {
             for (slot, key) in [
                 (&mut self.input, "input_tokens"),
                 (&mut self.read, "cache_read_input_tokens"),

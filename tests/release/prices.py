@@ -2,6 +2,7 @@
 
 prices.py table FILE DAY        writes the table; DAY (2026-11-22) is not changed if FILE is from the same version
 prices.py cases SEED COUNT AT   prints the version, then COUNT random calls after AT (seconds since 1970) with their costs
+prices.py models AT             prints a call of each model with every quantity that has a rate, and its cost
 """
 
 import json
@@ -310,6 +311,50 @@ def cases(chance, count, after):
         count -= 1
 
 
+# Price keys, the quantities that they are for, and how many of them a call has.
+QUANTITIES = {
+    "input_mtok": ("input_tokens", 1_000),
+    "cache_read_mtok": ("cache_read_tokens", 300),
+    "cache_write_mtok": ("cache_write_tokens", 200),
+    "cache_write_1h_mtok": ("cache_write_1h_tokens", 70),
+    "input_audio_mtok": ("input_audio_tokens", 110),
+    "cache_audio_read_mtok": ("cache_audio_read_tokens", 13),
+    "input_image_mtok": ("input_image_tokens", 90),
+    "cache_image_read_mtok": ("cache_image_read_tokens", 11),
+    "input_video_mtok": ("input_video_tokens", 50),
+    "output_mtok": ("output_tokens", 900),
+    "output_reasoning_mtok": ("output_reasoning_tokens", 210),
+    "output_citation_mtok": ("output_citation_tokens", 40),
+    "output_audio_mtok": ("output_audio_tokens", 120),
+    "output_image_mtok": ("output_image_tokens", 130),
+    "output_video_mtok": ("output_video_tokens", 140),
+    "web_searches_kcount": ("web_searches", 2),
+    "storage_searches_kcount": ("storage_searches", 3),
+    "audio_hours": ("audio_seconds", 70),
+}
+
+
+def models(after):
+    at = datetime.fromtimestamp(after, UTC)
+    for provider in get_snapshot().providers:
+        for model in provider.models:
+            rated = said(model.get_prices(at))
+            if UNSEEN & rated.keys():
+                continue
+            used = {quantity: count for key, (quantity, count) in QUANTITIES.items() if key in rated}
+            if "audio_seconds" in used:
+                used["input_audio_seconds"] = used["audio_seconds"]
+            named = name(random.Random(0), model.match)
+            try:
+                call = calc_price(Usage(**used), named, provider_id=provider.id, genai_request_timestamp=at)
+            except LookupError:
+                continue
+            if call.model is not model:
+                continue
+            cost = int((call.total_price * 10**9).quantize(Decimal(1), ROUND_HALF_UP))
+            print(json.dumps({"provider": provider.id, "model": named, "at": after, "tier": "", "usage": used, "nanousd": cost}))
+
+
 def name(chance, clause):
     """A random name that a clause probably matches."""
     ends = ["", "-latest", "-20260301", "-2026-03-01", "@20260301", ":0", "x"]
@@ -371,5 +416,7 @@ if __name__ == "__main__":
             table(Path(file), day)
         case ["cases", seed, count, after]:
             cases(random.Random(seed), int(count), int(after))
+        case ["models", after]:
+            models(int(after))
         case _:
             sys.exit(__doc__)

@@ -39,6 +39,44 @@ fn costs_match_the_price_tables_source_to_the_nano_dollar() {
     assert!(paid > CALLS * 3 / 4, "only {paid} of {CALLS} calls have a cost");
 }
 
+#[test]
+fn every_model_is_priced_with_its_quantities_and_partial_with_one_more() {
+    let table = PriceTable::bundled().unwrap();
+    let said = calculator(&["models", &table.date().to_string()]);
+    let calls: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(calls.len() > 1500, "only {} models", calls.len());
+    let wrong: Vec<String> = calls.iter().filter_map(|call| difference(&table, call)).collect();
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), calls.len(), wrong.join("\n"));
+    // Reasoning and citations are output, and are billed as such without a rate of their own.
+    let more: [(&str, &str, fn(&mut Quantities<'_>)); 9] = [
+        ("cache_read", "cache_read_tokens", |q| (q.input, q.cached) = (q.input + 1, q.cached + 1)),
+        ("cache_write", "cache_write_tokens", |q| (q.input, q.cache_write) = (q.input + 1, q.cache_write + 1)),
+        ("input_audio", "input_audio_tokens", |q| (q.input, q.input_audio) = (q.input + 1, q.input_audio + 1)),
+        ("output_audio", "output_audio_tokens", |q| (q.output, q.output_audio) = (q.output + 1, q.output_audio + 1)),
+        ("output_image", "output_image_tokens", |q| (q.output, q.output_image) = (q.output + 1, q.output_image + 1)),
+        ("web_search", "web_searches", |q| q.web_searches += 1),
+        ("file_search", "storage_searches", |q| q.file_searches += 1),
+        ("code_execution", "", |q| q.code_runs += 1),
+        ("service_tier", "", |q| q.tier = "unheard-of"),
+    ];
+    let mut partial = 0;
+    for call in &calls {
+        let (provider, model) = on_the_wire(call["provider"].as_str().unwrap(), call["model"].as_str().unwrap());
+        let price = table.find(&provider, &model).unwrap().without_supplements();
+        let unpriced = |used: &Quantities<'_>| price.bill(used).unpriced.names().collect::<Vec<_>>();
+        assert_eq!(unpriced(&quantities(call)), Vec::<&str>::new(), "{call}");
+        // Parts of free tokens are free too.
+        let is_free = call["nanousd"] == 0;
+        for (name, quantity, add) in more.into_iter().filter(|(_, quantity, _)| call["usage"][*quantity].is_null()) {
+            let mut used = quantities(call);
+            add(&mut used);
+            assert!(unpriced(&used).contains(&name) || is_free && quantity.ends_with("tokens"), "{name}: {call}");
+            partial += 1;
+        }
+    }
+    assert!(partial > calls.len() * 6, "{partial} in {} calls", calls.len());
+}
+
 fn calculator(args: &[&str]) -> String {
     let python = std::env::var("GAUGEWAY_GENAI_PRICES")
         .expect("GAUGEWAY_GENAI_PRICES is not set to a Python with genai-prices: run ./build.sh test release");
@@ -52,8 +90,13 @@ fn calculator(args: &[&str]) -> String {
 /// The difference between the plugin's cost of a call and the calculator's, or None.
 fn difference(table: &PriceTable, call: &Value) -> Option<String> {
     let (provider, model) = on_the_wire(call["provider"].as_str().unwrap(), call["model"].as_str().unwrap());
-    let count = |key: &str| call["usage"][key].as_u64().unwrap();
-    let used = Quantities {
+    let ours = table.find(&provider, &model).map(|price| price.without_supplements().bill(&quantities(call)).total());
+    (ours != call["nanousd"].as_u64()).then(|| format!("{ours:?} for {call} ({model} at {provider})"))
+}
+
+fn quantities(call: &Value) -> Quantities<'_> {
+    let count = |key: &str| call["usage"][key].as_u64().unwrap_or_default();
+    Quantities {
         input: count("input_tokens"),
         cached: count("cache_read_tokens"),
         cache_write: count("cache_write_tokens"),
@@ -72,12 +115,10 @@ fn difference(table: &PriceTable, call: &Value) -> Option<String> {
         web_searches: count("web_searches"),
         file_searches: count("storage_searches"),
         audio_seconds: count("audio_seconds"),
-        further: false,
         tier: call["tier"].as_str().unwrap(),
         at: call["at"].as_u64().unwrap(),
-    };
-    let ours = table.find(&provider, &model).map(|price| price.cost(&used));
-    (ours != call["nanousd"].as_u64()).then(|| format!("{ours:?} for {call} ({model} at {provider})"))
+        ..Quantities::default()
+    }
 }
 
 /// The provider as `gen_ai.provider.name`, and the model as a client names it.

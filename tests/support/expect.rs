@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gaugeway::config::Config;
 use gaugeway::exchange::{End, Exchange};
-use gaugeway::observation::Observation;
+use gaugeway::observation::{CostPart, Observation};
 use gaugeway::provider;
 use gaugeway::sink::stats::{METRICS, MetricKind};
 use serde_json::{Map, Value};
@@ -137,6 +137,11 @@ const COUNTERS: &[&str] = &[
     "gaugeway_cache_creation_tokens_total",
     "gaugeway_reasoning_tokens_total",
     "gaugeway_cost_nanousd_total",
+    "gaugeway_cost_parts_nanousd_total",
+    "gaugeway_cost_unpriced_total",
+    "gaugeway_cache_savings_nanousd_total",
+    "gaugeway_modality_tokens_total",
+    "gaugeway_provider_tool_calls_total",
     "gaugeway_unpriced_requests_total",
     "gaugeway_usage_missing_total",
     "gaugeway_usage_hidden_total",
@@ -206,8 +211,35 @@ pub fn add_series(
     ] {
         add(metric, &[], count(key).unwrap_or(0));
     }
-    let dollars = seen.get("gaugeway.cost.usd").and_then(Value::as_f64).unwrap_or(0.0);
-    add("gaugeway_cost_nanousd_total", &[], (dollars * 1e9).round() as u64);
+    let nanousd = |key: &str| (seen.get(key).and_then(Value::as_f64).unwrap_or(0.0) * 1e9).round() as u64;
+    add("gaugeway_cost_nanousd_total", &[], nanousd("gaugeway.cost.usd"));
+    add("gaugeway_cache_savings_nanousd_total", &[], nanousd("gaugeway.cost.cache_savings.usd"));
+    for part in CostPart::ALL.map(CostPart::as_str) {
+        let key = format!("gaugeway.cost.{part}.usd");
+        add("gaugeway_cost_parts_nanousd_total", &[("part", part)], nanousd(&key));
+    }
+    let unpriced = seen.get("gaugeway.cost.unpriced").and_then(Value::as_array);
+    for name in unpriced.into_iter().flatten().filter_map(Value::as_str) {
+        add("gaugeway_cost_unpriced_total", &[("part", name)], 1);
+    }
+    for (kind, modality) in [("input", "audio"), ("input", "image"), ("output", "audio"), ("output", "image")] {
+        let tokens = count(&format!("gaugeway.usage.{kind}_{modality}_tokens")).unwrap_or(0);
+        add(
+            "gaugeway_modality_tokens_total",
+            &[("gen_ai_token_type", kind), ("gen_ai_token_modality", modality)],
+            tokens,
+        );
+    }
+    for (kind, key) in [
+        ("web_search", "web_searches"),
+        ("web_fetch", "web_fetches"),
+        ("file_search", "file_searches"),
+        ("maps_search", "maps_searches"),
+        ("code_run", "code_runs"),
+    ] {
+        let calls = count(&format!("gaugeway.provider_tools.{key}")).unwrap_or(0);
+        add("gaugeway_provider_tool_calls_total", &[("kind", kind)], calls);
+    }
     add("gaugeway_unpriced_requests_total", &[], u64::from(text("gaugeway.cost.status") == "unpriced"));
     add("gaugeway_usage_missing_total", &[], u64::from(text("gaugeway.cost.status") == "no_usage"));
     add("gaugeway_usage_hidden_total", &[], u64::from(text("gaugeway.cost.status") == "hidden"));

@@ -31,7 +31,10 @@ fn generate(plugin: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
     bindgen.web(true)?.typescript(true).omit_default_module_path(true);
     bindgen.remove_name_section(true).remove_producers_section(true);
     bindgen.input_path(plugin).out_name("core").generate(folder)?;
-    let prices = table::lines(&std::fs::read_to_string(table::TABLE)?)?;
+    let prices = {
+        let read = std::fs::read_to_string;
+        table::lines(&read(table::TABLE)?, &read(table::SUPPLEMENT)?)?
+    };
     // Names and rates contain no characters that have a meaning in a template literal.
     if prices.contains(['`', '\\', '$']) {
         return Err(format!(

@@ -20,7 +20,7 @@ impl Scanner {
         let mut rest = bytes;
         loop {
             let Some((key, [b':', value @ ..])) = plain_string(rest) else { return rest };
-            self.node = parent.map_or(NO_NODE, |n| n.child(key));
+            self.node = parent.map_or(NO_NODE, |n| program.member(n, key));
             self.state = ScannerState::Value;
             let node = program.node(self.node);
             let after = match value {
@@ -79,7 +79,7 @@ impl Scanner {
             }
         };
         self.node = match (parent, key) {
-            (Some(node), Some(key)) => node.child(key),
+            (Some(node), Some(key)) => program.member(node, key),
             (Some(node), None) => node.any,
             (None, _) => NO_NODE,
         };

@@ -4,6 +4,7 @@
 
 mod rates;
 mod table;
+mod time;
 
 use core::fmt;
 use std::cell::RefCell;
@@ -16,25 +17,38 @@ use crate::bytes::mix::Mix;
 use crate::config::value::{ConfigError, object};
 use crate::documentation::documentation;
 use crate::json::number;
-use crate::observation::Quantities;
+use crate::observation::{Bill, Quantities};
 
 /// The price of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Price<'t> {
     /// The table's own name for the model. Many names on the wire have the same.
     pub name: &'t str,
-    rates: &'t str,
+    /// Rates, and the supplements that complete or replace them.
+    rates: [&'t str; 1 + SUPPLEMENTS],
     /// The rates are those of another provider. Its service tiers do not apply.
     borrowed: bool,
 }
 
+/// Maximum number of supplements to the rates of a model.
+const SUPPLEMENTS: usize = 3;
+
 impl Price<'_> {
-    /// The cost in nano-dollars (1e-9 USD), rounded half up.
-    pub fn cost(&self, used: &Quantities<'_>) -> u64 {
-        let tier = if self.borrowed { "" } else { used.tier };
-        rates::cost(self.rates, &Quantities { tier, ..*used })
+    /// The price by the bundled table alone.
+    pub fn without_supplements(mut self) -> Self {
+        self.rates.iter_mut().skip(1).for_each(|supplement| *supplement = "");
+        self
+    }
+
+    /// The cost, rounded half up.
+    pub fn bill(&self, used: &Quantities<'_>) -> Bill {
+        let tier = if self.borrowed && !used.tier.is_empty() { OTHER_TIER } else { used.tier };
+        rates::bill(&self.rates, &Quantities { tier, ..*used })
     }
 }
+
+/// A service tier for which no provider has rates.
+const OTHER_TIER: &str = "?";
 
 /// Prices by provider and model.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +91,17 @@ pub const PRICE_KEYS: &[PriceKey] = &[
     tokens("output_image", "oi", "image output tokens; default: `output`"),
     PriceKey { per: "1,000 requests", ..tokens("per_1000_requests", "q", "requests") },
     PriceKey { per: "1,000 web searches", ..tokens("per_1000_web_searches", "s", "web searches") },
+    PriceKey { per: "1,000 file searches", ..tokens("per_1000_file_searches", "f", "searches in stored files") },
+    PriceKey { per: "1,000 code runs", ..tokens("per_1000_code_runs", "x", "code that the provider runs") },
+    PriceKey { per: "1,000 maps searches", ..tokens("per_1000_maps_searches", "m", "searches in maps") },
+    PriceKey { per: "1,000 search units", ..tokens("per_1000_search_units", "u", "search units of rerankers") },
+    PriceKey { per: "1,000 pages", ..tokens("per_1000_pages", "p", "pages of documents") },
+    PriceKey {
+        per: "1,000 images",
+        ..tokens("per_1000_images", "g", "generated images that are billed by their number")
+    },
+    PriceKey { per: "million characters", ..tokens("per_million_characters", "k", "characters of speech") },
+    PriceKey { per: "hour", ..tokens("per_hour_of_audio", "a", "audio that is billed by its duration") },
 ];
 
 const fn tokens(name: &'static str, rate: &'static str, doc: &'static str) -> PriceKey {
@@ -161,7 +186,7 @@ impl PriceTable {
             let mut beginnings = (1..=name.len().min(self.longest)).rev().filter_map(|end| name.get(..end));
             beginnings.find_map(|beginning| self.own.get_key_value(beginning))
         });
-        found.map(|(name, rates)| Price { name, rates, borrowed: false })
+        found.map(|(name, rates)| Price { name, rates: [rates, "", "", ""], borrowed: false })
     }
 
     fn of_bundled(&self, provider: &str, model: &str) -> Option<Price<'static>> {
@@ -188,7 +213,7 @@ mod tests {
     /// Price of a million input tokens, in thousandths of a US dollar.
     fn input(table: &PriceTable, provider: &str, model: &str) -> Option<u64> {
         let thousand = Quantities { input: 1_000, ..Quantities::default() };
-        Some(table.find(provider, model)?.cost(&thousand) / 1_000)
+        Some(table.find(provider, model)?.bill(&thousand).total() / 1_000)
     }
 
     #[test]
@@ -269,7 +294,7 @@ mod tests {
         let table = PriceTable::bundled().unwrap();
         let price = table.find("anthropic", "claude-sonnet-4-20250514").unwrap();
         // 237 * 3000 + 1000 * 300 + 100 * 3750 + 421 * 15000 nano-dollars
-        assert_eq!(price.cost(&Quantities::default().with(&usage)), 7_701_000);
+        assert_eq!(price.bill(&Quantities::default().with(&usage)).total(), 7_701_000);
     }
 
     #[test]
@@ -278,7 +303,7 @@ mod tests {
         table
             .add("prices", &json!({"m": {"input": 1, "cached_input": 0.1, "cache_write": 2, "input_audio": 8}}))
             .unwrap();
-        let cost = |q: Quantities<'_>| table.find("", "m").unwrap().cost(&q);
+        let cost = |q: Quantities<'_>| table.find("", "m").unwrap().bill(&q).total();
         assert_eq!(cost(Quantities { input: 100, cached: 200, cache_write: 5, ..Quantities::default() }), 10_000);
         assert_eq!(
             cost(Quantities { input: 100, cached: 90, cache_write: 20, ..Quantities::default() }),
@@ -294,7 +319,7 @@ mod tests {
         table.add("prices", &json!({ "m": prices })).unwrap();
         let used = Quantities { input: 100, cached: 80, input_audio: 50, ..Quantities::default() };
         // 50 cached text, 20 audio, 30 cached audio
-        assert_eq!(table.find("", "m").unwrap().cost(&used), 5_000 + 200_000 + 150_000);
+        assert_eq!(table.find("", "m").unwrap().bill(&used).total(), 5_000 + 200_000 + 150_000);
     }
 
     #[test]
@@ -306,7 +331,7 @@ mod tests {
         assert_eq!(input(&table, "openai", "o3"), Some(2000));
         let exact = |input, output| Quantities { input, output, ..Quantities::default() };
         let price = table.find("anybody", "gpt-4o-mini").unwrap();
-        assert_eq!([exact(1, 0), exact(2, 0), exact(0, 3)].map(|used| price.cost(&used)), [38, 75, 300]);
+        assert_eq!([exact(1, 0), exact(2, 0), exact(0, 3)].map(|used| price.bill(&used).total()), [38, 75, 300]);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! A rate has at most 18 decimals, and all sums are sums of whole numbers. Only the result is rounded, to the nano-dollar, half
 //! up.
 
-use crate::observation::Quantities;
+use super::time::time_has_come;
+use crate::observation::CostPart::{Audio, CacheRead, CacheWrite, Image, Input, Output, Reasoning, Requests, Tools};
+use crate::observation::{Bill, CostPart, Quantities, Unpriced};
 
 /// Maximum number of decimals of a rate in US dollars.
 const DECIMALS: u32 = 18;
@@ -14,10 +16,13 @@ const COMMON: u128 = 9_000_000;
 /// In place of a rate: there is none.
 const NONE: u128 = u128::MAX;
 
+/// In place of a rate: that of the quantity of which this one is a part.
+const SAME: u128 = NONE - 1;
+
 /// A nano-dollar, in the unit of the sum.
 const NANO: u128 = COMMON * 10u128.pow(DECIMALS - 9);
 
-/// A quantity that can have a rate.
+/// A quantity that can have a rate. Its index in [`UNITS`] is that of its name in [`Unpriced::NAMES`].
 struct Unit {
     /// Its name in the price table.
     key: &'static str,
@@ -25,6 +30,7 @@ struct Unit {
     per: u32,
     /// Its properties. A whole has a subset of the properties of each of its parts.
     traits: u16,
+    part: CostPart,
     count: fn(&Quantities<'_>) -> u64,
 }
 
@@ -38,13 +44,11 @@ const CITED: u16 = 64;
 const AUDIO: u16 = 128;
 const IMAGE: u16 = 256;
 const VIDEO: u16 = 512;
-const REQUEST: u16 = 1024;
-const WEB: u16 = 2048;
-const FILES: u16 = 4096;
-const TIME: u16 = 8192;
+/// A unit that is not part of another one.
+const ALONE: u16 = 1024;
 
-const fn unit(key: &'static str, per: u32, traits: u16, count: fn(&Quantities<'_>) -> u64) -> Unit {
-    Unit { key, per, traits, count }
+const fn unit(key: &'static str, per: u32, traits: u16, part: CostPart, count: fn(&Quantities<'_>) -> u64) -> Unit {
+    Unit { key, per, traits, part, count }
 }
 
 const MILLION: u32 = 1_000_000;
@@ -52,109 +56,187 @@ const THOUSAND: u32 = 1_000;
 
 /// Parts come before their wholes.
 const UNITS: &[Unit] = &[
-    unit("h", MILLION, IN | WRITTEN | HOUR, |q| q.cache_write_1h),
-    unit("ra", MILLION, IN | READ | AUDIO, |q| q.cached_audio),
-    unit("ri", MILLION, IN | READ | IMAGE, |q| q.cached_image),
-    unit("r", MILLION, IN | READ, |q| q.cached),
-    unit("w", MILLION, IN | WRITTEN, |q| q.cache_write),
-    unit("ia", MILLION, IN | AUDIO, |q| q.input_audio),
-    unit("ii", MILLION, IN | IMAGE, |q| q.input_image),
-    unit("iv", MILLION, IN | VIDEO, |q| q.input_video),
-    unit("n", MILLION, OUT | REASONED, |q| q.reasoning),
-    unit("c", MILLION, OUT | CITED, |q| q.citations),
-    unit("oa", MILLION, OUT | AUDIO, |q| q.output_audio),
-    unit("oi", MILLION, OUT | IMAGE, |q| q.output_image),
-    unit("ov", MILLION, OUT | VIDEO, |q| q.output_video),
-    unit("i", MILLION, IN, |q| q.input),
-    unit("o", MILLION, OUT, |q| q.output),
-    unit("q", THOUSAND, REQUEST, |q| u64::from(!q.further)),
-    unit("s", THOUSAND, WEB, |q| q.web_searches),
-    unit("f", THOUSAND, FILES, |q| q.file_searches),
-    unit("a", 3_600, TIME, |q| q.audio_seconds),
+    unit("h", MILLION, IN | WRITTEN | HOUR, CacheWrite, |q| q.cache_write_1h),
+    unit("ra", MILLION, IN | READ | AUDIO, Audio, |q| q.cached_audio),
+    unit("ri", MILLION, IN | READ | IMAGE, Image, |q| q.cached_image),
+    unit("r", MILLION, IN | READ, CacheRead, |q| q.cached),
+    unit("w", MILLION, IN | WRITTEN, CacheWrite, |q| q.cache_write),
+    unit("ia", MILLION, IN | AUDIO, Audio, |q| q.input_audio),
+    unit("ii", MILLION, IN | IMAGE, Image, |q| q.input_image),
+    unit("iv", MILLION, IN | VIDEO, Image, |q| q.input_video),
+    unit("n", MILLION, OUT | REASONED, Reasoning, |q| q.reasoning),
+    unit("c", MILLION, OUT | CITED, Output, |q| q.citations),
+    unit("oa", MILLION, OUT | AUDIO, Audio, |q| q.output_audio),
+    unit("oi", MILLION, OUT | IMAGE, Image, |q| q.output_image),
+    unit("ov", MILLION, OUT | VIDEO, Image, |q| q.output_video),
+    unit("i", MILLION, IN, Input, |q| q.input),
+    unit("o", MILLION, OUT, Output, |q| q.output),
+    unit("q", THOUSAND, ALONE, Requests, |q| u64::from(!q.further)),
+    unit("s", THOUSAND, ALONE, Tools, |q| q.web_searches),
+    unit("f", THOUSAND, ALONE, Tools, |q| q.file_searches),
+    unit("a", 3_600, ALONE, Audio, |q| q.audio_seconds),
+    unit("u", THOUSAND, ALONE, Requests, |q| q.search_units),
+    unit("k", MILLION, ALONE, Audio, |q| q.characters),
+    unit("p", THOUSAND, ALONE, Requests, |q| q.pages),
+    unit("g", THOUSAND, ALONE, Image, |q| q.images),
+    unit("x", THOUSAND, ALONE, Tools, |q| q.code_runs),
+    unit("m", THOUSAND, ALONE, Tools, |q| q.maps_searches),
 ];
 
-/// The cost in nano-dollars of the counted quantities, by rates in the notation of the price table.
-pub fn cost(prices: &str, counted: &Quantities<'_>) -> u64 {
+/// The rates that apply to an exchange.
+struct Rates {
+    /// In the order of [`UNITS`].
+    by_unit: [u128; UNITS.len()],
+    /// Multiplies the rates of tokens, in thousandths.
+    factor: u128,
+    /// True if there are rates for the tier.
+    knows_tier: bool,
+}
+
+/// The cost of the counted quantities, by rates in the notation of the price table. The rates of a later text replace those of
+/// an earlier one.
+pub fn bill(prices: &[&str], counted: &Quantities<'_>) -> Bill {
     let counted = counted.consistent();
-    let rates = rates(prices, &counted);
-    let mut sum = 0u128;
+    let rates = Rates::applying(prices, &counted);
+    let mut bill = Bill { unpriced: rates.unpriced(&counted), ..Bill::default() };
+    let mut sums = [0u128; CostPart::ALL.len()];
+    let mut add = |part: CostPart, price: u128| {
+        if let Some(sum) = sums.get_mut(part as usize) {
+            *sum = sum.saturating_add(price);
+        }
+    };
     // Traits and counts of the parts so far. Their wholes do not count them again.
     let mut paid = [(0, 0); UNITS.len()];
-    for ((unit, rate), slot) in UNITS.iter().zip(rates).filter(|(_, rate)| *rate != NONE).zip(0..) {
-        let parts = paid.iter().filter(|(traits, _)| traits & unit.traits == unit.traits);
+    for ((unit, rate), slot) in UNITS.iter().zip(rates.by_unit).filter(|(_, rate)| *rate < SAME).zip(0..) {
+        let is_whole_of = |traits: u16| unit.traits != ALONE && traits & unit.traits == unit.traits;
+        let parts = paid.iter().filter(|(traits, _)| is_whole_of(*traits));
         let apart = parts.fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
         let count = (unit.count)(&counted).saturating_sub(apart);
         if let Some(slot) = paid.get_mut(slot) {
             *slot = (unit.traits, count);
         }
-        let price = rate.saturating_mul(u128::from(count)).saturating_mul(COMMON / u128::from(unit.per));
-        sum = sum.saturating_add(price);
+        let factor = if unit.traits & (IN | OUT) == 0 { 1000 } else { rates.factor };
+        let price = |count: u64| {
+            let price = rate.saturating_mul(u128::from(count)).saturating_mul(COMMON / u128::from(unit.per));
+            if factor == 1000 { price } else { price.saturating_mul(factor) / 1000 }
+        };
+        // A quantity that has the rate of its whole is a part of the cost nevertheless.
+        let mut left = count;
+        for (part, own) in UNITS.iter().zip(rates.by_unit) {
+            let is_part = part.traits != unit.traits && is_whole_of(part.traits);
+            if is_part && (own == SAME || own == NONE && part.key == "n") {
+                let count = (part.count)(&counted).min(left);
+                add(part.part, price(count));
+                left -= count;
+            }
+        }
+        add(unit.part, price(left));
+        if unit.key == "i" {
+            bill.cache_savings = rates.cache_savings(&counted);
+        }
     }
+    bill.parts = rounded(sums);
+    bill
+}
+
+/// The sums in nano-dollars, so that their total is the rounded total of the sums.
+fn rounded(sums: [u128; CostPart::ALL.len()]) -> [u64; CostPart::ALL.len()] {
+    let (mut sum, mut before) = (0u128, 0u64);
+    sums.map(|part| {
+        sum = sum.saturating_add(part);
+        let total = nanos(sum);
+        let rounded = total - before;
+        before = total;
+        rounded
+    })
+}
+
+/// A sum in nano-dollars, rounded half up.
+fn nanos(sum: u128) -> u64 {
     u64::try_from(sum.saturating_add(NANO / 2) / NANO).unwrap_or(u64::MAX)
 }
 
-/// The rates that apply, in the order of [`UNITS`].
-#[inline(never)]
-fn rates(prices: &str, counted: &Quantities<'_>) -> [u128; UNITS.len()] {
-    let mut rates = [NONE; UNITS.len()];
-    let mut holds = true;
-    for word in prices.split(' ') {
-        let (key, amount) = word.split_at(word.bytes().take_while(u8::is_ascii_alphabetic).count());
-        let when = amount.get(1..).unwrap_or_default();
-        match amount.as_bytes().first() {
-            Some(b';') => holds = true,
-            Some(b'>') => holds &= when.parse().is_ok_and(|tokens: u64| counted.input > tokens),
-            Some(b'@') => holds &= time_has_come(when, counted.at).unwrap_or(false),
-            Some(_) if holds => {
-                if let Some((_, rate)) = UNITS.iter().zip(&mut rates).find(|(unit, _)| unit.key == key) {
-                    *rate = decimal(amount).unwrap_or(NONE);
+impl Rates {
+    #[inline(never)]
+    fn applying(prices: &[&str], counted: &Quantities<'_>) -> Self {
+        let mut rates = Rates { by_unit: [NONE; UNITS.len()], factor: 1000, knows_tier: counted.tier.is_empty() };
+        for text in prices {
+            rates.read(text, counted);
+        }
+        rates
+    }
+
+    fn read(&mut self, text: &str, counted: &Quantities<'_>) {
+        let mut holds = true;
+        for word in text.split(' ') {
+            let (key, amount) = word.split_at(word.bytes().take_while(u8::is_ascii_alphabetic).count());
+            let when = amount.get(1..).unwrap_or_default();
+            match amount.as_bytes().first() {
+                Some(b';') => holds = true,
+                Some(b'>') => holds &= when.parse().is_ok_and(|tokens: u64| counted.input > tokens),
+                Some(b'@') => holds &= time_has_come(when, counted.at).unwrap_or(false),
+                Some(b'*') if holds => {
+                    self.factor = decimal(when).map_or(1000, |factor| factor / 10u128.pow(DECIMALS - 3))
+                }
+                Some(_) if holds => {
+                    if let Some((_, rate)) = UNITS.iter().zip(&mut self.by_unit).find(|(unit, _)| unit.key == key) {
+                        *rate = if amount == "=" { SAME } else { decimal(amount).unwrap_or(NONE) };
+                    }
+                }
+                Some(_) => {}
+                None => {
+                    self.knows_tier |= key == counted.tier;
+                    holds &= ["", counted.tier, counted.place, counted.search_context].contains(&key);
                 }
             }
-            Some(_) => {}
-            None => holds &= key.is_empty() || key == counted.tier,
         }
     }
-    rates
-}
 
-/// Returns true if `at` is on or after the day `when`, or within the daily period `when`. `at` is in seconds since
-/// 1970. Returns None if `when` is neither a day nor a period.
-fn time_has_come(when: &str, at: u64) -> Option<bool> {
-    if let Some(from) = day(when) {
-        return Some(at >= from);
+    fn of(&self, key: &str) -> u128 {
+        UNITS.iter().zip(self.by_unit).find(|(unit, _)| unit.key == key).map_or(NONE, |(_, rate)| rate)
     }
-    let ([hours, minutes, to_hours, to_minutes], 4) = numbers(when)? else {
-        return None;
-    };
-    let (from, to, now) = (hours * 60 + minutes, to_hours * 60 + to_minutes, at / 60 % 1440);
-    Some(if from <= to { (from..to).contains(&now) } else { now >= from || now < to })
-}
 
-/// The beginning of a day such as `2026-11-22`, in seconds since 1970.
-pub fn day(text: &str) -> Option<u64> {
-    let ([year, month, day, _], 3) = numbers(text)? else {
-        return None;
-    };
-    // Years begin in March, so the leap day is the last day of a year.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day;
-    days.checked_sub(719_469)?.checked_mul(86_400)
-}
-
-/// Up to four numbers, separated by one character each, and how many there are.
-#[inline(never)]
-fn numbers(text: &str) -> Option<([u64; 4], usize)> {
-    let mut numbers = [0; 4];
-    let mut at = 0;
-    for byte in text.bytes() {
-        if byte.is_ascii_digit() {
-            let number: &mut u64 = numbers.get_mut(at)?;
-            *number = number.checked_mul(10)? + u64::from(byte - b'0');
-        } else {
-            at += 1;
+    /// The quantities without a rate of their own. Reasoning and citations are output, and a request has a price only at some
+    /// providers.
+    fn unpriced(&self, counted: &Quantities<'_>) -> Unpriced {
+        let mut unpriced = Unpriced::default();
+        for (index, (unit, rate)) in UNITS.iter().zip(self.by_unit).enumerate() {
+            let is_known = match unit.key {
+                "n" | "c" | "q" => true,
+                // The length of audio and the number of images are only information if the tokens are billed.
+                "a" | "g" => counted.input > 0 && self.of("i") < SAME,
+                _ => false,
+            };
+            if rate == NONE && !is_known && (unit.count)(counted) > 0 {
+                let whole = if unit.traits & IN > 0 { self.of("i") } else { self.of("o") };
+                let is_free = unit.traits & ALONE == 0 && whole == 0;
+                if !is_free {
+                    unpriced.add(index);
+                }
+            }
         }
+        if !self.knows_tier {
+            unpriced.add(Unpriced::SERVICE_TIER);
+        }
+        unpriced
     }
-    Some((numbers, at + 1))
+
+    /// What the input that was read from a cache would have cost more as input, in nano-dollars.
+    fn cache_savings(&self, counted: &Quantities<'_>) -> u64 {
+        let saved = |read: &str, fresh: &str, count: u64| match (self.of(read), self.of(fresh)) {
+            (read, fresh) if read < SAME && fresh < SAME => {
+                fresh.saturating_sub(read).saturating_mul(u128::from(count))
+            }
+            _ => 0,
+        };
+        let text = counted.cached.saturating_sub(counted.cached_audio).saturating_sub(counted.cached_image);
+        let sum = saved("r", "i", text).saturating_add(saved("ra", "ia", counted.cached_audio)).saturating_add(saved(
+            "ri",
+            "ii",
+            counted.cached_image,
+        ));
+        nanos(sum.saturating_mul(COMMON / u128::from(MILLION)).saturating_mul(self.factor) / 1000)
+    }
 }
 
 /// A decimal number in units of 10^-18. Returns None if it is not a decimal number, or has too many digits.
@@ -177,7 +259,12 @@ pub fn decimal(text: &str) -> Option<u128> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::time::day;
     use super::*;
+
+    fn cost(prices: &str, counted: &Quantities<'_>) -> u64 {
+        bill(&[prices], counted).total()
+    }
 
     fn q() -> Quantities<'static> {
         Quantities { input: 1000, output: 100, ..Quantities::default() }
@@ -232,11 +319,50 @@ mod tests {
     }
 
     #[test]
-    fn days_count_from_1970() {
-        let days = |text| day(text).map(|seconds| seconds / 86_400);
-        assert_eq!(days("1970-01-01"), Some(0));
-        assert_eq!(days("2000-02-29"), Some(11_016));
-        assert_eq!(days("2026-11-22"), Some(20_779));
-        assert_eq!(days("01:00-04:00"), None);
+    fn the_parts_of_a_cost_add_up_to_it() {
+        let q = Quantities { cached: 200, cache_write: 300, reasoning: 50, web_searches: 1, ..q() };
+        let seen = bill(&["i1 o2 r.5 w2 s10"], &q);
+        let part = |part: CostPart| seen.parts[part as usize];
+        assert_eq!([Input, CacheRead, CacheWrite, Output].map(part), [500_000, 100_000, 600_000, 100_000]);
+        assert_eq!([Reasoning, Tools, Audio].map(part), [100_000, 10_000_000, 0]);
+        assert_eq!((seen.cache_savings, seen.unpriced.is_empty()), (100_000, true));
+        // A third of a nano-dollar each.
+        let thirds = Quantities { input: 1, output: 1, reasoning: 0, ..Quantities::default() };
+        assert_eq!(bill(&["i.0004 o.0004"], &thirds).parts.iter().sum::<u64>(), 1);
+    }
+
+    #[test]
+    fn a_quantity_without_a_rate_is_named() {
+        let names = |prices: &[&str], q: &Quantities<'_>| bill(prices, q).unpriced.names().collect::<Vec<_>>();
+        let audio = Quantities { input_audio: 5, output_audio: 5, reasoning: 5, ..q() };
+        assert_eq!(names(&["i1 o2"], &audio), ["input_audio", "output_audio"]);
+        assert_eq!(names(&["i1 o2", "ia= oa3"], &audio), Vec::<&str>::new());
+        assert_eq!(names(&["i0 o0"], &audio), Vec::<&str>::new());
+        assert_eq!(names(&["i1"], &q()), ["output"]);
+        assert_eq!(names(&["i1 o2"], &Quantities { web_searches: 1, cached: 1, ..q() }), ["cache_read", "web_search"]);
+        assert_eq!(names(&["i1 o2 ; flex i.5"], &Quantities { tier: "flex", ..q() }), Vec::<&str>::new());
+        assert_eq!(names(&["i1 o2 ; flex i.5"], &Quantities { tier: "priority", ..q() }), ["service_tier"]);
+    }
+
+    #[test]
+    fn a_place_multiplies_the_rates_of_tokens_only() {
+        let q = Quantities { web_searches: 1, place: "us", ..q() };
+        assert_eq!(cost("i1 o2 s10 ; us *1.1", &q), 1_320_000 + 10_000_000);
+        assert_eq!(cost("i1 o2 s10 ; eu *1.1", &q), 1_200_000 + 10_000_000);
+    }
+
+    #[test]
+    fn units_have_the_order_of_their_names() {
+        let index = |key: &str| UNITS.iter().position(|unit| unit.key == key).unwrap();
+        for (key, name) in
+            [("h", "cache_write_1h"), ("r", "cache_read"), ("i", "input"), ("o", "output"), ("s", "web_search")]
+        {
+            assert_eq!(Unpriced::NAMES[index(key)], name);
+        }
+        for (key, name) in [("u", "search_units"), ("k", "characters"), ("p", "pages"), ("x", "code_execution")] {
+            assert_eq!(Unpriced::NAMES[index(key)], name);
+        }
+        assert_eq!(UNITS.len(), Unpriced::SERVICE_TIER);
+        assert!(CostPart::ALL.into_iter().enumerate().all(|(index, part)| part as usize == index));
     }
 }

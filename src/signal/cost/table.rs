@@ -5,8 +5,8 @@
 
 use std::sync::OnceLock;
 
-use super::Price;
-use super::rates::day;
+use super::time::day;
+use super::{Price, SUPPLEMENTS};
 
 /// Prices by provider and model.
 #[derive(Debug)]
@@ -25,6 +25,18 @@ struct Provider {
     exact: Vec<(&'static str, &'static str)>,
     /// The same for names with `*` or `#`. The first that matches counts.
     patterns: Vec<(&'static str, &'static str)>,
+    /// Rates that complete or replace those of the models that match. All that match count, in this order.
+    supplements: Vec<(&'static str, &'static str)>,
+}
+
+/// What the table has for a model.
+#[derive(Clone, Copy)]
+struct Found<'t> {
+    /// The index of the provider in the list of those that were asked.
+    at: usize,
+    provider: &'t Provider,
+    name: &'static str,
+    rates: &'static str,
 }
 
 /// Values of `gen_ai.provider.name` that have another name in the table. The others have `-` in place of `_` there.
@@ -81,11 +93,17 @@ impl Bundled {
         for line in lines {
             if let Some(names) = line.strip_prefix('[') {
                 let names = names.strip_suffix(']')?;
-                table.providers.push(Provider { names, exact: Vec::new(), patterns: Vec::new() });
+                let lists = [(); 3].map(|()| Vec::new());
+                let [exact, patterns, supplements] = lists;
+                table.providers.push(Provider { names, exact, patterns, supplements });
                 continue;
             }
             let provider = table.providers.last_mut()?;
             let (names, rates) = line.split_once(" =")?;
+            if let Some(name) = names.strip_prefix('+') {
+                provider.supplements.push((name, rates.trim_start()));
+                continue;
+            }
             for name in names.split(' ') {
                 let pattern = name.bytes().any(|byte| matches!(byte, b'*' | b'#'));
                 let known = if pattern { &mut provider.patterns } else { &mut provider.exact };
@@ -106,26 +124,45 @@ impl Bundled {
         let forms = forms(model);
         let asked = self.provider(&name).map_or("", |own| own.names);
         let makers = if GUESSED.contains(&provider) { MAKERS } else { "" };
-        let own = self.find_at(asked, &forms).map(|(at, price)| Price { borrowed: at > 0, ..price });
-        let found = own.or_else(|| self.find_at(makers, &forms).map(|(_, price)| price));
-        found.filter(|price| price.rates != UNKNOWN)
+        let own = self.find_at(asked, &forms);
+        let found = own.or_else(|| self.find_at(makers, &forms).map(|found| Found { at: 0, ..found }));
+        // Supplements of the provider that has the model's rates, then those of the provider that was asked.
+        let asked = self.provider(&name);
+        let holder = found.as_ref().map(|found| found.provider);
+        let holder = holder.filter(|holder| asked.is_none_or(|asked| asked.names != holder.names));
+        let mut supplements = holder.into_iter().chain(asked).flat_map(|provider| provider.supplements(&forms));
+        let mut rates = [""; 1 + SUPPLEMENTS];
+        let first = found.as_ref().map_or("", |found| found.rates);
+        for (slot, (_, text)) in rates.iter_mut().zip([("", first)].into_iter().chain(&mut supplements)) {
+            *slot = text;
+        }
+        let is_unknown = found.as_ref().is_none_or(|found| found.rates == UNKNOWN);
+        // A supplement that begins with a semicolon only completes other rates.
+        if is_unknown && rates.iter().skip(1).all(|text| text.is_empty() || text.starts_with(';')) {
+            return None;
+        }
+        let name = found.as_ref().map(|found| found.name).or_else(|| {
+            asked?.supplements(&forms).map(|(pattern, _)| bare_pattern(pattern)).find(|name| !name.is_empty())
+        });
+        let borrowed = own.is_some_and(|found| found.at > 0);
+        Some(Price { name: name.unwrap_or_default(), rates, borrowed })
     }
 
     fn provider(&self, name: &str) -> Option<&Provider> {
         self.providers.iter().find(|provider| provider.names.split(' ').next() == Some(name))
     }
 
-    /// The price of the first form that one of these providers has, and the index of that provider.
-    fn find_at(&self, providers: &str, forms: &[String]) -> Option<(usize, Price<'static>)> {
+    /// What the first of these providers has for the first form that any of them has.
+    fn find_at(&self, providers: &str, forms: &[String]) -> Option<Found<'_>> {
         let asked: Vec<&Provider> = providers.split(' ').filter_map(|name| self.provider(name)).collect();
         let look = |form: &String| {
-            asked.iter().enumerate().find_map(|(at, provider)| Some((at, provider, provider.find(form)?)))
+            asked.iter().enumerate().find_map(|(at, provider)| Some((at, *provider, provider.find(form)?)))
         };
         let (at, provider, (pattern, rates)) = forms.iter().find_map(look)?;
         // The name without its date says more than a pattern such as `NAME-2025*`.
         let exact = forms.iter().find_map(|form| provider.exact(form));
-        let name = exact.map_or_else(|| pattern.trim_matches(['*', '#', '-', '@']), |(name, _)| *name);
-        Some((at, Price { name, rates, borrowed: false }))
+        let name = exact.map_or_else(|| bare_pattern(pattern), |(name, _)| *name);
+        Some(Found { at, provider, name, rates })
     }
 }
 
@@ -139,6 +176,20 @@ impl Provider {
     fn exact(&self, name: &str) -> Option<&(&'static str, &'static str)> {
         self.exact.iter().find(|(exact, _)| *exact == name)
     }
+
+    /// The supplements for a model with these forms of its name.
+    fn supplements(&self, forms: &[String]) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let fit = |pattern: &str| {
+            let fits = |pattern: &str, form: &String| fits(pattern.as_bytes(), form.as_bytes());
+            pattern.split(' ').any(|pattern| forms.iter().any(|form| fits(pattern, form)))
+        };
+        self.supplements.iter().filter(move |(pattern, _)| fit(pattern)).copied()
+    }
+}
+
+/// The first name in a list of patterns, without its wildcards.
+fn bare_pattern(pattern: &'static str) -> &'static str {
+    pattern.split(' ').next().unwrap_or_default().trim_matches(['*', '#', '-', '@'])
 }
 
 /// The name of a model, and the name without a prefix such as `models/`, `openai/` or the path of an ARN.

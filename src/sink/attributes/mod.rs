@@ -4,7 +4,7 @@ mod table;
 mod value;
 
 use crate::config::CacheAttribute;
-use crate::observation::{Changes, FinishReason, Observation, ParseErrors, Text};
+use crate::observation::{Changes, CostPart, FinishReason, Observation, ParseErrors, Quantities, Text, Unpriced};
 
 pub use table::ATTRIBUTES;
 pub use value::{AttributeValue, digits, json_string};
@@ -79,6 +79,11 @@ enum Read {
     Whole(fn(&Observation) -> Option<f64>),
     Float(fn(&Observation) -> Option<f64>),
     Billionths(fn(&Observation) -> Option<u64>),
+    /// A part of the cost. There is no value if it is 0.
+    Part(CostPart),
+    /// A quantity. There is no value if it is 0.
+    Quantity(fn(&Quantities<'_>) -> u64),
+    Unpriced(fn(&Observation) -> Unpriced),
     Bool(fn(&Observation) -> Option<bool>),
 }
 
@@ -104,6 +109,12 @@ impl Attribute {
             Read::Integer(read) => read(seen).map(AttributeValue::Integer),
             Read::Whole(read) | Read::Float(read) => read(seen).map(AttributeValue::Float),
             Read::Billionths(read) => read(seen).map(AttributeValue::Billionths),
+            Read::Part(part) => seen.cost.bill.part(part).map(AttributeValue::Billionths),
+            Read::Quantity(read) => {
+                let quantities = seen.quantities.as_ref()?;
+                Some(read(&quantities.used)).filter(|count| *count > 0).map(AttributeValue::Count)
+            }
+            Read::Unpriced(read) => Some(read(seen)).filter(|set| !set.is_empty()).map(AttributeValue::Unpriced),
             Read::Bool(read) => read(seen).map(AttributeValue::Bool),
         }
     }
@@ -112,9 +123,11 @@ impl Attribute {
     pub const fn kind(&self) -> AttributeType {
         match self.read {
             Read::Text(_) | Read::Hash(_) | Read::ParseErrors(_) => AttributeType::String,
-            Read::List(_) | Read::FinishReasons(_) => AttributeType::Strings,
-            Read::Count(_) | Read::SelectedCount(..) | Read::Integer(_) | Read::Whole(_) => AttributeType::Int,
-            Read::Float(_) | Read::Billionths(_) => AttributeType::Double,
+            Read::List(_) | Read::FinishReasons(_) | Read::Unpriced(_) => AttributeType::Strings,
+            Read::Count(_) | Read::SelectedCount(..) | Read::Integer(_) | Read::Whole(_) | Read::Quantity(_) => {
+                AttributeType::Int
+            }
+            Read::Float(_) | Read::Billionths(_) | Read::Part(_) => AttributeType::Double,
             Read::Bool(_) => AttributeType::Bool,
         }
     }

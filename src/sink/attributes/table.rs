@@ -7,10 +7,25 @@ use super::Read::{
 };
 use crate::config::CacheAttribute;
 use crate::documentation::documentation;
-use crate::observation::{INTERRUPTED, Loop};
+use crate::observation::{CostPart, INTERRUPTED, Loop, Quantities};
 
 const fn row(name: &'static str, unit: &'static str, phase: Phase, doc: &'static str, read: Read) -> Attribute {
     Attribute { name, unit: documentation(unit), phase, doc: documentation(doc), read }
+}
+
+/// A part of the cost, if it is not 0.
+const fn part(name: &'static str, part: CostPart, doc: &'static str) -> Attribute {
+    row(name, "{USD}", End, doc, Read::Part(part))
+}
+
+/// A quantity, if it is not 0.
+const fn used(
+    name: &'static str,
+    unit: &'static str,
+    doc: &'static str,
+    read: fn(&Quantities<'_>) -> u64,
+) -> Attribute {
+    row(name, unit, End, doc, Read::Quantity(read))
 }
 
 /// Every attribute, in the order in which they are written.
@@ -259,13 +274,54 @@ pub const ATTRIBUTES: &[Attribute] = &[
         Text(|o| o.configured.as_ref()?.answer.as_deref()),
     ),
     row("gaugeway.cost.usd", "{USD}", Usage, "cost in US dollars", Billionths(|o| o.cost.nanousd)),
+    part("gaugeway.cost.input.usd", CostPart::Input, "cost of input that no cache had"),
+    part("gaugeway.cost.cache_read.usd", CostPart::CacheRead, "cost of input read from a cache"),
+    part("gaugeway.cost.cache_write.usd", CostPart::CacheWrite, "cost of input written to a cache"),
+    part("gaugeway.cost.output.usd", CostPart::Output, "cost of output without reasoning"),
+    part("gaugeway.cost.reasoning.usd", CostPart::Reasoning, "cost of reasoning"),
+    part("gaugeway.cost.audio.usd", CostPart::Audio, "cost of audio"),
+    part("gaugeway.cost.image.usd", CostPart::Image, "cost of images and video"),
+    part("gaugeway.cost.tools.usd", CostPart::Tools, "cost of tools that the provider ran"),
+    part("gaugeway.cost.requests.usd", CostPart::Requests, "cost of requests, search units and pages"),
+    row(
+        "gaugeway.cost.cache_savings.usd",
+        "{USD}",
+        End,
+        "what the input read from a cache would have cost more without the cache",
+        Billionths(|o| Some(o.cost.bill.cache_savings).filter(|saved| *saved > 0)),
+    ),
     row(
         "gaugeway.cost.status",
         "",
         Usage,
-        "`priced` (from the price table), `reported` (by the provider), `unpriced` (no price for the model), `no_usage`, or `hidden` (the call was cut; the cost is that of the known part)",
+        "`priced` (from the price table), `partial` (the same, but a quantity had no rate), `reported` (by the provider), \
+         `reported_estimate` (likewise), `prepaid` (capacity paid for in advance), `unpriced` (no price for the model), \
+         `no_usage`, or `hidden` (the call was cut; the cost is that of the known part)",
         Text(|o| o.cost.status.map(|status| status.as_str())),
     ),
+    row(
+        "gaugeway.cost.unpriced",
+        "",
+        End,
+        "what had no rate if the status is `partial` or `unpriced`, as a JSON array",
+        Read::Unpriced(|o| o.cost.bill.unpriced),
+    ),
+    row(
+        "gaugeway.attempts.models",
+        "",
+        End,
+        "models of attempts and auxiliary calls that the answer's own counts do not include, as a JSON array",
+        List(|o| o.quantities.as_ref().map_or(&[], |quantities| &quantities.attempt_models)),
+    ),
+    used("gaugeway.usage.input_audio_tokens", "{token}", "audio input tokens", |q| q.input_audio),
+    used("gaugeway.usage.output_audio_tokens", "{token}", "audio output tokens", |q| q.output_audio),
+    used("gaugeway.usage.input_image_tokens", "{token}", "image input tokens", |q| q.input_image),
+    used("gaugeway.usage.output_image_tokens", "{token}", "image output tokens", |q| q.output_image),
+    used("gaugeway.provider_tools.web_searches", "{call}", "web searches that the provider ran", |q| q.web_searches),
+    used("gaugeway.provider_tools.web_fetches", "{call}", "pages that the provider retrieved", |q| q.web_fetches),
+    used("gaugeway.provider_tools.file_searches", "{call}", "file searches that the provider ran", |q| q.file_searches),
+    used("gaugeway.provider_tools.maps_searches", "{call}", "maps searches that the provider ran", |q| q.maps_searches),
+    used("gaugeway.provider_tools.code_runs", "{call}", "times that the provider ran code", |q| q.code_runs),
     row(
         "gaugeway.outcome",
         "",

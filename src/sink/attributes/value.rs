@@ -4,7 +4,7 @@ use core::fmt::Write;
 
 use crate::bytes::mix::Mix;
 use crate::json::number;
-use crate::observation::{FinishReason, ParseErrors, Text};
+use crate::observation::{FinishReason, ParseErrors, Text, Unpriced};
 
 /// The value of an attribute.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ pub enum AttributeValue<'a> {
     Hash([u8; 8]),
     /// Words, separated by commas.
     ParseErrors(ParseErrors),
+    /// A JSON array of the names in the set.
+    Unpriced(Unpriced),
 }
 
 impl AttributeValue<'_> {
@@ -45,6 +47,7 @@ impl AttributeValue<'_> {
             AttributeValue::List(items) => texts(mix, &mut items.iter()),
             AttributeValue::FinishReasons(items) => texts(mix, &mut items.iter().flatten().map(|reason| &reason.word)),
             AttributeValue::Hash(bytes) => mix.number(u64::from_le_bytes(*bytes)),
+            AttributeValue::Unpriced(set) => set.names().fold(mix, Mix::text),
             AttributeValue::ParseErrors(parse_errors) => {
                 parse_errors.iter().fold(mix, |mix, parse_error| mix.number(parse_error as u64))
             }
@@ -86,6 +89,10 @@ impl AttributeValue<'_> {
             }
             AttributeValue::FinishReasons(items) => {
                 array(out, items.iter().flatten().map(|reason| &*reason.word));
+                Ok(())
+            }
+            AttributeValue::Unpriced(set) => {
+                array(out, set.names());
                 Ok(())
             }
             AttributeValue::Hash(bytes) => {

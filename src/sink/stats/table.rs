@@ -2,7 +2,9 @@
 
 use super::metric::{Metric, Samples, counter, gauge, histogram};
 use crate::labels::Scope::{Model, Provider, Route};
-use crate::labels::{ERROR_TYPE, FINISH_REASON, KIND, OUTCOME, PARSE_ERROR, RESULT, STATUS, TOKEN_TYPE, TOOL_NAME};
+use crate::labels::{
+    ERROR_TYPE, FINISH_REASON, KIND, OUTCOME, PARSE_ERROR, PART, RESULT, STATUS, TOKEN_MODALITY, TOKEN_TYPE, TOOL_NAME,
+};
 use crate::observation::{CostStatus, Observation, Outcome};
 
 /// Every metric of exchanges.
@@ -31,6 +33,72 @@ pub const METRICS: &[Metric] = &[
     counter("gaugeway_cost_nanousd_total", "{nanoUSD}", &[], "cost in billionths of a US dollar", |o, out| {
         one(out, o.cost.nanousd)
     }),
+    counter(
+        "gaugeway_cost_parts_nanousd_total",
+        "{nanoUSD}",
+        &[&PART],
+        "computed cost in billionths of a US dollar, by part: input, cache_read, cache_write, output, reasoning, audio, image, tools, \
+         requests",
+        |o, out| {
+            for (part, nanousd) in o.cost.bill.paid() {
+                out(&[part.as_str()], nanousd);
+            }
+        },
+    )
+    .by(Model),
+    counter(
+        "gaugeway_cost_unpriced_total",
+        "{request}",
+        &[&PART],
+        "exchanges in whose cost something had no rate, by what it is",
+        |o, out| {
+            for name in o.cost.bill.unpriced.names() {
+                out(&[name], 1);
+            }
+        },
+    )
+    .by(Model),
+    counter(
+        "gaugeway_cache_savings_nanousd_total",
+        "{nanoUSD}",
+        &[],
+        "what input read from a cache would have cost more without the cache, in billionths of a US dollar",
+        |o, out| one(out, Some(o.cost.bill.cache_savings)),
+    )
+    .by(Model),
+    counter(
+        "gaugeway_modality_tokens_total",
+        "{token}",
+        &[&TOKEN_TYPE, &TOKEN_MODALITY],
+        "audio and image tokens, which are part of the input and output tokens",
+        |o, out| {
+            if let Some(quantities) = &o.quantities {
+                let used = &quantities.used;
+                out(&["input", "audio"], used.input_audio);
+                out(&["input", "image"], used.input_image);
+                out(&["output", "audio"], used.output_audio);
+                out(&["output", "image"], used.output_image);
+            }
+        },
+    )
+    .by(Model),
+    counter(
+        "gaugeway_provider_tool_calls_total",
+        "{call}",
+        &[&KIND],
+        "calls of tools that the provider runs: web_search, web_fetch, file_search, maps_search, code_run",
+        |o, out| {
+            if let Some(quantities) = &o.quantities {
+                let used = &quantities.used;
+                out(&["web_search"], used.web_searches);
+                out(&["web_fetch"], used.web_fetches);
+                out(&["file_search"], used.file_searches);
+                out(&["maps_search"], used.maps_searches);
+                out(&["code_run"], used.code_runs);
+            }
+        },
+    )
+    .by(Model),
     counter(
         "gaugeway_unpriced_requests_total",
         "{request}",

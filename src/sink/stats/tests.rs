@@ -156,7 +156,11 @@ fn no_flood_of_invented_names_takes_the_series_of_honest_ones_and_no_sample_is_l
     }) {
         let has_model = metric.scope.labels().any(|label| label == &crate::labels::REQUEST_MODEL);
         let own = new.iter().all(|name| name.contains(",gen_ai_request_model=gpt-4.1"));
-        assert!(!has_model || metric.name.contains("unpriced") || (own && !new.is_empty()), "{}: {new:?}", metric.name);
+        assert!(
+            !has_model || metric.name.contains("unpriced_requests") || (own && !new.is_empty()),
+            "{}: {new:?}",
+            metric.name
+        );
     }
     // The share of answers' names is full, so the label is the price table's name.
     assert!(host.sums.contains_key(&format!("{INPUT},gen_ai_request_model=gpt-4.1,gen_ai_response_model=gpt-4.1")));
@@ -305,13 +309,19 @@ fn every_sample_has_one_value_for_each_label_of_its_row() {
 
 /// An observation with a sample of every metric, but for those that exclude another.
 fn full() -> Observation {
-    use crate::observation::{CostStatus, Loop, ParseError, Parsed, RunEnd};
+    use crate::observation::{
+        CostPart, CostStatus, Loop, OtherQuantities, ParseError, Parsed, Quantities, RunEnd, Unpriced,
+    };
     let mut seen = exchange("gpt-4o", "gpt-4o");
     seen.usage.cache_read = Some(1);
     seen.usage.cache_creation = Some(1);
     seen.usage.reasoning = Some(1);
     seen.cost.nanousd = Some(1);
     seen.cost.status = Some(CostStatus::NoUsage);
+    (seen.cost.bill.parts, seen.cost.bill.cache_savings) = ([1; CostPart::ALL.len()], 1);
+    seen.cost.bill.unpriced.add(Unpriced::USAGE);
+    let used = Quantities { input_audio: 1, web_searches: 1, ..Quantities::default() };
+    seen.quantities = Some(Box::new(OtherQuantities { used, attempt_models: Vec::new() }));
     seen.error = Some("code".into());
     seen.response.finish_reasons = vec![Some(FinishReason { word: "stop".into(), class: FinishClass::Stop })];
     seen.parse_errors.add(ParseError::Json);
