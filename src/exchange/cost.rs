@@ -48,8 +48,9 @@ impl Exchange {
     fn set_quantities(&mut self) {
         let (used, attempts) = (self.draft.counts.details(), self.draft.counts.extra_attempts());
         let attempt_models: Vec<_> = attempts.filter_map(|attempt| attempt.model).collect();
-        if !self.is_local && (used != Quantities::default() || !attempt_models.is_empty()) {
-            self.draft.observation.quantities = Some(Box::new(OtherQuantities { used, attempt_models }));
+        let others = OtherQuantities::of(&used, attempt_models);
+        if !self.is_local && others != OtherQuantities::default() {
+            self.draft.observation.quantities = Some(Box::new(others));
         }
     }
 

@@ -71,10 +71,44 @@ pub struct Quantities<'a> {
 /// What an exchange used beside its token counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OtherQuantities {
-    /// The quantities. Those of [`Usage`] are 0.
-    pub used: Quantities<'static>,
+    /// Audio input, in tokens.
+    pub input_audio: u64,
+    /// Audio output, in tokens.
+    pub output_audio: u64,
+    /// Image input, in tokens.
+    pub input_image: u64,
+    /// Image output, in tokens.
+    pub output_image: u64,
+    /// Number of web searches that the provider ran.
+    pub web_searches: u64,
+    /// Number of pages that the provider retrieved.
+    pub web_fetches: u64,
+    /// Number of searches in stored files that the provider ran.
+    pub file_searches: u64,
+    /// Number of searches in maps that the provider ran.
+    pub maps_searches: u64,
+    /// Number of times that the provider ran code.
+    pub code_runs: u64,
     /// The models of attempts that the answer's own counts do not include.
     pub attempt_models: Vec<Text>,
+}
+
+impl OtherQuantities {
+    /// The reported ones of these quantities, and the models of attempts.
+    pub fn of(used: &Quantities<'_>, attempt_models: Vec<Text>) -> Self {
+        OtherQuantities {
+            input_audio: used.input_audio,
+            output_audio: used.output_audio,
+            input_image: used.input_image,
+            output_image: used.output_image,
+            web_searches: used.web_searches,
+            web_fetches: used.web_fetches,
+            file_searches: used.file_searches,
+            maps_searches: used.maps_searches,
+            code_runs: used.code_runs,
+            attempt_models,
+        }
+    }
 }
 
 impl Quantities<'_> {

@@ -4,7 +4,7 @@ mod table;
 mod value;
 
 use crate::config::CacheAttribute;
-use crate::observation::{Changes, CostPart, FinishReason, Observation, ParseErrors, Quantities, Text, Unpriced};
+use crate::observation::{Changes, CostPart, FinishReason, Observation, OtherQuantities, ParseErrors, Text, Unpriced};
 
 pub use table::ATTRIBUTES;
 pub use value::{AttributeValue, digits, json_string};
@@ -82,7 +82,7 @@ enum Read {
     /// A part of the cost. There is no value if it is 0.
     Part(CostPart),
     /// A quantity. There is no value if it is 0.
-    Quantity(fn(&Quantities<'_>) -> u64),
+    Quantity(fn(&OtherQuantities) -> u64),
     Unpriced(fn(&Observation) -> Unpriced),
     Bool(fn(&Observation) -> Option<bool>),
 }
@@ -112,7 +112,7 @@ impl Attribute {
             Read::Part(part) => seen.cost.bill.part(part).map(AttributeValue::Billionths),
             Read::Quantity(read) => {
                 let quantities = seen.quantities.as_ref()?;
-                Some(read(&quantities.used)).filter(|count| *count > 0).map(AttributeValue::Count)
+                Some(read(quantities)).filter(|count| *count > 0).map(AttributeValue::Count)
             }
             Read::Unpriced(read) => Some(read(seen)).filter(|set| !set.is_empty()).map(AttributeValue::Unpriced),
             Read::Bool(read) => read(seen).map(AttributeValue::Bool),

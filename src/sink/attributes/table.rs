@@ -7,7 +7,7 @@ use super::Read::{
 };
 use crate::config::CacheAttribute;
 use crate::documentation::documentation;
-use crate::observation::{CostPart, INTERRUPTED, Loop, Quantities};
+use crate::observation::{CostPart, INTERRUPTED, Loop, OtherQuantities};
 
 const fn row(name: &'static str, unit: &'static str, phase: Phase, doc: &'static str, read: Read) -> Attribute {
     Attribute { name, unit: documentation(unit), phase, doc: documentation(doc), read }
@@ -23,7 +23,7 @@ const fn used(
     name: &'static str,
     unit: &'static str,
     doc: &'static str,
-    read: fn(&Quantities<'_>) -> u64,
+    read: fn(&OtherQuantities) -> u64,
 ) -> Attribute {
     row(name, unit, End, doc, Read::Quantity(read))
 }

@@ -72,8 +72,7 @@ pub const METRICS: &[Metric] = &[
         &[&TOKEN_TYPE, &TOKEN_MODALITY],
         "audio and image tokens, which are part of the input and output tokens",
         |o, out| {
-            if let Some(quantities) = &o.quantities {
-                let used = &quantities.used;
+            if let Some(used) = &o.quantities {
                 out(&["input", "audio"], used.input_audio);
                 out(&["input", "image"], used.input_image);
                 out(&["output", "audio"], used.output_audio);
@@ -88,8 +87,7 @@ pub const METRICS: &[Metric] = &[
         &[&KIND],
         "calls of tools that the provider runs: web_search, web_fetch, file_search, maps_search, code_run",
         |o, out| {
-            if let Some(quantities) = &o.quantities {
-                let used = &quantities.used;
+            if let Some(used) = &o.quantities {
                 out(&["web_search"], used.web_searches);
                 out(&["web_fetch"], used.web_fetches);
                 out(&["file_search"], used.file_searches);

@@ -309,9 +309,7 @@ fn every_sample_has_one_value_for_each_label_of_its_row() {
 
 /// An observation with a sample of every metric, but for those that exclude another.
 fn full() -> Observation {
-    use crate::observation::{
-        CostPart, CostStatus, Loop, OtherQuantities, ParseError, Parsed, Quantities, RunEnd, Unpriced,
-    };
+    use crate::observation::{CostPart, CostStatus, Loop, OtherQuantities, ParseError, Parsed, RunEnd, Unpriced};
     let mut seen = exchange("gpt-4o", "gpt-4o");
     seen.usage.cache_read = Some(1);
     seen.usage.cache_creation = Some(1);
@@ -320,8 +318,8 @@ fn full() -> Observation {
     seen.cost.status = Some(CostStatus::NoUsage);
     (seen.cost.bill.parts, seen.cost.bill.cache_savings) = ([1; CostPart::ALL.len()], 1);
     seen.cost.bill.unpriced.add(Unpriced::USAGE);
-    let used = Quantities { input_audio: 1, web_searches: 1, ..Quantities::default() };
-    seen.quantities = Some(Box::new(OtherQuantities { used, attempt_models: Vec::new() }));
+    let others = OtherQuantities { input_audio: 1, web_searches: 1, ..OtherQuantities::default() };
+    seen.quantities = Some(Box::new(others));
     seen.error = Some("code".into());
     seen.response.finish_reasons = vec![Some(FinishReason { word: "stop".into(), class: FinishClass::Stop })];
     seen.parse_errors.add(ParseError::Json);
