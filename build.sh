@@ -179,6 +179,8 @@ command_prices() {
     install_genai_prices genai-prices
     say "writing $PRICES"
     "$GAUGEWAY_GENAI_PRICES" tests/release/prices.py table $PRICES "$(date -u +%F)"
+    say "comparing src/signal/price_supplement.json with it"
+    "$GAUGEWAY_GENAI_PRICES" tests/release/prices.py supplement src/signal/price_supplement.json $PRICES
 }
 
 command_image() {

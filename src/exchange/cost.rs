@@ -86,8 +86,9 @@ impl Exchange {
             return Cost { status: Some(CostStatus::Prepaid), ..Cost::default() };
         }
         let mut used = counts.details().with(&counts.usage());
-        if observation.usage == Usage::default() && !used.has_other_units() {
-            return Cost { status: lack.filter(|_| self.api.usage_expected), ..Cost::default() };
+        let has_usage = observation.usage != Usage::default() || used.has_other_units();
+        if !has_usage && self.api.usage_expected {
+            return Cost { status: lack, ..Cost::default() };
         }
         // Without a clock, the prices of the table's date apply.
         let date = self.observer.config.prices.date();
@@ -95,6 +96,10 @@ impl Exchange {
         let models = [observation.response.model.as_deref(), observation.request.model.as_deref()];
         let price = models.into_iter().flatten().find_map(|model| self.price(model));
         let bill = price.map(|price| self.bill(price, &used));
+        // An API without usage can have a price per request.
+        if !has_usage && bill.is_none_or(|bill| bill.total() == 0) {
+            return Cost::default();
+        }
         let is_hidden = lack == Some(CostStatus::Hidden);
         let status = match &bill {
             _ if is_hidden => CostStatus::Hidden,
@@ -112,7 +117,7 @@ impl Exchange {
         let (counts, output) = (&self.draft.counts, &self.draft.observation.output);
         let is_empty = output.characters.is_none() && output.tools.is_empty() && !self.draft.answer.has_other_content();
         if counts.is_free_if_empty() && is_empty {
-            return Bill::default();
+            return Bill { unpriced: counts.unpriced(), ..Bill::default() };
         }
         // Attempts are priced one by one, because prices depend on the model and on the length of the context.
         let base =

@@ -84,6 +84,9 @@ const CONFIG: &[Rule<Draft>] = &[
 const ANSWER: &[Rule<Draft>] = &[
     scalar("stopReason", Draft::finish_reason),
     scalar("serviceTier.type", Draft::service_tier),
+    // Guardrails are billed by units of their policies, for which there are no rates here.
+    scalar("trace.guardrail.inputAssessment.*.invocationMetrics.usage.contentPolicyUnits", Draft::unknown_usage),
+    scalar("trace.guardrail.outputAssessments.*[].invocationMetrics.usage.contentPolicyUnits", Draft::unknown_usage),
     // A prompt router names the model that it chose.
     scalar("trace.promptRouter.invokedModelId", chosen_model),
     open("output.message.content[]", Draft::part_opened),

@@ -145,6 +145,9 @@ pub const WITHOUT_PRICE: &[&str] = &[
     "context_details",
     "raw_prompt_token",
     "num_server_side_tools_used",
+    // Free policies of Bedrock's guardrails.
+    "wordPolicyUnits",
+    "sensitiveInformationPolicyFreeUnits",
     // Size of a document. Mistral bills its pages.
     "doc_size_bytes",
 ];

@@ -32,6 +32,7 @@ use crate::json::Group;
 use crate::observation::FinishClass;
 
 pub use caller::Callers;
+pub use common::{USAGE_OBJECTS, WITHOUT_PRICE};
 pub use compile::{Programs, compile};
 pub use endpoint::{Endpoint, Override, Target, detect, serves};
 pub use finish::finish_class;

@@ -17,7 +17,8 @@ use crate::support::fixtures::Fixture;
 use gaugeway::config::{CacheAttribute, Config, default_file, documented_settings};
 use gaugeway::exchange::{End, Observer, REASONS};
 use gaugeway::labels::{LABELS, Label, Scope};
-use gaugeway::observation::Observation;
+use gaugeway::observation::{Observation, Unpriced};
+use gaugeway::provider::WITHOUT_PRICE;
 use gaugeway::sink::attributes::{ATTRIBUTES, AttributeType, AttributeValue};
 use gaugeway::sink::stats::{METRICS, Metric, MetricKind, PLUGIN_METRICS, Registry, Stats};
 use serde_json::Value;
@@ -109,6 +110,22 @@ fn the_reference_has_the_table_of_the_reasons_of_local_replies() {
     }
     let rows = reasons.into_iter().map(|(reason, beginnings)| format!("| `{reason}` | {} |", beginnings.join(" ")));
     assert_table(REFERENCE, "| reason | Envoy's response code details begin with |", rows);
+}
+
+#[test]
+fn the_reference_lists_the_numbers_without_a_price() {
+    let names: Vec<_> = WITHOUT_PRICE.iter().map(|name| format!("`{name}`")).collect();
+    assert_table(
+        REFERENCE,
+        "| members of usage objects that do not change the cost |",
+        [format!("| {} |", names.join(" "))].into_iter(),
+    );
+}
+
+#[test]
+fn the_reference_lists_what_can_lack_a_rate() {
+    let names: Vec<_> = Unpriced::NAMES.iter().map(|name| format!("`{name}`")).collect();
+    assert_table(REFERENCE, "| what can lack a rate |", [format!("| {} |", names.join(" "))].into_iter());
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod recorded_costs;
 #[cfg(feature = "capture")]
 mod redaction;
 mod replay;
+mod usage_numbers;
 
 #[path = "../oracle/mod.rs"]
 mod oracle;

@@ -2,6 +2,7 @@
 
 prices.py table FILE DAY        writes the table; DAY (2026-11-22) is not changed if FILE is from the same version
 prices.py cases SEED COUNT AT   prints the version, then COUNT random calls after AT (seconds since 1970) with their costs
+prices.py supplement FILE TABLE prints what the supplement FILE has that the table has too, or has differently
 prices.py models AT             prints a call of each model with every quantity that has a rate, and its cost
 """
 
@@ -278,6 +279,39 @@ def amount(price):
     return text.removeprefix("0") if 0 < price < 1 else text
 
 
+# ---- The supplement ----
+
+
+def supplement(file, table):
+    """Prints the rows of the supplement that the table makes needless or contradicts."""
+    providers = json.loads(table.read_text())["providers"]
+    own = {names.split(" ")[0]: models for names, models in providers.items()}
+    for provider, rows in json.loads(file.read_text())["providers"].items():
+        for names, rates, source in rows:
+            wanted = {key: text for key, text in map(split, rates.partition(" ; ")[0].removeprefix("; ").split(" "))}
+            patterns = names.split(" ")
+            found = [(m, r) for m, r in own.get(provider, []) if any(fits(p, m.split(" ")) for p in patterns)]
+            known = [dict(map(split, rates.partition(" ; ")[0].split(" "))) for _, rates in found]
+            if not found and rates.startswith(";"):
+                print(f"{provider}: no model of the table is {names}; the row has no effect ({source})")
+            elif known and "*" not in patterns and all(rates.items() >= wanted.items() for rates in known):
+                print(f"{provider}: the table has {rates} of {names} itself; remove the row")
+            else:
+                for (model, _), has in zip(found, known):
+                    differ = [key for key in wanted if key in has and wanted[key] not in ("=", has[key]) and key]
+                    if differ and "*" not in patterns:
+                        print(f"{provider}: {model} has {' '.join(k + has[k] for k in differ)}, the row has {rates}; compare {source}")
+
+
+def split(word):
+    key = re.match("[a-z]*", word)[0]
+    return key, word[len(key) :]
+
+
+def fits(pattern, names):
+    return any(glob(pattern).fullmatch(name) or glob(name).fullmatch(pattern) for name in names)
+
+
 # ---- Calls and what they cost ----
 
 
@@ -414,6 +448,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["table", file, day]:
             table(Path(file), day)
+        case ["supplement", file, table_file]:
+            supplement(Path(file), Path(table_file))
         case ["cases", seed, count, after]:
             cases(random.Random(seed), int(count), int(after))
         case ["models", after]:
