@@ -22,7 +22,7 @@ const PATH: &str = "/feedback";
 const SCORES: &str = "gaugeway_feedback_permille";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_score_counts_once_for_the_model_that_answered_on_any_worker() {
+async fn a_score_counts_once_for_the_model_of_its_call_on_any_worker() {
     let site = Site::start(true, 2).await;
     let mut lines = to_both_workers(&site.envoy).await;
     let cases =
@@ -41,7 +41,7 @@ async fn a_score_counts_once_for_the_model_that_answered_on_any_worker() {
         }
     }
     let scores = |samples: &[Sample], model, part| {
-        total(samples, &format!("{SCORES}_{part}"), &[("gen_ai_response_model", model), ("route", "llm")])
+        total(samples, &format!("{SCORES}_{part}"), &[("gen_ai_request_model", model)])
     };
     let all = |samples: &[Sample]| total(samples, &format!("{SCORES}_count"), &[]) == 3.0;
     let samples = site.envoy.samples_when(all, PATIENCE).await;
@@ -233,6 +233,7 @@ fn fixture(number: usize, model: &str) -> Fixture {
         "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
     });
     fixture.id = format!("made/{number}");
+    fixture.request.body = json!({"model": model, "messages": []}).to_string().into();
     fixture.response.body = answer.to_string().into();
     fixture.response.events = vec![fixture.response.body.clone()];
     fixture
