@@ -5,8 +5,10 @@
 //! Bound: time linear in the text for the built-in kinds, and one pass for each kind and pattern.
 
 mod custom;
+mod email;
 mod keys;
-mod personal;
+mod numbers;
+mod phone;
 mod text;
 
 use std::borrow::Cow;
@@ -25,28 +27,21 @@ pub struct Redaction {
 
 /// Returns the leftmost match that starts at or after an offset.
 type Find = fn(&[u8], usize) -> Option<Range<usize>>;
-/// Decides whether a match is replaced.
-type Check = fn(&str) -> bool;
 
 /// The built-in kinds in the order of their passes. Keys are first, because they may contain what looks like a number. The
 /// other kinds follow, the most specific first.
-const KINDS: [(Find, &str, Check); 11] = [
-    (keys::private_key, "[key]", always),
-    (keys::secret_key, "[key]", always),
-    (keys::google_key, "[key]", always),
-    (keys::aws_key, "[key]", always),
-    (keys::prefixed_token, "[key]", always),
-    (keys::web_token, "[key]", always),
-    (keys::bearer_token, "[key]", always),
-    (personal::email, "[email]", always),
-    (personal::iban, "[iban]", personal::is_iban),
-    (personal::card, "[card]", personal::is_card),
-    (personal::phone, "[phone]", personal::is_phone),
+const KINDS: [(Find, &str); 10] = [
+    (keys::private_key, "[key]"),
+    (keys::prefixed_key, "[key]"),
+    (keys::google_key, "[key]"),
+    (keys::aws_key, "[key]"),
+    (keys::web_token, "[key]"),
+    (keys::bearer_token, "[key]"),
+    (email::email, "[email]"),
+    (numbers::iban, "[iban]"),
+    (numbers::card, "[card]"),
+    (phone::phone, "[phone]"),
 ];
-
-fn always(_: &str) -> bool {
-    true
-}
 
 impl Redaction {
     /// The built-in kinds, and the operator's own patterns: the value of `privacy.redact`.
@@ -63,32 +58,48 @@ impl Redaction {
         Ok(Redaction { custom: compiled.collect::<Result<_, _>>()? })
     }
 
-    /// The text with every match replaced. The operator's patterns come first, in their order.
+    /// The text with every match replaced.
     pub fn apply(&self, text: &str) -> String {
-        let mut text = Cow::Borrowed(text);
+        self.apply_before(text, text.len())
+    }
+
+    /// The text before an offset, with every match replaced that starts there. What follows the offset is read too, so that it
+    /// may complete a match. The operator's patterns come first, in their order.
+    pub fn apply_before(&self, text: &str, limit: usize) -> String {
+        let (mut text, mut limit) = (Cow::Borrowed(text), limit);
         for pattern in &self.custom {
-            replace(&mut text, "[redacted]", |text, from| pattern.find(text, from), always);
+            replace(&mut text, &mut limit, "[redacted]", |text, from| pattern.find(text, from));
         }
-        for (find, word, holds) in KINDS {
-            replace(&mut text, word, find, holds);
+        for (find, word) in KINDS {
+            replace(&mut text, &mut limit, word, find);
         }
-        text.into_owned()
+        text.get(..limit).unwrap_or(&text).to_owned()
     }
 }
 
-/// Replaces the matches that hold. A match that does not hold stays as a whole.
-fn replace(text: &mut Cow<'_, str>, word: &str, find: impl Fn(&[u8], usize) -> Option<Range<usize>>, holds: Check) {
-    let (mut replaced, mut kept, mut from) = (String::new(), 0, 0);
+/// Replaces all matches. `limit` is an offset that moves with the text around it, to the end of a match in which it lies.
+fn replace(
+    text: &mut Cow<'_, str>,
+    limit: &mut usize,
+    word: &str,
+    find: impl Fn(&[u8], usize) -> Option<Range<usize>>,
+) {
+    let (mut replaced, mut kept, mut from, mut moved) = (String::new(), 0, 0, None);
     while let Some(found) = find(text.as_bytes(), from) {
         // A match is never empty: this makes the loop end if one was.
         from = found.end.max(from + 1);
-        if text.get(found.clone()).is_some_and(holds) {
-            replaced.push_str(text.get(kept..found.start).unwrap_or_default());
-            replaced.push_str(word);
-            kept = found.end;
+        if found.start >= *limit {
+            moved = moved.or(Some(replaced.len() + *limit - kept));
+        }
+        replaced.push_str(text.get(kept..found.start).unwrap_or_default());
+        replaced.push_str(word);
+        kept = found.end;
+        if found.end >= *limit {
+            moved = moved.or(Some(replaced.len()));
         }
     }
     if kept > 0 {
+        *limit = moved.unwrap_or_else(|| replaced.len() + *limit - kept);
         replaced.push_str(text.get(kept..).unwrap_or_default());
         *text = Cow::Owned(replaced);
     }
