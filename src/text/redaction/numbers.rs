@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::text::{at, escape_around, is_digit, may_end, may_start, run, seek, separator};
+use super::text::{at, before, escape_around, is_digit, may_end, may_start, run, seek, separator};
 
 /// The length of an account's number by country: the registry of ISO 13616, and countries outside of it that use the format.
 const LENGTHS: &str = "AD24AE23AL28AO25AT20AZ28BA20BE16BF28BG22BH22BI27BJ28BR29BY28CF27CG27CH21CI28CM27CR22CV25CY28CZ24DE22DJ27DK18\
@@ -21,10 +21,17 @@ pub fn iban(text: &[u8], from: usize) -> Option<Range<usize>> {
     let mut next = from;
     loop {
         let digit = seek(text, next, is_digit)?;
-        next = run(text, digit, is_digit);
-        let Some(start) = digit.checked_sub(2).filter(|start| *start >= from && next >= digit + 2) else { continue };
+        next = digit + 1;
+        // Most digits follow a digit or stand alone.
+        if !before(text, digit).is_ascii_alphabetic() || !is_digit(at(text, next)) {
+            continue;
+        }
+        let Some(start) = digit.checked_sub(2).filter(|start| *start >= from) else { continue };
         let (Some(first), Some(second)) = (letter(at(text, start)), letter(at(text, start + 1))) else { continue };
-        let Some(length) = length(first, second).filter(|_| may_start(text, start)) else { continue };
+        if !may_start(text, start) {
+            continue;
+        }
+        let Some(length) = length(first, second) else { continue };
         let check = u32::from(at(text, digit) - b'0') * 10 + u32::from(at(text, digit + 1) - b'0');
         let head = (first * 100 + second) * 100 + check;
         if let Some((end, rest)) = account(text, digit + 2, length - 4)
@@ -69,32 +76,41 @@ pub fn card(text: &[u8], from: usize) -> Option<Range<usize>> {
         if let Some(end) = escape_around(text, start) {
             // The digit belongs to an escape sequence. The next character may start a number.
             next = end;
-        } else if may_start(text, start)
-            && let Some(end) = card_end(text, start)
-        {
-            return Some(start..end);
+        } else if may_start(text, start) {
+            let (found, count, end) = card_end(text, start);
+            if let Some(end) = found {
+                return Some(start..end);
+            }
+            if count < SHORTEST {
+                // A number that starts in these digits has even fewer.
+                next = end;
+            }
         }
     }
 }
 
-/// The end of the longest number of a card at an offset.
-fn card_end(text: &[u8], start: usize) -> Option<usize> {
+/// Fewest digits of a number of a card.
+const SHORTEST: usize = 13;
+
+/// The end of the longest number of a card at an offset, and the number and the end of the digits that were read.
+fn card_end(text: &[u8], start: usize) -> (Option<usize>, usize, usize) {
     // The sums in which the digits at even and at odd places are doubled.
-    let (mut end, mut last, mut sums) = (start, None, [0, 0]);
-    for count in 1..=19 {
-        let digit = end + if count > 1 { separator(text, end) } else { 0 };
+    let (mut end, mut last, mut sums, mut count) = (start, None, [0, 0], 0);
+    while count < 19 {
+        let digit = end + if count > 0 { separator(text, end) } else { 0 };
         if !is_digit(at(text, digit)) {
             break;
         }
         end = digit + 1;
+        count += 1;
         let value = u32::from(at(text, digit) - b'0');
         let doubled = value * 2 - if value > 4 { 9 } else { 0 };
         let [even, odd] = sums;
         // The last digit is never doubled, so that the sums change places with each digit.
         sums = [odd + value, even + doubled];
-        if count >= 13 && sums[0] % 10 == 0 && sums[0] > 0 && may_end(text, end) {
+        if count >= SHORTEST && sums[0] % 10 == 0 && sums[0] > 0 && may_end(text, end) {
             last = Some(end);
         }
     }
-    last
+    (last, count, end)
 }

@@ -21,7 +21,9 @@ pub fn phone(text: &[u8], from: usize) -> Option<Range<usize>> {
             next = end;
             continue;
         }
-        if let Some(end) = international(text, start) {
+        if matches!(at(text, start), b'+' | b'0')
+            && let Some(end) = international(text, start)
+        {
             return Some(start..end);
         }
         next = if is_digit(at(text, start)) { run(text, start, is_digit) } else { start + 1 };
@@ -35,6 +37,7 @@ pub fn phone(text: &[u8], from: usize) -> Option<Range<usize>> {
 }
 
 /// The end of the number with a country's code at an offset.
+#[inline(never)]
 fn international(text: &[u8], start: usize) -> Option<usize> {
     let plus = at(text, start) == b'+';
     let first = start + if plus { 1 } else { 2 };
