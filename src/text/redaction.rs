@@ -89,7 +89,7 @@ fn replace(
         // A match is never empty: this makes the loop end if one was.
         from = found.end.max(from + 1);
         if found.start >= *limit {
-            moved = moved.or(Some(replaced.len() + *limit - kept));
+            moved = moved.or_else(|| Some(replaced.len() + *limit - kept));
         }
         replaced.push_str(text.get(kept..found.start).unwrap_or_default());
         replaced.push_str(word);

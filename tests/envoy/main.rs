@@ -26,6 +26,7 @@ mod privacy;
 mod reload;
 mod replay;
 mod routes;
+mod secrets;
 mod soak;
 mod spans;
 mod streams;
