@@ -50,7 +50,7 @@ impl Content {
             limit = loose_end(&text);
         }
         if self.has_more {
-            limit = limit.min(text.floor_char_boundary(HELD - MARGIN));
+            limit = limit.min((0..=HELD - MARGIN).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0));
         }
         let text = redaction.apply_before(&text, limit);
         let end = text.char_indices().nth(CHARACTERS).map_or(text.len(), |(at, _)| at);
@@ -86,7 +86,8 @@ fn loose_end(text: &str) -> usize {
     }
 }
 
-#[cfg(all(test, feature = "capture"))]
+#[cfg(test)]
+#[cfg(feature = "capture")]
 mod tests {
     use super::*;
 

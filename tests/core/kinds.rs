@@ -40,8 +40,8 @@ fn kinds() -> Vec<(&'static str, Kind)> {
     );
     let (international, national) = (longest(&international, 8, is_international), first(&national));
     let phone = move |text: &str, at: usize| {
-        let bare = text[at..].starts_with(['+', '(']);
-        if !bare && !(text[at..].starts_with(|c: char| c.is_ascii_digit()) && starts(text, at)) {
+        let begins_number = text[at..].starts_with(|c: char| c.is_ascii_digit()) && starts(text, at);
+        if !begins_number && !text[at..].starts_with(['+', '(']) {
             return None;
         }
         let national = || national(text, at).map(|(end, _)| (end, is_national(&text[at..end])));

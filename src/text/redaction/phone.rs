@@ -41,7 +41,8 @@ pub fn phone(text: &[u8], from: usize) -> Option<Range<usize>> {
 fn international(text: &[u8], start: usize) -> Option<usize> {
     let plus = at(text, start) == b'+';
     let first = start + if plus { 1 } else { 2 };
-    if !matches!(at(text, first), b'1'..=b'9') || !plus && !(continues(text, start, b"00") && may_start(text, start)) {
+    let has_prefix = plus || continues(text, start, b"00") && may_start(text, start);
+    if !has_prefix || !matches!(at(text, first), b'1'..=b'9') {
         return None;
     }
     let (mut next, mut count, mut groups, mut last) = (first, 0, 0, None);

@@ -99,8 +99,8 @@ pub fn character(text: &[u8], offset: usize) -> Option<(char, usize)> {
     }
     let length = match first {
         0..0x80 => return (offset < text.len()).then_some((char::from(first), 1)),
-        0..0xe0 => 2,
-        0..0xf0 => 3,
+        0x80..0xe0 => 2,
+        0xe0..0xf0 => 3,
         _ => 4,
     };
     let bytes = text.get(offset..offset + length)?;
