@@ -127,6 +127,24 @@ mod tests {
             ("Authorization: Bearer abcdefghijklmnop.qrst", "Authorization: [key]"),
             ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "[key]"),
             ("ghp_abcdefghijklmnopqrstuvwxyz0123456789", "[key]"),
+            ("gsk_A1b2C3d4E5f6G7h8I9 xai-A1b2C3d4E5f6G7h8I9", "[key] [key]"),
+            ("pplx-A1b2C3d4E5f6G7h8I9,nvapi-A1b2C3d4-_E5f6G7h8I9", "[key],[key]"),
+            (r#"{"a":"{\"b\":\"x\\nsk-ant-api03-A1b2C3d4E5f6\"}"}"#, r#"{"a":"{\"b\":\"x\\n[key]\"}"}"#),
+            ("?key%3DAIzaSyA1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6", "?key%3D[key]"),
+            ("\u{1b}[31mAKIAIOSFODNN7EXAMPLE\u{1b}[0m", "\u{1b}[31m[key]\u{1b}[0m"),
+            ("eyJhbGciOiJkaXIifQ..aXZpdml2.Y2lwaGVy.dGFn.", "[key]"),
+            (
+                "-----BEGIN RSA PRIVATE KEY-----\nDEK-Info: AES-1,A\n\nQUJD\n-----END RSA PRIVATE KEY-----\nok",
+                "[key]\nok",
+            ),
+            ("-----BEGIN PGP PRIVATE KEY BLOCK-----\nVersion: a-b\n\nQUJD", "[key]"),
+            ("------BEGIN PRIVATE KEY-----\n-QUJD\n------END PRIVATE KEY-----", "-[key]"),
+            ("+49 (0)30 901820, +33 1 23 45 67 89, (0)30 901820", "[phone], [phone], [phone]"),
+            ("4111\u{a0}1111\u{202f}1111\u{2011}1111 12/27 cvc 123", "[card] 12/27 cvc 123"),
+            ("4111 1111 1111 1111 123", "[card] 123"),
+            ("de89 3704 0044 0532 0130 00 BIC COBADEFFXXX", "[iban] BIC COBADEFFXXX"),
+            ("jürgen@müller.example und 用户@例え.jp", "[email] und [email]"),
+            ("“ada@mail.example”。", "“[email]”。"),
         ] {
             assert_eq!(redacted(text), wanted);
         }
@@ -140,6 +158,21 @@ mod tests {
         let redacted = Redaction::new(Some(&own)).unwrap().apply(&format!("ask {hard}"));
         assert!(redacted.ends_with("[redacted]") && redacted.len() < 4000, "{redacted:.80}");
         assert_eq!(Redaction::new(Some(&own)).unwrap().apply("a 1010101010101z b"), "a [redacted] b");
+    }
+
+    #[test]
+    fn words_stay() {
+        for text in [
+            "a risk-assessment-framework-for-banks, and desk_booking_system_of_offices",
+            "pk_orders_by_customer_id, sk-learn-contrib-something, npm_config_user_agent",
+            "secret_manager_of_the_team; fw_version_of_the_board; pa-ra-graphs-of-a-text",
+            "the bearer of bad news, an @mention, user@host, 2 + 2 = 4, +1 for that",
+            "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----",
+            "sha256 d0b462e105d3e8cb185fdb1bd78be972f85d22c9f436907d408495e4b1ca6897",
+            "in 2019–2020, 5%20 or \\u00fc; v1.2.3-rc.4; 2026-11-29T00:51:10Z",
+        ] {
+            assert_eq!(redacted(text), text);
+        }
     }
 
     #[test]
