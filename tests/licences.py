@@ -5,7 +5,8 @@
     licences.py write     write the part of NOTICE that lists the crates in the plugin and in the npm package, with the texts
                           of their licences
 
-It needs Python 3 and cargo, and no package. `cargo metadata` downloads crates of the lock files that are not there yet.
+It needs Python 3 and cargo, and no package, and takes a second of CPU time. cargo-deny takes five minutes, because it has to be
+compiled, and knows neither npm's lock files nor NOTICE. `cargo metadata` downloads crates of the lock files that are not there yet.
 """
 
 import json
