@@ -8,8 +8,9 @@ TOOLS=$ROOT/.tools
 PLUGIN=$ROOT/dist/gaugeway.wasm
 TARGET=wasm32-unknown-unknown
 PRICES=src/signal/prices.json
-# The size limit of the small plugin in bytes.
-SMALL=475136
+# The size limit of the small plugin in bytes: 500 KiB. The plugin has 506 KB, of which 58 KB are the SDK and 107 KB tables. No
+# function has more than 8 KB.
+SMALL=512000
 # The name of the signer of releases, and what the signatures are for.
 SIGNER=release@gaugeway
 SIGNS=gaugeway-release
@@ -123,6 +124,7 @@ command_check() {
     refuse "$(as_path "$ROOT")" "contains a path of this machine; remove it"
     # A user without a home directory has HOME=/.
     [[ $HOME == / ]] || refuse "$(as_path "$HOME")" "contains a path of this machine; remove it"
+    command_wasm small
     command_wasm
 }
 
