@@ -106,8 +106,9 @@ impl Options {
         let mut yaml = self.text.clone().map_or_else(shipped, Ok)?;
         let otlp_port = self.otlp.map_or(9, |addr| addr.port()); // the discard port; there is no server
         let mut replace = vec![
-            ("port_value: 8080".to_owned(), format!("port_value: {}", self.upstream.port())),
+            // This comes first, because the upstream's port may begin with the same digits.
             ("port_value: 4318".to_owned(), format!("port_value: {otlp_port}")),
+            ("port_value: 8080".to_owned(), format!("port_value: {}", self.upstream.port())),
             ("stats_flush_interval: 5s".to_owned(), "stats_flush_interval: 0.2s".to_owned()),
         ];
         if !self.own_ports {
