@@ -361,3 +361,15 @@ async fn each_line(pipe: impl AsyncRead + Unpin, mut take: impl FnMut(String)) {
         take(String::from_utf8_lossy(&line).into_owned());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_upstreams_port_may_begin_with_the_port_of_another_cluster() {
+        let upstream = ([127, 0, 0, 1], 43180).into();
+        let yaml = Options { plugin: false, ..Options::to(upstream) }.yaml().unwrap();
+        assert_eq!(yaml.matches("port_value: 43180").count(), 1);
+    }
+}
