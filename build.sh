@@ -8,8 +8,12 @@ TOOLS=$ROOT/.tools
 PLUGIN=$ROOT/dist/gaugeway.wasm
 TARGET=wasm32-unknown-unknown
 PRICES=src/signal/prices.json
-# The size limit of the small plugin in bytes.
-SMALL=475136
+# The size limit of the small plugin in bytes: 500 KiB. The plugin has 506 KB, of which 58 KB are the SDK and 107 KB tables. No
+# function has more than 8 KB.
+SMALL=512000
+# The name of the signer of releases, and what the signatures are for.
+SIGNER=release@gaugeway
+SIGNS=gaugeway-release
 TEST_GROUPS=(core host envoy versions prometheus manifests clients browser edge release)
 ENVOY_VERSION=1.40.0
 # Older Envoy versions to test. tests/versions.rs has the same list.
@@ -34,12 +38,17 @@ usage() {
                           clients     LangChain, LlamaIndex, OpenAI's and Anthropic's SDKs, and a local model
                           browser     the live page and Phoenix in Chromium
                           edge        the npm package in Node.js, Deno, workerd and Chromium
-                          release     the image in a registry, a second build of the plugin, the prices
-./build.sh check          check format, lints, the plugin's imports and the files under version control
+                          release     the image in a registry, a second build of the plugin, signatures, licences, the prices
+./build.sh check          check format, lints, licences, the plugin's imports and the files under version control
 ./build.sh wasm [small]   build dist/gaugeway.wasm; small is half the size, decodes no compressed bodies and captures no text
 ./build.sh image          build dist/image, an OCI image with the plugin, for Istio and Envoy Gateway
-./build.sh release        build dist/release: plugin, image, npm package, checksums, bill of materials and notes;
-                          checks that a second build gives the same bytes
+./build.sh release        build dist/release: plugin, image, npm package, checksums, bill of materials, provenance and notes;
+                          checks that a second build gives the same bytes. GAUGEWAY_SIGNING_KEY=path of a private SSH
+                          key signs it
+./build.sh sign FOLDER    sign a release that was built without GAUGEWAY_SIGNING_KEY
+./build.sh verify FOLDER [SIGNERS]
+                          check every byte of a release and its signature, without network. SIGNERS is a file with the
+                          keys to trust (allowed_signers of ssh-keygen); default: the keys in SECURITY.md
 ./build.sh edge           build dist/edge, the npm package for edge runtimes, Node.js, Deno and browsers
 ./build.sh fuzz [TARGET [SECONDS]]
                           fuzz the parsers, or one of them, for ten minutes each
@@ -56,7 +65,7 @@ main() {
     local command=${1:-}
     shift || true
     case $command in
-        run | test | check | wasm | bench | edge | image | release | prices | fuzz) "command_$command" "$@" ;;
+        run | test | check | wasm | bench | edge | image | release | sign | verify | prices | fuzz) "command_$command" "$@" ;;
         "" | help | --help | -h) usage ;;
         *) die "unknown command '$command'; run ./build.sh for a list" ;;
     esac
@@ -107,11 +116,15 @@ command_check() {
     cargo clippy --workspace --all-targets -- -D warnings
     # The Envoy shell only compiles for the wasm target.
     wasm_cargo clippy --lib -- -D warnings
+    say "checking the sources and licences of dependencies"
+    need python3 "install Python 3"
+    python3 tests/licences.py check || die "a dependency or NOTICE is not as it must be; see the reasons above"
     say "checking the files under version control"
     refuse '\x00' "is binary; remove it"
     refuse "$(as_path "$ROOT")" "contains a path of this machine; remove it"
     # A user without a home directory has HOME=/.
     [[ $HOME == / ]] || refuse "$(as_path "$HOME")" "contains a path of this machine; remove it"
+    command_wasm small
     command_wasm
 }
 
@@ -198,6 +211,8 @@ command_release() {
     version=$(plugin_version)
     need git "install git, because a release is made from a clone"
     notes "$version" >/dev/null || die "CHANGELOG.md has no entry '## $version'; describe there what is new for users"
+    git diff --quiet HEAD || die "files differ from the commit, which the provenance of a release names; commit them first"
+    [[ -z ${GAUGEWAY_SIGNING_KEY:-} ]] || need_ssh_keygen
     SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) || die "this folder is not a git clone; make a release from a clone of the repository"
     export SOURCE_DATE_EPOCH
     command_image >/dev/null
@@ -213,13 +228,64 @@ command_release() {
     command_edge
     find_node
     npm pack --silent --pack-destination "$ROOT/$out" ./dist/edge >&2 || die "npm cannot pack dist/edge; see the errors above"
-    (cd $out && sha256sum -- * >SHA256SUMS)
+    cp LICENSE NOTICE $out
+    provenance "$version" $out >"$out.partial"
+    mv "$out.partial" "$out/gaugeway-$version.intoto.json"
     {
         notes "$version"
         printf '\nSHA-256\n\n'
-        sed 's/^/    /' $out/SHA256SUMS
-    } >$out/NOTES.md
+        (cd $out && sha256sum -- *) | sed 's/^/    /'
+    } >"$out.partial"
+    mv "$out.partial" $out/NOTES.md
+    # In a group of commands the file would list itself.
+    (cd $out && sha256sum -- * >../SHA256SUMS && mv ../SHA256SUMS .)
+    if [[ -n ${GAUGEWAY_SIGNING_KEY:-} ]]; then
+        command_sign $out
+    else
+        say "the release is not signed; set GAUGEWAY_SIGNING_KEY, or run './build.sh sign $out' where the key is"
+    fi
     ls -l $out
+}
+
+# Signs the checksums of a release.
+command_sign() { # FOLDER
+    local folder=${1:-}
+    [[ -f $folder/SHA256SUMS ]] || die "'$folder' is not a release: it has no SHA256SUMS; use './build.sh sign FOLDER'"
+    [[ -f ${GAUGEWAY_SIGNING_KEY:-} ]] || die "GAUGEWAY_SIGNING_KEY='${GAUGEWAY_SIGNING_KEY:-}' is not a file; set it to the path of a private SSH key"
+    need_ssh_keygen
+    rm -f "$folder/SHA256SUMS.sig"
+    ssh-keygen -Y sign -q -f "$GAUGEWAY_SIGNING_KEY" -n $SIGNS "$folder/SHA256SUMS" >&2 || die "ssh-keygen cannot sign with $GAUGEWAY_SIGNING_KEY; see the error above"
+}
+
+# Checks a release without network: each file has its checksum, there is no other file, and the checksums are signed.
+command_verify() { # FOLDER [SIGNERS]
+    local folder=${1:-} signers=${2:-} file keys
+    [[ -f $folder/SHA256SUMS ]] || die "'$folder' is not a release: it has no SHA256SUMS; use './build.sh verify FOLDER'"
+    (cd "$folder" && sha256sum --check --strict --quiet SHA256SUMS >&2) || die "$folder was changed or is incomplete; do not use it"
+    for file in "$folder"/*; do
+        file=${file##*/}
+        [[ $file == SHA256SUMS || $file == SHA256SUMS.sig ]] || grep -qxF "$(sha256sum <"$folder/$file" | cut -d' ' -f1)  $file" "$folder/SHA256SUMS" ||
+            die "$folder/$file is not part of the release; do not use it"
+    done
+    [[ -f $folder/SHA256SUMS.sig ]] || die "$folder is not signed: its files have the checksums of SHA256SUMS, but nobody vouches for those"
+    need_ssh_keygen
+    if [[ -n $signers ]]; then
+        keys=$(cat "$signers") || die "cannot read '$signers'"
+    else
+        # The lines of the block after the heading.
+        keys=$(sed -n "/^## Signing key/,/^## /s/^ *\($SIGNER .*\)/\1/p" SECURITY.md)
+        [[ -n $keys ]] || die "SECURITY.md has no key yet; name a file with the key: ./build.sh verify $folder SIGNERS"
+    fi
+    ssh-keygen -Y verify -f <(echo "$keys") -I $SIGNER -n $SIGNS -s "$folder/SHA256SUMS.sig" <"$folder/SHA256SUMS" >&2 ||
+        die "the signature of $folder is wrong or is by a key that is not trusted; do not use the release"
+    say "$folder is signed by a trusted key, and every file is unchanged"
+}
+
+need_ssh_keygen() { need ssh-keygen "install OpenSSH (Debian: openssh-client), version 8.2 or newer"; }
+
+# Prints how the files in a folder were built, as an in-toto statement.
+provenance() { # VERSION FOLDER
+    python3 tests/release/provenance.py "$1" "$(git rev-parse HEAD)" "$(rustc_says release)" "$(rustc_says commit-hash)" "$2"
 }
 
 # Prints the entry of a version in the change log. Fails if there is none.
@@ -308,6 +374,7 @@ test_edge() {
 test_release() {
     command_wasm
     find_registry
+    find_ssh_keygen
     find_genai_prices
     run_tests release --test release "$@"
 }
@@ -607,6 +674,13 @@ find_registry() {
         export GAUGEWAY_REGISTRY_LIBRARIES
     fi
     export GAUGEWAY_SKOPEO GAUGEWAY_REGISTRY
+}
+
+# Finds ssh-keygen: the one on PATH, or else Debian's.
+find_ssh_keygen() {
+    command -v ssh-keygen >/dev/null && return
+    unpack_debian "$TOOLS/openssh" "Debian's OpenSSH (1 MB)" "put ssh-keygen on PATH" openssh-client
+    export PATH=$TOOLS/openssh/usr/bin:$PATH
 }
 
 # Installs Grafana's TypeScript types, against which the dashboard is checked, and the generator of JSON schemas.

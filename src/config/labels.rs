@@ -25,8 +25,36 @@ pub struct LabelSettings {
 /// Maximum number of request headers that become labels.
 const MAX_HEADERS: usize = 4;
 
-/// Headers whose values are credentials.
-const SECRET: &[&str] = &["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key"];
+/// Last words of the names of headers whose values are credentials, such as `x-auth-token` and `x-goog-iap-jwt-assertion`.
+const SECRET_WORDS: &[&str] = &[
+    "assertion",
+    "auth",
+    "authentication",
+    "authorization",
+    "cookie",
+    "credential",
+    "credentials",
+    "jwt",
+    "password",
+    "secret",
+    "signature",
+    "token",
+];
+
+/// Ends of the names of other headers whose values are credentials. Some services write `key` and `token` without a dash.
+const SECRET_ENDS: &[&str] = &[
+    "access-key",
+    "accesstoken",
+    "api-key",
+    "apikey",
+    "client-principal",
+    "cookie2",
+    "functions-key",
+    "master-key",
+    "oidc-data",
+    "secret-key",
+    "subscription-key",
+];
 
 pub(super) const SETTINGS: &[Setting<Config>] = &[
     Setting {
@@ -66,7 +94,8 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[
 
 /// Returns true if the header carries credentials. `header` must be in lower case.
 pub(super) fn is_secret(header: &str) -> bool {
-    SECRET.contains(&header)
+    let word = header.rsplit(['-', '_']).next().unwrap_or(header);
+    SECRET_WORDS.contains(&word) || SECRET_ENDS.iter().any(|end| header.ends_with(end))
 }
 
 /// A route's models are added to the plugin's.
@@ -107,4 +136,46 @@ fn headers(path: &str, value: &Value) -> Result<Vec<(String, String)>, ConfigErr
         read.push((header, label.to_owned()));
     }
     Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_with_credentials_become_neither_labels_nor_the_name_of_a_conversation() {
+        for header in [
+            "Authorization",
+            "Proxy-Authorization",
+            "Cookie",
+            "X-Api-Key",
+            "api-key",
+            "x-goog-api-key",
+            "X-Auth-Token",
+            "x-amz-security-token",
+            "x-goog-iap-jwt-assertion",
+            "cf-access-jwt-assertion",
+            "x-forwarded-access-token",
+            "x-amzn-oidc-accesstoken",
+            "x-amzn-oidc-data",
+            "ocp-apim-subscription-key",
+            "x-functions-key",
+            "x-hub-signature",
+            "helicone-auth",
+            "private_token",
+        ] {
+            let label = Config::parse(&format!(r#"{{"labels": {{"headers": {{"{header}": "team"}}}}}}"#)).unwrap_err();
+            assert!(label.to_string().contains("carries a secret"), "{header}: {label}");
+            let name = Config::parse(&format!(r#"{{"conversation": {{"header": "{header}"}}}}"#)).unwrap_err();
+            assert!(name.to_string().contains("carries a secret"), "{header}: {name}");
+        }
+    }
+
+    #[test]
+    fn headers_that_name_a_user_or_a_session_may_become_labels() {
+        for header in ["x-team", "x-auth-request-user", "x-session-id", "x-token-count", "x-amzn-oidc-identity"] {
+            let parsed = Config::parse(&format!(r#"{{"labels": {{"headers": {{"{header}": "team"}}}}}}"#));
+            assert!(parsed.is_ok(), "{header}: {parsed:?}");
+        }
+    }
 }

@@ -25,12 +25,12 @@ impl Exchange {
         self.request_end(now);
         let body = self.end_response_body();
         self.draft.observation.timing.end = Some(now);
-        self.end_texts();
         if self.draft.observation.response.status.is_some_and(|status| status >= 400) {
             self.draft.clear_response_id();
         }
         let end = self.corrected(end);
         let outcome = self.decide_outcome(end, &body);
+        self.end_texts(outcome);
         self.judge_answer(outcome);
         self.end_run(outcome);
         self.update_usage();

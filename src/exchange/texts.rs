@@ -3,6 +3,7 @@
 use super::{Exchange, Head, TEXT_OPERATIONS};
 use crate::config::{Capture, Privacy};
 use crate::draft::Draft;
+use crate::observation::{FinishClass, Outcome};
 use crate::trace_context::{self, TraceContext};
 
 /// Starts the hashes that the configuration wants. `keys_need_opening`: the keys of remembered tool calls need the hash of the
@@ -23,17 +24,24 @@ pub(super) fn is_sampled(head: Head<'_>, share: f64) -> bool {
 }
 
 impl Exchange {
-    /// The answer has ended: sets its hash and length, and the texts if they are reported.
-    pub(super) fn end_texts(&mut self) {
+    /// The answer has ended: sets its hash and length, and the texts if they are reported. A text that the end of
+    /// the exchange or a limit on its length has cut is reported without what touches the cut.
+    pub(super) fn end_texts(&mut self, outcome: Outcome) {
         self.draft.end_answer();
         let (prompt, answer) = (self.draft.conversation.take_content(), self.draft.answer.take_content());
         let Privacy { capture, redaction, .. } = &self.observer.config.privacy;
         if let Some(redaction) = redaction
             && (*capture == Capture::Truncated || self.content_is_sampled)
         {
+            let response = &self.draft.observation.response;
+            let is_cut = !matches!(outcome, Outcome::Completed | Outcome::Error | Outcome::LocalReply);
+            // Without a response nobody knows whether the request is whole.
+            let is_prompt_cut = is_cut && response.status.is_none();
+            let mut reasons = response.finish_reasons.iter().flatten();
+            let is_answer_cut = is_cut || reasons.any(|reason| reason.class == FinishClass::Length);
             let configured = self.draft.observation.configured.get_or_insert_default();
-            configured.prompt = prompt.and_then(|text| text.report(redaction));
-            configured.answer = answer.and_then(|text| text.report(redaction));
+            configured.prompt = prompt.and_then(|text| text.report(redaction, is_prompt_cut));
+            configured.answer = answer.and_then(|text| text.report(redaction, is_answer_cut));
         }
         self.draft.free_answer_text();
     }

@@ -9,18 +9,25 @@ pub struct Decoder;
 pub struct Unreadable;
 
 impl Decoder {
+    /// Returns None.
     pub fn new(_: &str, _: Share) -> Option<Self> {
         None
     }
 
+    /// Returns false.
     pub fn has_pending_output(&self) -> bool {
         false
     }
 
+    /// Returns false.
     pub fn has_delayed_output(&self) -> bool {
         false
     }
 
+    /// Writes nothing.
+    ///
+    /// # Errors
+    /// Never.
     pub fn feed(&mut self, _: &[u8], _: impl FnMut(&[u8])) -> Result<(), Unreadable> {
         Ok(())
     }

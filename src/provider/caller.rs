@@ -84,7 +84,7 @@ fn claims(authorization: &[u8]) -> Option<(String, String)> {
     let mut base64 = Base64::default();
     base64.decode(payload);
     base64.finish();
-    let claims: Value = serde_json::from_slice(&base64.take_decoded()).ok()?;
+    let claims: Value = serde_json::from_str(core::str::from_utf8(&base64.take_decoded()).ok()?).ok()?;
     let text = |name: &str| claims.get(name)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     Some((text("iss")?, text("sub")?))
 }

@@ -60,7 +60,10 @@ impl Feedback {
     /// # Errors
     /// What is wrong with the body, for the client.
     pub fn parse(body: &[u8]) -> Result<Self, &'static str> {
-        let value: Value = serde_json::from_slice(body).map_err(|_| "the body is not JSON")?;
+        const NOT_JSON: &str = "the body is not JSON";
+        // All JSON is parsed from text: a parser of bytes would be a second copy of the code.
+        let text = core::str::from_utf8(body).map_err(|_| NOT_JSON)?;
+        let value: Value = serde_json::from_str(text).map_err(|_| NOT_JSON)?;
         let members = value.as_object().ok_or("the body is not an object")?;
         let (mut answer, mut permille) = (None, None);
         for (name, value) in members {

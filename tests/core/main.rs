@@ -16,6 +16,7 @@ mod cuts;
 mod differential;
 mod framing;
 mod json;
+mod kinds;
 mod layers;
 mod manual;
 mod memory;

@@ -245,7 +245,7 @@ async fn feedback_on_an_identifier_that_two_callers_got_counts_for_neither() {
     let fixtures = ["own", "both"].map(|id| Fixture::made(id, at, &ask, "application/json", body(id)));
     let upstream = Upstream::start(fixtures.to_vec()).await;
     let replace = vec![envoy::holding_requests()];
-    let config = json!({"feedback": {"path": "/feedback"}});
+    let config = json!({"feedback": {"path": "/feedback", "secret": "correct-horse-battery"}});
     let envoy = Envoy::start(&Options { concurrency: 2, config, replace, ..Options::to(upstream.addr) }).await;
     let mut lines = to_both_workers(&envoy).await;
     for (number, (fixture, key)) in [(0, "a"), (0, "a"), (1, "a"), (1, "b"), (1, "a")].into_iter().enumerate() {
@@ -255,7 +255,9 @@ async fn feedback_on_an_identifier_that_two_callers_got_counts_for_neither() {
     }
     for (id, status) in [("own", 204), ("both", 404)] {
         let score = json!({"response_id": id, "score": 1}).to_string();
-        let request = Request::post("/feedback").header("host", "llm").body(Full::from(Bytes::from(score))).unwrap();
+        let request = Request::post("/feedback").header("host", "llm").header("content-type", "application/json");
+        let request = request.header("authorization", "Bearer correct-horse-battery");
+        let request = request.body(Full::from(Bytes::from(score))).unwrap();
         assert_eq!(lines[0].send(request).await.0, status, "{id}");
     }
 }

@@ -1,5 +1,5 @@
-//! `feedback.path` in a real Envoy: the plugin answers feedback itself, scores are attributed to the model that
-//! answered even if the other worker saw the answer, and invalid feedback is rejected and not counted.
+//! `feedback.path` in a real Envoy: the plugin answers feedback itself, scores are attributed to the requested
+//! model even if the other worker saw the answer, and invalid feedback is rejected and not counted.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ const BEARER: &str = "Bearer correct-horse-battery";
 const SCORES: &str = "gaugeway_feedback_permille";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_score_counts_once_for_the_model_that_answered_on_any_worker() {
+async fn a_score_counts_once_for_the_requested_model_on_any_worker() {
     let site = Site::start(true, 2).await;
     let mut lines = to_both_workers(&site.envoy).await;
     let cases =
@@ -48,7 +48,7 @@ async fn a_score_counts_once_for_the_model_that_answered_on_any_worker() {
         }
     }
     let scores = |samples: &[Sample], model, part| {
-        total(samples, &format!("{SCORES}_{part}"), &[("gen_ai_response_model", model), ("route", "llm")])
+        total(samples, &format!("{SCORES}_{part}"), &[("gen_ai_request_model", model)])
     };
     let all = |samples: &[Sample]| total(samples, &format!("{SCORES}_count"), &[]) == 3.0;
     let samples = site.envoy.samples_when(all, PATIENCE).await;
@@ -284,7 +284,7 @@ fn to<B>(body: B) -> Request<B> {
     request.header(CONTENT_TYPE, "application/json; charset=utf-8").body(body).unwrap()
 }
 
-/// An exchange whose response names `model`.
+/// An exchange whose request and response name `model`.
 fn fixture(number: usize, model: &str) -> Fixture {
     let mut fixture = Fixture::load("openai-chat/unary");
     let answer = json!({
@@ -293,6 +293,7 @@ fn fixture(number: usize, model: &str) -> Fixture {
         "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
     });
     fixture.id = format!("made/{number}");
+    fixture.request.body = json!({"model": model, "messages": [{"role": "user", "content": "hi"}]}).to_string().into();
     fixture.response.body = answer.to_string().into();
     fixture.response.events = vec![fixture.response.body.clone()];
     fixture

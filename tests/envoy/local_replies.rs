@@ -2,9 +2,7 @@
 //! with Envoy's reason, no usage and no cost. An answer of the provider, whatever its status, is none.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::support::client::{self, Http, Made};
@@ -12,6 +10,7 @@ use crate::support::envoy::{Envoy, Options};
 use crate::support::expect;
 use crate::support::fixtures::Fixture;
 use crate::support::prometheus::{Sample, total};
+use crate::support::responder::Responder;
 use crate::support::upstream::Upstream;
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -157,7 +156,7 @@ async fn an_answer_of_the_provider_is_no_local_reply_even_if_the_header_of_the_r
 
 struct Gateway {
     envoy: Envoy,
-    responder: PathBuf,
+    _responder: Responder,
     _upstream: Upstream,
 }
 
@@ -165,21 +164,16 @@ impl Gateway {
     /// Starts Envoy with one route per filter, and with `respond.wat` behind the plugin.
     async fn start(replace: &[(String, String)]) -> Self {
         let upstream = Upstream::start(Fixture::all()).await;
-        let responder = std::env::temp_dir().join(format!("gaugeway-respond-{}.wasm", client::request_id()));
-        fs::write(&responder, wat::parse_str(include_str!("../support/respond.wat")).unwrap()).unwrap();
+        let responder = Responder::new();
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
 
-        let wasm = format!(
-            "{{name: respond, typed_config: {{\"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm, config: {{name: respond, vm_config: {{vm_id: respond, runtime: envoy.wasm.runtime.v8, code: {{local: {{filename: {}}}}}}}}}}}}}",
-            responder.display()
-        );
         let filter = |(name, kind, settings): &(&str, &str, &str)| {
             format!(
                 "{{name: {name}, disabled: true, typed_config: {{\"@type\": type.googleapis.com/envoy.extensions.filters.http.{kind}, {settings}}}}}"
             )
         };
         let filters: String =
-            FILTERS.iter().map(filter).chain([wasm]).map(|one| format!("          - {one}\n")).collect();
+            FILTERS.iter().map(filter).chain([responder.filter()]).map(|one| format!("          - {one}\n")).collect();
         let only = |name: &str| {
             format!(
                 "{{name: {name}, match: {{prefix: /{name}/}}, route: {{cluster: llm, timeout: 0s}}, typed_per_filter_config: {{{name}: {{\"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, config: {{}}}}}}}}"
@@ -217,7 +211,7 @@ impl Gateway {
             "                match: {prefix: /v1/}\n".to_owned(),
         ));
         options.replace.extend(replace.iter().cloned());
-        Gateway { envoy: Envoy::start(&options).await, responder, _upstream: upstream }
+        Gateway { envoy: Envoy::start(&options).await, _responder: responder, _upstream: upstream }
     }
 
     /// Sends [`UNARY`] on a route. Returns the response's status and the line of the access log.
@@ -248,12 +242,6 @@ impl Gateway {
             *counted.entry(key).or_default() += sample.value as u64;
         }
         counted
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        drop(fs::remove_file(&self.responder));
     }
 }
 

@@ -16,7 +16,8 @@ use crate::support::upstream::Upstream;
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const WORDS: [&str; 2] = ["gaugeway.prompt.text", "gaugeway.response.text"];
+/// The attributes with captured texts.
+pub const WORDS: [&str; 2] = ["gaugeway.prompt.text", "gaugeway.response.text"];
 const SECRETS: &str = "ada@mail.example, +49 30 901820, 4111 1111 1111 1111, DE89 3704 0044 0532 0130 00, sk-proj-abcdefghijklmnop1234, EMP-4711";
 const REDACTED: &str = "[email], [phone], [card], [iban], [key], [redacted]";
 
@@ -226,7 +227,8 @@ async fn structured_output_empty_answers_and_refusals_are_counted_in_streams_too
     assert_eq!(total(&samples, "gaugeway_refusals_total", &[]), 4.0 + 10.0);
 }
 
-struct Site {
+/// An Envoy whose access log, spans and metrics contain everything.
+pub struct Site {
     _upstream: Upstream,
     spans: Receiver,
     envoy: Envoy,
@@ -234,7 +236,7 @@ struct Site {
 
 impl Site {
     /// Starts Envoy with its own spans, the plugin's spans, feedback and an access log that contains everything.
-    async fn start(mut config: Value, fixtures: &[Fixture]) -> Self {
+    pub async fn start(mut config: Value, fixtures: &[Fixture]) -> Self {
         let upstream = Upstream::start(fixtures.to_vec()).await;
         let spans = Receiver::start().await;
         config["otlp"] = json!({"cluster": "otlp"});
@@ -246,7 +248,7 @@ impl Site {
     }
 
     /// Sends the fixtures and returns the access log line of each.
-    async fn replay(&self, fixtures: &[Fixture], travel: &str) -> Vec<(String, Value)> {
+    pub async fn replay(&self, fixtures: &[Fixture], travel: &str) -> Vec<(String, Value)> {
         let mut entries = Vec::new();
         for fixture in fixtures {
             let id = client::request_id();
@@ -258,7 +260,7 @@ impl Site {
     }
 
     /// Returns everything that Envoy has written or sent, as kind and text, once it is complete.
-    async fn outputs(&self, calls: usize) -> Vec<(&'static str, String)> {
+    pub async fn outputs(&self, calls: usize) -> Vec<(&'static str, String)> {
         for _ in 0..60 {
             if self.spans_of("llm-gateway") >= calls && self.spans_of("gaugeway") >= calls {
                 break;
@@ -313,7 +315,8 @@ fn chat(text: &str, end: &str) -> String {
     json!({"id": "c", "object": "chat.completion", "model": "gpt-4o", "choices": [choice], "usage": usage}).to_string()
 }
 
-fn chat_stream(text: &str, end: &str) -> String {
+/// A stream of OpenAI's chat completions with one event for each letter of the text.
+pub fn chat_stream(text: &str, end: &str) -> String {
     let event = |delta: Value, end: Value| {
         let choice = json!({"index": 0, "delta": delta, "finish_reason": end});
         format!(

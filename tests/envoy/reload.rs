@@ -264,7 +264,7 @@ impl Site {
         expected.values_mut().for_each(|value| *value *= times);
         let counted = |samples: &[Sample]| {
             let mut series = expect::series(samples);
-            series.retain(|(_, labels), _| labels.get("gen_ai_response_model").is_none_or(|model| model != HOUSE));
+            series.retain(|(_, labels), _| !labels.values().any(|value| value == HOUSE));
             series
         };
         let samples = self.envoy.samples_when(|samples| counted(samples) == expected, Duration::from_secs(3)).await;

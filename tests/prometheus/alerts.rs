@@ -82,8 +82,12 @@ async fn every_panel_and_common_query_has_values_other_than_0_under_traffic() {
     )
     .await;
     let crashing = Crashing::start(Options::to(upstream.addr), "FAIL_RELOAD").await;
-    let prometheus = Prometheus::start(&[envoy.admin, crashing.envoy.admin]).await;
+    // Its memory has no room for more than the calls that hang.
+    let config = json!({"limits": {"stream_memory_bytes": 8 << 20}});
+    let full = Envoy::start(&Options { config, ..Options::to(upstream.addr) }).await;
+    let prometheus = Prometheus::start(&[envoy.admin, crashing.envoy.admin, full.admin]).await;
     let mut traffic = traffic(envoy.addr);
+    let _unread = unread_traffic(full.addr);
 
     // Without a week of history both means of this panel are equal; see `events.rs`.
     let of_panels = filled_queries("1m").into_iter().filter(|(panel, _)| panel != DRIFT);
@@ -230,6 +234,25 @@ fn traffic(envoy: SocketAddr) -> JoinSet<()> {
     });
     workers
 }
+
+/// Sends calls while more calls hang than the memory of the plugin has room for.
+fn unread_traffic(envoy: SocketAddr) -> JoinSet<()> {
+    let mut clients = JoinSet::new();
+    for number in 0..HANGING + 1 {
+        clients.spawn(async move {
+            let fixture = Fixture::load("openai-chat/unary");
+            let travel = if number < HANGING { "hang" } else { "whole" };
+            loop {
+                drop(client::send(envoy, client::request(&fixture, &[("x-upstream", travel)]), Http::One).await);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+    }
+    clients
+}
+
+/// Number of calls that hang. Envoy has at most 1,024 connections to the upstream.
+const HANGING: usize = 900;
 
 async fn promtool(arguments: &[&str]) {
     let output = Command::new(tool("promtool")).args(arguments).current_dir(path(".")).output().await;

@@ -62,6 +62,8 @@ const EVENTS: &[Event] = &[
     event("unreadable", "api.venice.ai", "venice", &["GaugewayParseErrors"], &[]),
     event("unpriced", "api.doubleword.ai", "doubleword", &["LLMUnpricedModel"], &[]),
     event("spending", "openrouter.ai", "openrouter", &[], &[]),
+    event("denied", "api.together.xyz", "together_ai", &[], &[]),
+    event("lost", "api.deepinfra.com", "deepinfra", &["LLMGatewayFailing"], &[]),
     event("looping", OPENAI, "openai", &["LLMAgentLoop"], &[]),
     event("endless", OPENAI, "openai", &["LLMAgentMaxIterations"], &[]),
 ];
@@ -196,13 +198,17 @@ struct Site {
 impl Site {
     async fn start() -> Self {
         let upstream = Upstream::start(Fixture::all()).await;
-        let routes: Vec<_> = EVENTS
-            .iter()
-            .map(|event| {
+        // Envoy answers calls with these headers itself.
+        let denied = "{name: denied, match: {prefix: \"/\", headers: [{name: x-upstream, string_match: {exact: deny}}]}, direct_response: {status: 503}}";
+        let lost = "{name: lost, match: {prefix: \"/\", headers: [{name: x-upstream, string_match: {exact: lose}}]}, route: {cluster: empty}}";
+        let empty = "{name: empty, type: STATIC}".to_owned();
+        let routes: Vec<_> = [denied, lost].map(str::to_owned)
+            .into_iter()
+            .chain(EVENTS.iter().map(|event| {
                 let timeout = if event.name == "failing" { "1s" } else { "0s" };
                 let name = event.name;
                 format!("{{name: {name}, match: {{prefix: \"/\", headers: [{{name: x-event, string_match: {{exact: {name}}}}}]}}, route: {{cluster: llm, timeout: {timeout}}}}}")
-            })
+            }))
             .collect();
         let routes: Vec<_> = routes.iter().map(String::as_str).collect();
         let cheap = json!({"input": 0.01, "output": 0.01});
@@ -217,7 +223,7 @@ impl Site {
         prices.insert("model-spending".to_owned(), json!({"input": 2000, "output": 2000}));
         prices.insert("model-costly".to_owned(), json!({"input": 20_000_000, "output": 20_000_000}));
         let config = json!({"agent": {"max_iterations": 8}, "prices": prices, "labels": {"max_series": 5000}});
-        let gateway = Envoy::start(&Options { config, ..Options::to(upstream.addr).with(&routes, &[]) }).await;
+        let gateway = Envoy::start(&Options { config, ..Options::to(upstream.addr).with(&routes, &[empty]) }).await;
         let models: serde_json::Map<_, _> =
             (0..MODELS).map(|number| (format!("crowd-{number}"), cheap.clone())).collect();
         let config = json!({"prices": models, "labels": {"max_series": 50}});
@@ -279,6 +285,8 @@ impl Site {
                 "uncounted" => &[("whole", Some("openai-chat/stream-without-usage"))],
                 "unreadable" => &[("whole", Some("openai-chat/absurd-usage-stream-keeps-the-last-sane-value"))],
                 "spending" => &[("echo", None)],
+                "denied" => &[("deny", None)],
+                "lost" => &[("lose", None)],
                 _ => &[],
             };
             let extra = match event.name {

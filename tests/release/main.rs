@@ -1,4 +1,5 @@
-//! Tests of the parts of a release: the image in a real registry, a second build of the plugin, and the price table.
+//! Tests of the parts of a release: the image in a real registry, a second build of the plugin, signatures and provenance, the
+//! licences of dependencies, and the price table.
 //! Run them with `./build.sh test release`.
 
 #![allow(
@@ -12,5 +13,7 @@
 )]
 
 mod image;
+mod licences;
 mod prices;
 mod reproducible;
+mod signature;

@@ -17,3 +17,4 @@ pub mod expect;
 pub mod manifests;
 pub mod mesh;
 pub mod phoenix;
+pub mod responder;

@@ -106,8 +106,9 @@ impl Options {
         let mut yaml = self.text.clone().map_or_else(shipped, Ok)?;
         let otlp_port = self.otlp.map_or(9, |addr| addr.port()); // the discard port; there is no server
         let mut replace = vec![
-            ("port_value: 8080".to_owned(), format!("port_value: {}", self.upstream.port())),
+            // This comes first, because the upstream's port may begin with the same digits.
             ("port_value: 4318".to_owned(), format!("port_value: {otlp_port}")),
+            ("port_value: 8080".to_owned(), format!("port_value: {}", self.upstream.port())),
             ("stats_flush_interval: 5s".to_owned(), "stats_flush_interval: 0.2s".to_owned()),
         ];
         if !self.own_ports {
@@ -358,5 +359,17 @@ async fn each_line(pipe: impl AsyncRead + Unpin, mut take: impl FnMut(String)) {
     let mut lines = BufReader::new(pipe).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {
         take(String::from_utf8_lossy(&line).into_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_upstreams_port_may_begin_with_the_port_of_another_cluster() {
+        let upstream = ([127, 0, 0, 1], 43180).into();
+        let yaml = Options { plugin: false, ..Options::to(upstream) }.yaml().unwrap();
+        assert_eq!(yaml.matches("port_value: 43180").count(), 1);
     }
 }
