@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::Draft;
-use crate::json::Scalar;
-use crate::observation::{FinishClass, FinishReason, LIST, Text};
+use crate::json::{LIMIT, Scalar};
+use crate::observation::{FinishClass, FinishReason, LIST, Text, clipped};
 use crate::text::content::Content;
 use crate::text::fingerprint::{Begins, Fingerprint, Mark};
 use crate::text::hash::Key;
@@ -230,6 +230,9 @@ impl Draft {
         let index = index as usize;
         let class = |word: &str| self.finish_class.map_or(FinishClass::Other, |class| class(word));
         let reason = word.map(|word| FinishReason { class: class(&word), word });
+        if reason.as_ref().is_some_and(|reason| reason.class == FinishClass::Error) {
+            self.failed();
+        }
         let reasons = &mut self.observation.response.finish_reasons;
         if index < LIST {
             if reasons.len() <= index {
@@ -271,9 +274,19 @@ impl Draft {
         let Some(name) = part.name else { return };
         self.generated();
         let same = |(at, id): &(u64, u64)| *at == position && (part.id == 0 || *id == 0 || *id == part.id);
-        if !self.answer.calls.iter().any(same) && self.answer.calls.len() < LIST {
-            self.answer.calls.push((position, part.id));
-            self.observation.output.tools.push(name);
+        let tools = &mut self.observation.output.tools;
+        match self.answer.calls.iter().position(same) {
+            // A name can come in pieces, of which only the first has the identifier.
+            Some(at) => {
+                if let Some(begun) = tools.get_mut(at).filter(|begun| part.id == 0 && **begun != name) {
+                    *begun = clipped(&[&**begun, &*name].concat(), LIMIT).into();
+                }
+            }
+            None if self.answer.calls.len() < LIST => {
+                self.answer.calls.push((position, part.id));
+                tools.push(name);
+            }
+            None => {}
         }
     }
 }

@@ -5,7 +5,7 @@
 //! [`headers`](super::headers).
 
 use super::common::{result, said};
-use super::openai::{self, prompted};
+use super::openai::{self, output_type, prompted};
 use super::{Api, Endpoint, anthropic};
 use crate::draft::Draft;
 use crate::json::{Group, Rule, Scalar, close, deferred, open, raw, scalar, supersedes, text};
@@ -66,6 +66,7 @@ const CONVERSATION: &[Rule<Draft>] = &[
     scalar("messages[].content[].toolResult.status", Draft::result_failed),
     deferred("messages[].content[].toolResult.content[].text", result),
     open("toolConfig.tools[]", |d, _| d.tool_offered()),
+    scalar("outputConfig.textFormat.type", output_type),
     scalar("serviceTier.type", Draft::service_tier),
 ];
 
@@ -73,6 +74,7 @@ const CONFIG: &[Rule<Draft>] = &[
     scalar("maxTokens", Draft::max_tokens),
     scalar("max_new_tokens", Draft::max_tokens),
     scalar("maxTokenCount", Draft::max_tokens),
+    scalar("max_tokens_to_sample", Draft::max_tokens),
     scalar("temperature", Draft::temperature),
     scalar("topP", Draft::top_p),
     scalar("top_p", Draft::top_p),
@@ -158,6 +160,7 @@ const INVOKE_REQUEST: &[Group<Draft>] = &[
     ("", openai::SAMPLING),
     ("", anthropic::REQUEST),
     ("", CONVERSATION),
+    ("", CONFIG),
     ("inferenceConfig", CONFIG),
     ("textGenerationConfig", CONFIG),
     (
@@ -206,8 +209,12 @@ const FAMILIES: &[Rule<Draft>] = &[
     text("generation", Draft::answer_text),
     scalar("outputs[].stop_reason", Draft::finish_reason),
     text("outputs[].text", Draft::answer_text),
-    scalar("generations[].finish_reason", Draft::finish_reason),
-    open("generations[]", |d, _| d.part_kind(Scalar::Text(COHERE))),
+    scalar("generations[].finish_reason", Draft::choice_finish_reason),
+    open("generations[]", |d, index| {
+        d.choice_opened(index);
+        d.part_kind(Scalar::Text(COHERE));
+    }),
+    close("generations[]", Draft::choice_closed),
     text("generations[].text", Draft::answer_text),
     scalar("finish_reason", Draft::finish_reason),
     text("text", Draft::answer_text),

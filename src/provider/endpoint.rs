@@ -171,7 +171,8 @@ fn model_in_path(path: &str, endpoint: &Endpoint) -> Option<Text> {
         None if endpoint.suffix.starts_with(':') => head.rsplit('/').next()?,
         None => return None,
     };
-    Some(decode(model)).filter(|m| !m.is_empty() && m.len() <= crate::json::LIMIT)
+    // Gemini Code Assist has its version here, and the model in the body.
+    Some(decode(model)).filter(|m| !m.is_empty() && m.len() <= crate::json::LIMIT && &**m != "v1internal")
 }
 
 /// Decodes percent-encoding. Malformed escapes stay as they are, and bytes that are not UTF-8 become U+FFFD.

@@ -7,6 +7,7 @@
 //! Each file names the specification that it follows.
 
 mod anthropic;
+mod assistants;
 mod bedrock;
 mod cohere;
 mod common;
@@ -86,6 +87,7 @@ static ENDPOINTS: &[&[Endpoint]] = &[
     hosted::ENDPOINTS,
     openai::ENDPOINTS,
     responses::ENDPOINTS,
+    assistants::ENDPOINTS,
     anthropic::ENDPOINTS,
     gemini::ENDPOINTS,
     interactions::ENDPOINTS,
