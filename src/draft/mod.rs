@@ -49,6 +49,8 @@ pub struct Draft {
     pub nested: Base64,
     /// The time of the bytes that are being read, in nanoseconds.
     pub now: u64,
+    /// True if neither the configuration nor the host names the provider, so that the bodies may.
+    pub provider_is_guessed: bool,
     /// The name of the current server-sent event.
     event: Word,
     /// Decides what a whole document of the response means.
@@ -62,6 +64,13 @@ impl Draft {
     /// is the API's table of finish reasons.
     pub fn new(document: fn(&mut Draft), finish_class: fn(&str) -> FinishClass) -> Self {
         Draft { document: Some(document), finish_class: Some(finish_class), ..Draft::default() }
+    }
+
+    /// The bodies have the form of this provider. It counts if nothing else names the provider.
+    pub fn provider_by_shape(&mut self, provider: &'static str) {
+        if self.provider_is_guessed {
+            self.observation.provider = provider.into();
+        }
     }
 
     /// Reports something that could not be read.

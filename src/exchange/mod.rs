@@ -94,6 +94,7 @@ impl Exchange {
         let method = head.bytes(":method").unwrap_or_default();
         let target = provider::detect(method, head.whole(":authority"), head.whole(":path"), &config.apis)?;
         let mut draft = Draft::new(target.api.document, target.api.finish_class);
+        draft.provider_is_guessed = target.provider_is_guessed;
         let observation = &mut draft.observation;
         observation.operation = target.api.operation;
         observation.provider = target.provider;

@@ -38,11 +38,40 @@ pub const EMBED: Api = Api {
     ..INVOKE
 };
 
+/// `POST /model/{id}/invoke` of models that make images. The answer has no counts.
+pub const IMAGES: Api = Api { name: "bedrock-images", operation: "image_generation", usage_expected: false, ..INVOKE };
+
+/// `POST /agents/{id}/agentAliases/{id}/sessions/{id}/text` of Bedrock's agents. Frames of the stream trace the calls of models.
+///
+/// Specification: botocore's service model of `bedrock-agent-runtime`.
+pub const AGENT: Api = Api {
+    name: "bedrock-agent",
+    operation: "invoke_agent",
+    request: &[("", &[deferred("inputText", prompted)])],
+    response: &[
+        ("trace.orchestrationTrace.modelInvocationOutput.metadata.usage", AGENT_TOKENS),
+        ("trace.preProcessingTrace.modelInvocationOutput.metadata.usage", AGENT_TOKENS),
+        ("trace.postProcessingTrace.modelInvocationOutput.metadata.usage", AGENT_TOKENS),
+        ("", &[scalar("trace.orchestrationTrace.modelInvocationInput.foundationModel", Draft::response_model)]),
+    ],
+    usage_expected: false,
+    remembers: true,
+    ..Api::DEFAULT
+};
+
+/// Each call of a model adds to the counts.
+const AGENT_TOKENS: &[Rule<Draft>] =
+    &[scalar("inputTokens", Draft::add_input), scalar("outputTokens", Draft::add_output)];
+
 /// The endpoints.
 pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/converse", &CONVERSE).model_after("/model/"),
     Endpoint::new("/converse-stream", &CONVERSE).model_after("/model/").streaming(),
     Endpoint::new("/invoke", &EMBED).model_after("/model/").within("embed"),
+    Endpoint::new("/invoke", &IMAGES).model_after("/model/").within("titan-image"),
+    Endpoint::new("/invoke", &IMAGES).model_after("/model/").within("nova-canvas"),
+    Endpoint::new("/invoke", &IMAGES).model_after("/model/").within("stability."),
+    Endpoint::new("/text", &AGENT).within("/agentAliases/").streaming(),
     Endpoint::new("/invoke", &INVOKE).model_after("/model/"),
     Endpoint::new("/invoke-with-response-stream", &INVOKE).model_after("/model/").streaming().enveloped(),
 ];
@@ -70,7 +99,8 @@ const CONVERSATION: &[Rule<Draft>] = &[
     scalar("serviceTier.type", Draft::service_tier),
 ];
 
-const CONFIG: &[Rule<Draft>] = &[
+/// Rules for the parameters of a generation.
+pub const CONFIG: &[Rule<Draft>] = &[
     scalar("maxTokens", Draft::max_tokens),
     scalar("max_new_tokens", Draft::max_tokens),
     scalar("maxTokenCount", Draft::max_tokens),

@@ -59,15 +59,18 @@ pub const RERANK: Api = Api {
 
 /// The endpoints.
 pub const ENDPOINTS: &[Endpoint] = &[
-    Endpoint::new("/v2/chat", &CHAT),
-    Endpoint::new("/v1/chat", &CHAT),
+    Endpoint::new("/v2/chat", &CHAT).host("cohere.com"),
+    Endpoint::new("/v1/chat", &CHAT).host("cohere.com"),
+    Endpoint::new("/v2/chat", &CHAT).host("cohere.ai"),
+    Endpoint::new("/v1/chat", &CHAT).host("cohere.ai"),
     Endpoint::new("/v1/generate", &GENERATE),
     Endpoint::new("/v2/embed", &EMBED),
     Endpoint::new("/v1/embed", &EMBED),
     Endpoint::new("/rerank", &RERANK),
 ];
 
-const REQUEST: &[Rule<Draft>] = &[
+/// Rules for the request.
+pub const REQUEST: &[Rule<Draft>] = &[
     scalar("model", Draft::request_model),
     scalar("stream", Draft::request_stream),
     scalar("max_tokens", Draft::max_tokens),
@@ -96,7 +99,8 @@ fn message() -> Deferred<Draft> {
     Deferred { is_awaited: |_| true, now: say, preview: None, later: say }
 }
 
-const ANSWER: &[Rule<Draft>] = &[
+/// Rules for an answer, and for the last event of a stream of version 1.
+pub const ANSWER: &[Rule<Draft>] = &[
     scalar("id", Draft::response_id),
     scalar("generation_id", Draft::response_id),
     scalar("finish_reason", Draft::finish_reason),
@@ -113,13 +117,15 @@ const ANSWER: &[Rule<Draft>] = &[
     scalar("message.tool_calls[].function.name", Draft::part_name),
 ];
 
-const TEXT: &[Rule<Draft>] = &[
+/// Rules for the text of an answer.
+pub const TEXT: &[Rule<Draft>] = &[
     text("text", Draft::answer_text),
     text("generations[].text", Draft::answer_text),
     text("message.content[].text", Draft::answer_text),
 ];
 
-const EVENT: &[Rule<Draft>] = &[
+/// Rules for the events of a stream.
+pub const EVENT: &[Rule<Draft>] = &[
     scalar("type", Draft::document_kind),
     scalar("event_type", Draft::document_kind),
     scalar("index", Draft::choice_index_or_zero),
@@ -134,8 +140,12 @@ const EVENT: &[Rule<Draft>] = &[
     text("delta.error", |d, _| d.failed()),
 ];
 
-const TOKENS: &[Rule<Draft>] = &[
-    scalar("billed_units.input_tokens", |d, v| d.count(v, |c| &mut c.input)),
+/// Rules for the counts.
+pub const TOKENS: &[Rule<Draft>] = &[
+    scalar("billed_units.input_tokens", |d, v| {
+        d.provider_by_shape("cohere");
+        d.count(v, |c| &mut c.input);
+    }),
     scalar("billed_units.output_tokens", |d, v| d.count(v, |c| &mut c.output)),
     scalar("billed_units.search_units", |d, v| d.detail(v, |q| &mut q.search_units)),
     scalar("billed_units.image_tokens", |d, v| d.detail(v, |q| &mut q.input_image)),
@@ -144,7 +154,8 @@ const TOKENS: &[Rule<Draft>] = &[
     scalar("cached_tokens", |d, v| d.count(v, |c| &mut c.cache_read)),
 ];
 
-fn document(d: &mut Draft) {
+/// Evaluates an event.
+pub fn document(d: &mut Draft) {
     match d.open.kind() {
         "tool-call-start" => d.tool_call(u64::from(d.open.choice_index())),
         "message-end" | "stream-end" => d.complete(),

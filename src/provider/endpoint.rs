@@ -17,6 +17,8 @@ pub struct Target {
     pub model: Option<Text>,
     /// The path asks for a stream.
     pub streams: bool,
+    /// True if neither the configuration nor the host names the provider, so that the bodies may.
+    pub provider_is_guessed: bool,
     /// The path asks for a stream, or the endpoint streams unless the request says otherwise.
     pub expects_stream: bool,
 }
@@ -28,11 +30,15 @@ pub struct Override {
     pub host: String,
     /// Beginning of the path; empty for any path.
     pub path: String,
-    /// Name of an API, or `detect`: the API of the path, or if it has none, the one recognised by the bodies.
+    /// Name of an API, or `detect`: the API of the path, or if it has none, the one recognised by the bodies. [`NO_API`]: the
+    /// requests are not LLM traffic. Empty: the API that follows from host and path.
     pub api: &'static str,
     /// `gen_ai.provider.name`; empty for the name that follows from host, path and API.
     pub provider: String,
 }
+
+/// In place of an API: requests of the row are not LLM traffic.
+pub const NO_API: &str = "none";
 
 impl Override {
     fn covers(&self, host: &str, path: &str) -> bool {
@@ -42,10 +48,15 @@ impl Override {
 
 /// Returns true if `path` may be the path of an API. Requests that are not LLM traffic cost this check only.
 pub fn serves(path: &str, overrides: &[Override]) -> bool {
-    endpoint(bare(path)).is_some() || overrides.iter().any(|o| path.starts_with(&o.path))
+    let is_row = |row: &Override| !row.api.is_empty() && row.api != NO_API && path.starts_with(&row.path);
+    endpoints().any(|endpoint| endpoint.serves(bare(path))) || overrides.iter().any(is_row)
 }
 
 /// Finds the API of a request. Returns None if the method is not POST, or if path and host are not those of an API.
+///
+/// A row of the configuration decides first. Then the host of a known vendor, a path that only Azure has, or a part of the path
+/// that names a vendor give the provider, and the end of the path the API. If the end of the path is that of several APIs, the
+/// bodies decide.
 pub fn detect(method: &[u8], host: &str, path: &str, overrides: &[Override]) -> Option<Target> {
     if method != b"POST" {
         return None;
@@ -53,24 +64,30 @@ pub fn detect(method: &[u8], host: &str, path: &str, overrides: &[Override]) -> 
     let path = bare(path);
     let row = overrides.iter().find(|o| o.covers(host, path));
     let (endpoint, found) = match row {
-        None => endpoint(path).filter(|(_, e)| host_ends(host, e.host))?,
-        Some(row) => {
-            let served = endpoint(path).filter(|(_, e)| row.api == SHAPE || e.api.name == row.api);
+        Some(row) if row.api == NO_API => return None,
+        Some(row) if !row.api.is_empty() => {
+            let served = endpoint(host, path).filter(|(_, e)| row.api == SHAPE || e.api.name == row.api);
             served.or_else(|| endpoints().enumerate().find(|(_, e)| e.api.name == row.api))?
         }
+        _ => endpoint(host, path)?,
     };
     let model = model_in_path(path, found);
     // Vertex AI counts tokens at this model, with the path ending of a call.
     if model.as_deref() == Some("count-tokens") {
         return None;
     }
+    let named = row.map(|row| row.provider.as_str()).filter(|provider| !provider.is_empty());
+    let known = compatible::provider(host, path);
+    let provider = match (named, known) {
+        (Some(named), _) => named.to_owned().into(),
+        (None, Some(known)) => known.into(),
+        (None, None) => compatible::vendor(found.api).into(),
+    };
     Some(Target {
         endpoint,
         api: found.api,
-        provider: match row.map(|t| t.provider.as_str()).unwrap_or_default() {
-            "" => compatible::provider(host, path, found.api).into(),
-            named => named.to_owned().into(),
-        },
+        provider,
+        provider_is_guessed: named.or(known).is_none(),
         model,
         streams: found.streams,
         expects_stream: found.streams || found.streams_by_default,
@@ -136,7 +153,8 @@ impl Endpoint {
 
     fn serves(&self, path: &str) -> bool {
         // The comparison of one byte rules out most suffixes.
-        path.as_bytes().last() == self.suffix.as_bytes().last()
+        let last = self.suffix.as_bytes().last();
+        last.is_none_or(|last| path.as_bytes().last() == Some(last))
             && path.ends_with(self.suffix)
             && (self.within.is_empty() || path.contains(self.within))
             && (!self.exact || path.len() == self.suffix.len())
@@ -157,8 +175,8 @@ fn bare(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
 }
 
-fn endpoint(path: &str) -> Option<(usize, &'static Endpoint)> {
-    endpoints().enumerate().find(|(_, e)| e.serves(path))
+fn endpoint(host: &str, path: &str) -> Option<(usize, &'static Endpoint)> {
+    endpoints().enumerate().find(|(_, e)| e.serves(path) && host_ends(host, e.host))
 }
 
 /// The model in the path, percent-decoded: in `/deployments/{model}/...`, in `/models/{model}:verb`, or after the text that the

@@ -25,6 +25,7 @@ mod mistral;
 mod ollama;
 mod openai;
 mod responses;
+mod servers;
 mod shape;
 
 use crate::draft::Draft;
@@ -32,7 +33,7 @@ use crate::json::Group;
 use crate::observation::FinishClass;
 
 pub use compile::{Programs, compile};
-pub use endpoint::{Endpoint, Override, Target, detect, serves};
+pub use endpoint::{Endpoint, NO_API, Override, Target, detect, serves};
 pub use finish::finish_class;
 pub use head::Head;
 
@@ -85,6 +86,7 @@ static ENDPOINTS: &[&[Endpoint]] = &[
     ollama::ENDPOINTS,
     mistral::ENDPOINTS,
     hosted::ENDPOINTS,
+    servers::ENDPOINTS,
     openai::ENDPOINTS,
     responses::ENDPOINTS,
     assistants::ENDPOINTS,
