@@ -26,6 +26,8 @@ pub struct Answer {
     is_complete: bool,
     /// True after the last event of the stream. The plugin ignores all bytes after it.
     has_ended: bool,
+    /// True if the answer comes later, in the response to another request, or if the request asks for none.
+    is_deferred: bool,
     /// Number of documents that were read to their end.
     documents: u32,
 }
@@ -76,6 +78,11 @@ impl Answer {
     /// Returns true after the last event of the stream. The plugin ignores all bytes after it.
     pub fn has_ended(&self) -> bool {
         self.has_ended
+    }
+
+    /// Returns true if the answer comes later, in the response to another request, or if the request asks for none.
+    pub fn is_deferred(&self) -> bool {
+        self.is_deferred
     }
 
     /// Returns true if something was generated that is neither text nor a call of a client's tool.
@@ -258,6 +265,11 @@ impl Draft {
     /// The end of the answer was read, if `is_end`.
     pub fn complete_if(&mut self, is_end: bool) {
         self.answer.is_complete |= is_end;
+    }
+
+    /// Sets whether the answer comes later, in the response to another request, or whether the request asks for none.
+    pub fn set_deferred(&mut self, is_deferred: bool) {
+        self.answer.is_deferred = is_deferred;
     }
 
     /// The end of the stream was read. The rest is not read.

@@ -51,6 +51,8 @@ pub struct Draft {
     pub now: u64,
     /// True if neither the configuration nor the host names the provider, so that the bodies may.
     pub provider_is_guessed: bool,
+    /// True if the bodies have a form that only the API has.
+    pub shows_api: bool,
     /// The name of the current server-sent event.
     event: Word,
     /// Decides what a whole document of the response means.
@@ -66,8 +68,9 @@ impl Draft {
         Draft { document: Some(document), finish_class: Some(finish_class), ..Draft::default() }
     }
 
-    /// The bodies have the form of this provider. It counts if nothing else names the provider.
+    /// The bodies have a form that only this provider has. The name counts if nothing else names the provider.
     pub fn provider_by_shape(&mut self, provider: &'static str) {
+        self.shows_api = true;
         if self.provider_is_guessed {
             self.observation.provider = provider.into();
         }

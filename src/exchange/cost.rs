@@ -56,7 +56,7 @@ impl Exchange {
         }
         let mut used = counts.details().with(&counts.usage());
         if observation.usage == Usage::default() && !used.has_other_units() {
-            let lacks_usage = is_whole && self.api.usage_expected;
+            let lacks_usage = is_whole && self.api.usage_expected && !self.draft.answer.is_deferred();
             return Cost { status: lacks_usage.then_some(CostStatus::NoUsage), ..Cost::default() };
         }
         // Without a clock, the prices of the table's date apply.

@@ -46,6 +46,8 @@ pub struct Exchange {
     changes: Changes,
     /// Hash of the downstream address, for the memory budget. 0 if it is unknown.
     address: u64,
+    /// True if the bodies decide whether this is LLM traffic.
+    by_shape: bool,
     /// True if the path asks for a stream.
     path_asks_for_stream: bool,
     /// The model in the path. It replaces the one in the body.
@@ -121,6 +123,7 @@ impl Exchange {
             phase,
             changes: Changes::default(),
             address,
+            by_shape: target.by_shape,
             path_asks_for_stream: target.streams,
             path_model: target.model,
             content_is_sampled,
@@ -179,10 +182,14 @@ impl Exchange {
     }
 
     /// Returns true if this is LLM traffic. If only the shape of the bodies shows it, the answer depends on what has
-    /// been read.
+    /// been read. The body of an error shows nothing, so the request decides.
     pub fn is_recognised(&self) -> bool {
+        let Observation { request, response, .. } = &self.draft.observation;
+        let asks = request.messages.is_some() && (request.model.is_some() || !self.draft.provider_is_guessed);
         let observation = &self.draft.observation;
-        !self.api.by_shape
+        !self.by_shape
+            || self.draft.shows_api
+            || asks && response.status.is_some_and(|status| status >= 400)
             || observation.usage.is_known()
             || !observation.response.finish_reasons.is_empty()
             || observation.response.model.is_some() && observation.output.characters.is_some()

@@ -13,7 +13,8 @@ pub const RUNS: Api = Api {
     name: "openai-assistants",
     operation: "invoke_agent",
     request: &[("", SAMPLING), ("", REQUEST)],
-    response: &[("", RUN), ("", ERROR), ("usage", TOKENS), ("usage", COST)],
+    // A run's object replaces the rule for `object` of errors.
+    response: &[("", ERROR), ("", RUN), ("usage", TOKENS), ("usage", COST)],
     document,
     usage_expected: false,
     remembers: true,

@@ -39,7 +39,14 @@ pub const EMBED: Api = Api {
 };
 
 /// `POST /model/{id}/invoke` of models that make images. The answer has no counts.
-pub const IMAGES: Api = Api { name: "bedrock-images", operation: "image_generation", usage_expected: false, ..INVOKE };
+pub const IMAGES: Api = Api {
+    name: "bedrock-images",
+    operation: "image_generation",
+    request: &[("", &[deferred("prompt", prompted), deferred("textToImageParams.text", prompted)])],
+    response: &[("", &[text("images[]", |d, piece| if piece.is_empty() { d.add_detail(1, |q| &mut q.images) })])],
+    usage_expected: false,
+    ..INVOKE
+};
 
 /// `POST /agents/{id}/agentAliases/{id}/sessions/{id}/text` of Bedrock's agents. Frames of the stream trace the calls of models.
 ///
@@ -53,11 +60,26 @@ pub const AGENT: Api = Api {
         ("trace.preProcessingTrace.modelInvocationOutput.metadata.usage", AGENT_TOKENS),
         ("trace.postProcessingTrace.modelInvocationOutput.metadata.usage", AGENT_TOKENS),
         ("", &[scalar("trace.orchestrationTrace.modelInvocationInput.foundationModel", Draft::response_model)]),
+        ("", &[text("bytes", agent_text)]),
     ],
+    document: agent_text_ended,
     usage_expected: false,
     remembers: true,
     ..Api::DEFAULT
 };
+
+/// A piece of the answer's text, in base64.
+fn agent_text(d: &mut Draft, piece: &[u8]) {
+    d.nested.decode(piece);
+    let decoded = d.nested.take_decoded();
+    d.answer_text(&decoded);
+}
+
+fn agent_text_ended(d: &mut Draft) {
+    d.nested.finish();
+    let decoded = d.nested.take_decoded();
+    d.answer_text(&decoded);
+}
 
 /// Each call of a model adds to the counts.
 const AGENT_TOKENS: &[Rule<Draft>] =
@@ -225,7 +247,7 @@ const INVOKE_RESPONSE: &[Group<Draft>] = &[
     ("amazon-bedrock-invocationMetrics", METRICS),
 ];
 
-/// The formats of Titan, Llama and the older models of Mistral and Cohere.
+/// The formats of Titan, Llama and the older models of Mistral, Cohere and AI21.
 const FAMILIES: &[Rule<Draft>] = &[
     scalar("inputTextTokenCount", |d, v| d.count(v, |c| &mut c.input)),
     scalar("results[].tokenCount", |d, v| d.count(v, |c| &mut c.output)),
@@ -249,6 +271,10 @@ const FAMILIES: &[Rule<Draft>] = &[
     scalar("finish_reason", Draft::finish_reason),
     text("text", Draft::answer_text),
     text("choices[].text", Draft::answer_text),
+    open("completions[]", Draft::choice_opened),
+    close("completions[]", Draft::choice_closed),
+    text("completions[].data.text", Draft::answer_text),
+    scalar("completions[].finishReason.reason", Draft::choice_finish_reason),
 ];
 
 /// Marks a document in the format of Cohere's older models.

@@ -29,7 +29,7 @@ pub const CHAT: Api = Api {
 };
 
 /// `POST /v1/generate`
-pub const GENERATE: Api = Api { name: "cohere-generate", operation: "text_completion", ..CHAT };
+pub const GENERATE: Api = Api { name: "cohere-generate", operation: "text_completion", by_shape: true, ..CHAT };
 
 /// `POST /v2/embed`, `/v1/embed`
 pub const EMBED: Api = Api {
@@ -37,6 +37,7 @@ pub const EMBED: Api = Api {
     operation: "embeddings",
     request: &[("", openai::MESSAGES), ("", REQUEST)],
     response: &[("", ANSWER), ("meta", TOKENS)],
+    by_shape: true,
     ..Api::DEFAULT
 };
 
@@ -44,16 +45,17 @@ pub const EMBED: Api = Api {
 pub const RERANK: Api = Api {
     name: "cohere-rerank",
     operation: "rerank",
-    request: &[("", openai::MESSAGES), ("", REQUEST)],
+    request: &[("", &[scalar("model", Draft::request_model), deferred("query", prompted)])],
     response: &[
         ("", ANSWER),
-        ("", &[scalar("model", Draft::response_model)]),
+        ("", RANKS),
         ("usage", openai::TOKENS),
         ("usage", openai::TOTAL),
         ("usage", openai::COST),
         ("meta", TOKENS),
     ],
     usage_expected: false,
+    by_shape: true,
     ..Api::DEFAULT
 };
 
@@ -67,6 +69,15 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/v2/embed", &EMBED),
     Endpoint::new("/v1/embed", &EMBED),
     Endpoint::new("/rerank", &RERANK),
+];
+
+/// The ranks of documents: of Cohere and vLLM, Voyage, Pinecone, Text Embeddings Inference.
+const RANKS: &[Rule<Draft>] = &[
+    scalar("model", Draft::response_model),
+    scalar("results[].relevance_score", |d, _| d.shows_api = true),
+    scalar("data[].relevance_score", |d, _| d.shows_api = true),
+    scalar("data[].score", |d, _| d.shows_api = true),
+    scalar("[].score", |d, _| d.provider_by_shape("hugging_face")),
 ];
 
 /// Rules for the request.

@@ -116,7 +116,7 @@ const SEGMENTS: &[(&str, &str)] = &[
     ("xai", "x_ai"),
 ];
 
-/// `gen_ai.provider.name` of a request. Returns None if neither the host nor the path names the provider.
+/// `gen_ai.provider.name` of a request with this path and query. Returns None if neither the host nor the path names the provider.
 pub fn provider(host: &str, path: &str) -> Option<&'static str> {
     let name = host.split(':').next().unwrap_or_default();
     let known = HOSTS.iter().find(|(end, _)| {
@@ -124,14 +124,16 @@ pub fn provider(host: &str, path: &str) -> Option<&'static str> {
             && name.get(name.len() - end.len()..).is_some_and(|tail| tail.eq_ignore_ascii_case(end))
             && (name.len() == end.len() || matches!(name.as_bytes().get(name.len() - end.len() - 1), Some(b'.' | b'-')))
     });
-    let bare = path.split('?').next().unwrap_or_default();
+    let (bare, query) = path.split_once('?').unwrap_or((path, ""));
     match known {
         // Vertex AI serves Anthropic's format. The name shows which attributes to expect.
         _ if bare.contains("/publishers/anthropic/") => Some("anthropic"),
         Some((_, provider)) if *provider == AZURE => Some(azure(bare)),
+        _ if name.starts_with("runtime.sagemaker.") => Some("aws.sagemaker"),
         Some((_, provider)) => Some(provider),
         None if host.ends_with(":11434") => Some("ollama"),
         None if bare.contains("/openai/deployments/") => Some(AZURE),
+        None if query.split('&').any(|field| field.starts_with("api-version=")) => Some(azure(bare)),
         None if bare.contains("/publishers/google/") => Some("gcp.vertex_ai"),
         // The first parts of the path: later ones belong to the API.
         None => bare.split('/').skip(1).take(2).find_map(by_segment),

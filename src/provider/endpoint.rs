@@ -17,8 +17,10 @@ pub struct Target {
     pub model: Option<Text>,
     /// The path asks for a stream.
     pub streams: bool,
-    /// True if neither the configuration nor the host names the provider, so that the bodies may.
+    /// True if neither the configuration nor host and path name the provider, so that the bodies may.
     pub provider_is_guessed: bool,
+    /// True if the bodies decide whether the exchange is LLM traffic.
+    pub by_shape: bool,
     /// The path asks for a stream, or the endpoint streams unless the request says otherwise.
     pub expects_stream: bool,
 }
@@ -61,7 +63,7 @@ pub fn detect(method: &[u8], host: &str, path: &str, overrides: &[Override]) -> 
     if method != b"POST" {
         return None;
     }
-    let path = bare(path);
+    let (whole, path) = (path, bare(path));
     let row = overrides.iter().find(|o| o.covers(host, path));
     let (endpoint, found) = match row {
         Some(row) if row.api == NO_API => return None,
@@ -77,7 +79,7 @@ pub fn detect(method: &[u8], host: &str, path: &str, overrides: &[Override]) -> 
         return None;
     }
     let named = row.map(|row| row.provider.as_str()).filter(|provider| !provider.is_empty());
-    let known = compatible::provider(host, path);
+    let known = compatible::provider(host, whole);
     let provider = match (named, known) {
         (Some(named), _) => named.to_owned().into(),
         (None, Some(known)) => known.into(),
@@ -88,6 +90,7 @@ pub fn detect(method: &[u8], host: &str, path: &str, overrides: &[Override]) -> 
         api: found.api,
         provider,
         provider_is_guessed: named.or(known).is_none(),
+        by_shape: found.api.by_shape && row.is_none_or(|row| row.api.is_empty() || row.api == SHAPE),
         model,
         streams: found.streams,
         expects_stream: found.streams || found.streams_by_default,

@@ -55,8 +55,7 @@ pub const WATSONX_GENERATION: Api = Api {
 pub const DASHSCOPE_RERANK: Api =
     Api { name: "dashscope-rerank", operation: "rerank", usage_expected: false, ..DASHSCOPE_EMBEDDINGS };
 
-/// DashScope, `POST /api/v1/services/aigc/.../image-synthesis` and `.../video-synthesis`: the answer is a task, whose result comes
-/// later.
+/// DashScope, `POST /api/v1/services/aigc/.../image-synthesis`: the answer is a task, whose result comes later.
 pub const DASHSCOPE_IMAGES: Api = Api {
     name: "dashscope-images",
     operation: "image_generation",
@@ -64,6 +63,9 @@ pub const DASHSCOPE_IMAGES: Api = Api {
     terminated: false,
     ..DASHSCOPE_EMBEDDINGS
 };
+
+/// DashScope, `POST /api/v1/services/aigc/.../video-synthesis`, likewise
+pub const DASHSCOPE_VIDEO: Api = Api { name: "dashscope-video", operation: "video_generation", ..DASHSCOPE_IMAGES };
 
 /// Aleph Alpha, `POST /complete`
 pub const ALEPH_ALPHA: Api = Api {
@@ -85,7 +87,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/generation/text", &WATSONX_GENERATION).within("/ml/v1-beta/"),
     Endpoint::new("/text-rerank", &DASHSCOPE_RERANK).within("/services/rerank/"),
     Endpoint::new("/image-synthesis", &DASHSCOPE_IMAGES).within("/services/aigc/"),
-    Endpoint::new("/video-synthesis", &DASHSCOPE_IMAGES).within("/services/aigc/"),
+    Endpoint::new("/video-synthesis", &DASHSCOPE_VIDEO).within("/services/aigc/"),
     Endpoint::new("/complete", &ALEPH_ALPHA).host("aleph-alpha.com"),
 ];
 
@@ -96,7 +98,6 @@ const ALEPH_ALPHA_REQUEST: &[Rule<Draft>] = &[
 ];
 
 const ALEPH_ALPHA_ANSWER: &[Rule<Draft>] = &[
-    scalar("model_version", Draft::response_model),
     open("completions[]", Draft::choice_opened),
     close("completions[]", Draft::choice_closed),
     text("completions[].completion", Draft::answer_text),
@@ -110,6 +111,7 @@ const DASHSCOPE_INPUT: &[Rule<Draft>] = &[
     open("parameters.tools[]", |d, _| d.tool_offered()),
     deferred("input.prompt", prompted),
     deferred("input.texts[]", prompted),
+    deferred("input.query", prompted),
 ];
 
 const DASHSCOPE_OUTPUT: &[Rule<Draft>] = &[

@@ -60,7 +60,8 @@ pub struct Api {
     pub remembers: bool,
     /// A stream reports usage only if the request asks for it with `stream_options.include_usage`.
     pub takes_stream_options: bool,
-    /// The API is recognised by the bodies, not by the path. Until something is read, the exchange may not be LLM traffic.
+    /// The path is also that of other APIs, and the bodies show which it is. Until something is read, the exchange may not be LLM
+    /// traffic. A row of the configuration that names the API decides before the bodies.
     pub by_shape: bool,
 }
 

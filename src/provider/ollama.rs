@@ -80,7 +80,11 @@ const ANSWER: &[Rule<Draft>] = &[
     scalar("message.tool_calls[].id", Draft::part_id),
     scalar("message.tool_calls[].function.name", Draft::part_name),
     scalar("done", |d, v| d.complete_if(v.is_true())),
-    scalar("done_reason", Draft::finish_reason),
+    scalar("done_reason", |d, v| {
+        // A request without a prompt only loads a model, or unloads it.
+        d.set_deferred(matches!(v, Scalar::Text("load" | "unload")));
+        d.finish_reason(v);
+    }),
     scalar("prompt_eval_count", |d, v| d.count(v, |c| &mut c.input)),
     scalar("eval_count", |d, v| d.count(v, |c| &mut c.output)),
     text("error", |d, _| d.failed()),

@@ -2,6 +2,7 @@
 //!
 //! Specification: OpenAI's OpenAPI document and SDK types. Additions of compatible vendors follow recorded traffic.
 
+use super::common::state;
 use super::{Api, Endpoint};
 use crate::draft::{Draft, ProviderTool};
 use crate::json::{Deferred, Rule, Scalar, close, deferred, open, raw, scalar, supersedes, text};
@@ -13,6 +14,7 @@ pub const CHAT: Api = Api {
     request: &[("", SAMPLING), ("", MESSAGES)],
     response: &[
         ("", CHAT_ANSWER),
+        ("", &[scalar("status", state), scalar("task_status", state)]),
         ("", ERROR),
         ("usage", TOKENS),
         ("usage", COST),
@@ -82,10 +84,12 @@ pub const SAMPLING: &[Rule<Draft>] = &[
     scalar("stop[]", Draft::stop_sequence),
     scalar("n", Draft::choice_count),
     scalar("response_format.type", output_type),
-    scalar("modalities[]", |d, v| {
-        if v == Scalar::Text("audio") {
-            d.set_output_type("speech");
-        }
+    // xAI: the answer can be fetched later.
+    scalar("deferred", |d, v| d.set_deferred(v.is_true())),
+    scalar("modalities[]", |d, v| match v {
+        Scalar::Text("audio") => d.set_output_type("speech"),
+        Scalar::Text("image") => d.set_output_type("image"),
+        _ => {}
     }),
 ];
 

@@ -3,7 +3,7 @@
 //!
 //! Specification: OpenAI's SDK types.
 
-use super::common::{ITEM, result};
+use super::common::{ITEM, result, state};
 use super::openai::{COST, ERROR, SAMPLING, TOKENS, output_type, prompted};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, ProviderTool};
@@ -201,6 +201,7 @@ pub fn document(d: &mut Draft) {
         }
         "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" | "" => {
             let status = d.open.take_finish_reason();
+            state(d, status.as_deref().map_or(Scalar::Null, Scalar::Text));
             if kind.as_str() == "response.failed" || status.as_deref() == Some("failed") {
                 d.failed();
             }
