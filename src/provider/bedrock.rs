@@ -43,7 +43,14 @@ pub const IMAGES: Api = Api {
     name: "bedrock-images",
     operation: "image_generation",
     request: &[("", &[deferred("prompt", prompted), deferred("textToImageParams.text", prompted)])],
-    response: &[("", &[text("images[]", |d, piece| if piece.is_empty() { d.add_detail(1, |q| &mut q.images) })])],
+    response: &[(
+        "",
+        &[text("images[]", |d, piece| {
+            if piece.is_empty() {
+                d.add_detail(1, |q| &mut q.images)
+            }
+        })],
+    )],
     usage_expected: false,
     ..INVOKE
 };

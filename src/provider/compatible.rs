@@ -69,6 +69,7 @@ const HOSTS: &[(&str, &str)] = &[
     ("api.quicksilverpro.io", "quicksilverpro"),
     ("inference.baseten.co", "baseten"),
     ("api.cloudflare.com", "cloudflare"),
+    ("gateway.ai.cloudflare.com", CLOUDFLARE_GATEWAY),
     ("modal.run", "modal"),
     ("modal.direct", "modal"),
     ("kepler.ai.cloud.ovh.net", "ovhcloud"),
@@ -96,7 +97,10 @@ const HOSTS: &[(&str, &str)] = &[
 ];
 
 /// Azure serves several APIs on one host; the path shows which.
-const AZURE: &str = "azure.ai.openai";
+pub const AZURE: &str = "azure.ai.openai";
+
+/// Cloudflare's gateway has the vendor in its path, after the version, the account and the gateway.
+const CLOUDFLARE_GATEWAY: &str = "cloudflare gateway";
 
 /// Parts of paths that name a provider, and the provider, beside the providers of [`HOSTS`] by their own names. A gateway has them
 /// if it serves several vendors under one host.
@@ -130,6 +134,7 @@ pub fn provider(host: &str, path: &str) -> Option<&'static str> {
         _ if bare.contains("/publishers/anthropic/") => Some("anthropic"),
         Some((_, provider)) if *provider == AZURE => Some(azure(bare)),
         _ if name.starts_with("runtime.sagemaker.") => Some("aws.sagemaker"),
+        Some((_, CLOUDFLARE_GATEWAY)) => bare.split('/').skip(4).take(1).find_map(by_segment).or(Some("cloudflare")),
         Some((_, provider)) => Some(provider),
         None if host.ends_with(":11434") => Some("ollama"),
         None if bare.contains("/openai/deployments/") => Some(AZURE),

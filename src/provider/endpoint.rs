@@ -19,10 +19,21 @@ pub struct Target {
     pub streams: bool,
     /// True if neither the configuration nor host and path name the provider, so that the bodies may.
     pub provider_is_guessed: bool,
-    /// True if the bodies decide whether the exchange is LLM traffic.
-    pub by_shape: bool,
+    /// How sure it is that the exchange is LLM traffic.
+    pub certainty: Certainty,
     /// The path asks for a stream, or the endpoint streams unless the request says otherwise.
     pub expects_stream: bool,
+}
+
+/// How sure it is before the bodies that an exchange is LLM traffic.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Certainty {
+    /// A row of the configuration, the host or the path name the API or the provider.
+    Sure,
+    /// Only the end of the path is that of an API. It is not LLM traffic if neither body has anything of the API.
+    UnlessBlank,
+    /// Other services use the end of the path too. It is LLM traffic if the bodies have the form of the API.
+    ByBodies,
 }
 
 /// A row of the configuration that gives the API of a host or path. Setting: `apis`.
@@ -90,7 +101,11 @@ pub fn detect(method: &[u8], host: &str, path: &str, overrides: &[Override]) -> 
         api: found.api,
         provider,
         provider_is_guessed: named.or(known).is_none(),
-        by_shape: found.api.by_shape && row.is_none_or(|row| row.api.is_empty() || row.api == SHAPE),
+        certainty: match row.map_or("", |row| row.api) {
+            "" | SHAPE if found.api.by_shape => Certainty::ByBodies,
+            "" if named.or(known).is_none() => Certainty::UnlessBlank,
+            _ => Certainty::Sure,
+        },
         model,
         streams: found.streams,
         expects_stream: found.streams || found.streams_by_default,
@@ -212,6 +227,7 @@ fn decode(text: &str) -> Text {
 
 #[cfg(test)]
 mod tests {
+    use super::super::compatible::AZURE;
     use super::*;
 
     fn model(path: &str) -> Option<Text> {
@@ -243,5 +259,61 @@ mod tests {
         assert_eq!(found("llm.internal:8443", "/ask/this").as_deref(), Some("acme"));
         assert_eq!(found("llm.internal", "/other"), None);
         assert_eq!(found("llm.external", "/ask"), None);
+    }
+
+    fn named(host: &str, path: &str) -> Option<(&'static str, String)> {
+        detect(b"POST", host, path, &[]).map(|target| (target.api.name, target.provider.to_string()))
+    }
+
+    #[test]
+    fn a_row_decides_first_then_the_host_azures_shape_a_prefix_and_the_end_of_the_path() {
+        let row = |api, provider: &str| Override {
+            path: "/groq/".into(),
+            api,
+            provider: provider.into(),
+            ..Override::default()
+        };
+        let chat = "/groq/openai/deployments/d/chat/completions";
+        let by_row = |row: Override| detect(b"POST", "api.mistral.ai", chat, &[row]);
+        let target = by_row(row("openai-responses", "acme")).unwrap();
+        assert_eq!(
+            (target.api.name, &*target.provider, target.certainty),
+            ("openai-responses", "acme", Certainty::Sure)
+        );
+        // A row with a provider only names it. The row `none` excludes the path.
+        let target = by_row(row("", "acme")).unwrap();
+        assert_eq!((target.api.name, &*target.provider), ("openai-chat", "acme"));
+        assert!(by_row(row(NO_API, "")).is_none());
+        for (host, path, provider) in [
+            ("api.mistral.ai", chat, "mistral_ai"),
+            ("llm.internal", chat, AZURE),
+            ("llm.internal", "/groq/chat/completions?x=1&api-version=2024-10-21", AZURE),
+            ("llm.internal", "/models/chat/completions?api-version=2024-05-01-preview", "azure.ai.inference"),
+            ("llm.internal", "/groq/chat/completions?version=api-version=1", "groq"),
+            ("llm.internal", "/groq/openai/v1/chat/completions", "groq"),
+            ("llm.internal", "/v1/together-ai/chat/completions", "together_ai"),
+            ("llm.internal", "/xai/v1/chat/completions", "x_ai"),
+            ("llm.internal", "/v1/chat/completions", "openai"),
+        ] {
+            assert_eq!(named(host, path), Some(("openai-chat", provider.to_owned())), "{host}{path}");
+        }
+        assert_eq!(named("llm.internal", "/anthropic/v1/messages").unwrap().1, "anthropic");
+        assert_eq!(named("llm.internal", "/bedrock/model/m/converse").unwrap().1, "aws.bedrock");
+        assert_eq!(
+            named("runtime.sagemaker.eu-west-1.amazonaws.com", "/endpoints/e/invocations").unwrap().1,
+            "aws.sagemaker"
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_path_alone_is_not_sure() {
+        let certainty = |host, path| detect(b"POST", host, path, &[]).map(|target| target.certainty);
+        assert_eq!(certainty("api.openai.com", "/v1/responses"), Some(Certainty::Sure));
+        assert_eq!(certainty("survey.internal", "/v1/responses"), Some(Certainty::UnlessBlank));
+        for path in
+            ["/v1/chat", "/api/v1/chat", "/generate", "/v1/generate", "/v2/embed", "/rerank", "/completion", "/"]
+        {
+            assert_eq!(certainty("survey.internal", path), Some(Certainty::ByBodies), "{path}");
+        }
     }
 }

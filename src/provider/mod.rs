@@ -33,7 +33,7 @@ use crate::json::Group;
 use crate::observation::FinishClass;
 
 pub use compile::{Programs, compile};
-pub use endpoint::{Endpoint, NO_API, Override, Target, detect, serves};
+pub use endpoint::{Certainty, Endpoint, NO_API, Override, Target, detect, serves};
 pub use finish::finish_class;
 pub use head::Head;
 

@@ -14,14 +14,7 @@ pub const GENERATE: Api = Api {
     name: "tgi",
     operation: "text_completion",
     request: &[
-        (
-            "",
-            &[
-                deferred("inputs", prompted),
-                deferred("text", prompted),
-                scalar("stream", Draft::request_stream),
-            ],
-        ),
+        ("", &[deferred("inputs", prompted), deferred("text", prompted), scalar("stream", Draft::request_stream)]),
         ("parameters", WATSONX_PARAMETERS),
         ("sampling_params", WATSONX_PARAMETERS),
     ],

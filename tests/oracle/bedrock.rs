@@ -10,6 +10,8 @@ pub fn read_converse(body: &Body, reading: &mut Reading) {
     reading.needs_terminator = true;
     for event in &body.events {
         let data = &event.data;
+        let chosen = data["trace"]["promptRouter"]["invokedModelId"].as_str().and_then(|arn| arn.rsplit('/').next());
+        reading.model = chosen.map(str::to_owned).or(reading.model.take());
         match event.name.as_str() {
             "contentBlockStart" => tool(&data["start"]["toolUse"], reading),
             "contentBlockDelta" => reading.say(&data["delta"]["text"]),
@@ -74,6 +76,7 @@ fn each_family(body: &Body, embeds: bool, reading: &mut Reading) {
         }
         // AI21's first API.
         for (position, part) in each(&data["completions"]).enumerate() {
+            reading.finish(position as u64, &part["finishReason"]["reason"]);
             if position == 0 {
                 reading.say(&part["data"]["text"]);
             }
