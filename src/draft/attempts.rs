@@ -132,7 +132,7 @@ impl Draft {
 
     /// Sets the model of a tool that generates with a model of its own.
     pub fn tool_model(&mut self, value: Scalar<'_>) {
-        self.counts.attempts().tool_model = value.text().filter(|model| !model.is_empty()).map(Text::from);
+        self.counts.attempts().tool_model = value.text().filter(|model| !model.is_empty());
     }
 
     /// The usage of a tool with a model of its own ends. A later one replaces it. `model`: the model if nothing else names it.
@@ -149,7 +149,7 @@ impl Draft {
 
     /// Sets the model of the attempt that is being read.
     pub fn attempt_model(&mut self, value: Scalar<'_>) {
-        self.counts.attempts().open.model = value.text().filter(|model| !model.is_empty()).map(Text::from);
+        self.counts.attempts().open.model = value.text().filter(|model| !model.is_empty());
     }
 
     /// An attempt ends, the open part of a list. A list replaces the one before it.
