@@ -199,13 +199,12 @@ impl Exchange {
             && self.draft.observation.parse_errors == Default::default()
     }
 
-    /// Returns true if the answer has usage, a finish reason, or a model and a text. The body of an error shows nothing, so the
-    /// request decides.
+    /// Returns true if the answer has usage, a finish reason, or a model and a text. A failure shows nothing, so the request decides.
     fn has_form_of_api(&self) -> bool {
         let Observation { request, response, output, usage, .. } = &self.draft.observation;
         let asks = request.messages.is_some() && (request.model.is_some() || !self.draft.provider_is_guessed);
         self.draft.shows_api
-            || asks && response.status.is_some_and(|status| status >= 400)
+            || asks && !matches!(self.draft.observation.outcome, None | Some(Outcome::Completed))
             || usage.is_known()
             || !response.finish_reasons.is_empty()
             || response.model.is_some() && output.characters.is_some()

@@ -281,7 +281,6 @@ const FAMILIES: &[Rule<Draft>] = &[
     open("completions[]", Draft::choice_opened),
     close("completions[]", Draft::choice_closed),
     text("completions[].data.text", Draft::answer_text),
-    scalar("completions[].finishReason.reason", Draft::choice_finish_reason),
 ];
 
 /// Marks a document in the format of Cohere's older models.

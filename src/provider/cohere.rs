@@ -29,7 +29,8 @@ pub const CHAT: Api = Api {
 };
 
 /// `POST /v1/generate`
-pub const GENERATE: Api = Api { name: "cohere-generate", operation: "text_completion", by_shape: true, ..CHAT };
+pub const GENERATE: Api =
+    Api { name: "cohere-generate", operation: "text_completion", by_shape: true, only_api_of_vendor: true, ..CHAT };
 
 /// `POST /v2/embed`, `/v1/embed`
 pub const EMBED: Api = Api {
@@ -38,6 +39,7 @@ pub const EMBED: Api = Api {
     request: &[("", openai::MESSAGES), ("", REQUEST)],
     response: &[("", ANSWER), ("meta", TOKENS)],
     by_shape: true,
+    only_api_of_vendor: true,
     ..Api::DEFAULT
 };
 
@@ -56,6 +58,7 @@ pub const RERANK: Api = Api {
     ],
     usage_expected: false,
     by_shape: true,
+    only_api_of_vendor: true,
     ..Api::DEFAULT
 };
 
@@ -159,6 +162,7 @@ pub const TOKENS: &[Rule<Draft>] = &[
     }),
     scalar("billed_units.output_tokens", |d, v| d.count(v, |c| &mut c.output)),
     scalar("billed_units.search_units", |d, v| d.detail(v, |q| &mut q.search_units)),
+    scalar("billed_units.images", |d, v| d.detail(v, |q| &mut q.images)),
     scalar("billed_units.image_tokens", |d, v| d.detail(v, |q| &mut q.input_image)),
     scalar("tokens.input_tokens", |d, v| d.count(v, |c| &mut c.spare_input)),
     scalar("tokens.output_tokens", |d, v| d.count(v, |c| &mut c.spare_output)),

@@ -91,6 +91,7 @@ pub fn detect(method: &[u8], host: &str, path: &str, overrides: &[Override]) -> 
     }
     let named = row.map(|row| row.provider.as_str()).filter(|provider| !provider.is_empty());
     let known = compatible::provider(host, whole);
+    let is_own = known == Some(compatible::vendor(found.api));
     let provider = match (named, known) {
         (Some(named), _) => named.to_owned().into(),
         (None, Some(known)) => known.into(),
@@ -102,7 +103,8 @@ pub fn detect(method: &[u8], host: &str, path: &str, overrides: &[Override]) -> 
         provider,
         provider_is_guessed: named.or(known).is_none(),
         certainty: match row.map_or("", |row| row.api) {
-            "" | SHAPE if found.api.by_shape => Certainty::ByBodies,
+            // The vendor's own host has only the vendor's API at the ending.
+            "" | SHAPE if found.api.by_shape && !(is_own && found.api.only_api_of_vendor) => Certainty::ByBodies,
             "" if named.or(known).is_none() => Certainty::UnlessBlank,
             _ => Certainty::Sure,
         },

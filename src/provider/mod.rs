@@ -63,6 +63,8 @@ pub struct Api {
     /// The path is also that of other APIs, and the bodies show which it is. Until something is read, the exchange may not be LLM
     /// traffic. A row of the configuration that names the API decides before the bodies.
     pub by_shape: bool,
+    /// The vendor's own host serves nothing else at the path endings of the API.
+    pub only_api_of_vendor: bool,
 }
 
 impl Api {
@@ -79,6 +81,7 @@ impl Api {
         remembers: false,
         takes_stream_options: false,
         by_shape: false,
+        only_api_of_vendor: false,
     };
 }
 

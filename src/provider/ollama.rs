@@ -14,6 +14,8 @@ pub const CHAT: Api = Api {
     request: REQUEST,
     response: &[("", ANSWER)],
     terminated: true,
+    by_shape: true,
+    only_api_of_vendor: true,
     ..Api::DEFAULT
 };
 
@@ -67,6 +69,8 @@ const REQUEST: &[Group<Draft>] = &[
 
 const ANSWER: &[Rule<Draft>] = &[
     scalar("model", Draft::response_model),
+    // The older form of embeddings has nothing else.
+    scalar("embedding", |d, _| d.shows_api = true),
     text("message.content", Draft::answer_text),
     text("message.thinking", Draft::other_text),
     text("response", Draft::answer_text),

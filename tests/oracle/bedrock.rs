@@ -76,7 +76,6 @@ fn each_family(body: &Body, embeds: bool, reading: &mut Reading) {
         }
         // AI21's first API.
         for (position, part) in each(&data["completions"]).enumerate() {
-            reading.finish(position as u64, &part["finishReason"]["reason"]);
             if position == 0 {
                 reading.say(&part["data"]["text"]);
             }

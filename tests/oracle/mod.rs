@@ -113,15 +113,15 @@ pub fn observe(exchange: &Exchange) -> Option<Map> {
     }
     let is_shown = reading.is_shown;
     report(exchange, &body, reading, &mut map);
-    (!route.by_shape || is_shown || fits(&route, exchange, &map)).then_some(map)
+    (!route.by_shape || is_shown || fits(&route, &map)).then_some(map)
 }
 
-/// Returns true if the bodies are those of an API: the answer has usage, a finish reason, or a model and a text. If the answer is
-/// an error, the request decides.
-fn fits(route: &route::Route, exchange: &Exchange, map: &Map) -> bool {
+/// Returns true if the bodies are those of an API: the answer has usage, a finish reason, or a model and a text. After a
+/// failure the request decides.
+fn fits(route: &route::Route, map: &Map) -> bool {
     let has = |key: &str| map.contains_key(key);
     let asks = has("gaugeway.message_count") && (has("gen_ai.request.model") || route.is_named);
-    asks && exchange.status >= 400
+    asks && map["gaugeway.outcome"] != "completed"
         || map.keys().any(|key| key.starts_with("gen_ai.usage."))
         || has("gen_ai.response.finish_reasons")
         || has("gen_ai.response.model") && has("gaugeway.response.characters")

@@ -81,9 +81,13 @@ pub fn route(exchange: &Exchange) -> Option<Route> {
         .or_else(|| by_suffix(path, &host).map(|(api, op)| (api, op, azure_deployment(path), streams(api))))?;
     let named = provider(&host, path, api);
     let provider = named.unwrap_or_else(|| vendor(api));
-    let shared =
-        matches!(api, Api::Generation | Api::LlamaCpp | Api::SageMaker | Api::AnyChat | Api::Rerank | Api::CohereEmbed);
-    let by_shape = shared || path.ends_with("/v1/generate");
+    let shared = match api {
+        Api::Generation | Api::LlamaCpp | Api::SageMaker | Api::AnyChat | Api::Rerank | Api::CohereEmbed => true,
+        Api::OllamaChat | Api::OllamaGenerate | Api::OllamaEmbed => named != Some("ollama"),
+        _ => false,
+    };
+    let is_own = named == Some("cohere");
+    let by_shape = !is_own && (shared || path.ends_with("/v1/generate"));
     Some(Route { api, operation, provider, is_named: named.is_some(), by_shape, model, streams })
 }
 
