@@ -16,6 +16,7 @@ pub const SYSTEM: &[Rule<Draft>] = &[
     text("system_instruction", Draft::system_text),
     text("system_instruction.parts[].text", Draft::system_text),
     text("preamble", Draft::system_text),
+    text("system_prompt", Draft::system_text),
 ];
 
 /// The offered tools, as the JSON of the request has them. With these rules no other rule below `tools` is applied.

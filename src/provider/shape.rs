@@ -77,17 +77,20 @@ pub const CHAT: Api = Api {
         ("usage", openai::TOKENS),
         ("usage", openai::COST),
         ("", LM_STUDIO),
+        ("result", LM_STUDIO),
+        ("", &[text("content", lm_studio_text)]),
     ],
     document: |d| {
+        lm_studio_event(d);
         cohere::document(d);
         document(d);
     },
     ..SHAPE
 };
 
-/// The answer of LM Studio's own chat API.
+/// The answer of LM Studio's own chat API. The last event of a stream has it too.
 ///
-/// Specification: lmstudio.ai/docs/developer/rest/chat.
+/// Specification: lmstudio.ai/docs/developer/rest, chat and streaming events.
 const LM_STUDIO: &[Rule<Draft>] = &[
     scalar("model_instance_id", |d, v| {
         d.provider_by_shape("lm_studio");
@@ -99,13 +102,29 @@ const LM_STUDIO: &[Rule<Draft>] = &[
     scalar("stats.reasoning_output_tokens", |d, v| d.count(v, |c| &mut c.reasoning)),
     open("output[]", Draft::part_marked),
     close("output[]", |d| {
-        if d.open.part_kind() != "message" {
+        if d.open.part_kind() != "message" || d.answer.text_comes_in_deltas() {
             d.part_dropped();
         }
     }),
     scalar("output[].type", Draft::part_kind),
     text("output[].content", Draft::answer_text),
 ];
+
+/// A piece of the text of an event, whose type may follow it.
+fn lm_studio_text(d: &mut Draft, piece: &[u8]) {
+    match piece {
+        [] => d.choice_marked(),
+        _ => d.answer_text(piece),
+    }
+}
+
+fn lm_studio_event(d: &mut Draft) {
+    match d.open.kind() {
+        "message.delta" => d.set_text_comes_in_deltas(true),
+        "chat.end" => d.complete(),
+        _ => d.choice_dropped(),
+    }
+}
 
 /// The first endpoint is one that no path matches: only the configuration selects it.
 pub const ENDPOINTS: &[Endpoint] =

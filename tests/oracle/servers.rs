@@ -118,15 +118,19 @@ pub fn read_chat(body: &Body, reading: &mut Reading) {
     }
 }
 
+/// The last event of a stream has the answer of one without.
 fn read_lm_studio(body: &Body, reading: &mut Reading) {
     let usage = &mut super::reading::Usage::default();
-    for event in &body.events {
-        let (data, stats) = (&event.data, &event.data["stats"]);
+    let is_delta = |event: &&super::framing::Event| event.kind() == "message.delta";
+    body.events.iter().filter(is_delta).for_each(|event| reading.say(&event.data["content"]));
+    let has_deltas = body.events.iter().any(|event| is_delta(&event));
+    for data in body.events.iter().flat_map(|event| [&event.data, &event.data["result"]]) {
+        let stats = &data["stats"];
         if text(&data["model_instance_id"]).is_some() {
             reading.shown_by("lm_studio");
         }
         reading.name(&data["model_instance_id"], &data["response_id"]);
-        let said = each(&data["output"]).filter(|item| item["type"] == "message");
+        let said = each(&data["output"]).filter(|item| item["type"] == "message" && !has_deltas);
         said.for_each(|item| reading.say(&item["content"]));
         reading.overlay(&mut usage.input, &stats["input_tokens"]);
         reading.overlay(&mut usage.output, &stats["total_output_tokens"]);
