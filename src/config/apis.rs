@@ -7,7 +7,7 @@ use super::setting::SettingKind::{Other, Text};
 use super::setting::{self, Setting, SettingScope, Table};
 use super::value::ConfigError;
 use crate::documentation::documentation;
-use crate::provider::{self, Override};
+use crate::provider::{self, NO_API, Override};
 
 pub(super) const SETTINGS: &[Setting<Config>] = &[Setting {
     key: "apis",
@@ -28,11 +28,12 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[Setting {
 pub(super) const ROW: Table<Override> = &[&[
     Setting {
         key: "api",
-        kind: Text { default: None, set: set_api },
+        kind: Text { default: Some(""), set: set_api },
         per_route: true,
         doc: documentation(
             "API of the row's hosts and paths: a name from the \
-             [table of APIs](../tests/fixtures/README.md#what-the-fixtures-show), or `detect`",
+             [table of APIs](../tests/fixtures/README.md#what-the-fixtures-show), `detect`, or `none` for requests that \
+             are not LLM traffic; empty means the API that follows from host and path",
         ),
     },
     Setting {
@@ -76,7 +77,9 @@ pub(super) const ROW: Table<Override> = &[&[
 fn set_api(row: &mut Override, name: &str) -> Result<(), String> {
     let mut known: Vec<_> = provider::endpoints().map(|endpoint| endpoint.api.name).collect();
     known.dedup();
+    known.push(NO_API);
     let found = known.iter().copied().find(|known| *known == name);
+    let found = found.or((name.is_empty()).then_some(""));
     row.api = found.ok_or_else(|| format!("there is no API '{name}'; there are: {}", known.join(", ")))?;
     Ok(())
 }
@@ -89,8 +92,11 @@ fn rows(path: &str, value: &Value) -> Result<Vec<Override>, ConfigError> {
 fn row(path: &str, value: &Value) -> Result<Override, ConfigError> {
     let mut row = Override::default();
     setting::read(ROW, &mut row, (path, ""), value, SettingScope::Plugin)?;
-    if row.api.is_empty() || row.host.is_empty() && row.path.is_empty() {
-        return Err(ConfigError::new(path, "must name an `api`, and a `host` or a `path` it is served at"));
+    if row.api.is_empty() && row.provider.is_empty() || row.host.is_empty() && row.path.is_empty() {
+        return Err(ConfigError::new(
+            path,
+            "must name an `api` or a `provider`, and a `host` or a `path` it is served at",
+        ));
     }
     Ok(row)
 }

@@ -223,7 +223,7 @@ mod tests {
             (r#"{"apis": [{"host": "h", "api": "x"}]}"#, "apis[0].api: there is no API 'x'; there are: "),
             (
                 r#"{"apis": [{"api": "detect"}]}"#,
-                "apis[0]: must name an `api`, and a `host` or a `path` it is served at",
+                "apis[0]: must name an `api` or a `provider`, and a `host` or a `path` it is served at",
             ),
             (r#"{"labels": {"models": [1]}}"#, "labels.models: must be an array of strings"),
             (r#"{"labels": 1}"#, "labels: must be an object"),

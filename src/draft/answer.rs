@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::{Draft, entry};
-use crate::json::Scalar;
-use crate::observation::{FinishClass, FinishReason, LIST, Text};
+use crate::json::{LIMIT, Scalar};
+use crate::observation::{FinishClass, FinishReason, LIST, Text, clipped};
 use crate::text::content::Content;
 use crate::text::fingerprint::{Begins, Fingerprint, Mark};
 use crate::text::hash::Key;
@@ -26,6 +26,8 @@ pub struct Answer {
     is_complete: bool,
     /// True after the last event of the stream. The plugin ignores all bytes after it.
     has_ended: bool,
+    /// True if the answer comes later, in the response to another request, or if the request asks for none.
+    is_deferred: bool,
     /// Number of documents that were read to their end.
     documents: u32,
 }
@@ -76,6 +78,11 @@ impl Answer {
     /// Returns true after the last event of the stream. The plugin ignores all bytes after it.
     pub fn has_ended(&self) -> bool {
         self.has_ended
+    }
+
+    /// Returns true if the answer comes later, in the response to another request, or if the request asks for none.
+    pub fn is_deferred(&self) -> bool {
+        self.is_deferred
     }
 
     /// Returns true if something was generated that is neither text nor a call of a client's tool.
@@ -230,6 +237,9 @@ impl Draft {
         let index = index as usize;
         let class = |word: &str| self.finish_class.map_or(FinishClass::Other, |class| class(word));
         let reason = word.map(|word| FinishReason { class: class(&word), word });
+        if reason.as_ref().is_some_and(|reason| reason.class == FinishClass::Error) {
+            self.failed();
+        }
         let reasons = &self.observation.response.finish_reasons;
         let new = (index + 1).saturating_sub(reasons.len()) * entry::<Option<FinishReason>>(0);
         let replaced = reasons.get(index).map_or(0, length);
@@ -262,6 +272,11 @@ impl Draft {
         self.answer.is_complete |= is_end;
     }
 
+    /// Sets whether the answer comes later, in the response to another request, or whether the request asks for none.
+    pub fn set_deferred(&mut self, is_deferred: bool) {
+        self.answer.is_deferred = is_deferred;
+    }
+
     /// The end of the stream was read. The rest is not read.
     pub fn end_stream(&mut self) {
         self.complete();
@@ -276,10 +291,24 @@ impl Draft {
         let Some(name) = part.name else { return };
         self.generated();
         let same = |(at, id): &(u64, u64)| *at == position && (part.id == 0 || *id == 0 || *id == part.id);
-        let is_new = !self.answer.calls.iter().any(same) && self.answer.calls.len() < LIST;
-        if is_new && self.keeps(entry::<(u64, u64)>(0) + entry::<Text>(name.len())) {
+        if let Some(at) = self.answer.calls.iter().position(same) {
+            self.continue_tool_name(at, part.id, &name);
+        } else if self.answer.calls.len() < LIST && self.keeps(entry::<(u64, u64)>(0) + entry::<Text>(name.len())) {
             self.answer.calls.push((position, part.id));
             self.observation.output.tools.push(name);
+        }
+    }
+
+    /// Adds a piece to the name of a call. Only the first piece has the identifier; some servers repeat the whole name.
+    fn continue_tool_name(&mut self, at: usize, id: u64, piece: &str) {
+        let Some(begun) = self.observation.output.tools.get(at).filter(|begun| id == 0 && ***begun != *piece) else {
+            return;
+        };
+        let name = clipped(&[&**begun, piece].concat(), LIMIT).into();
+        if self.keeps(piece.len())
+            && let Some(slot) = self.observation.output.tools.get_mut(at)
+        {
+            *slot = name;
         }
     }
 }

@@ -147,6 +147,17 @@ impl Draft {
         };
     }
 
+    /// Adds to the output, as [`Draft::add_input`].
+    pub fn add_output(&mut self, value: Scalar<'_>) {
+        let before = self.counts.tokens.output.take();
+        self.count(value, |c| &mut c.output);
+        let tokens = &mut self.counts.tokens;
+        tokens.output = match (before, tokens.output) {
+            (Some(a), Some(b)) => Some(a.saturating_add(b)),
+            (a, b) => a.or(b),
+        };
+    }
+
     /// The input count does not include cached input.
     pub fn input_excludes_cache(&mut self) {
         self.counts.tokens.excludes_cache = true;

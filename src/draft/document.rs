@@ -21,6 +21,8 @@ pub struct OpenDocument {
 struct OpenChoice {
     index: u32,
     finish_reason: Option<Text>,
+    /// What the document says about the finish reason. It takes its place.
+    finish_detail: Option<Text>,
     /// The end of the answer's text before this choice.
     start: Option<Mark>,
 }
@@ -50,8 +52,8 @@ impl OpenDocument {
         let OpenDocument { kind, generated, choice, part } = self;
         kind.clear();
         *generated = None;
-        let OpenChoice { index, finish_reason, start } = choice;
-        (*index, *finish_reason, *start) = (0, None, None);
+        let OpenChoice { index, finish_reason, finish_detail, start } = choice;
+        (*index, *finish_reason, *finish_detail, *start) = (0, None, None, None);
         let OpenPart { kind, index, name, only_opens, id, tokens, is_thought, start } = part;
         kind.clear();
         (*index, *name, *only_opens, *id, *tokens, *is_thought, *start) = (0, None, false, 0, 0, false, None);
@@ -79,7 +81,8 @@ impl OpenDocument {
 
     /// Takes the finish reason of the open choice.
     pub fn take_finish_reason(&mut self) -> Option<Text> {
-        self.choice.finish_reason.take()
+        let reason = self.choice.finish_reason.take();
+        self.choice.finish_detail.take().filter(|_| reason.is_some()).or(reason)
     }
 
     /// The open part's type.
@@ -176,7 +179,7 @@ impl Draft {
     #[inline(never)]
     pub fn choice_opened(&mut self, position: u32) {
         let start = Some(self.answer.mark(Begins::Choice));
-        self.open.choice = OpenChoice { index: position, finish_reason: None, start };
+        self.open.choice = OpenChoice { index: position, finish_reason: None, finish_detail: None, start };
     }
 
     /// A choice ends. Its finish reason is kept; its text is kept only if it is the first choice.
@@ -219,6 +222,11 @@ impl Draft {
     /// The choice's finish reason. It counts when the choice or the document ends.
     pub fn choice_finish_reason(&mut self, value: Scalar<'_>) {
         self.open.choice.finish_reason = value.text();
+    }
+
+    /// What the document says about the finish reason of the only choice.
+    pub fn choice_finish_detail(&mut self, value: Scalar<'_>) {
+        self.open.choice.finish_detail = value.text();
     }
 
     /// A part, block, item or call begins.
@@ -270,6 +278,13 @@ impl Draft {
     /// The name of the tool that the part calls.
     pub fn part_name(&mut self, value: Scalar<'_>) {
         self.open.part.name = value.text();
+    }
+
+    /// The name of the tool that the part calls, if the part has none.
+    pub fn part_name_unless_set(&mut self, name: Option<&str>) {
+        if let (None, Some(name)) = (&self.open.part.name, name) {
+            self.open.part.name = Some(name.into());
+        }
     }
 
     /// Removes the name of the tool that the part calls.

@@ -68,7 +68,10 @@ impl Draft {
 
     /// The error's name outside the error object.
     pub fn outer_error(&mut self, value: Scalar<'_>) {
-        self.error.outer = value.text();
+        match value {
+            Scalar::Number(_) => self.error_code(value),
+            other => self.error.outer = other.text(),
+        }
     }
 
     /// The error's name in a header or frame. None removes it.

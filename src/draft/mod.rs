@@ -52,6 +52,10 @@ pub struct Draft {
     pub nested: Base64,
     /// The time of the bytes that are being read, in nanoseconds.
     pub now: u64,
+    /// True if neither the configuration nor the host names the provider, so that the bodies may.
+    pub provider_is_guessed: bool,
+    /// True if the bodies have a form that only the API has.
+    pub shows_api: bool,
     /// Memory for lists.
     room: Room,
     /// The name of the current server-sent event.
@@ -75,6 +79,14 @@ impl Draft {
     /// A share of 0 bytes of the budget, for another part of the stream's state. None without a budget.
     pub fn another_share(&self) -> Option<Share> {
         self.room.another()
+    }
+
+    /// The bodies have a form that only this provider has. The name counts if nothing else names the provider.
+    pub fn provider_by_shape(&mut self, provider: &'static str) {
+        self.shows_api = true;
+        if self.provider_is_guessed {
+            self.observation.provider = provider.into();
+        }
     }
 
     /// Reports something that could not be read.

@@ -88,7 +88,8 @@ impl Exchange {
         let mut used = counts.details().with(&counts.usage());
         let has_usage = observation.usage != Usage::default() || used.has_other_units();
         if !has_usage && self.api.usage_expected {
-            return Cost { status: lack, ..Cost::default() };
+            let is_late = lack == Some(CostStatus::NoUsage) && self.draft.answer.is_deferred();
+            return Cost { status: lack.filter(|_| !is_late), ..Cost::default() };
         }
         // Without a clock, the prices of the table's date apply.
         let date = self.observer.config.prices.date();

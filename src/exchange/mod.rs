@@ -25,8 +25,8 @@ use crate::config::{Capture, Config};
 use crate::draft::{Draft, Room};
 use crate::framing::{Body, Rules};
 use crate::json::LIMIT;
-use crate::observation::{Changes, Observation, ParseError, Text, clipped};
-use crate::provider::{self, Api, Programs};
+use crate::observation::{Changes, Observation, Outcome, ParseError, Text, clipped};
+use crate::provider::{self, Api, Certainty, Programs};
 use crate::signal::memory::Pending;
 use crate::trace_context::RunSpan;
 
@@ -54,6 +54,7 @@ pub struct Exchange {
     address: u64,
     /// True if no provider gave the answer, which is not read.
     is_local: bool,
+    certainty: Certainty,
     /// True if the path asks for a stream.
     path_asks_for_stream: bool,
     /// The model in the path. It replaces the one in the body.
@@ -113,6 +114,7 @@ impl Exchange {
             return Err(Unread::Budget);
         }
         let mut draft = Draft::new(target.api.document, target.api.finish_class, Room::new(state));
+        draft.provider_is_guessed = target.provider_is_guessed;
         let observation = &mut draft.observation;
         observation.operation = target.api.operation;
         observation.provider = target.provider;
@@ -140,6 +142,7 @@ impl Exchange {
             changes: Changes::default(),
             address,
             is_local: false,
+            certainty: target.certainty,
             path_asks_for_stream: target.streams,
             path_model: target.model,
             content_is_sampled,
@@ -220,14 +223,34 @@ impl Exchange {
         &self.draft.observation
     }
 
-    /// Returns true if this is LLM traffic. If only the shape of the bodies shows it, the answer depends on what has
-    /// been read.
+    /// Returns true if this is LLM traffic. If only the bodies show it, the answer depends on what has been read.
     pub fn is_recognised(&self) -> bool {
-        let observation = &self.draft.observation;
-        !self.api.by_shape
-            || observation.usage.is_known()
-            || !observation.response.finish_reasons.is_empty()
-            || observation.response.model.is_some() && observation.output.characters.is_some()
+        match self.certainty {
+            Certainty::Sure => true,
+            Certainty::UnlessBlank => !self.is_blank(),
+            Certainty::ByBodies => self.has_form_of_api(),
+        }
+    }
+
+    /// Returns true if neither body has anything of an API, as far as they have been read. Failures are reported nevertheless.
+    fn is_blank(&self) -> bool {
+        let Observation { request, response, output, .. } = &self.draft.observation;
+        let asks = request.model.is_some() || request.messages.is_some();
+        matches!(self.draft.observation.outcome, None | Some(Outcome::Completed))
+            && !(asks || self.has_form_of_api() || response.model.is_some() || output.characters.is_some())
+            && output.tools.is_empty()
+            && self.draft.observation.parse_errors == Default::default()
+    }
+
+    /// Returns true if the answer has usage, a finish reason, or a model and a text. A failure shows nothing, so the request decides.
+    fn has_form_of_api(&self) -> bool {
+        let Observation { request, response, output, usage, .. } = &self.draft.observation;
+        let asks = request.messages.is_some() && (request.model.is_some() || !self.draft.provider_is_guessed);
+        self.draft.shows_api
+            || asks && !matches!(self.draft.observation.outcome, None | Some(Outcome::Completed))
+            || usage.is_known()
+            || !response.finish_reasons.is_empty()
+            || response.model.is_some() && output.characters.is_some()
     }
 
     /// What became known since the last call.

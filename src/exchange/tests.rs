@@ -250,3 +250,57 @@ fn the_keys_of_calls_depend_on_the_caller_and_on_the_complete_first_messages() {
     assert_ne!(sharing("Bearer a", &long("b")), own);
     assert!(keys(alone(), "Bearer a", "hi").is_empty());
 }
+
+#[test]
+fn an_exchange_at_the_path_of_an_api_with_nothing_of_an_api_in_its_bodies_is_not_reported() {
+    let recognised = |host: &str, path: &str, request: &str, response: &str| {
+        let observer = Rc::new(Observer::new(Config::parse("").unwrap()));
+        let head: [(&[u8], &[u8]); 3] =
+            [(b":method", b"POST"), (b":authority", host.as_bytes()), (b":path", path.as_bytes())];
+        let mut exchange = Exchange::start(&observer, Head(&head), 0).unwrap();
+        exchange.request_body(request.as_bytes());
+        exchange.request_end(0);
+        exchange.response(Head(&[(b":status", b"200"), (b"content-type", b"application/json")]), 0);
+        exchange.response_body(response.as_bytes(), 0);
+        exchange.finish(End::Whole, 0);
+        exchange.is_recognised()
+    };
+    let (sms, sent) = (r#"{"to":"+49","text":"Hi"}"#, r#"{"id":"m-1","status":"queued"}"#);
+    let answer =
+        r#"{"role":"assistant","content":[{"type":"text","text":"Hi"}],"usage":{"input_tokens":1,"output_tokens":1}}"#;
+    assert!(!recognised("sms.internal", "/v1/messages", sms, sent));
+    assert!(recognised("api.anthropic.com", "/v1/messages", sms, sent));
+    assert!(recognised("sms.internal", "/anthropic/v1/messages", sms, sent));
+    assert!(recognised("sms.internal", "/v1/messages", r#"{"model":"m"}"#, sent));
+    assert!(recognised("sms.internal", "/v1/messages", "{}", answer));
+    // At endings of several APIs the answer must have the form of one.
+    assert!(!recognised("sms.internal", "/v1/chat", r#"{"model":"m","message":"Hi"}"#, sent));
+    assert!(recognised(
+        "sms.internal",
+        "/v1/chat",
+        r#"{"message":"Hi"}"#,
+        r#"{"text":"Ho","finish_reason":"COMPLETE"}"#
+    ));
+}
+
+#[test]
+fn reasoning_is_the_first_token_whatever_its_name_is() {
+    let observer = Rc::new(Observer::new(Config::parse("").unwrap()));
+    let head: [(&[u8], &[u8]); 3] =
+        [(b":method", b"POST"), (b":authority", b"openrouter.ai"), (b":path", b"/api/v1/chat/completions")];
+    for delta in [
+        r#"{"reasoning_content":"Hm"}"#,
+        r#"{"reasoning":"Hm"}"#,
+        r#"{"reasoning_text":"Hm"}"#,
+        r#"{"content":"","reasoning_details":[{"type":"reasoning.text","text":"Hm"}]}"#,
+        r#"{"content":"","reasoning_details":[{"type":"reasoning.summary","summary":"Hm"}]}"#,
+    ] {
+        let mut exchange = Exchange::start(&observer, Head(&head), 0).unwrap();
+        exchange.request_end(0);
+        exchange.response(Head(&[(b":status", b"200"), (b"content-type", b"text/event-stream")]), 1);
+        for (at, delta) in [(2, r#"{"role":"assistant","content":""}"#), (3, delta), (4, r#"{"content":"Calm"}"#)] {
+            exchange.response_body(format!("data: {{\"choices\":[{{\"delta\":{delta}}}]}}\n\n").as_bytes(), at);
+        }
+        assert_eq!(exchange.observation().timing.first_token, Some(3), "{delta}");
+    }
+}

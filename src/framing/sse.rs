@@ -170,6 +170,12 @@ impl Sse {
                         self.line = SseLine::Name;
                         self.has_name = true;
                     }
+                    // llama.cpp reports an error in a field of its own.
+                    Some(b"error") if !self.has_data => {
+                        self.line = SseLine::Data;
+                        (self.has_data, self.has_name) = (true, true);
+                        return Some(SsePart::Name(b"error"));
+                    }
                     _ => self.line = SseLine::Ignored,
                 }
             }

@@ -4,7 +4,7 @@
 //! event.
 
 use super::common::{result, said};
-use super::openai::{CHAT, COST, output_type};
+use super::openai::{self, CHAT, COST, output_type, prompted};
 use super::{Api, Endpoint};
 use crate::draft::{AttemptKind, Draft, ProviderTool};
 use crate::json::{Rule, Scalar, close, deferred, open, raw, scalar, supersedes, text};
@@ -20,9 +20,41 @@ pub const MESSAGES: Api = Api {
     ..Api::DEFAULT
 };
 
+/// `POST /v1/complete`, the older text completions. They have no counts.
+pub const COMPLETE: Api = Api {
+    name: "anthropic-complete",
+    operation: "text_completion",
+    request: &[
+        ("", openai::SAMPLING),
+        (
+            "",
+            &[
+                deferred("prompt", prompted),
+                scalar("max_tokens_to_sample", Draft::max_tokens),
+                scalar("stop_sequences[]", Draft::stop_sequence),
+            ],
+        ),
+    ],
+    response: &[
+        ("", openai::ERROR),
+        (
+            "",
+            &[
+                scalar("id", Draft::response_id),
+                scalar("model", Draft::response_model),
+                text("completion", Draft::answer_text),
+                scalar("stop_reason", Draft::finish_reason),
+            ],
+        ),
+    ],
+    usage_expected: false,
+    ..Api::DEFAULT
+};
+
 /// The endpoints. Vertex AI serves Mistral's models with the same path endings, in the format of chat completions.
 pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/v1/messages", &MESSAGES),
+    Endpoint::new("/v1/complete", &COMPLETE),
     Endpoint::new(":rawPredict", &MESSAGES).within("/publishers/anthropic/"),
     Endpoint::new(":streamRawPredict", &MESSAGES).within("/publishers/anthropic/").streaming(),
     Endpoint::new(":rawPredict", &CHAT).within("/publishers/mistralai/"),

@@ -5,7 +5,7 @@
 //! [`headers`](super::headers).
 
 use super::common::{result, said};
-use super::openai::{self, prompted};
+use super::openai::{self, output_type, prompted};
 use super::{Api, Endpoint, anthropic};
 use crate::draft::Draft;
 use crate::json::{Group, Rule, Scalar, close, deferred, open, raw, scalar, supersedes, text};
@@ -38,11 +38,69 @@ pub const EMBED: Api = Api {
     ..INVOKE
 };
 
+/// `POST /model/{id}/invoke` of models that make images. The answer has no counts.
+pub const IMAGES: Api = Api {
+    name: "bedrock-images",
+    operation: "image_generation",
+    request: &[("", &[deferred("prompt", prompted), deferred("textToImageParams.text", prompted)])],
+    response: &[(
+        "",
+        &[text("images[]", |d, piece| {
+            if piece.is_empty() {
+                d.add_detail(1, |q| &mut q.images)
+            }
+        })],
+    )],
+    usage_expected: false,
+    ..INVOKE
+};
+
+/// `POST /agents/{id}/agentAliases/{id}/sessions/{id}/text` of Bedrock's agents. Frames of the stream trace the calls of models.
+///
+/// Specification: botocore's service model of `bedrock-agent-runtime`.
+pub const AGENT: Api = Api {
+    name: "bedrock-agent",
+    operation: "invoke_agent",
+    request: &[("", &[deferred("inputText", prompted)])],
+    response: &[
+        ("trace.orchestrationTrace.modelInvocationOutput.metadata.usage", AGENT_TOKENS),
+        ("trace.preProcessingTrace.modelInvocationOutput.metadata.usage", AGENT_TOKENS),
+        ("trace.postProcessingTrace.modelInvocationOutput.metadata.usage", AGENT_TOKENS),
+        ("", &[scalar("trace.orchestrationTrace.modelInvocationInput.foundationModel", Draft::response_model)]),
+        ("", &[text("bytes", agent_text)]),
+    ],
+    document: agent_text_ended,
+    usage_expected: false,
+    remembers: true,
+    ..Api::DEFAULT
+};
+
+/// A piece of the answer's text, in base64.
+fn agent_text(d: &mut Draft, piece: &[u8]) {
+    d.nested.decode(piece);
+    let decoded = d.nested.take_decoded();
+    d.answer_text(&decoded);
+}
+
+fn agent_text_ended(d: &mut Draft) {
+    d.nested.finish();
+    let decoded = d.nested.take_decoded();
+    d.answer_text(&decoded);
+}
+
+/// Each call of a model adds to the counts.
+const AGENT_TOKENS: &[Rule<Draft>] =
+    &[scalar("inputTokens", Draft::add_input), scalar("outputTokens", Draft::add_output)];
+
 /// The endpoints.
 pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/converse", &CONVERSE).model_after("/model/"),
     Endpoint::new("/converse-stream", &CONVERSE).model_after("/model/").streaming(),
     Endpoint::new("/invoke", &EMBED).model_after("/model/").within("embed"),
+    Endpoint::new("/invoke", &IMAGES).model_after("/model/").within("titan-image"),
+    Endpoint::new("/invoke", &IMAGES).model_after("/model/").within("nova-canvas"),
+    Endpoint::new("/invoke", &IMAGES).model_after("/model/").within("stability."),
+    Endpoint::new("/text", &AGENT).within("/agentAliases/").streaming(),
     Endpoint::new("/invoke", &INVOKE).model_after("/model/"),
     Endpoint::new("/invoke-with-response-stream", &INVOKE).model_after("/model/").streaming().enveloped(),
 ];
@@ -66,13 +124,16 @@ const CONVERSATION: &[Rule<Draft>] = &[
     scalar("messages[].content[].toolResult.status", Draft::result_failed),
     deferred("messages[].content[].toolResult.content[].text", result),
     open("toolConfig.tools[]", |d, _| d.tool_offered()),
+    scalar("outputConfig.textFormat.type", output_type),
     scalar("serviceTier.type", Draft::service_tier),
 ];
 
-const CONFIG: &[Rule<Draft>] = &[
+/// Rules for the parameters of a generation.
+pub const CONFIG: &[Rule<Draft>] = &[
     scalar("maxTokens", Draft::max_tokens),
     scalar("max_new_tokens", Draft::max_tokens),
     scalar("maxTokenCount", Draft::max_tokens),
+    scalar("max_tokens_to_sample", Draft::max_tokens),
     scalar("temperature", Draft::temperature),
     scalar("topP", Draft::top_p),
     scalar("top_p", Draft::top_p),
@@ -161,6 +222,7 @@ const INVOKE_REQUEST: &[Group<Draft>] = &[
     ("", openai::SAMPLING),
     ("", anthropic::REQUEST),
     ("", CONVERSATION),
+    ("", CONFIG),
     ("inferenceConfig", CONFIG),
     ("textGenerationConfig", CONFIG),
     (
@@ -195,7 +257,7 @@ const INVOKE_RESPONSE: &[Group<Draft>] = &[
     ("amazon-bedrock-invocationMetrics", METRICS),
 ];
 
-/// The formats of Titan, Llama and the older models of Mistral and Cohere.
+/// The formats of Titan, Llama and the older models of Mistral, Cohere and AI21.
 const FAMILIES: &[Rule<Draft>] = &[
     scalar("inputTextTokenCount", |d, v| d.count(v, |c| &mut c.input)),
     scalar("results[].tokenCount", |d, v| d.count(v, |c| &mut c.output)),
@@ -209,12 +271,19 @@ const FAMILIES: &[Rule<Draft>] = &[
     text("generation", Draft::answer_text),
     scalar("outputs[].stop_reason", Draft::finish_reason),
     text("outputs[].text", Draft::answer_text),
-    scalar("generations[].finish_reason", Draft::finish_reason),
-    open("generations[]", |d, _| d.part_kind(Scalar::Text(COHERE))),
+    scalar("generations[].finish_reason", Draft::choice_finish_reason),
+    open("generations[]", |d, index| {
+        d.choice_opened(index);
+        d.part_kind(Scalar::Text(COHERE));
+    }),
+    close("generations[]", Draft::choice_closed),
     text("generations[].text", Draft::answer_text),
     scalar("finish_reason", Draft::finish_reason),
     text("text", Draft::answer_text),
     text("choices[].text", Draft::answer_text),
+    open("completions[]", Draft::choice_opened),
+    close("completions[]", Draft::choice_closed),
+    text("completions[].data.text", Draft::answer_text),
 ];
 
 /// Marks a document in the format of Cohere's older models.

@@ -29,7 +29,8 @@ pub const CHAT: Api = Api {
 };
 
 /// `POST /v1/generate`
-pub const GENERATE: Api = Api { name: "cohere-generate", operation: "text_completion", ..CHAT };
+pub const GENERATE: Api =
+    Api { name: "cohere-generate", operation: "text_completion", by_shape: true, only_api_of_vendor: true, ..CHAT };
 
 /// `POST /v2/embed`, `/v1/embed`
 pub const EMBED: Api = Api {
@@ -37,6 +38,8 @@ pub const EMBED: Api = Api {
     operation: "embeddings",
     request: &[("", openai::MESSAGES), ("", REQUEST)],
     response: &[("", ANSWER), ("meta", TOKENS)],
+    by_shape: true,
+    only_api_of_vendor: true,
     ..Api::DEFAULT
 };
 
@@ -44,30 +47,44 @@ pub const EMBED: Api = Api {
 pub const RERANK: Api = Api {
     name: "cohere-rerank",
     operation: "rerank",
-    request: &[("", openai::MESSAGES), ("", REQUEST)],
+    request: &[("", &[scalar("model", Draft::request_model), deferred("query", prompted)])],
     response: &[
         ("", ANSWER),
-        ("", &[scalar("model", Draft::response_model)]),
+        ("", RANKS),
         ("usage", openai::TOKENS),
         ("usage", openai::TOTAL),
         ("usage", openai::COST),
         ("meta", TOKENS),
     ],
     usage_expected: false,
+    by_shape: true,
+    only_api_of_vendor: true,
     ..Api::DEFAULT
 };
 
 /// The endpoints.
 pub const ENDPOINTS: &[Endpoint] = &[
-    Endpoint::new("/v2/chat", &CHAT),
-    Endpoint::new("/v1/chat", &CHAT),
+    Endpoint::new("/v2/chat", &CHAT).host("cohere.com"),
+    Endpoint::new("/v1/chat", &CHAT).host("cohere.com"),
+    Endpoint::new("/v2/chat", &CHAT).host("cohere.ai"),
+    Endpoint::new("/v1/chat", &CHAT).host("cohere.ai"),
     Endpoint::new("/v1/generate", &GENERATE),
     Endpoint::new("/v2/embed", &EMBED),
     Endpoint::new("/v1/embed", &EMBED),
     Endpoint::new("/rerank", &RERANK),
 ];
 
-const REQUEST: &[Rule<Draft>] = &[
+/// The ranks of documents: of Cohere and vLLM, Voyage, Pinecone, Text Embeddings Inference.
+const RANKS: &[Rule<Draft>] = &[
+    scalar("model", Draft::response_model),
+    scalar("results[].relevance_score", |d, _| d.shows_api = true),
+    scalar("data[].relevance_score", |d, _| d.shows_api = true),
+    scalar("data[].score", |d, _| d.shows_api = true),
+    scalar("[].score", |d, _| d.provider_by_shape("hugging_face")),
+];
+
+/// Rules for the request.
+pub const REQUEST: &[Rule<Draft>] = &[
     scalar("model", Draft::request_model),
     scalar("stream", Draft::request_stream),
     scalar("max_tokens", Draft::max_tokens),
@@ -100,7 +117,8 @@ fn message() -> Deferred<Draft> {
     Deferred { is_awaited: |_| true, now: say, preview: None, later: say }
 }
 
-const ANSWER: &[Rule<Draft>] = &[
+/// Rules for an answer, and for the last event of a stream of version 1.
+pub const ANSWER: &[Rule<Draft>] = &[
     scalar("id", Draft::response_id),
     scalar("generation_id", Draft::response_id),
     scalar("finish_reason", Draft::finish_reason),
@@ -117,13 +135,15 @@ const ANSWER: &[Rule<Draft>] = &[
     scalar("message.tool_calls[].function.name", Draft::part_name),
 ];
 
-const TEXT: &[Rule<Draft>] = &[
+/// Rules for the text of an answer.
+pub const TEXT: &[Rule<Draft>] = &[
     text("text", Draft::answer_text),
     text("generations[].text", Draft::answer_text),
     text("message.content[].text", Draft::answer_text),
 ];
 
-const EVENT: &[Rule<Draft>] = &[
+/// Rules for the events of a stream.
+pub const EVENT: &[Rule<Draft>] = &[
     scalar("type", Draft::document_kind),
     scalar("event_type", Draft::document_kind),
     scalar("index", Draft::choice_index_or_zero),
@@ -138,17 +158,23 @@ const EVENT: &[Rule<Draft>] = &[
     text("delta.error", |d, _| d.failed()),
 ];
 
-const TOKENS: &[Rule<Draft>] = &[
-    scalar("billed_units.input_tokens", |d, v| d.count(v, |c| &mut c.input)),
+/// Rules for the counts.
+pub const TOKENS: &[Rule<Draft>] = &[
+    scalar("billed_units.input_tokens", |d, v| {
+        d.provider_by_shape("cohere");
+        d.count(v, |c| &mut c.input);
+    }),
     scalar("billed_units.output_tokens", |d, v| d.count(v, |c| &mut c.output)),
     scalar("billed_units.search_units", |d, v| d.detail(v, |q| &mut q.search_units)),
+    scalar("billed_units.images", |d, v| d.detail(v, |q| &mut q.images)),
     scalar("billed_units.image_tokens", |d, v| d.detail(v, |q| &mut q.input_image)),
     scalar("tokens.input_tokens", |d, v| d.count(v, |c| &mut c.spare_input)),
     scalar("tokens.output_tokens", |d, v| d.count(v, |c| &mut c.spare_output)),
     scalar("cached_tokens", |d, v| d.count(v, |c| &mut c.cache_read)),
 ];
 
-fn document(d: &mut Draft) {
+/// Evaluates an event.
+pub fn document(d: &mut Draft) {
     match d.open.kind() {
         "tool-call-start" => d.tool_call(u64::from(d.open.choice_index())),
         "message-end" | "stream-end" => d.complete(),

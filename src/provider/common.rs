@@ -4,7 +4,7 @@
 //! Specifications: those of the APIs, which the files of the APIs name.
 
 use crate::draft::Draft;
-use crate::json::{Deferred, Rule, deferred, raw, scalar, supersedes, text};
+use crate::json::{Deferred, Rule, Scalar, deferred, raw, scalar, supersedes, text};
 
 /// System prompts outside the list of messages: of Anthropic and Bedrock, Responses, Gemini, Cohere.
 pub const SYSTEM: &[Rule<Draft>] = &[
@@ -12,9 +12,11 @@ pub const SYSTEM: &[Rule<Draft>] = &[
     text("system[].text", Draft::system_text),
     text("instructions", Draft::system_text),
     text("systemInstruction.parts[].text", Draft::system_text),
+    text("request.systemInstruction.parts[].text", Draft::system_text),
     text("system_instruction", Draft::system_text),
     text("system_instruction.parts[].text", Draft::system_text),
     text("preamble", Draft::system_text),
+    text("system_prompt", Draft::system_text),
 ];
 
 /// The offered tools, as the JSON of the request has them. With these rules no other rule below `tools` is applied.
@@ -166,6 +168,15 @@ pub const ITEM: &[Rule<Draft>] = &[
     deferred("content", said),
     deferred("content[].text", said),
 ];
+
+/// Sets that the answer comes later if its state is one of these: Responses and Interactions in the background, the asynchronous
+/// chats of Perplexity and Zhipu.
+pub fn state(d: &mut Draft, value: Scalar<'_>) {
+    if let Scalar::Text(word) = value {
+        let is = |state: &&str| word.eq_ignore_ascii_case(state);
+        d.set_deferred(["created", "queued", "pending", "in_progress", "processing"].iter().any(is));
+    }
+}
 
 /// The text of a message. If the texts of earlier messages are not needed, only that of the last one is read.
 pub fn said() -> Deferred<Draft> {

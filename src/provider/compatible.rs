@@ -69,43 +69,108 @@ const HOSTS: &[(&str, &str)] = &[
     ("api.quicksilverpro.io", "quicksilverpro"),
     ("inference.baseten.co", "baseten"),
     ("api.cloudflare.com", "cloudflare"),
+    ("gateway.ai.cloudflare.com", CLOUDFLARE_GATEWAY),
     ("modal.run", "modal"),
     ("modal.direct", "modal"),
     ("kepler.ai.cloud.ovh.net", "ovhcloud"),
+    ("ai-gateway.vercel.sh", "vercel_ai_gateway"),
+    ("snowflakecomputing.com", "snowflake"),
+    ("crusoecloud.com", "crusoe"),
+    ("api.portkey.ai", "portkey"),
+    ("api.ai21.com", "ai21"),
+    ("inference.heroku.com", "heroku"),
+    ("api.writer.com", "writer"),
+    ("api.aleph-alpha.com", "aleph_alpha"),
+    ("elevenlabs.io", "elevenlabs"),
+    ("api.cursor.com", "cursor"),
+    ("nebius.com", "nebius"),
+    ("inference.api.nscale.com", "nscale"),
+    ("api.publicai.co", "publicai"),
+    ("api.lambda.ai", "lambda"),
+    ("api.inceptionlabs.ai", "inception"),
+    ("api.siliconflow.com", "siliconflow"),
+    ("api.siliconflow.cn", "siliconflow"),
+    ("api.stepfun.com", "stepfun"),
+    ("api.friendli.ai", "friendli"),
+    ("inference.do-ai.run", "digitalocean"),
+    ("api.scaleway.ai", "scaleway"),
 ];
 
 /// Azure serves several APIs on one host; the path shows which.
-const AZURE: &str = "azure.ai.openai";
+pub const AZURE: &str = "azure.ai.openai";
 
-/// `gen_ai.provider.name` of a request. An unknown host has the name of the vendor that defined the API.
-pub fn provider(host: &str, path: &str, api: &Api) -> &'static str {
+/// Cloudflare's gateway has the vendor in its path, after the version, the account and the gateway.
+const CLOUDFLARE_GATEWAY: &str = "cloudflare gateway";
+
+/// Parts of paths that name a provider, and the provider, beside the providers of [`HOSTS`] by their own names. A gateway has them
+/// if it serves several vendors under one host.
+const SEGMENTS: &[(&str, &str)] = &[
+    ("azure", AZURE),
+    ("azure-openai", AZURE),
+    ("bedrock", "aws.bedrock"),
+    ("gemini", "gcp.gemini"),
+    ("github", "github_models"),
+    ("huggingface", "hugging_face"),
+    ("mistral", "mistral_ai"),
+    ("moonshot", "moonshot_ai"),
+    ("together", "together_ai"),
+    ("vertex", "gcp.vertex_ai"),
+    ("vertex-ai", "gcp.vertex_ai"),
+    ("watsonx", "ibm.watsonx.ai"),
+    ("xai", "x_ai"),
+];
+
+/// `gen_ai.provider.name` of a request with this path and query. Returns None if neither the host nor the path names the provider.
+pub fn provider(host: &str, path: &str) -> Option<&'static str> {
     let name = host.split(':').next().unwrap_or_default();
     let known = HOSTS.iter().find(|(end, _)| {
         name.len() >= end.len()
             && name.get(name.len() - end.len()..).is_some_and(|tail| tail.eq_ignore_ascii_case(end))
             && (name.len() == end.len() || matches!(name.as_bytes().get(name.len() - end.len() - 1), Some(b'.' | b'-')))
     });
+    let (bare, query) = path.split_once('?').unwrap_or((path, ""));
     match known {
         // Vertex AI serves Anthropic's format. The name shows which attributes to expect.
-        _ if path.contains("/publishers/anthropic/") => "anthropic",
-        Some((_, provider)) if *provider == AZURE => azure(path),
-        Some((_, provider)) => provider,
-        None if host.ends_with(":11434") => "ollama",
-        None if path.contains("/openai/deployments/") => AZURE,
-        None if path.contains("/publishers/google/") => "gcp.vertex_ai",
-        None => match api.name.split('-').next() {
-            Some("anthropic") => "anthropic",
-            Some("bedrock") => "aws.bedrock",
-            Some("cohere") => "cohere",
-            Some("dashscope") => "alibaba_cloud",
-            Some("gemini") => "gcp.gemini",
-            Some("mistral") => "mistral_ai",
-            Some("ollama") => "ollama",
-            Some("tgi") => "hugging_face",
-            Some("vertex") => "gcp.vertex_ai",
-            Some("watsonx") => "ibm.watsonx.ai",
-            _ => "openai",
-        },
+        _ if bare.contains("/publishers/anthropic/") => Some("anthropic"),
+        Some((_, provider)) if *provider == AZURE => Some(azure(bare)),
+        _ if name.starts_with("runtime.sagemaker.") => Some("aws.sagemaker"),
+        Some((_, CLOUDFLARE_GATEWAY)) => bare.split('/').skip(4).take(1).find_map(by_segment).or(Some("cloudflare")),
+        Some((_, provider)) => Some(provider),
+        None if host.ends_with(":11434") => Some("ollama"),
+        None if bare.contains("/openai/deployments/") => Some(AZURE),
+        None if query.split('&').any(|field| field.starts_with("api-version=")) => Some(azure(bare)),
+        None if bare.contains("/publishers/google/") => Some("gcp.vertex_ai"),
+        // The first parts of the path: later ones belong to the API.
+        None => bare.split('/').skip(1).take(2).find_map(by_segment),
+    }
+}
+
+fn by_segment(segment: &str) -> Option<&'static str> {
+    let same = |known: &str| {
+        known.len() == segment.len()
+            && known.bytes().zip(segment.bytes()).all(|pair| matches!(pair, (b'_', b'-')) || pair.0 == pair.1)
+    };
+    let own = || HOSTS.iter().map(|(_, provider)| *provider).find(|provider| same(provider));
+    SEGMENTS.iter().find(|(name, _)| *name == segment).map(|(_, provider)| *provider).or_else(own)
+}
+
+/// The vendor that defined an API, for a request whose provider nothing names.
+pub fn vendor(api: &Api) -> &'static str {
+    match api.name.split('-').next() {
+        Some("aleph") => "aleph_alpha",
+        Some("anthropic") => "anthropic",
+        Some("bedrock") => "aws.bedrock",
+        Some("cohere") => "cohere",
+        Some("dashscope") => "alibaba_cloud",
+        Some("gemini") => "gcp.gemini",
+        Some("llamacpp") => "llama_cpp",
+        Some("mistral") => "mistral_ai",
+        Some("ollama") => "ollama",
+        Some("sagemaker") => "aws.sagemaker",
+        Some("tgi") => "hugging_face",
+        Some("vertex") => "gcp.vertex_ai",
+        Some("watsonx") => "ibm.watsonx.ai",
+        _ => "openai",
     }
 }
 

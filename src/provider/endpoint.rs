@@ -17,8 +17,23 @@ pub struct Target {
     pub model: Option<Text>,
     /// The path asks for a stream.
     pub streams: bool,
+    /// True if neither the configuration nor host and path name the provider, so that the bodies may.
+    pub provider_is_guessed: bool,
+    /// How sure it is that the exchange is LLM traffic.
+    pub certainty: Certainty,
     /// The path asks for a stream, or the endpoint streams unless the request says otherwise.
     pub expects_stream: bool,
+}
+
+/// How sure it is before the bodies that an exchange is LLM traffic.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Certainty {
+    /// A row of the configuration, the host or the path name the API or the provider.
+    Sure,
+    /// Only the end of the path is that of an API. It is not LLM traffic if neither body has anything of the API.
+    UnlessBlank,
+    /// Other services use the end of the path too. It is LLM traffic if the bodies have the form of the API.
+    ByBodies,
 }
 
 /// A row of the configuration that gives the API of a host or path. Setting: `apis`.
@@ -28,11 +43,15 @@ pub struct Override {
     pub host: String,
     /// Beginning of the path; empty for any path.
     pub path: String,
-    /// Name of an API, or `detect`: the API of the path, or if it has none, the one recognised by the bodies.
+    /// Name of an API, or `detect`: the API of the path, or if it has none, the one recognised by the bodies. [`NO_API`]: the
+    /// requests are not LLM traffic. Empty: the API that follows from host and path.
     pub api: &'static str,
     /// `gen_ai.provider.name`; empty for the name that follows from host, path and API.
     pub provider: String,
 }
+
+/// In place of an API: requests of the row are not LLM traffic.
+pub const NO_API: &str = "none";
 
 impl Override {
     fn covers(&self, host: &str, path: &str) -> bool {
@@ -42,34 +61,52 @@ impl Override {
 
 /// Returns true if `path` may be the path of an API. Requests that are not LLM traffic cost this check only.
 pub fn serves(path: &str, overrides: &[Override]) -> bool {
-    endpoint(bare(path)).is_some() || overrides.iter().any(|o| path.starts_with(&o.path))
+    let is_row = |row: &Override| !row.api.is_empty() && row.api != NO_API && path.starts_with(&row.path);
+    endpoints().any(|endpoint| endpoint.serves(bare(path))) || overrides.iter().any(is_row)
 }
 
 /// Finds the API of a request. Returns None if the method is not POST, or if path and host are not those of an API.
+///
+/// A row of the configuration decides first. Then the host of a known vendor, a path that only Azure has, or a part of the path
+/// that names a vendor give the provider, and the end of the path the API. If the end of the path is that of several APIs, the
+/// bodies decide.
 pub fn detect(method: &[u8], host: &str, path: &str, overrides: &[Override]) -> Option<Target> {
     if method != b"POST" {
         return None;
     }
-    let path = bare(path);
+    let (whole, path) = (path, bare(path));
     let row = overrides.iter().find(|o| o.covers(host, path));
     let (endpoint, found) = match row {
-        None => endpoint(path).filter(|(_, e)| host_ends(host, e.host))?,
-        Some(row) => {
-            let served = endpoint(path).filter(|(_, e)| row.api == SHAPE || e.api.name == row.api);
+        Some(row) if row.api == NO_API => return None,
+        Some(row) if !row.api.is_empty() => {
+            let served = endpoint(host, path).filter(|(_, e)| row.api == SHAPE || e.api.name == row.api);
             served.or_else(|| endpoints().enumerate().find(|(_, e)| e.api.name == row.api))?
         }
+        _ => endpoint(host, path)?,
     };
     let model = model_in_path(path, found);
     // Vertex AI counts tokens at this model, with the path ending of a call.
     if model.as_deref() == Some("count-tokens") {
         return None;
     }
+    let named = row.map(|row| row.provider.as_str()).filter(|provider| !provider.is_empty());
+    let known = compatible::provider(host, whole);
+    let is_own = known == Some(compatible::vendor(found.api));
+    let provider = match (named, known) {
+        (Some(named), _) => named.to_owned().into(),
+        (None, Some(known)) => known.into(),
+        (None, None) => compatible::vendor(found.api).into(),
+    };
     Some(Target {
         endpoint,
         api: found.api,
-        provider: match row.map(|t| t.provider.as_str()).unwrap_or_default() {
-            "" => compatible::provider(host, path, found.api).into(),
-            named => named.to_owned().into(),
+        provider,
+        provider_is_guessed: named.or(known).is_none(),
+        certainty: match row.map_or("", |row| row.api) {
+            // The vendor's own host has only the vendor's API at the ending.
+            "" | SHAPE if found.api.by_shape && !(is_own && found.api.only_api_of_vendor) => Certainty::ByBodies,
+            "" if named.or(known).is_none() => Certainty::UnlessBlank,
+            _ => Certainty::Sure,
         },
         model,
         streams: found.streams,
@@ -136,7 +173,8 @@ impl Endpoint {
 
     fn serves(&self, path: &str) -> bool {
         // The comparison of one byte rules out most suffixes.
-        path.as_bytes().last() == self.suffix.as_bytes().last()
+        let last = self.suffix.as_bytes().last();
+        last.is_none_or(|last| path.as_bytes().last() == Some(last))
             && path.ends_with(self.suffix)
             && (self.within.is_empty() || path.contains(self.within))
             && (!self.exact || path.len() == self.suffix.len())
@@ -157,8 +195,8 @@ fn bare(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
 }
 
-fn endpoint(path: &str) -> Option<(usize, &'static Endpoint)> {
-    endpoints().enumerate().find(|(_, e)| e.serves(path))
+fn endpoint(host: &str, path: &str) -> Option<(usize, &'static Endpoint)> {
+    endpoints().enumerate().find(|(_, e)| e.serves(path) && host_ends(host, e.host))
 }
 
 /// The model in the path, percent-decoded: in `/deployments/{model}/...`, in `/models/{model}:verb`, or after the text that the
@@ -171,7 +209,8 @@ fn model_in_path(path: &str, endpoint: &Endpoint) -> Option<Text> {
         None if endpoint.suffix.starts_with(':') => head.rsplit('/').next()?,
         None => return None,
     };
-    Some(decode(model)).filter(|m| !m.is_empty() && m.len() <= crate::json::LIMIT)
+    // Gemini Code Assist has its version here, and the model in the body.
+    Some(decode(model)).filter(|m| !m.is_empty() && m.len() <= crate::json::LIMIT && &**m != "v1internal")
 }
 
 /// Decodes percent-encoding. Malformed escapes stay as they are, and bytes that are not UTF-8 become U+FFFD.
@@ -190,6 +229,7 @@ fn decode(text: &str) -> Text {
 
 #[cfg(test)]
 mod tests {
+    use super::super::compatible::AZURE;
     use super::*;
 
     fn model(path: &str) -> Option<Text> {
@@ -221,5 +261,61 @@ mod tests {
         assert_eq!(found("llm.internal:8443", "/ask/this").as_deref(), Some("acme"));
         assert_eq!(found("llm.internal", "/other"), None);
         assert_eq!(found("llm.external", "/ask"), None);
+    }
+
+    fn named(host: &str, path: &str) -> Option<(&'static str, String)> {
+        detect(b"POST", host, path, &[]).map(|target| (target.api.name, target.provider.to_string()))
+    }
+
+    #[test]
+    fn a_row_decides_first_then_the_host_azures_shape_a_prefix_and_the_end_of_the_path() {
+        let row = |api, provider: &str| Override {
+            path: "/groq/".into(),
+            api,
+            provider: provider.into(),
+            ..Override::default()
+        };
+        let chat = "/groq/openai/deployments/d/chat/completions";
+        let by_row = |row: Override| detect(b"POST", "api.mistral.ai", chat, &[row]);
+        let target = by_row(row("openai-responses", "acme")).unwrap();
+        assert_eq!(
+            (target.api.name, &*target.provider, target.certainty),
+            ("openai-responses", "acme", Certainty::Sure)
+        );
+        // A row with a provider only names it. The row `none` excludes the path.
+        let target = by_row(row("", "acme")).unwrap();
+        assert_eq!((target.api.name, &*target.provider), ("openai-chat", "acme"));
+        assert!(by_row(row(NO_API, "")).is_none());
+        for (host, path, provider) in [
+            ("api.mistral.ai", chat, "mistral_ai"),
+            ("llm.internal", chat, AZURE),
+            ("llm.internal", "/groq/chat/completions?x=1&api-version=2024-10-21", AZURE),
+            ("llm.internal", "/models/chat/completions?api-version=2024-05-01-preview", "azure.ai.inference"),
+            ("llm.internal", "/groq/chat/completions?version=api-version=1", "groq"),
+            ("llm.internal", "/groq/openai/v1/chat/completions", "groq"),
+            ("llm.internal", "/v1/together-ai/chat/completions", "together_ai"),
+            ("llm.internal", "/xai/v1/chat/completions", "x_ai"),
+            ("llm.internal", "/v1/chat/completions", "openai"),
+        ] {
+            assert_eq!(named(host, path), Some(("openai-chat", provider.to_owned())), "{host}{path}");
+        }
+        assert_eq!(named("llm.internal", "/anthropic/v1/messages").unwrap().1, "anthropic");
+        assert_eq!(named("llm.internal", "/bedrock/model/m/converse").unwrap().1, "aws.bedrock");
+        assert_eq!(
+            named("runtime.sagemaker.eu-west-1.amazonaws.com", "/endpoints/e/invocations").unwrap().1,
+            "aws.sagemaker"
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_path_alone_is_not_sure() {
+        let certainty = |host, path| detect(b"POST", host, path, &[]).map(|target| target.certainty);
+        assert_eq!(certainty("api.openai.com", "/v1/responses"), Some(Certainty::Sure));
+        assert_eq!(certainty("survey.internal", "/v1/responses"), Some(Certainty::UnlessBlank));
+        for path in
+            ["/v1/chat", "/api/v1/chat", "/generate", "/v1/generate", "/v2/embed", "/rerank", "/completion", "/"]
+        {
+            assert_eq!(certainty("survey.internal", path), Some(Certainty::ByBodies), "{path}");
+        }
     }
 }

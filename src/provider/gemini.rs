@@ -13,7 +13,17 @@ use crate::json::{Rule, Scalar, close, deferred, open, raw, scalar, supersedes, 
 pub const GENERATE: Api = Api {
     name: "gemini-generate",
     operation: "generate_content",
-    request: &[("", REQUEST), ("request", REQUEST), ("generationConfig", CONFIG), ("generation_config", CONFIG)],
+    request: &[
+        ("", REQUEST),
+        ("", OWN_TOOLS),
+        ("generationConfig", CONFIG),
+        ("generation_config", CONFIG),
+        // Gemini Code Assist: the request is inside another one, which names the model.
+        ("", &[scalar("model", Draft::request_model)]),
+        ("request", REQUEST),
+        ("request", OWN_TOOLS),
+        ("request.generationConfig", CONFIG),
+    ],
     response: &[
         ("", ANSWER),
         ("usageMetadata", MODALITIES),
@@ -70,6 +80,14 @@ pub const REQUEST: &[Rule<Draft>] = &[
     close("contents[].parts[].functionResponse", Draft::result_part_closed),
     scalar("contents[].parts[].functionResponse.name", Draft::result_name),
     raw("contents[].parts[].functionResponse.response", Draft::result_json),
+    open("contents[].parts[].function_call", Draft::part_opened),
+    close("contents[].parts[].function_call", Draft::past_call_part_closed),
+    scalar("contents[].parts[].function_call.name", Draft::part_name),
+    raw("contents[].parts[].function_call.args", Draft::past_call_arguments),
+    open("contents[].parts[].function_response", |d, _| d.result_opened()),
+    close("contents[].parts[].function_response", Draft::result_part_closed),
+    scalar("contents[].parts[].function_response.name", Draft::result_name),
+    raw("contents[].parts[].function_response.response", Draft::result_json),
     supersedes("contents", |d, _| d.message_opened()),
     scalar("contents.role", Draft::message_role),
     deferred("contents.parts[].text", said),
@@ -77,6 +95,9 @@ pub const REQUEST: &[Rule<Draft>] = &[
     open("tools[].functionDeclarations[]", |d, _| d.tool_offered()),
     open("tools[].function_declarations[]", |d, _| d.tool_offered()),
 ];
+
+/// Gemini's own tools: each is a member with an object, such as `googleSearch`.
+const OWN_TOOLS: &[Rule<Draft>] = &[open("tools[].*", |d, _| d.tool_offered())];
 
 const EMBED_REQUEST: &[Rule<Draft>] = &[
     open("content", |d, _| d.message_opened()),

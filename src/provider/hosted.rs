@@ -1,4 +1,5 @@
-//! Three APIs with formats of their own: Alibaba Cloud DashScope, IBM watsonx, Hugging Face Text Generation Inference.
+//! APIs with formats of their own: Alibaba Cloud DashScope, IBM watsonx, Aleph Alpha. The rules of Text Generation Inference are
+//! here too, as they resemble those of watsonx.
 //!
 //! Specifications: the API references of the vendors.
 
@@ -50,13 +51,28 @@ pub const WATSONX_GENERATION: Api = Api {
     ..Api::DEFAULT
 };
 
-/// Text Generation Inference, `POST /generate` and `/generate_stream`
-pub const TGI: Api = Api {
-    name: "tgi",
+/// DashScope, `POST /api/v1/services/rerank/...`
+pub const DASHSCOPE_RERANK: Api =
+    Api { name: "dashscope-rerank", operation: "rerank", usage_expected: false, ..DASHSCOPE_EMBEDDINGS };
+
+/// DashScope, `POST /api/v1/services/aigc/.../image-synthesis`: the answer is a task, whose result comes later.
+pub const DASHSCOPE_IMAGES: Api = Api {
+    name: "dashscope-images",
+    operation: "image_generation",
+    usage_expected: false,
+    terminated: false,
+    ..DASHSCOPE_EMBEDDINGS
+};
+
+/// DashScope, `POST /api/v1/services/aigc/.../video-synthesis`, likewise
+pub const DASHSCOPE_VIDEO: Api = Api { name: "dashscope-video", operation: "video_generation", ..DASHSCOPE_IMAGES };
+
+/// Aleph Alpha, `POST /complete`
+pub const ALEPH_ALPHA: Api = Api {
+    name: "aleph-alpha-complete",
     operation: "text_completion",
-    request: &[("", &[deferred("inputs", prompted)]), ("parameters", WATSONX_PARAMETERS)],
-    response: &[("", TGI_ANSWER), ("[]", TGI_ANSWER)],
-    terminated: true,
+    request: &[("", SAMPLING), ("", ALEPH_ALPHA_REQUEST)],
+    response: &[("", ALEPH_ALPHA_ANSWER), ("", ERROR)],
     ..Api::DEFAULT
 };
 
@@ -68,8 +84,26 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/text/chat_stream", &WATSONX_CHAT).within("/ml/v1/").streaming_by_default(),
     Endpoint::new("/text/generation", &WATSONX_GENERATION).within("/ml/v1/"),
     Endpoint::new("/text/generation_stream", &WATSONX_GENERATION).within("/ml/v1/").streaming_by_default(),
-    Endpoint::new("/generate_stream", &TGI).streaming_by_default(),
-    Endpoint::exact("/generate", &TGI),
+    Endpoint::new("/generation/text", &WATSONX_GENERATION).within("/ml/v1-beta/"),
+    Endpoint::new("/text-rerank", &DASHSCOPE_RERANK).within("/services/rerank/"),
+    Endpoint::new("/image-synthesis", &DASHSCOPE_IMAGES).within("/services/aigc/"),
+    Endpoint::new("/video-synthesis", &DASHSCOPE_VIDEO).within("/services/aigc/"),
+    Endpoint::new("/complete", &ALEPH_ALPHA).host("aleph-alpha.com"),
+];
+
+const ALEPH_ALPHA_REQUEST: &[Rule<Draft>] = &[
+    scalar("maximum_tokens", Draft::max_tokens),
+    deferred("prompt", prompted),
+    scalar("stop_sequences[]", Draft::stop_sequence),
+];
+
+const ALEPH_ALPHA_ANSWER: &[Rule<Draft>] = &[
+    open("completions[]", Draft::choice_opened),
+    close("completions[]", Draft::choice_closed),
+    text("completions[].completion", Draft::answer_text),
+    scalar("completions[].finish_reason", Draft::choice_finish_reason),
+    scalar("num_tokens_prompt_total", |d, v| d.count(v, |c| &mut c.input)),
+    scalar("num_tokens_generated", |d, v| d.count(v, |c| &mut c.output)),
 ];
 
 const DASHSCOPE_INPUT: &[Rule<Draft>] = &[
@@ -77,6 +111,7 @@ const DASHSCOPE_INPUT: &[Rule<Draft>] = &[
     open("parameters.tools[]", |d, _| d.tool_offered()),
     deferred("input.prompt", prompted),
     deferred("input.texts[]", prompted),
+    deferred("input.query", prompted),
 ];
 
 const DASHSCOPE_OUTPUT: &[Rule<Draft>] = &[
@@ -114,7 +149,8 @@ fn dashscope_text(d: &mut Draft, piece: &[u8]) {
 
 const WATSONX_INPUT: &[Rule<Draft>] = &[scalar("model_id", Draft::request_model), deferred("input", prompted)];
 
-const WATSONX_PARAMETERS: &[Rule<Draft>] = &[
+/// Rules for the parameters of a generation.
+pub const WATSONX_PARAMETERS: &[Rule<Draft>] = &[
     scalar("max_new_tokens", Draft::max_tokens),
     scalar("temperature", Draft::temperature),
     scalar("top_p", Draft::top_p),
@@ -139,9 +175,11 @@ const WATSONX_RESULT: &[Rule<Draft>] = &[
     scalar("errors[].code", Draft::error_code_word),
 ];
 
-const TGI_ANSWER: &[Rule<Draft>] = &[
+/// Rules for the answer of Text Generation Inference.
+pub const TGI_ANSWER: &[Rule<Draft>] = &[
     text("generated_text", |d, piece| {
         d.complete();
+        d.provider_by_shape("hugging_face");
         // The last event of a stream repeats the text of the tokens.
         if d.answer.is_first_document() {
             d.answer_text(piece);

@@ -3,7 +3,7 @@
 //! Specification: the interactions types of the google-genai SDK. As in generateContent, the output count does not include
 //! thoughts.
 
-use super::common::{ITEM, by_modality, result, said};
+use super::common::{ITEM, by_modality, result, said, state};
 use super::gemini::{ERROR, cached_modes, input_modes, output_modes};
 use super::openai::prompted;
 use super::{Api, Endpoint};
@@ -163,6 +163,7 @@ fn document(d: &mut Draft) {
         }
         "interaction.completed" | "" => {
             if let Some(status) = d.open.take_finish_reason() {
+                state(d, crate::json::Scalar::Text(&status));
                 if &*status == "failed" {
                     d.failed();
                 }

@@ -64,6 +64,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/images/generations", &IMAGES),
     Endpoint::new("/images/edits", &IMAGES),
     Endpoint::new("/images/variations", &IMAGES),
+    Endpoint::new("/v1/images", &IMAGES).host("openrouter.ai"),
     Endpoint::new("/audio/transcriptions", &TRANSCRIPTIONS),
     Endpoint::new("/audio/translations", &TRANSLATIONS),
     Endpoint::new("/audio/speech", &SPEECH),

@@ -7,6 +7,7 @@
 //! Each file names the specification that it follows.
 
 mod anthropic;
+mod assistants;
 mod bedrock;
 mod caller;
 mod cohere;
@@ -25,6 +26,7 @@ mod mistral;
 mod ollama;
 mod openai;
 mod responses;
+mod servers;
 mod shape;
 
 use crate::draft::Draft;
@@ -34,7 +36,7 @@ use crate::observation::FinishClass;
 pub use caller::Callers;
 pub use common::{USAGE_OBJECTS, WITHOUT_PRICE};
 pub use compile::{Programs, compile};
-pub use endpoint::{Endpoint, Override, Target, detect, serves};
+pub use endpoint::{Certainty, Endpoint, NO_API, Override, Target, detect, serves};
 pub use finish::finish_class;
 pub use head::Head;
 
@@ -61,8 +63,11 @@ pub struct Api {
     pub remembers: bool,
     /// A stream reports usage only if the request asks for it with `stream_options.include_usage`.
     pub takes_stream_options: bool,
-    /// The API is recognised by the bodies, not by the path. Until something is read, the exchange may not be LLM traffic.
+    /// The path is also that of other APIs, and the bodies show which it is. Until something is read, the exchange may not be LLM
+    /// traffic. A row of the configuration that names the API decides before the bodies.
     pub by_shape: bool,
+    /// The vendor's own host serves nothing else at the path endings of the API.
+    pub only_api_of_vendor: bool,
 }
 
 impl Api {
@@ -79,6 +84,7 @@ impl Api {
         remembers: false,
         takes_stream_options: false,
         by_shape: false,
+        only_api_of_vendor: false,
     };
 }
 
@@ -87,8 +93,10 @@ static ENDPOINTS: &[&[Endpoint]] = &[
     ollama::ENDPOINTS,
     mistral::ENDPOINTS,
     hosted::ENDPOINTS,
+    servers::ENDPOINTS,
     openai::ENDPOINTS,
     responses::ENDPOINTS,
+    assistants::ENDPOINTS,
     anthropic::ENDPOINTS,
     gemini::ENDPOINTS,
     interactions::ENDPOINTS,

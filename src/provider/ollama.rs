@@ -14,6 +14,8 @@ pub const CHAT: Api = Api {
     request: REQUEST,
     response: &[("", ANSWER)],
     terminated: true,
+    by_shape: true,
+    only_api_of_vendor: true,
     ..Api::DEFAULT
 };
 
@@ -67,6 +69,8 @@ const REQUEST: &[Group<Draft>] = &[
 
 const ANSWER: &[Rule<Draft>] = &[
     scalar("model", Draft::response_model),
+    // The older form of embeddings has nothing else.
+    scalar("embedding", |d, _| d.shows_api = true),
     text("message.content", Draft::answer_text),
     text("message.thinking", Draft::other_text),
     text("response", Draft::answer_text),
@@ -80,7 +84,11 @@ const ANSWER: &[Rule<Draft>] = &[
     scalar("message.tool_calls[].id", Draft::part_id),
     scalar("message.tool_calls[].function.name", Draft::part_name),
     scalar("done", |d, v| d.complete_if(v.is_true())),
-    scalar("done_reason", Draft::finish_reason),
+    scalar("done_reason", |d, v| {
+        // A request without a prompt only loads a model, or unloads it.
+        d.set_deferred(matches!(v, Scalar::Text("load" | "unload")));
+        d.finish_reason(v);
+    }),
     scalar("prompt_eval_count", |d, v| d.count(v, |c| &mut c.input)),
     scalar("eval_count", |d, v| d.count(v, |c| &mut c.output)),
     text("error", |d, _| d.failed()),

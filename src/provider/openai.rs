@@ -2,6 +2,7 @@
 //!
 //! Specification: OpenAI's OpenAPI document and SDK types. Additions of compatible vendors follow recorded traffic.
 
+use super::common::state;
 use super::{Api, Endpoint};
 use crate::draft::{Draft, ProviderTool};
 use crate::json::{Deferred, Rule, Scalar, close, deferred, open, raw, scalar, supersedes, text};
@@ -13,6 +14,7 @@ pub const CHAT: Api = Api {
     request: &[("", SAMPLING), ("", MESSAGES)],
     response: &[
         ("", CHAT_ANSWER),
+        ("", &[scalar("status", state), scalar("task_status", state)]),
         ("", ERROR),
         ("usage", TOKENS),
         ("usage", COST),
@@ -83,10 +85,12 @@ pub const SAMPLING: &[Rule<Draft>] = &[
     scalar("stop[]", Draft::stop_sequence),
     scalar("n", Draft::choice_count),
     scalar("response_format.type", output_type),
-    scalar("modalities[]", |d, v| {
-        if v == Scalar::Text("audio") {
-            d.set_output_type("speech");
-        }
+    // xAI: the answer can be fetched later.
+    scalar("deferred", |d, v| d.set_deferred(v.is_true())),
+    scalar("modalities[]", |d, v| match v {
+        Scalar::Text("audio") => d.set_output_type("speech"),
+        Scalar::Text("image") => d.set_output_type("image"),
+        _ => {}
     }),
 ];
 
@@ -160,6 +164,11 @@ pub const CHAT_ANSWER: &[Rule<Draft>] = &[
     text("choices[].delta.refusal", Draft::refusal_text),
     text("choices[].delta.reasoning_content", Draft::other_text),
     text("choices[].delta.reasoning", Draft::other_text),
+    text("choices[].delta.reasoning_text", Draft::other_text),
+    text("choices[].delta.reasoning_details[].text", Draft::other_text),
+    text("choices[].delta.reasoning_details[].summary", Draft::other_text),
+    open("choices[].message.images[]", |d, _| d.add_other_content(true)),
+    open("choices[].delta.images[]", |d, _| d.add_other_content(true)),
     text("choices[].delta.content[].thinking[].text", Draft::other_text),
     text("choices[].delta.audio.data", Draft::other_content),
     text("choices[].delta.audio.transcript", Draft::other_text),
@@ -183,6 +192,18 @@ pub const ERROR: &[Rule<Draft>] = &[
     scalar("error.code", Draft::error_code),
     scalar("error.type", Draft::error_type),
     scalar("code", Draft::outer_error),
+    // MiniMax: an answer without choices.
+    scalar("base_resp.status_code", |d, v| {
+        if let Scalar::Number(code) = v
+            && code != "0"
+        {
+            d.failed();
+            d.set_outer_error(Some(code));
+        }
+    }),
+    // OpenRouter: the error of one choice.
+    open("choices[].error", |d, _| d.failed()),
+    scalar("choices[].error.code", Draft::error_code),
     scalar("object", |d, v| {
         if v == Scalar::Text("error") {
             d.failed();
@@ -192,10 +213,11 @@ pub const ERROR: &[Rule<Draft>] = &[
 
 /// The usage object, with the names of chat completions and of Responses.
 pub const TOKENS: &[Rule<Draft>] = &[
-    scalar("prompt_tokens", |d, v| d.count(v, |c| &mut c.input)),
-    scalar("input_tokens", |d, v| d.count(v, |c| &mut c.input)),
-    scalar("completion_tokens", |d, v| d.count(v, |c| &mut c.output)),
-    scalar("output_tokens", |d, v| d.count(v, |c| &mut c.output)),
+    // Some relays end a stream with zeros in place of the counts.
+    scalar("prompt_tokens", |d, v| d.count_unless_zero(v, |c| &mut c.input)),
+    scalar("input_tokens", |d, v| d.count_unless_zero(v, |c| &mut c.input)),
+    scalar("completion_tokens", |d, v| d.count_unless_zero(v, |c| &mut c.output)),
+    scalar("output_tokens", |d, v| d.count_unless_zero(v, |c| &mut c.output)),
     scalar("total_tokens", |d, v| d.count(v, |c| &mut c.total)),
     scalar("prompt_tokens_details.cached_tokens", |d, v| d.count(v, |c| &mut c.cache_read)),
     scalar("input_tokens_details.cached_tokens", |d, v| d.count(v, |c| &mut c.cache_read)),

@@ -3,7 +3,7 @@
 //!
 //! Specification: OpenAI's SDK types.
 
-use super::common::{ITEM, result};
+use super::common::{ITEM, result, state};
 use super::openai::{COST, ERROR, SAMPLING, TOKENS, output_type, prompted};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, ProviderTool};
@@ -56,11 +56,28 @@ pub const INPUT: &[Rule<Draft>] = &[
     deferred("input[].output[].text", result),
 ];
 
+/// The name of a built-in tool that the client runs, by the type of its call.
+///
+/// Specification: OpenAI's SDK types of the items.
+fn client_tool(kind: &str) -> Option<&'static str> {
+    let tools = ["shell", "local_shell", "apply_patch", "computer"];
+    tools.into_iter().find(|tool| kind.strip_suffix("_call") == Some(tool))
+}
+
 /// Ends an item of the input, according to its type. The calls of one turn are consecutive items.
 fn item(d: &mut Draft) {
     match d.open.part_kind() {
         "function_call" | "custom_tool_call" => d.past_call_item_closed(),
-        "function_call_output" | "custom_tool_call_output" => d.result_item_closed(),
+        kind if client_tool(kind).is_some() => {
+            d.part_name_unless_set(client_tool(d.open.part_kind()));
+            d.past_call_item_closed();
+        }
+        "function_call_output"
+        | "custom_tool_call_output"
+        | "shell_call_output"
+        | "local_shell_call_output"
+        | "apply_patch_call_output"
+        | "computer_call_output" => d.result_item_closed(),
         _ => d.message_closed(),
     }
 }
@@ -88,6 +105,7 @@ pub const RESPONSE: &[Rule<Draft>] = &[
     scalar("id", Draft::last_response_id),
     scalar("model", Draft::response_model),
     scalar("status", Draft::choice_finish_reason),
+    scalar("incomplete_details.reason", Draft::choice_finish_detail),
     scalar("service_tier", Draft::service_tier),
     scalar("tool_usage.web_search.num_requests", |d, v| d.provider_calls(v, ProviderTool::WebSearch)),
     close("tool_usage.image_gen", |d| d.tool_usage_closed(IMAGE_MODEL)),
@@ -155,9 +173,11 @@ fn provider_call(d: &mut Draft, is_event: bool) {
 const IMAGE_MODEL: &str = "gpt-image-1";
 
 fn call(d: &mut Draft, place: u64) {
-    if !matches!(d.open.part_kind(), "function_call" | "custom_tool_call") {
+    let client_tool = client_tool(d.open.part_kind());
+    if client_tool.is_none() && !matches!(d.open.part_kind(), "function_call" | "custom_tool_call") {
         return;
     }
+    d.part_name_unless_set(client_tool);
     // A stream has each call up to three times, not always with its index.
     if !d.tool_calls().any(|(id, _)| id != 0 && id == d.open.part_id()) {
         d.tool_call(place);
@@ -181,6 +201,7 @@ pub fn document(d: &mut Draft) {
         }
         "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" | "" => {
             let status = d.open.take_finish_reason();
+            state(d, status.as_deref().map_or(Scalar::Null, Scalar::Text));
             if kind.as_str() == "response.failed" || status.as_deref() == Some("failed") {
                 d.failed();
             }

@@ -31,5 +31,34 @@ fn the_host_of_a_vendor_leads_to_the_prices_of_the_vendor() {
     }
 }
 
+#[test]
+fn vendors_that_serve_openais_api_have_names_of_their_own() {
+    for (host, provider) in [
+        ("ai-gateway.vercel.sh", "vercel_ai_gateway"),
+        ("acme-prod.snowflakecomputing.com", "snowflake"),
+        ("managed-inference-api-proxy.crusoecloud.com", "crusoe"),
+        ("api.portkey.ai", "portkey"),
+        ("api.ai21.com", "ai21"),
+        ("us.inference.heroku.com", "heroku"),
+        ("api.writer.com", "writer"),
+        ("api.cursor.com", "cursor"),
+        ("api.elevenlabs.io", "elevenlabs"),
+        ("api.doubleword.ai", "doubleword"),
+        ("api.novita.ai", "novita"),
+        ("api.githubcopilot.com", "github_copilot"),
+        ("api.together.xyz", "together_ai"),
+        ("router.huggingface.co", "hugging_face"),
+        ("eu.api.openai.com", "openai"),
+    ] {
+        let provider_of = |path| detect(b"POST", host, path, NONE).map(|target| target.provider.to_string());
+        assert_eq!(provider_of("/v1/chat/completions").as_deref(), Some(provider), "{host}");
+        // The prefix of a gateway gives way to a known host.
+        assert_eq!(provider_of("/groq/v1/chat/completions").as_deref(), Some(provider), "{host}");
+    }
+    let gateway = |path| detect(b"POST", "gateway.ai.cloudflare.com", path, NONE).unwrap().provider.to_string();
+    assert_eq!(gateway("/v1/account/gateway/groq/chat/completions"), "groq");
+    assert_eq!(gateway("/v1/account/gateway/compat/chat/completions"), "cloudflare");
+}
+
 /// No overrides.
 const NONE: &[Override] = &[];

@@ -58,6 +58,33 @@ async fn routes_enable_the_plugin_separately_and_with_their_own_settings() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_gateway_with_one_prefix_per_provider_the_prefix_names_the_provider() {
+    let gateway = Gateway::per_route(|yaml| yaml).await;
+    for (fixture, prefix, provider, host, path) in [
+        ("openai-chat/unary", "/groq", Some("groq"), "api.groq.com", "/openai/v1/chat/completions"),
+        (
+            "anthropic-messages/unary-stop-sequence",
+            "/anthropic",
+            Some("anthropic"),
+            "api.anthropic.com",
+            "/v1/messages",
+        ),
+        ("openai-chat/unary", "/acme", Some("acme"), "llm.acme.example", "/v1/chat/completions"),
+        ("openai-embeddings/unary-usage-last", "/acme", None, "llm.acme.example", "/v1/embeddings"),
+    ] {
+        let (fixture, id) = (Fixture::load(fixture), client::request_id());
+        gateway.send(&fixture, "gateway.example.com", prefix, &[("x-request-id", &id)]).await;
+        let sent = gateway.upstream.take_request(&id, PATIENCE).await.expect("the request did not reach the upstream");
+        assert_eq!(sent.headers.get("host").unwrap(), host, "Envoy must rewrite the host");
+        assert_eq!(sent.path, path, "Envoy must rewrite the path");
+        let entry = gateway.entry(&id).await;
+        assert_eq!(entry["gen_ai.provider.name"].as_str(), provider, "{entry}");
+        let input = fixture.observation["gen_ai.usage.input_tokens"].to_string();
+        assert_eq!(entry["gen_ai.usage.input_tokens"].as_str(), provider.map(|_| &*input), "{entry}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invalid_route_settings_are_logged_once_and_ignored() {
     for (settings, told) in [
         (r#"{"agent": {"max_iterations": 0}}"#, "agent.max_iterations: must be a whole number from 1 to 1000"),

@@ -10,6 +10,8 @@ pub fn read_converse(body: &Body, reading: &mut Reading) {
     reading.needs_terminator = true;
     for event in &body.events {
         let data = &event.data;
+        let chosen = data["trace"]["promptRouter"]["invokedModelId"].as_str().and_then(|arn| arn.rsplit('/').next());
+        reading.model = chosen.map(str::to_owned).or(reading.model.take());
         match event.name.as_str() {
             "contentBlockStart" => tool(&data["start"]["toolUse"], reading),
             "contentBlockDelta" => reading.say(&data["delta"]["text"]),

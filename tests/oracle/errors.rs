@@ -2,7 +2,7 @@
 
 use super::Exchange;
 use super::framing::{Body, Event, header};
-use super::reading::{Reading, text};
+use super::reading::{Reading, each, text};
 use serde_json::Value;
 
 /// Marks the reading as failed if this body or event contains an error. Refusals and content filters are finish
@@ -21,19 +21,33 @@ pub fn note(event: &Event, reading: &mut Reading) {
         "message-end" if is_said(&data["delta"]["error"]) => Some(&data["delta"]),
         _ if is_said(&data["error"])
             || data["object"] == "error"
-            || matches!(kind, "error" | "conversation.response.error") =>
+            || matches!(kind, "error" | "conversation.response.error")
+            || event.name == "error" =>
         {
             Some(data)
         }
         _ if data["status"] == "failed" => Some(data),
         _ => None,
     };
+    reading.failed |= each(&data["choices"]).any(|choice| choice["error"].is_object());
+    // MiniMax.
+    let code = &data["base_resp"]["status_code"];
+    if code.is_number() && *code != 0 {
+        reading.failed = true;
+        reading.failure = Some(code.to_string());
+    }
     if let Some(carrier) = carrier {
         reading.failed = true;
         if reading.failure.is_none() {
             reading.failure = said(carrier);
         }
     }
+}
+
+/// Returns true for a finish reason that means an error.
+pub fn is_error(reason: &str) -> bool {
+    let malformed = ["malformed_", "MALFORMED_"].iter().any(|start| reason.starts_with(start));
+    malformed || matches!(reason, "error" | "ERROR" | "TIMEOUT" | "failed")
 }
 
 /// The `error.type` of a failed exchange.
@@ -43,7 +57,10 @@ pub fn name(exchange: &Exchange, body: &Body, reading: &Reading) -> String {
     }
     if exchange.status < 400 {
         // In a stream that started with a success, a numeric code is the HTTP status that the response would have had.
-        let code = body.events.iter().find_map(|event| status(&event.data["error"]["code"]));
+        let code = body.events.iter().find_map(|event| {
+            let of_choice = || each(&event.data["choices"]).find_map(|choice| status(&choice["error"]["code"]));
+            status(&event.data["error"]["code"]).or_else(|| status(&event.data["code"])).or_else(of_choice)
+        });
         return code.unwrap_or_else(|| "_OTHER".into());
     }
     // The error bodies of some vendors have no `error` member; their fields are at the top level.

@@ -89,8 +89,13 @@ fn event(headers: &[u8], payload: &[u8], body: &mut Body, reading: &mut Reading)
     let mut parsed = json(payload, reading);
     let mut data = parsed.events.pop().unwrap_or_default().data;
     if let Some(inner) = data["bytes"].as_str() {
-        let mut decoded = json(&from_base64(inner), reading);
-        data = decoded.events.pop().unwrap_or_default().data;
+        let decoded = from_base64(inner);
+        data = if decoded.starts_with(b"{") {
+            json(&decoded, reading).events.pop().unwrap_or_default().data
+        } else {
+            // The answer of an agent.
+            serde_json::json!({"plain": String::from_utf8_lossy(&decoded)})
+        };
     }
     body.events.push(Event { name, data, exception: exception.or(failed.then(|| "_OTHER".to_owned())) });
 }

@@ -125,6 +125,8 @@ fn server_sent(bytes: &[u8], reading: &mut Reading) -> Body {
             let value = value.strip_prefix(' ').unwrap_or(value);
             match field {
                 "event" => name = value.to_owned(),
+                // llama.cpp.
+                "error" if data.is_none() => (name, data) = ("error".to_owned(), Some(value.to_owned())),
                 "data" => match &mut data {
                     Some(lines) => {
                         lines.push('\n');

@@ -8,7 +8,8 @@ pub fn read(body: &Body, reading: &mut Reading) {
     reading.needs_terminator = true;
     let (mut prompt, mut cached, mut answer, mut thoughts, mut tools, mut total) = (None, None, None, None, None, None);
     for event in &body.events {
-        let data = &event.data;
+        // Gemini Code Assist has the response inside another one.
+        let data = if event.data["response"].is_object() { &event.data["response"] } else { &event.data };
         reading.name(&data["modelVersion"], &data["responseId"]);
         let usage = &data["usageMetadata"];
         reading.overlay(&mut prompt, &usage["promptTokenCount"]);

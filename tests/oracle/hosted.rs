@@ -1,4 +1,4 @@
-//! Hosts with their own APIs: Alibaba's DashScope, IBM's watsonx, Hugging Face's text-generation-inference.
+//! Hosts with their own APIs: Alibaba's DashScope and IBM's watsonx.
 
 use super::Exchange;
 use super::framing::{self, Body};
@@ -80,27 +80,6 @@ pub fn read_watsonx_generation(body: &Body, reading: &mut Reading) {
                 reading.say(&result["generated_text"]);
             }
         }
-    }
-    (reading.usage.input, reading.usage.output) = (input, output);
-}
-
-/// A stream sends token by token, and the whole text again in the last event.
-pub fn read_tgi(body: &Body, reading: &mut Reading) {
-    reading.needs_terminator = true;
-    let (mut input, mut output) = (None, None);
-    for event in &body.events {
-        let (data, details) = (&event.data, &event.data["details"]);
-        if data["token"]["special"] != true {
-            reading.say(&data["token"]["text"]);
-        }
-        // The last event of a stream repeats the text.
-        if data["token"].is_null() && reading.text.is_empty() {
-            reading.say(&data["generated_text"]);
-        }
-        reading.finish(0, &details["finish_reason"]);
-        reading.finished |= data["generated_text"].is_string() || text(&details["finish_reason"]).is_some();
-        reading.overlay(&mut input, &details["input_length"]);
-        reading.overlay(&mut output, &details["generated_tokens"]);
     }
     (reading.usage.input, reading.usage.output) = (input, output);
 }

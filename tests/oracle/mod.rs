@@ -24,6 +24,7 @@ mod reading;
 mod request;
 mod responses;
 mod route;
+mod servers;
 pub mod transcript;
 pub mod tree;
 
@@ -100,6 +101,7 @@ pub fn observe(exchange: &Exchange) -> Option<Map> {
     for event in &body.events {
         errors::note(event, &mut reading);
     }
+    reading.failed |= reading.finish.values().any(|reason| errors::is_error(reason));
     if route.api == route::Api::Responses {
         body.events.iter().for_each(|event| request::conversation(&event.data["response"]["conversation"], &mut map));
         body.events.iter().for_each(|event| request::conversation(&event.data["conversation"], &mut map));
@@ -107,8 +109,23 @@ pub fn observe(exchange: &Exchange) -> Option<Map> {
     if route.api == route::Api::Conversations {
         body.events.iter().for_each(|event| request::conversation(&event.data["conversation_id"], &mut map));
     }
+    if let Some(provider) = reading.provider.filter(|_| !route.is_named) {
+        map.insert("gen_ai.provider.name".into(), provider.into());
+    }
+    let is_shown = reading.is_shown;
     report(exchange, &body, reading, &mut map);
-    Some(map)
+    (!route.by_shape || is_shown || fits(&route, &map)).then_some(map)
+}
+
+/// Returns true if the bodies are those of an API: the answer has usage, a finish reason, or a model and a text. After a
+/// failure the request decides.
+fn fits(route: &route::Route, map: &Map) -> bool {
+    let has = |key: &str| map.contains_key(key);
+    let asks = has("gaugeway.message_count") && (has("gen_ai.request.model") || route.is_named);
+    asks && map["gaugeway.outcome"] != "completed"
+        || map.keys().any(|key| key.starts_with("gen_ai.usage."))
+        || has("gen_ai.response.finish_reasons")
+        || has("gen_ai.response.model") && has("gaugeway.response.characters")
 }
 
 impl route::Api {
@@ -116,6 +133,7 @@ impl route::Api {
         use route::Api;
         match self {
             Api::Chat | Api::Fim | Api::Media | Api::Ranking => openai::read(body, openai::CHAT, reading),
+            Api::Rerank => openai::read_ranks(body, reading),
             Api::Embeddings => openai::read_embeddings(body, reading),
             Api::Completions => openai::read(body, openai::COMPLETIONS, reading),
             Api::Responses => responses::read(body, reading),
@@ -132,7 +150,15 @@ impl route::Api {
             Api::DashScopeEmbed => hosted::read_dashscope_embeddings(body, reading),
             Api::WatsonxChat => hosted::read_watsonx_chat(body, reading),
             Api::WatsonxGeneration => hosted::read_watsonx_generation(body, reading),
-            Api::Tgi => hosted::read_tgi(body, reading),
+            Api::Generation => servers::read_generation(body, reading),
+            Api::LlamaCpp => servers::read_llama_cpp(body, reading),
+            Api::SageMaker => servers::read_sagemaker(body, reading),
+            Api::AnyChat => servers::read_chat(body, reading),
+            Api::Complete => servers::read_complete(body, reading),
+            Api::AlephAlpha => servers::read_aleph_alpha(body, reading),
+            Api::Run => servers::read_run(body, reading),
+            Api::Agent => servers::read_agent(body, reading),
+            Api::BedrockImages => {}
             Api::Transcription => openai::read_transcription(body, reading),
         }
     }

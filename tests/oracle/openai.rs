@@ -25,6 +25,19 @@ pub fn read_transcription(body: &Body, reading: &mut Reading) {
     }
 }
 
+/// Ranks of documents. The root of an answer can be a list of them.
+pub fn read_ranks(body: &Body, reading: &mut Reading) {
+    read_embeddings(body, reading);
+    for data in body.events.iter().map(|event| &event.data) {
+        let mut ranks = each(&data["results"]).chain(each(&data["data"]));
+        reading.is_shown |= ranks.any(|rank| !rank["relevance_score"].is_null());
+        reading.is_shown |= each(&data["data"]).any(|rank| !rank["score"].is_null());
+        if !body.streamed && !data["score"].is_null() {
+            reading.shown_by("hugging_face");
+        }
+    }
+}
+
 /// A total without other counts is all input.
 pub fn read_embeddings(body: &Body, reading: &mut Reading) {
     read(body, CHAT, reading);
@@ -123,13 +136,16 @@ impl Tally {
             &usage["input_token_details"],
         );
         let spent = either(&usage["completion_tokens_details"], &usage["output_tokens_details"]);
-        reading.overlay(&mut self.input, either(&usage["prompt_tokens"], &usage["input_tokens"]));
-        reading.overlay(&mut self.output, either(&usage["completion_tokens"], &usage["output_tokens"]));
+        // Some relays end with zeros.
+        reading.overlay_unless_zero(&mut self.input, either(&usage["prompt_tokens"], &usage["input_tokens"]));
+        reading.overlay_unless_zero(&mut self.output, either(&usage["completion_tokens"], &usage["output_tokens"]));
         reading.overlay(&mut self.total, &usage["total_tokens"]);
-        let own = either(&usage["prompt_cache_hit_tokens"], &usage["cached_tokens"]);
+        let own =
+            either(&usage["prompt_cache_hit_tokens"], either(&usage["cached_tokens"], &usage["num_cached_tokens"]));
         let hit = either(own, &usage["cache_read_input_tokens"]);
         reading.overlay(&mut self.read, either(&details["cached_tokens"], hit));
-        let made = either(&details["cache_creation_tokens"], &usage["cache_creation_input_tokens"]);
+        let named = either(&details["cache_creation_tokens"], &details["cache_creation_input_tokens"]);
+        let made = either(named, &usage["cache_creation_input_tokens"]);
         reading.overlay(&mut self.written, either(&details["cache_write_tokens"], made));
         reading.overlay(&mut self.reasoning, either(&spent["reasoning_tokens"], &usage["reasoning_tokens"]));
     }
@@ -149,9 +165,9 @@ impl Tally {
 }
 
 /// A call is new if its index is new, or if its id differs from the id seen at that index. Fragments may repeat the
-/// name.
+/// name, or continue it. The last member of a call is its place in the list of names.
 #[derive(Default)]
-struct Calls(Vec<(u64, u64, String)>);
+struct Calls(Vec<(u64, u64, String, usize)>);
 
 impl Calls {
     fn take(&mut self, choice: u64, said: &Value, reading: &mut Reading) {
@@ -168,10 +184,17 @@ impl Calls {
             return;
         }
         let same = |known: &str| id.is_empty() || known.is_empty() || id == known;
-        let known = self.0.iter().any(|(c, i, known)| (*c, *i) == (choice, index) && same(known));
-        if !known {
-            self.0.push((choice, index, id.to_owned()));
-            reading.tool(name);
+        match self.0.iter().find(|(c, i, known, _)| (*c, *i) == (choice, index) && same(known)) {
+            None => {
+                self.0.push((choice, index, id.to_owned(), reading.tools.len()));
+                reading.tool(name);
+            }
+            Some((.., place)) => {
+                let begun = &mut reading.tools[*place];
+                if id.is_empty() && name != begun.as_str() {
+                    begun.push_str(name.as_str().unwrap_or_default());
+                }
+            }
         }
     }
 }

@@ -50,6 +50,10 @@ pub struct Reading {
     /// Streams of this format have an end marker.
     pub needs_terminator: bool,
     pub parse_errors: BTreeSet<ParseError>,
+    /// The bodies have a form that only the API has.
+    pub is_shown: bool,
+    /// The provider whose form the bodies have.
+    pub provider: Option<&'static str>,
 }
 
 impl Reading {
@@ -87,6 +91,18 @@ impl Reading {
             },
             _ => self.odd_number(),
         }
+    }
+
+    /// As [`Self::overlay`], but 0 does not replace a count.
+    pub fn overlay_unless_zero(&mut self, slot: &mut Option<u64>, value: &Value) {
+        if slot.is_none() || value.as_f64() != Some(0.0) {
+            self.overlay(slot, value);
+        }
+    }
+
+    /// The bodies have the form of this provider.
+    pub fn shown_by(&mut self, provider: &'static str) {
+        (self.is_shown, self.provider) = (true, Some(provider));
     }
 
     /// Sets `slot` to a count if the value is one.

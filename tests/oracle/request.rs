@@ -8,6 +8,14 @@ use serde_json::Value;
 
 pub fn read(route: &Route, exchange: &Exchange, map: &mut Map, reading: &mut Reading) {
     let body = read_body(exchange, reading);
+    // Gemini Code Assist has the request inside another one.
+    let body = if exchange.path.starts_with("/v1internal:") {
+        let mut inner = body["request"].clone();
+        inner["model"] = body["model"].clone();
+        inner
+    } else {
+        body
+    };
     let asked = Asked { body: &body };
     let body_model =
         asked.first(&["/model", "/agent", "/agent_id", "/model_id"]).as_str().filter(|model| !model.is_empty());
@@ -84,6 +92,9 @@ const INTEGERS: &[(&str, &[&str])] = &[
             "/max_tokens_to_sample",
             "/max_gen_len",
             "/maxTokens",
+            "/maximum_tokens",
+            "/n_predict",
+            "/sampling_params/max_new_tokens",
             "/generationConfig/maxOutputTokens",
             "/generation_config/max_output_tokens",
             "/generationConfig/max_output_tokens",
@@ -108,6 +119,7 @@ const INTEGERS: &[(&str, &[&str])] = &[
             "/inferenceConfig/topK",
             "/options/top_k",
             "/parameters/top_k",
+            "/sampling_params/top_k",
         ],
     ),
     (
@@ -146,6 +158,7 @@ const FLOATS: &[(&str, &[&str])] = &[
             "/textGenerationConfig/temperature",
             "/options/temperature",
             "/parameters/temperature",
+            "/sampling_params/temperature",
             "/completion_args/temperature",
         ],
     ),
@@ -154,6 +167,8 @@ const FLOATS: &[(&str, &[&str])] = &[
         &[
             "/top_p",
             "/p",
+            "/topP",
+            "/sampling_params/top_p",
             "/generationConfig/topP",
             "/generation_config/top_p",
             "/inferenceConfig/topP",
@@ -189,6 +204,7 @@ const FLOATS: &[(&str, &[&str])] = &[
 const STOPS: &[&str] = &[
     "/stop",
     "/stop_sequences",
+    "/stopSequences",
     "/generationConfig/stopSequences",
     "/generation_config/stop_sequences",
     "/inferenceConfig/stopSequences",
@@ -239,6 +255,7 @@ fn output_type(asked: &Asked<'_>) -> Option<&'static str> {
         "/response_format/type",
         "/text/format/type",
         "/output_config/format/type",
+        "/outputConfig/textFormat/type",
         "/output_format/type",
         "/parameters/response_format/type",
         "/completion_args/response_format/type",
@@ -269,17 +286,25 @@ pub fn list(api: Api, body: &Value) -> &Value {
         Api::Gemini => &body["contents"],
         Api::GeminiEmbed => either(&body["requests"], &body["content"]),
         Api::Predict => &body["instances"],
-        Api::Completions | Api::Fim | Api::OllamaGenerate => &body["prompt"],
+        Api::Completions | Api::Fim | Api::OllamaGenerate | Api::Complete | Api::AlephAlpha | Api::LlamaCpp => {
+            &body["prompt"]
+        }
+        Api::Agent => &body["inputText"],
+        Api::BedrockImages => either(&body["prompt"], &body["textToImageParams"]["text"]),
+        Api::Run => &Value::Null,
+        Api::SageMaker => either(&body["messages"], either(&body["inputs"], &body["prompt"])),
+        Api::AnyChat => either(&body["messages"], either(&body["input"], either(&body["message"], &body["prompt"]))),
         Api::CohereV1 => either(&body["message"], &body["prompt"]),
         Api::CohereEmbed => either(&body["texts"], &body["inputs"]),
         Api::Embeddings | Api::OllamaEmbed => either(&body["input"], &body["prompt"]),
-        Api::Ranking => either(&body["query"], &body["input"]),
+        Api::Rerank => &body["query"],
+        Api::Ranking => &body["input"],
         Api::WatsonxGeneration => &body["input"],
-        Api::Tgi => &body["inputs"],
+        Api::Generation => either(&body["inputs"], &body["text"]),
         Api::Media | Api::Transcription => either(&body["prompt"], &body["input"]),
         Api::DashScope | Api::DashScopeEmbed => {
             let input = &body["input"];
-            either(&input["messages"], either(&input["prompt"], &input["texts"]))
+            either(&input["messages"], either(&input["prompt"], either(&input["texts"], &input["query"])))
         }
         Api::Invoke => invoke_prompt(body),
         Api::Chat | Api::Messages | Api::Converse | Api::CohereV2 | Api::OllamaChat | Api::WatsonxChat => {

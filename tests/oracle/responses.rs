@@ -2,7 +2,7 @@
 
 use super::framing::Body;
 use super::openai::Tally;
-use super::reading::{Reading, each, fragment, text};
+use super::reading::{Reading, each, either, fragment, text};
 use serde_json::Value;
 
 pub fn read(body: &Body, reading: &mut Reading) {
@@ -34,7 +34,10 @@ pub fn read(body: &Body, reading: &mut Reading) {
             reading.id = None;
         }
         reading.name(&response["model"], &response["id"]);
-        reading.finish(0, &response["status"]);
+        // Only with a status: the reason says more than it.
+        if text(&response["status"]).is_some() {
+            reading.finish(0, either(&response["incomplete_details"]["reason"], &response["status"]));
+        }
         tally.take(&response["usage"], reading);
         if deltas.is_empty() {
             deltas = output_text(response);
@@ -50,8 +53,16 @@ pub fn read(body: &Body, reading: &mut Reading) {
 }
 
 fn call(item: &Value) -> Option<String> {
-    let ours = matches!(item["type"].as_str(), Some("function_call" | "custom_tool_call"));
-    text(&item["name"]).filter(|_| ours).map(str::to_owned)
+    let name = text(&item["name"]).map(str::to_owned);
+    match item["type"].as_str() {
+        Some("function_call" | "custom_tool_call") => name,
+        // The client runs these, which have no name.
+        Some("shell_call") => name.or(Some("shell".to_owned())),
+        Some("local_shell_call") => name.or(Some("local_shell".to_owned())),
+        Some("apply_patch_call") => name.or(Some("apply_patch".to_owned())),
+        Some("computer_call") => name.or(Some("computer".to_owned())),
+        _ => None,
+    }
 }
 
 fn output_text(response: &Value) -> String {

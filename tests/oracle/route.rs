@@ -13,8 +13,9 @@ pub enum Api {
     /// Images and speech: `usage` with `input_tokens`, if present.
     Media,
     Transcription,
-    /// Moderations, rerank, OCR: no tokens.
+    /// Moderations and OCR: no tokens.
     Ranking,
+    Rerank,
     Conversations,
     Messages,
     Gemini,
@@ -33,7 +34,20 @@ pub enum Api {
     DashScopeEmbed,
     WatsonxChat,
     WatsonxGeneration,
-    Tgi,
+    /// Text Generation Inference and SGLang.
+    Generation,
+    LlamaCpp,
+    SageMaker,
+    /// A chat at an ending that several vendors use.
+    AnyChat,
+    /// Anthropic's text completions.
+    Complete,
+    AlephAlpha,
+    /// A run of OpenAI's Assistants.
+    Run,
+    /// An agent of Bedrock.
+    Agent,
+    BedrockImages,
 }
 
 #[derive(Clone, Debug)]
@@ -41,6 +55,10 @@ pub struct Route {
     pub api: Api,
     pub operation: &'static str,
     pub provider: &'static str,
+    /// Host or path name the provider.
+    pub is_named: bool,
+    /// Other services use the path too, so the bodies decide.
+    pub by_shape: bool,
     /// The model, if the path contains it.
     pub model: Option<String>,
     /// The path's verb asks for a stream.
@@ -53,11 +71,24 @@ pub fn route(exchange: &Exchange) -> Option<Route> {
     }
     let path = exchange.path.split('?').next()?.trim_end_matches('/');
     let host = exchange.host.to_ascii_lowercase();
-    let (api, operation, model, streams) = by_verb(path).or_else(|| by_model_path(path)).or_else(|| {
-        by_suffix(path, &host).map(|(api, op)| (api, op, azure_deployment(path), path.ends_with("_stream")))
-    })?;
-    let provider = provider(&host, path, api);
-    Some(Route { api, operation, provider, model, streams })
+    let streams = |api| match api {
+        Api::Agent => true,
+        Api::SageMaker => path.ends_with("-stream"),
+        _ => path.ends_with("_stream"),
+    };
+    let (api, operation, model, streams) = by_verb(path)
+        .or_else(|| by_model_path(path))
+        .or_else(|| by_suffix(path, &host).map(|(api, op)| (api, op, azure_deployment(path), streams(api))))?;
+    let named = provider(&host, path, api);
+    let provider = named.unwrap_or_else(|| vendor(api));
+    let shared = match api {
+        Api::Generation | Api::LlamaCpp | Api::SageMaker | Api::AnyChat | Api::Rerank | Api::CohereEmbed => true,
+        Api::OllamaChat | Api::OllamaGenerate | Api::OllamaEmbed => named != Some("ollama"),
+        _ => false,
+    };
+    let is_own = named == Some("cohere");
+    let by_shape = !is_own && (shared || path.ends_with("/v1/generate"));
+    Some(Route { api, operation, provider, is_named: named.is_some(), by_shape, model, streams })
 }
 
 type Found = (Api, &'static str, Option<String>, bool);
@@ -65,6 +96,10 @@ type Found = (Api, &'static str, Option<String>, bool);
 /// Google: `…/models/{model}:{verb}`.
 fn by_verb(path: &str) -> Option<Found> {
     let (before, verb) = path.rsplit_once(':')?;
+    // Gemini Code Assist.
+    if before == "/v1internal" && verb.ends_with("enerateContent") {
+        return Some((Api::Gemini, "generate_content", None, verb.starts_with("stream")));
+    }
     let (parent, model) = before.rsplit_once('/')?;
     let collection = parent.rsplit('/').next()?;
     if !matches!(collection, "models" | "tunedModels" | "endpoints") {
@@ -101,6 +136,9 @@ fn by_model_path(path: &str) -> Option<Found> {
         "invoke-with-response-stream" => (Api::Invoke, true),
         _ => return None,
     };
+    if verb == "invoke" && ["titan-image", "nova-canvas", "stability."].iter().any(|name| model.contains(name)) {
+        return Some((Api::BedrockImages, "image_generation", Some(model), false));
+    }
     let operation = if api == Api::Invoke && is_embedding(&model) { "embeddings" } else { "chat" };
     Some((api, operation, Some(model), streams))
 }
@@ -125,13 +163,18 @@ fn by_suffix(path: &str, host: &str) -> Option<(Api, &'static str)> {
         ("/audio/translations", Api::Transcription, "translation"),
         ("/audio/speech", Api::Media, "speech"),
         ("/moderations", Api::Ranking, "moderation"),
-        ("/rerank", Api::Ranking, "rerank"),
+        ("/rerank", Api::Rerank, "rerank"),
+        ("/services/rerank/text-rerank/text-rerank", Api::DashScopeEmbed, "rerank"),
+        ("/image-synthesis", Api::DashScopeEmbed, "image_generation"),
+        ("/video-synthesis", Api::DashScopeEmbed, "video_generation"),
+        ("/v1/complete", Api::Complete, "text_completion"),
+        ("/invocations", Api::SageMaker, "chat"),
+        ("/invocations-response-stream", Api::SageMaker, "chat"),
+        ("/ml/v1-beta/generation/text", Api::WatsonxGeneration, "text_completion"),
         ("/v1/ocr", Api::Ranking, "ocr"),
         ("/v1/messages", Api::Messages, "chat"),
         ("/interactions", Api::Interactions, "chat"),
-        ("/v1/chat", Api::CohereV1, "chat"),
         ("/v1/generate", Api::CohereV1, "text_completion"),
-        ("/v2/chat", Api::CohereV2, "chat"),
         ("/v1/embed", Api::CohereEmbed, "embeddings"),
         ("/v2/embed", Api::CohereEmbed, "embeddings"),
         ("/api/chat", Api::OllamaChat, "chat"),
@@ -141,9 +184,27 @@ fn by_suffix(path: &str, host: &str) -> Option<(Api, &'static str)> {
         ("/text/chat_stream", Api::WatsonxChat, "chat"),
         ("/text/generation", Api::WatsonxGeneration, "text_completion"),
         ("/text/generation_stream", Api::WatsonxGeneration, "text_completion"),
-        ("/generate", Api::Tgi, "text_completion"),
-        ("/generate_stream", Api::Tgi, "text_completion"),
+        ("/generate_stream", Api::Generation, "text_completion"),
     ];
+    let whole = match path {
+        "/generate" | "" => Some((Api::Generation, "text_completion")),
+        "/completion" => Some((Api::LlamaCpp, "text_completion")),
+        "/complete" if host.ends_with("aleph-alpha.com") => Some((Api::AlephAlpha, "text_completion")),
+        _ if path.ends_with("/v1/images") && host.ends_with("openrouter.ai") => Some((Api::Media, "image_generation")),
+        _ if path.ends_with("/text") && path.contains("/agentAliases/") => Some((Api::Agent, "invoke_agent")),
+        _ if path.contains("/threads/") && (path.ends_with("/runs") || path.ends_with("/submit_tool_outputs")) => {
+            Some((Api::Run, "invoke_agent"))
+        }
+        _ if path.ends_with("/v1/chat") || path.ends_with("/v2/chat") => {
+            let cohere = host.ends_with("cohere.com") || host.ends_with("cohere.ai");
+            let of_cohere = if path.ends_with("/v1/chat") { Api::CohereV1 } else { Api::CohereV2 };
+            Some((if cohere { of_cohere } else { Api::AnyChat }, "chat"))
+        }
+        _ => None,
+    };
+    if whole.is_some() {
+        return whole;
+    }
     // A later turn has the conversation id in its path.
     let turn = |rest: &str| rest.is_empty() || (rest.starts_with('/') && !rest[1..].contains('/'));
     if host.contains("mistral") && path.split_once("/v1/conversations").is_some_and(|(_, rest)| turn(rest)) {
@@ -159,34 +220,41 @@ fn azure_deployment(path: &str) -> Option<String> {
     rest.split('/').next().map(percent_decoded)
 }
 
-fn provider(host: &str, path: &str, api: Api) -> &'static str {
+/// The provider, if host or path name it.
+fn provider(host: &str, path: &str, api: Api) -> Option<&'static str> {
     let name = host.split(':').next().unwrap_or(host);
     let under = |domain: &str| name == domain || name.ends_with(&format!(".{domain}"));
     let azure = ["openai.azure.com", "cognitiveservices.azure.com", "azure-api.net", "services.ai.azure.com"]
         .iter()
         .any(|d| name.ends_with(d));
     if azure {
-        return match () {
+        return Some(match () {
             () if path.contains("/anthropic/") => "anthropic",
             () if path.starts_with("/models/") => "azure.ai.inference",
             () => "azure.ai.openai",
-        };
+        });
     }
     if name.ends_with("aiplatform.googleapis.com")
         || (name.starts_with("aiplatform.") && name.ends_with(".rep.googleapis.com"))
     {
-        return match api {
-            Api::Messages => "anthropic",
-            _ => "gcp.vertex_ai",
-        };
+        return Some(if api == Api::Messages { "anthropic" } else { "gcp.vertex_ai" });
     }
-    if name.starts_with("bedrock-runtime.") || name.starts_with("bedrock-mantle.") {
-        return "aws.bedrock";
+    if ["bedrock-runtime.", "bedrock-mantle.", "bedrock-agent-runtime."].iter().any(|start| name.starts_with(start)) {
+        return Some("aws.bedrock");
+    }
+    if name.starts_with("runtime.sagemaker.") {
+        return Some("aws.sagemaker");
     }
     let hosts: &[(&str, &'static str)] = &[
         ("api.openai.com", "openai"),
         ("api.anthropic.com", "anthropic"),
         ("generativelanguage.googleapis.com", "gcp.gemini"),
+        ("cloudcode-pa.googleapis.com", "gcp.gemini"),
+        ("aleph-alpha.com", "aleph_alpha"),
+        ("writer.com", "writer"),
+        ("githubcopilot.com", "github_copilot"),
+        ("minimax.io", "minimax"),
+        ("bigmodel.cn", "zhipuai"),
         ("groq.com", "groq"),
         ("mistral.ai", "mistral_ai"),
         ("cohere.com", "cohere"),
@@ -207,23 +275,26 @@ fn provider(host: &str, path: &str, api: Api) -> &'static str {
         ("huggingface.co", "hugging_face"),
         ("voyageai.com", "voyageai"),
     ];
-    if let Some((_, provider)) = hosts.iter().find(|(domain, _)| under(domain)) {
-        return provider;
-    }
-    if host.ends_with(":11434") {
-        return "ollama";
-    }
+    let known = hosts.iter().find(|(domain, _)| under(domain)).map(|(_, provider)| *provider);
+    known.or(host.ends_with(":11434").then_some("ollama"))
+}
+
+/// The vendor that defined the API.
+fn vendor(api: Api) -> &'static str {
     match api {
-        Api::Messages => "anthropic",
+        Api::Messages | Api::Complete => "anthropic",
         Api::Gemini | Api::GeminiEmbed | Api::Interactions => "gcp.gemini",
         Api::Predict => "gcp.vertex_ai",
-        Api::Converse | Api::Invoke => "aws.bedrock",
-        Api::CohereV1 | Api::CohereV2 | Api::CohereEmbed => "cohere",
+        Api::Converse | Api::Invoke | Api::Agent | Api::BedrockImages => "aws.bedrock",
+        Api::CohereV1 | Api::CohereV2 | Api::CohereEmbed | Api::Rerank => "cohere",
+        Api::LlamaCpp => "llama_cpp",
+        Api::SageMaker => "aws.sagemaker",
+        Api::AlephAlpha => "aleph_alpha",
         Api::OllamaChat | Api::OllamaGenerate | Api::OllamaEmbed => "ollama",
         Api::Conversations => "mistral_ai",
         Api::DashScope | Api::DashScopeEmbed => "alibaba_cloud",
         Api::WatsonxChat | Api::WatsonxGeneration => "ibm.watsonx.ai",
-        Api::Tgi => "hugging_face",
+        Api::Generation => "hugging_face",
         _ => "openai",
     }
 }

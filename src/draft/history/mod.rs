@@ -30,6 +30,8 @@ pub struct History {
     call: CallInProgress,
     arguments: Option<Box<Canonical>>,
     saw_message: bool,
+    /// True if the assistant's message before, or the messages in a row before, had calls.
+    follows_calls: bool,
     /// True if the previous item was a call, for APIs in which calls are items.
     in_turn: bool,
 }
@@ -131,9 +133,12 @@ impl History {
             MessageRole::System => increment(&mut self.messages.system),
             MessageRole::Unknown => {}
         }
-        if self.message.has_calls {
+        // Calls in two messages of the assistant in a row are one turn.
+        if self.message.has_calls && !self.follows_calls {
             self.turns += 1;
         }
+        self.follows_calls =
+            self.message.role == MessageRole::Assistant && (self.message.has_calls || self.follows_calls);
         match self.message.role {
             // In Gemini the role may be missing if there is only one message.
             MessageRole::User | MessageRole::Unknown => Some(true),
