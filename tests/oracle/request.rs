@@ -8,14 +8,6 @@ use serde_json::Value;
 
 pub fn read(route: &Route, exchange: &Exchange, map: &mut Map, reading: &mut Reading) {
     let body = read_body(exchange, reading);
-    // Gemini Code Assist has the request inside another one.
-    let body = if exchange.path.starts_with("/v1internal:") {
-        let mut inner = body["request"].clone();
-        inner["model"] = body["model"].clone();
-        inner
-    } else {
-        body
-    };
     let asked = Asked { body: &body };
     let body_model =
         asked.first(&["/model", "/agent", "/agent_id", "/model_id"]).as_str().filter(|model| !model.is_empty());
@@ -57,7 +49,14 @@ fn read_body(exchange: &Exchange, reading: &mut Reading) -> Value {
         return form(exchange);
     }
     let mut body = framing::json(&exchange.request_body, reading);
-    body.events.drain(..).next().unwrap_or_default().data
+    let body = body.events.drain(..).next().unwrap_or_default().data;
+    if !exchange.path.starts_with("/v1internal:") {
+        return body;
+    }
+    // Gemini Code Assist has the request inside another one.
+    let mut inner = body["request"].clone();
+    inner["model"] = body["model"].clone();
+    inner
 }
 
 /// Reads a conversation id: a string, or an object as in responses.

@@ -44,6 +44,13 @@ pub fn full_hash(exchange: &Exchange) -> Option<String> {
         Value::Array(items) => items.iter().for_each(|item| message(item, &mut records)),
         list => message(list, &mut records),
     }
+    // Images without a message.
+    if route.api == route::Api::CohereEmbed {
+        each(&body["images"]).for_each(|image| string(image, b'M', &mut records));
+        if body["images"].is_array() {
+            record(b"", b'-', &mut records);
+        }
+    }
     (!records.is_empty()).then(|| short_hash(&records))
 }
 
