@@ -1,5 +1,5 @@
-//! Tests of the parts of a release: the image in a real registry, a second build of the plugin, and the price table.
-//! Run them with `./build.sh test release`.
+//! Tests of the parts of a release: the image in a real registry, a second build of the plugin, the price
+//! table, and the cost export. Run them with `./build.sh test release`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -11,6 +11,10 @@
     reason = "tests read environment variables and the clock, and fail by panicking"
 )]
 
+mod focus;
 mod image;
 mod prices;
 mod reproducible;
+
+#[path = "../support/mod.rs"]
+mod support;

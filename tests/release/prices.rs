@@ -39,6 +39,9 @@ fn costs_match_the_price_tables_source_to_the_nano_dollar() {
     assert!(paid > CALLS * 3 / 4, "only {paid} of {CALLS} calls have a cost");
 }
 
+/// Adds one of a quantity.
+type Add = fn(&mut Quantities<'_>);
+
 #[test]
 fn every_model_is_priced_with_its_quantities_and_partial_with_one_more() {
     let table = PriceTable::bundled().unwrap();
@@ -48,7 +51,7 @@ fn every_model_is_priced_with_its_quantities_and_partial_with_one_more() {
     let wrong: Vec<String> = calls.iter().filter_map(|call| difference(&table, call)).collect();
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), calls.len(), wrong.join("\n"));
     // Reasoning and citations are output, and are billed as such without a rate of their own.
-    let more: [(&str, &str, fn(&mut Quantities<'_>)); 9] = [
+    let more: [(&str, &str, Add); 9] = [
         ("cache_read", "cache_read_tokens", |q| (q.input, q.cached) = (q.input + 1, q.cached + 1)),
         ("cache_write", "cache_write_tokens", |q| (q.input, q.cache_write) = (q.input + 1, q.cache_write + 1)),
         ("input_audio", "input_audio_tokens", |q| (q.input, q.input_audio) = (q.input + 1, q.input_audio + 1)),
