@@ -305,6 +305,7 @@ test_edge() {
 
 test_release() {
     command_wasm
+    find_envoy
     find_registry
     find_genai_prices
     find_focus
