@@ -38,7 +38,7 @@ usage() {
                           clients     LangChain, LlamaIndex, OpenAI's and Anthropic's SDKs, and a local model
                           browser     the live page and Phoenix in Chromium
                           edge        the npm package in Node.js, Deno, workerd and Chromium
-                          release     the image in a registry, a second build of the plugin, signatures, licences, the prices
+                          release     the image in a registry, a second build of the plugin, signatures, licences, the prices, the cost export
 ./build.sh check          check format, lints, licences, the plugin's imports and the files under version control
 ./build.sh wasm [small]   build dist/gaugeway.wasm; small is half the size, decodes no compressed bodies and captures no text
 ./build.sh image          build dist/image, an OCI image with the plugin, for Istio and Envoy Gateway
@@ -373,9 +373,11 @@ test_edge() {
 
 test_release() {
     command_wasm
+    find_envoy
     find_registry
     find_ssh_keygen
     find_genai_prices
+    find_focus
     run_tests release --test release "$@"
 }
 
@@ -776,6 +778,22 @@ install_genai_prices() { # REQUIREMENT
         die "python3 cannot create a virtual environment; install python3-venv"
     "$GAUGEWAY_GENAI_PRICES" -m pip install --quiet --upgrade --only-binary=:all: "$1" >&2 ||
         die "cannot install $1 from PyPI for $(uname -sm) and $(python3 -V); it needs Python 3.11 or newer and a network connection"
+}
+
+# ---- FOCUS ----
+
+# Installs a Python with the validator of FOCUS files. It and pandasql have no wheels.
+find_focus() {
+    local folder=$TOOLS/focus list=tests/release/focus.txt
+    if ! cmp -s $list "$folder/installed"; then
+        say "installing focus-validator from PyPI (420 MB on disk)"
+        need python3 "install Python 3"
+        python3 -m venv --clear "$folder" >&2 || die "python3 cannot create a virtual environment; install python3-venv"
+        "$folder/bin/python" -m pip install --quiet --only-binary=:all: --no-binary=focus-validator,pandasql --requirement $list >&2 ||
+            die "cannot install $list from PyPI for $(uname -sm) and $(python3 -V); it needs Python 3.9 to 3.12 and a network connection"
+        cp $list "$folder/installed"
+    fi
+    export GAUGEWAY_FOCUS=$folder/bin/python
 }
 
 # ---- SDKs and frameworks of applications ----
