@@ -262,6 +262,7 @@ command_verify() { # FOLDER [SIGNERS]
     local folder=${1:-} signers=${2:-} file keys
     [[ -f $folder/SHA256SUMS ]] || die "'$folder' is not a release: it has no SHA256SUMS; use './build.sh verify FOLDER'"
     (cd "$folder" && sha256sum --check --strict --quiet SHA256SUMS >&2) || die "$folder was changed or is incomplete; do not use it"
+    shopt -s dotglob # hidden files count, too
     for file in "$folder"/*; do
         file=${file##*/}
         [[ $file == SHA256SUMS || $file == SHA256SUMS.sig ]] || grep -qxF "$(sha256sum <"$folder/$file" | cut -d' ' -f1)  $file" "$folder/SHA256SUMS" ||

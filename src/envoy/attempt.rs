@@ -29,7 +29,7 @@ impl Attempt {
         let time_limit: Option<u64> = head.text(TIME_LIMIT).parse().ok();
         Attempt {
             time_limit: time_limit.filter(|millis| *millis > 0).map(|millis| millis.saturating_mul(1_000_000)),
-            is_mirrored: host::property("connection\0id").is_none(),
+            is_mirrored: is_mirrored(),
             is_last: false,
         }
     }
@@ -48,6 +48,11 @@ impl Attempt {
             is_overdue: self.time_limit.is_some_and(|limit| elapsed.saturating_add(EARLY.min(limit / 16)) >= limit),
         }
     }
+}
+
+/// Returns true if Envoy made the request itself, so that it came on no connection.
+pub fn is_mirrored() -> bool {
+    host::property("connection\0id").is_none()
 }
 
 /// The status of the response that the client gets, if there is one.

@@ -105,6 +105,7 @@ impl Injection {
     /// Continues the change of a request that an earlier stream of the same call changed.
     pub fn resume(&mut self, config: &Config) {
         (self.state, self.max_held) = (State::Asked, config.stream_usage.max_held_bytes as usize);
+        self.verdict = Some(Verdict::Injected);
     }
 
     /// Handles the request body, of which `size` bytes have come. Returns true if the request must be held.
@@ -193,7 +194,9 @@ impl Injection {
     /// Counts what became of a stream that has ended, if its client did not say whether it wants usage.
     pub fn count(&mut self, seen: &Observation) {
         let Some(verdict) = self.verdict.take() else { return };
-        if seen.request.stream == Some(true) && !seen.request.decides_usage {
+        // After an internal redirect the request is the changed one.
+        let is_changed = matches!(verdict, Verdict::Injected | Verdict::AnswerEncoded);
+        if is_changed || seen.request.stream == Some(true) && !seen.request.decides_usage {
             let define = || HostMetrics.define(INJECTIONS.kind, INJECTIONS.name, &[(RESULT.name, verdict.as_str())]);
             COUNTERS.with_borrow_mut(|counters| {
                 let Some(counter) = counters.get_mut(verdict as usize) else { return };

@@ -7,7 +7,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
 
 use super::answer;
-use super::attempt::Attempt;
+use super::attempt::{Attempt, is_mirrored};
 use super::capabilities::{self, Missing};
 use super::feedback::Submission;
 use super::host;
@@ -371,9 +371,10 @@ fn address(attempt: Option<&Attempt>) -> u64 {
     Mix::new(0).text(core::str::from_utf8(&source_address(attempt)).unwrap_or_default()).finish()
 }
 
-/// The downstream address, without its port. A mirrored request has none, and Envoy (1.36 to 1.40) crashes if it is read.
+/// The downstream address, without its port. A mirrored request has none, and Envoy (1.36 to 1.40) crashes if it is read. An
+/// instance without an attempt may be in a cluster too, if its configuration lacks the role.
 fn source_address(attempt: Option<&Attempt>) -> Vec<u8> {
-    if attempt.is_some_and(|attempt| attempt.is_mirrored) {
+    if attempt.map_or_else(is_mirrored, |attempt| attempt.is_mirrored) {
         return Vec::new();
     }
     let mut address = host::property("source\0address").unwrap_or_default();

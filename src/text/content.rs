@@ -61,8 +61,9 @@ impl Content {
     }
 }
 
-/// Most bytes of an e-mail address (RFC 5321).
+/// Most bytes of an e-mail address, and of its part before the `@` (RFC 5321).
 const ADDRESS: usize = 254;
+const LOCAL_PART: usize = 64;
 /// Most bytes of a number of an account, a card or a telephone with its separators.
 const NUMBER: usize = 128;
 
@@ -74,7 +75,8 @@ fn loose_end(text: &str) -> usize {
     let mut start = start_of(text, &is_token);
     // An address may have letters beyond ASCII. Other text with such letters may have no spaces at all.
     let word = start_of(text, &|c| is_token(c) || !c.is_ascii() && !c.is_whitespace());
-    if text.len() - word <= ADDRESS && text.get(word..).is_some_and(|word| word.contains('@')) {
+    let has_sign = text.get(word..).is_some_and(|word| word.contains('@'));
+    if text.len() - word <= if has_sign { ADDRESS } else { LOCAL_PART } {
         start = word;
     }
     loop {
@@ -127,6 +129,7 @@ mod tests {
             ("de89 3704 0044 0532 0130 00".to_owned(), "3704"),
             ("+49 (0)30 901820".to_owned(), "+49"),
             ("用户QUJD@例え.jp".to_owned(), "QUJD"),
+            ("jürgen.müller@example.org".to_owned(), "rgen.m"),
         ]
     }
 

@@ -116,6 +116,18 @@ async fn a_mirrored_request_is_counted_with_a_route_of_its_own() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_of_a_cluster_without_the_role_survives_a_mirrored_request() {
+    let gateway = Gateway::start_as("listener").await;
+    for _ in 0..2 {
+        // Without a credential the caller is the client's address. Envoy crashes if that of a mirrored request is read.
+        let request = request("/mirror", "ok", &client::request_id());
+        assert_eq!(client::send(gateway.envoy.addr, request, Http::One).await.unwrap().status, 200);
+    }
+    let counted = gateway.counted_since(&BTreeMap::new(), 4).await;
+    assert_eq!(counted, BTreeMap::from([("completed".to_owned(), 4)]), "{}", gateway.envoy.log());
+}
+
 struct Gateway {
     upstream: ActingUpstream,
     envoy: Envoy,
@@ -124,11 +136,17 @@ struct Gateway {
 impl Gateway {
     /// `envoy/envoy.yaml` with `envoy/upstream-filter.yaml` in every cluster of the provider, and a route for each kind of end.
     async fn start() -> Self {
+        Self::start_as("upstream").await
+    }
+
+    /// The same with another `role` of the plugin.
+    async fn start_as(role: &str) -> Self {
         let upstream = ActingUpstream::start().await;
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let path = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
         let plugin = std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test envoy");
         let filter = fs::read_to_string(path("envoy/upstream-filter.yaml")).unwrap();
+        let filter = filter.replace("\"role\": \"upstream\"", &format!("\"role\": \"{role}\""));
         let filter: String =
             filter.replace("dist/gaugeway.wasm", &plugin).lines().map(|line| format!("\n    {line}")).collect();
         let cluster = |name: &str, port: u16| {

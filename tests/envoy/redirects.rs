@@ -78,7 +78,12 @@ async fn a_redirected_client_gets_no_usage_that_it_did_not_ask_for() {
             calls += 1.0;
         }
     }
-    assert_eq!(total(&gateway.counted(calls).await, "gaugeway_requests_total", &[("outcome", "completed")]), calls);
+    let samples = gateway.counted(calls).await;
+    assert_eq!(total(&samples, "gaugeway_requests_total", &[("outcome", "completed")]), calls);
+    // Both calls that did not decide are counted, the redirected one too.
+    for labels in [&[("result", "injected")][..], &[]] {
+        assert_eq!(total(&samples, "gaugeway_usage_injections_total", labels), 2.0, "{labels:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

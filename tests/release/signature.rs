@@ -119,9 +119,11 @@ fn a_file_that_is_missing_or_was_added_is_refused() {
     let release = Release::new("files");
     let (key, signers) = release.key("owner");
     release.sign(&key);
-    fs::write(release.files().join("gaugeway-1.2.3-fast.wasm"), "other").unwrap();
-    assert_refused(&release.verify(&signers), "gaugeway-1.2.3-fast.wasm is not part of the release");
-    fs::remove_file(release.files().join("gaugeway-1.2.3-fast.wasm")).unwrap();
+    for added in ["gaugeway-1.2.3-fast.wasm", ".hidden"] {
+        fs::write(release.files().join(added), "other").unwrap();
+        assert_refused(&release.verify(&signers), &format!("{added} is not part of the release"));
+        fs::remove_file(release.files().join(added)).unwrap();
+    }
     fs::remove_file(release.files().join("NOTICE")).unwrap();
     assert_refused(&release.verify(&signers), "was changed or is incomplete");
 }
