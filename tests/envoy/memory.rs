@@ -29,11 +29,19 @@ async fn thousands_of_open_streams_with_large_state_take_bounded_memory_and_othe
     let (large, unary) = (large_state(), Fixture::load(UNARY));
     let upstream = Upstream::start(vec![large.clone(), unary.clone()]).await;
     let anchor = "\n    load_assignment:\n      cluster_name: llm\n".to_owned();
-    let options = |plugin: bool, megabytes: u64| Options {
+    let options = |plugin: bool, megabytes: u64| {
+        Options {
         plugin,
         config: json!({"limits": {"stream_memory_bytes": megabytes << 20}}),
-        replace: vec![(anchor.clone(), BREAKERS.to_owned())],
+        replace: vec![
+            (anchor.clone(), BREAKERS.to_owned()),
+            (
+                "stream_idle_timeout: 900s ".to_owned(),
+                "use_remote_address: true\n          preserve_external_request_id: true\n          stream_idle_timeout: 900s ".to_owned(),
+            ),
+        ],
         ..Options::to(upstream.addr)
+    }
     };
     let without = {
         let envoy = Envoy::start(&options(false, 256)).await;
@@ -99,12 +107,13 @@ fn large_state() -> Fixture {
 /// Opens the streams, each up to its first event.
 async fn flood(envoy: &Envoy, fixture: &Fixture) -> Vec<Open> {
     let mut clients = JoinSet::new();
-    for _ in 0..20 {
+    for client in 0..20 {
         let (addr, fixture) = (envoy.addr, fixture.clone());
         clients.spawn(async move {
             let mut open = Vec::new();
-            for _ in 0..STREAMS / 20 {
-                open.push(stream(addr, &fixture).await);
+            for n in 0..STREAMS / 20 {
+                // Envoy ignores the addresses that the client invents, because of `use_remote_address`.
+                open.push(stream(addr, &fixture, &format!("10.{client}.0.{n}")).await);
             }
             open
         });
@@ -112,8 +121,8 @@ async fn flood(envoy: &Envoy, fixture: &Fixture) -> Vec<Open> {
     clients.join_all().await.into_iter().flatten().collect()
 }
 
-async fn stream(addr: SocketAddr, fixture: &Fixture) -> Open {
-    let request = client::request(fixture, &[("x-upstream", "gap=600000")]);
+async fn stream(addr: SocketAddr, fixture: &Fixture, forged: &str) -> Open {
+    let request = client::request(fixture, &[("x-upstream", "gap=600000"), ("x-forwarded-for", forged)]);
     let mut open = client::open(addr, request, Http::One).await.unwrap();
     assert_eq!(open.response.status(), 200);
     let mut missing = fixture.response.events[0].len();
