@@ -26,6 +26,9 @@ thread_local! {
     static COUNTERS: RefCell<[Option<u32>; Verdict::ALL.len()]> = const { RefCell::new([None; Verdict::ALL.len()]) };
 }
 
+/// Response headers with a digest of the body (RFC 9530, RFC 3230, RFC 1864).
+const DIGESTS: [&str; 4] = ["content-digest", "repr-digest", "digest", "content-md5"];
+
 /// The change of one stream.
 #[derive(Default)]
 pub struct Injection {
@@ -147,9 +150,12 @@ impl Injection {
             return self.leave(Verdict::AnswerEncoded);
         };
         let lacks = |name| head.bytes(name).is_none() || host::remove_header(MapType::HttpResponseHeaders, name);
-        // A client that knows the length would wait for the removed bytes. The length is removed first: a response whose
-        // `content-encoding` stays is passed unchanged.
-        if lacks("content-length") && (!change.is_decoded() || lacks("content-encoding")) {
+        // A client that knows the length would wait for the removed bytes, and one that checks a digest would refuse the answer.
+        // They are removed first: a response whose `content-encoding` stays is passed unchanged.
+        if DIGESTS.into_iter().all(lacks)
+            && lacks("content-length")
+            && (!change.is_decoded() || lacks("content-encoding"))
+        {
             self.state = State::Stripping(Box::new(change));
         } else {
             self.leave(Verdict::Refused);

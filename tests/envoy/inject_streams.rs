@@ -178,6 +178,7 @@ async fn an_answer_that_is_encoded_in_spite_of_identity_has_no_usage_either() {
         let mut fixture = stream(ANSWER);
         fixture.id = format!("made/{encoding}");
         fixture.response.headers.push(("content-encoding".to_owned(), encoding.to_owned()));
+        fixture.response.headers.push(("content-digest".to_owned(), "sha-256=:x:".to_owned()));
         fixture.response.body = body.into();
         fixture.response.events = vec![fixture.response.body.clone()];
         fixture
@@ -216,6 +217,7 @@ async fn an_answer_that_is_encoded_in_spite_of_identity_has_no_usage_either() {
                     _ => {
                         assert_eq!((reply.broken, encoding), (None, None), "{what}");
                         assert_eq!(text(&reply.body), unasked(ANSWER), "{what}");
+                        assert_eq!(reply.headers.get("content-digest"), None, "{what}");
                     }
                 }
             }
