@@ -60,8 +60,9 @@ pub struct PriceTable {
     recent: Recent,
 }
 
-/// The models of the last look-ups and their bundled prices, by a hash of their names. Nearly all calls use a few models.
-type Recent = RefCell<[Option<(Box<str>, Box<str>, Option<Price<'static>>)>; 32]>;
+/// The models of the last look-ups and their bundled prices. Nearly all calls use a few models. A hash of the names decides on the
+/// pair: with single places, the requested model and the one that answered could replace each other in every call.
+type Recent = RefCell<[[Option<(Box<str>, Box<str>, Option<Price<'static>>)>; 2]; 32]>;
 
 /// A price that the configuration can set for a model.
 pub struct PriceKey {
@@ -193,12 +194,13 @@ impl PriceTable {
         let find = || self.bundled?.find(provider, &model.to_ascii_lowercase());
         let Ok(mut recent) = self.recent.try_borrow_mut() else { return find() };
         let at = Mix::new(0).text(provider).text(model).finish() as usize % recent.len();
-        let Some(slot) = recent.get_mut(at) else { return find() };
-        if let Some((_, _, price)) = slot.as_ref().filter(|(p, m, _)| **p == *provider && **m == *model) {
+        let Some(pair) = recent.get_mut(at) else { return find() };
+        if let Some((_, _, price)) = pair.iter().flatten().find(|(p, m, _)| **p == *provider && **m == *model) {
             return *price;
         }
         let price = find();
-        *slot = Some((provider.into(), model.into(), price));
+        let [newer, older] = pair;
+        *older = newer.replace((provider.into(), model.into(), price));
         price
     }
 }

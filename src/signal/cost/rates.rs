@@ -10,8 +10,8 @@ use crate::observation::{Bill, CostPart, Quantities, Unpriced};
 /// Maximum number of decimals of a rate in US dollars.
 const DECIMALS: u32 = 18;
 
-/// A common multiple of all [`Unit::per`]: a million, a thousand, and the seconds of an hour.
-const COMMON: u128 = 9_000_000;
+/// A common multiple of what rates are for: a million, a thousand, and the seconds of an hour.
+const COMMON: u64 = 9_000_000;
 
 /// In place of a rate: there is none.
 const NONE: u128 = u128::MAX;
@@ -20,14 +20,14 @@ const NONE: u128 = u128::MAX;
 const SAME: u128 = NONE - 1;
 
 /// A nano-dollar, in the unit of the sum.
-const NANO: u128 = COMMON * 10u128.pow(DECIMALS - 9);
+const NANO: u128 = COMMON as u128 * 10u128.pow(DECIMALS - 9);
 
 /// A quantity that can have a rate. Its index in [`UNITS`] is that of its name in [`Unpriced::NAMES`].
 struct Unit {
     /// Its name in the price table.
     key: &'static str,
-    /// How many of it the rate is for.
-    per: u32,
+    /// [`COMMON`], divided by how many of it the rate is for.
+    scale: u64,
     /// Its properties. A whole has a subset of the properties of each of its parts.
     traits: u16,
     part: CostPart,
@@ -47,12 +47,13 @@ const VIDEO: u16 = 512;
 /// A unit that is not part of another one.
 const ALONE: u16 = 1024;
 
-const fn unit(key: &'static str, per: u32, traits: u16, part: CostPart, count: fn(&Quantities<'_>) -> u64) -> Unit {
-    Unit { key, per, traits, part, count }
+/// A quantity whose rate is for `per` of it.
+const fn unit(key: &'static str, per: u64, traits: u16, part: CostPart, count: fn(&Quantities<'_>) -> u64) -> Unit {
+    Unit { key, scale: COMMON / per, traits, part, count }
 }
 
-const MILLION: u32 = 1_000_000;
-const THOUSAND: u32 = 1_000;
+const MILLION: u64 = 1_000_000;
+const THOUSAND: u64 = 1_000;
 
 /// Parts come before their wholes.
 const UNITS: &[Unit] = &[
@@ -115,9 +116,12 @@ pub fn bill(prices: &[&str], counted: &Quantities<'_>) -> Bill {
         if let Some(slot) = paid.get_mut(slot) {
             *slot = (unit.traits, count);
         }
+        if count == 0 {
+            continue;
+        }
         let factor = if unit.traits & (IN | OUT) == 0 { 1000 } else { rates.factor };
         let price = |count: u64| {
-            let price = rate.saturating_mul(u128::from(count)).saturating_mul(COMMON / u128::from(unit.per));
+            let price = rate.saturating_mul(u128::from(count)).saturating_mul(u128::from(unit.scale));
             if factor == 1000 { price } else { price.saturating_mul(factor) / 1000 }
         };
         // A quantity that has the rate of its whole is a part of the cost nevertheless.
@@ -131,9 +135,9 @@ pub fn bill(prices: &[&str], counted: &Quantities<'_>) -> Bill {
             }
         }
         add(unit.part, price(left));
-        if unit.key == "i" {
-            bill.cache_savings = rates.cache_savings(&counted);
-        }
+    }
+    if counted.cached > 0 {
+        bill.cache_savings = rates.cache_savings(&counted);
     }
     bill.parts = rounded(sums);
     bill
@@ -143,6 +147,9 @@ pub fn bill(prices: &[&str], counted: &Quantities<'_>) -> Bill {
 fn rounded(sums: [u128; CostPart::ALL.len()]) -> [u64; CostPart::ALL.len()] {
     let (mut sum, mut before) = (0u128, 0u64);
     sums.map(|part| {
+        if part == 0 {
+            return 0;
+        }
         sum = sum.saturating_add(part);
         let total = nanos(sum);
         let rounded = total - before;
@@ -235,17 +242,17 @@ impl Rates {
             "ii",
             counted.cached_image,
         ));
-        nanos(sum.saturating_mul(COMMON / u128::from(MILLION)).saturating_mul(self.factor) / 1000)
+        nanos(sum.saturating_mul(u128::from(COMMON / MILLION)).saturating_mul(self.factor) / 1000)
     }
 }
 
-/// A decimal number in units of 10^-18. Returns None if it is not a decimal number, or has too many digits.
+/// A decimal number in units of 10^-18. Returns None if it is not a decimal number, or has more than 18 decimals or 19 digits.
 #[inline(never)]
 pub fn decimal(text: &str) -> Option<u128> {
-    let (mut number, mut decimals) = (0u128, None);
+    let (mut number, mut decimals) = (0u64, None);
     for byte in text.bytes() {
         match byte {
-            b'0'..=b'9' => number = number.checked_mul(10)?.checked_add(u128::from(byte - b'0'))?,
+            b'0'..=b'9' => number = number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?,
             b'.' if decimals.is_none() => {
                 decimals = Some(0);
                 continue;
@@ -254,7 +261,8 @@ pub fn decimal(text: &str) -> Option<u128> {
         }
         decimals = decimals.map(|n| n + 1);
     }
-    number.checked_mul(10u128.pow(DECIMALS.checked_sub(decimals.unwrap_or(0))?)).filter(|number| *number != NONE)
+    let zeros = DECIMALS.checked_sub(decimals.unwrap_or(0))?;
+    Some(u128::from(number) * 10u128.pow(zeros))
 }
 
 #[cfg(test)]
