@@ -62,7 +62,8 @@ impl Override {
 /// Returns true if `path` may be the path of an API. Requests that are not LLM traffic cost this check only.
 pub fn serves(path: &str, overrides: &[Override]) -> bool {
     let is_row = |row: &Override| !row.api.is_empty() && row.api != NO_API && path.starts_with(&row.path);
-    endpoints().any(|endpoint| endpoint.serves(bare(path))) || overrides.iter().any(is_row)
+    let bare = bare(path);
+    endpoints().any(|endpoint| endpoint.serves(bare)) || overrides.iter().any(is_row)
 }
 
 /// Finds the API of a request. Returns None if the method is not POST, or if path and host are not those of an API.

@@ -101,6 +101,11 @@ impl Options {
 
     /// The shipped configuration with the values of this run.
     pub fn yaml(&self) -> Result<String, String> {
+        self.yaml_for(spans())
+    }
+
+    /// The same for an Envoy with this form of span attributes.
+    fn yaml_for(&self, spans: Spans) -> Result<String, String> {
         let path = repository("envoy/envoy.yaml");
         let shipped = || fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()));
         let mut yaml = self.text.clone().map_or_else(shipped, Ok)?;
@@ -126,7 +131,7 @@ impl Options {
             ));
             replace.push(("value: \"{}\"".to_owned(), format!("value: {}", Value::String(self.config.to_string()))));
         }
-        yaml = for_spans(&yaml, spans());
+        yaml = for_spans(&yaml, spans);
         for (from, to) in replace.iter().chain(&self.replace) {
             match yaml.matches(from.as_str()).count() {
                 1 => yaml = yaml.replace(from, to),
@@ -369,7 +374,7 @@ mod tests {
     #[test]
     fn the_upstreams_port_may_begin_with_the_port_of_another_cluster() {
         let upstream = ([127, 0, 0, 1], 43180).into();
-        let yaml = Options { plugin: false, ..Options::to(upstream) }.yaml().unwrap();
+        let yaml = Options { plugin: false, ..Options::to(upstream) }.yaml_for(Spans::Typed).unwrap();
         assert_eq!(yaml.matches("port_value: 43180").count(), 1);
     }
 }

@@ -110,14 +110,15 @@ pub fn bill(prices: &[&str], counted: &Quantities<'_>) -> Bill {
     let mut paid = [(0, 0); UNITS.len()];
     for ((unit, rate), slot) in UNITS.iter().zip(rates.by_unit).filter(|(_, rate)| *rate < SAME).zip(0..) {
         let is_whole_of = |traits: u16| unit.traits != ALONE && traits & unit.traits == unit.traits;
+        let whole = (unit.count)(&counted);
+        if whole == 0 {
+            continue;
+        }
         let parts = paid.iter().filter(|(traits, _)| is_whole_of(*traits));
         let apart = parts.fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
-        let count = (unit.count)(&counted).saturating_sub(apart);
+        let count = whole.saturating_sub(apart);
         if let Some(slot) = paid.get_mut(slot) {
             *slot = (unit.traits, count);
-        }
-        if count == 0 {
-            continue;
         }
         let factor = if unit.traits & (IN | OUT) == 0 { 1000 } else { rates.factor };
         let price = |count: u64| {
