@@ -94,12 +94,23 @@ struct Rates {
     knows_tier: bool,
 }
 
+/// A quantity of an exchange.
+struct Used {
+    /// The index of the unit in [`UNITS`].
+    index: usize,
+    unit: &'static Unit,
+    rate: u128,
+    /// More than zero.
+    count: u64,
+}
+
 /// The cost of the counted quantities, by rates in the notation of the price table. The rates of a later text replace those of
 /// an earlier one.
 pub fn bill(prices: &[&str], counted: &Quantities<'_>) -> Bill {
     let counted = counted.consistent();
     let rates = Rates::applying(prices, &counted);
-    let mut bill = Bill { unpriced: rates.unpriced(&counted), ..Bill::default() };
+    let used = rates.used(&counted);
+    let mut bill = Bill { unpriced: rates.unpriced(&used, &counted), ..Bill::default() };
     let mut sums = [0u128; CostPart::ALL.len()];
     let mut add = |part: CostPart, price: u128| {
         if let Some(sum) = sums.get_mut(part as usize) {
@@ -107,19 +118,13 @@ pub fn bill(prices: &[&str], counted: &Quantities<'_>) -> Bill {
         }
     };
     // Traits and counts of the parts so far. Their wholes do not count them again.
-    let mut paid = [(0, 0); UNITS.len()];
-    for ((unit, rate), slot) in UNITS.iter().zip(rates.by_unit).filter(|(_, rate)| *rate < SAME).zip(0..) {
+    let mut paid: Vec<(u16, u64)> = Vec::with_capacity(used.len());
+    for Used { unit, rate, count: whole, .. } in used.iter().filter(|used| used.rate < SAME) {
         let is_whole_of = |traits: u16| unit.traits != ALONE && traits & unit.traits == unit.traits;
-        let whole = (unit.count)(&counted);
-        if whole == 0 {
-            continue;
-        }
         let parts = paid.iter().filter(|(traits, _)| is_whole_of(*traits));
         let apart = parts.fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
         let count = whole.saturating_sub(apart);
-        if let Some(slot) = paid.get_mut(slot) {
-            *slot = (unit.traits, count);
-        }
+        paid.push((unit.traits, count));
         let factor = if unit.traits & (IN | OUT) == 0 { 1000 } else { rates.factor };
         let price = |count: u64| {
             let price = rate.saturating_mul(u128::from(count)).saturating_mul(u128::from(unit.scale));
@@ -127,10 +132,10 @@ pub fn bill(prices: &[&str], counted: &Quantities<'_>) -> Bill {
         };
         // A quantity that has the rate of its whole is a part of the cost nevertheless.
         let mut left = count;
-        for (part, own) in UNITS.iter().zip(rates.by_unit) {
+        for Used { unit: part, rate: own, count, .. } in &used {
             let is_part = part.traits != unit.traits && is_whole_of(part.traits);
-            if is_part && (own == SAME || own == NONE && part.key == "n") {
-                let count = (part.count)(&counted).min(left);
+            if is_part && (*own == SAME || *own == NONE && part.key == "n") {
+                let count = left.min(*count);
                 add(part.part, price(count));
                 left -= count;
             }
@@ -204,23 +209,28 @@ impl Rates {
         UNITS.iter().zip(self.by_unit).find(|(unit, _)| unit.key == key).map_or(NONE, |(_, rate)| rate)
     }
 
+    /// The quantities that were used, in the order of [`UNITS`].
+    fn used(&self, counted: &Quantities<'_>) -> Vec<Used> {
+        let units = UNITS.iter().zip(self.by_unit).enumerate();
+        let used = units.map(|(index, (unit, rate))| Used { index, unit, rate, count: (unit.count)(counted) });
+        used.filter(|used| used.count > 0).collect()
+    }
+
     /// The quantities without a rate of their own. Reasoning and citations are output, and a request has a price only at some
     /// providers.
-    fn unpriced(&self, counted: &Quantities<'_>) -> Unpriced {
+    fn unpriced(&self, used: &[Used], counted: &Quantities<'_>) -> Unpriced {
         let mut unpriced = Unpriced::default();
-        for (index, (unit, rate)) in UNITS.iter().zip(self.by_unit).enumerate() {
+        for Used { index, unit, .. } in used.iter().filter(|used| used.rate == NONE) {
             let is_known = match unit.key {
                 "n" | "c" | "q" => true,
                 // The length of audio and the number of images are only information if the tokens are billed.
                 "a" | "g" => counted.input > 0 && self.of("i") < SAME,
                 _ => false,
             };
-            if rate == NONE && !is_known && (unit.count)(counted) > 0 {
-                let whole = if unit.traits & IN > 0 { self.of("i") } else { self.of("o") };
-                let is_free = unit.traits & ALONE == 0 && whole == 0;
-                if !is_free {
-                    unpriced.add(index);
-                }
+            let whole = if unit.traits & IN > 0 { self.of("i") } else { self.of("o") };
+            let is_free = unit.traits & ALONE == 0 && whole == 0;
+            if !is_known && !is_free {
+                unpriced.add(*index);
             }
         }
         if !self.knows_tier {
