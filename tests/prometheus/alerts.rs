@@ -223,6 +223,15 @@ fn traffic(envoy: SocketAddr) -> JoinSet<()> {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
+    // An answer that cannot be read is rare among the fixtures, and a rate needs two.
+    workers.spawn(async move {
+        let fixture = Fixture::load("openai-chat/malformed-json");
+        loop {
+            let request = client::request(&fixture, &[("x-team", "chat"), ("x-upstream", "whole")]);
+            drop(client::send(envoy, request, Http::One).await);
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    });
     workers.spawn(async move {
         let mut lines = [Line::open(envoy).await.unwrap(), Line::open(envoy).await.unwrap()];
         loop {
