@@ -104,7 +104,7 @@ test('a configuration takes effect, and its errors are shown at their keys', asy
   for (const [text, key, words] of [
     ['{\n "agent": {},\n "label": 1\n}', '"label"', /^label: unknown key; known here: agent/],
     ['{"prices": {"gpt-4.1": {"output": 1, "input": "x"}}}', '"input"', /^prices\.gpt-4\.1\.input: must be/],
-    ['{"apis": [{"host": "a", "api": "openai-chat"},\n {"api": "none", "host": "b"}]}', '"api"', /^apis\[1\]\.api: there is no API/],
+    ['{"apis": [{"host": "a", "api": "openai-chat"},\n {"api": "openai", "host": "b"}]}', '"api"', /^apis\[1\]\.api: there is no API/],
     ['{"agent": {"max_iterations": }}', '}', /^The configuration is not JSON/],
     ['{"route": "x"}', '"route"', /^route: not a key/],
   ]) {
