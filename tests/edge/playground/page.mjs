@@ -117,7 +117,7 @@ test('a configuration takes effect, and its errors are shown at their keys', asy
     const selected = `{const {value, selectionStart, selectionEnd} = document.activeElement; value.slice(selectionStart, selectionEnd)}`;
     assert.equal(await page.value(selected), key);
   }
-  await page.type('config', '{"apis": [{"host": "a", "api": "openai-chat"},\n {"api": "none", "host": "b"}]}');
+  await page.type('config', '{"apis": [{"host": "a", "api": "openai-chat"},\n {"api": "openai", "host": "b"}]}');
   assert.equal(await page.text('#config-problem button'), 'Go to line 2');
   await page.type('config', '{}');
   assert.equal(await page.text('#config-problem'), '');
