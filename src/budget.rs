@@ -42,7 +42,7 @@ pub enum Side {
     Response,
 }
 
-/// What needs the memory.
+/// The use of a share of the memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Purpose {
     Decoder(Side),

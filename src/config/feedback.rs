@@ -47,7 +47,7 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[
 /// Checks what no setting can check alone: feedback needs a secret, and its path must not be that of an API.
 ///
 /// # Errors
-/// What is wrong, with the key's path.
+/// Checks the settings. Returns an error that names the path of the wrong key.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let path = config.feedback.path.as_str();
     if path.is_empty() {

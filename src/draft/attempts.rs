@@ -83,7 +83,7 @@ impl Attempts {
         })
     }
 
-    /// What has no rate because too many models took part.
+    /// Returns [`Unpriced::MODEL`] if attempts of more models took part than are kept, because those attempts are not priced.
     pub fn unpriced(&self) -> Unpriced {
         let mut unpriced = Unpriced::default();
         if self.has_more_models {

@@ -24,7 +24,7 @@ pub struct Counts {
     zeros: [Option<TokenSlot>; 3],
     /// True if the output count is only the count so far.
     output_is_preliminary: bool,
-    /// What has no rate whatever the model is.
+    /// Quantities that have no rate for any model.
     unpriced: Unpriced,
     /// True if the call used capacity that was paid for in advance.
     is_prepaid: bool,
@@ -60,7 +60,7 @@ impl Counts {
         self.attempts.iter().flat_map(|attempts| attempts.extra())
     }
 
-    /// What has no rate whatever the model is.
+    /// Returns the quantities that have no rate for any model, and those of attempts that cannot be priced.
     pub fn unpriced(&self) -> Unpriced {
         let mut unpriced =
             self.attempts.as_ref().map_or(self.unpriced, |attempts| attempts.unpriced().and(self.unpriced));

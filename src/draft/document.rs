@@ -21,7 +21,7 @@ pub struct OpenDocument {
 struct OpenChoice {
     index: u32,
     finish_reason: Option<Text>,
-    /// What the document says about the finish reason. It takes its place.
+    /// A more exact reason that the document gives. It replaces the finish reason.
     finish_detail: Option<Text>,
     /// The end of the answer's text before this choice.
     start: Option<Mark>,
@@ -224,7 +224,7 @@ impl Draft {
         self.open.choice.finish_reason = value.text();
     }
 
-    /// What the document says about the finish reason of the only choice.
+    /// Sets the more exact reason of the only choice, which replaces its finish reason.
     pub fn choice_finish_detail(&mut self, value: Scalar<'_>) {
         self.open.choice.finish_detail = value.text();
     }
@@ -250,7 +250,7 @@ impl Draft {
         }
     }
 
-    /// What the call of a search tool does.
+    /// Sets the action of a call of the provider's search tool: only `search` is billed, other actions open a page.
     pub fn part_action(&mut self, value: Scalar<'_>) {
         self.open.part.only_opens = value != Scalar::Text("search");
     }

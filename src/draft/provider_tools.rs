@@ -5,7 +5,7 @@ use crate::bytes::mix::Mix;
 use crate::json::Scalar;
 use crate::observation::Quantities;
 
-/// Maximum number of different search queries that are told apart. Later ones are not counted.
+/// Maximum number of different search queries that are counted. Later ones are not counted.
 const QUERIES: usize = 64;
 
 /// A tool that the provider runs.

@@ -16,7 +16,7 @@ const FIRST: usize = 1024;
 const MOST: usize = 32 << 10;
 /// Memory that is reserved at once when there is no more, in bytes.
 const STEP: usize = 4096;
-/// What the allocator takes for a block besides its content, at most, in bytes.
+/// Maximum overhead of the allocator for a block, in bytes.
 pub const BLOCK: usize = 16;
 /// Maximum number of strings of an exchange that are not in lists, labels included.
 const STRINGS: usize = 20;
@@ -26,7 +26,7 @@ const BLOCKS: usize = 24;
 /// Memory for the lists of an exchange.
 #[derive(Debug, Default)]
 pub struct Room {
-    /// What the exchange has of the budget. Without a budget the memory has no limit.
+    /// The share of the memory budget that the exchange holds. None if there is no budget: then the memory has no limit.
     share: Option<Share>,
     /// Reserved memory that is not taken, in bytes.
     left: usize,

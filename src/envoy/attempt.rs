@@ -34,7 +34,7 @@ impl Attempt {
         }
     }
 
-    /// What is known when the stream is destroyed. `status` is that of the attempt's own response, `elapsed` are nanoseconds.
+    /// The facts of the attempt when its stream is destroyed. `status` is that of the attempt's own response, `elapsed` are nanoseconds.
     pub fn facts<'a>(&mut self, details: &'a str, status: Option<u16>, elapsed: u64) -> AttemptFacts<'a> {
         // The code of the call is known from the head of a response that was passed on.
         self.is_last = self.is_last

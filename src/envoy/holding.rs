@@ -27,7 +27,7 @@ const AT_ONCE: u64 = 5_000_000;
 /// Number of bodies that the host kept back after which it counts as unable to hold headers.
 const FAILURES: u32 = 3;
 
-/// What is known of the host.
+/// Whether the host can hold headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Ability {
     #[default]

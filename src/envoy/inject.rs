@@ -33,7 +33,7 @@ const DIGESTS: [&str; 4] = ["content-digest", "repr-digest", "digest", "content-
 #[derive(Default)]
 pub struct Injection {
     state: State,
-    /// What became of the stream. None if injection is not wanted, or nothing was decided.
+    /// The result for the stream. None if injection is not wanted, or nothing was decided.
     verdict: Option<Verdict>,
     /// `stream_usage.max_held_bytes`
     max_held: usize,

@@ -1,7 +1,7 @@
 //! Internal redirects: Envoy follows a redirect itself, and sends the client's request through the filter chain again as
 //! another stream, a leg of the same call. Only the leg that answers the client is reported.
 //!
-//! What the next leg must know is in filter state with the life span of the request. It is written when a leg is redirected
+//! The data that the next leg needs is in filter state with the life span of the request. It is written when a leg is redirected
 //! away and read only if the request has Envoy's header for redirects, so that other calls pay nothing.
 
 use super::host::{self, LifeSpan};
@@ -15,7 +15,7 @@ const DETAILS: &str = "internal_redirect";
 /// Envoy sets this header in the requests that it redirects.
 const ORIGINAL_URL: &str = "x-envoy-original-url";
 
-/// What a leg knows of the legs before it.
+/// Data of the earlier legs of a call that Envoy redirected internally.
 pub struct EarlierLeg {
     /// When the call started: the start of the first leg, in nanoseconds since 1970.
     pub start: u64,

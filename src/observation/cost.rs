@@ -10,7 +10,7 @@ pub struct Cost {
     pub nanousd: Option<u64>,
     /// How the cost was found, or why there is none.
     pub status: Option<CostStatus>,
-    /// What the cost was computed from. All zero if it was not computed.
+    /// The computed cost by part. All zero if the cost was not computed.
     pub bill: Bill,
 }
 
@@ -19,9 +19,9 @@ pub struct Cost {
 pub struct Bill {
     /// Cost of each part in nano-dollars, in the order of [`CostPart::ALL`]. The sum is the whole cost.
     pub parts: [u64; CostPart::ALL.len()],
-    /// What input tokens that were read from a cache would have cost in addition without it, in nano-dollars.
+    /// The amount that reading input tokens from a cache saved, compared with the price of new input, in nano-dollars.
     pub cache_savings: u64,
-    /// What has no rate, or only that of another quantity.
+    /// The quantities that were used and have no rate of their own.
     pub unpriced: Unpriced,
 }
 
@@ -53,7 +53,7 @@ impl Bill {
     }
 }
 
-/// What a part of the cost was spent on.
+/// A part of the cost, by what it paid for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum CostPart {
     /// Input that was neither read from a cache nor written to one.
@@ -111,7 +111,7 @@ impl CostPart {
 pub struct Unpriced(u32);
 
 impl Unpriced {
-    /// What can lack a rate. The first names are those of quantities, in the order of `Unit::index` in `signal::cost`.
+    /// Names of everything that can lack a rate. The first are quantities, in the order of `UNITS` in `signal::cost::rates`.
     pub const NAMES: [&'static str; 28] = [
         "cache_write_1h",
         "cached_audio",

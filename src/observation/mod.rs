@@ -78,7 +78,7 @@ pub struct Observation {
     pub timing: Timing,
     /// Cost of the exchange.
     pub cost: Cost,
-    /// What was used beside the token counts; None if there is nothing.
+    /// The quantities that were used beside the token counts; None if there are none.
     pub quantities: Option<Box<OtherQuantities>>,
     /// How the exchange ended; None until it has ended.
     pub outcome: Option<Outcome>,

@@ -19,7 +19,7 @@ pub struct GeneratedOutput {
     pub empty: bool,
 }
 
-/// How far an answer is the JSON that the request asks for.
+/// The result of checking an answer against the JSON format that the request asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Parsed {
     /// Well-formed JSON with every key that the schema requires of the outermost object.

@@ -2,7 +2,7 @@
 
 use super::{Text, Usage};
 
-/// What an exchange used, in the units of price tables. Every part is also included in its whole; an unknown quantity is 0.
+/// The quantities that an exchange used, in the units of price tables. Every part is also included in its whole; an unknown quantity is 0.
 /// Quantities are tokens if nothing else is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Quantities<'a> {

@@ -19,7 +19,7 @@ pub struct Target {
     pub streams: bool,
     /// True if neither the configuration nor host and path name the provider, so that the bodies may.
     pub provider_is_guessed: bool,
-    /// How sure it is that the exchange is LLM traffic.
+    /// The certainty, before the bodies, that the exchange is LLM traffic.
     pub certainty: Certainty,
     /// The path asks for a stream, or the endpoint streams unless the request says otherwise.
     pub expects_stream: bool,

@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use super::hash::{Key, begin, end, short};
 
-/// What a string of a message is.
+/// The kind of a string in a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Part {
     /// A text.

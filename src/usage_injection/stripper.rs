@@ -18,7 +18,7 @@ use object::{ChunkKind, ObjectScan};
 /// The name of the field whose value is a chunk, with its colon.
 const DATA: &[u8] = b"data:";
 
-/// What the current line is, as far as it is known.
+/// The kind of the current line, as far as its bytes have arrived.
 #[derive(Debug)]
 enum LineState {
     /// No byte of the line has arrived.

@@ -212,16 +212,8 @@ fn observations() -> Vec<Observation> {
     }"#;
     let observer = Rc::new(Observer::new(Config::parse(config).unwrap()));
     let observe = |fixture: &Fixture| {
-        let wire = Wire {
-            method: &fixture.request.method,
-            host: fixture.request.header("host").unwrap_or_default(),
-            path: &fixture.request.path,
-            request_headers: &fixture.request.headers,
-            request: vec![&fixture.request.body],
-            status: fixture.response.status,
-            response_headers: &fixture.response.headers,
-            response: fixture.response.events.iter().map(|event| &event[..]).collect(),
-        };
+        let wire =
+            Wire { response: fixture.response.events.iter().map(|event| &event[..]).collect(), ..Wire::of(fixture) };
         let exchange = pass(&observer, &wire, End::Whole)?;
         let mut seen = Observation { route: "llm".into(), ..exchange.observation().clone() };
         // One call alone does not show when a tool was called, nor feedback.

@@ -19,16 +19,7 @@ fn the_cost_that_a_vendor_reports_is_the_computed_one() {
     );
     let (mut right, mut wrong) = (0, Vec::new());
     for fixture in fixtures {
-        let wire = Wire {
-            method: &fixture.request.method,
-            host: fixture.request.header("host").unwrap_or_default(),
-            path: &fixture.request.path,
-            request_headers: &fixture.request.headers,
-            request: vec![&fixture.request.body],
-            status: fixture.response.status,
-            response_headers: &fixture.response.headers,
-            response: vec![&fixture.response.body],
-        };
+        let wire = Wire::of(&fixture);
         let Some(exchange) = pass_at(&observer(), &wire, End::Whole, 1_000) else { continue };
         let (seen, computed) = (exchange.observation(), exchange.computed_cost(None));
         let (Some(CostStatus::Reported), Some(reported)) = (seen.cost.status, seen.cost.nanousd) else { continue };

@@ -23,16 +23,7 @@ fn observe_at(
     request: Vec<&[u8]>,
     response: Vec<&[u8]>,
 ) -> Map<String, Value> {
-    let wire = Wire {
-        method: &fixture.request.method,
-        host: fixture.request.header("host").unwrap_or_default(),
-        path: &fixture.request.path,
-        request_headers: &fixture.request.headers,
-        request,
-        status: fixture.response.status,
-        response_headers: &fixture.response.headers,
-        response,
-    };
+    let wire = Wire { request, response, ..Wire::of(fixture) };
     let exchange = pass_at(observer, &wire, End::Whole, now).filter(Exchange::is_recognised);
     exchange.map(|exchange| timeless(exchange.observation())).unwrap_or_default()
 }

@@ -12,16 +12,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 fn status(observer: &Rc<Observer>, fixture: &Fixture, response: &[u8]) -> Option<CostStatus> {
-    let wire = Wire {
-        method: &fixture.request.method,
-        host: fixture.request.header("host").unwrap_or_default(),
-        path: &fixture.request.path,
-        request_headers: &fixture.request.headers,
-        request: vec![&fixture.request.body],
-        status: fixture.response.status,
-        response_headers: &fixture.response.headers,
-        response: vec![response],
-    };
+    let wire = Wire { response: vec![response], ..Wire::of(fixture) };
     let exchange = pass_at(observer, &wire, End::Whole, 1_000)?;
     exchange.computed_cost(None).status
 }

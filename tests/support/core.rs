@@ -9,6 +9,8 @@ use gaugeway::observation::Observation;
 use gaugeway::sink::attributes::{ATTRIBUTES, Attribute, AttributeValue};
 use serde_json::{Map, Value, json};
 
+use super::fixtures::Fixture;
+
 /// Attributes that depend on the clock.
 pub const TIMING: &[&str] = &["gen_ai.response.time_to_first_chunk", "gaugeway.time_to_first_token"];
 
@@ -22,6 +24,22 @@ pub struct Wire<'a> {
     pub status: u16,
     pub response_headers: &'a [(String, String)],
     pub response: Vec<&'a [u8]>,
+}
+
+impl<'a> Wire<'a> {
+    /// The exchange of a fixture. Each body is one piece.
+    pub fn of(fixture: &'a Fixture) -> Self {
+        Wire {
+            method: &fixture.request.method,
+            host: fixture.request.header("host").unwrap_or_default(),
+            path: &fixture.request.path,
+            request_headers: &fixture.request.headers,
+            request: vec![&fixture.request.body],
+            status: fixture.response.status,
+            response_headers: &fixture.response.headers,
+            response: vec![&fixture.response.body],
+        }
+    }
 }
 
 pub fn observer() -> Rc<Observer> {

@@ -375,14 +375,8 @@ pub fn is_intended(name: &str) -> bool {
 /// Runs the exchange of a fixture through the core without Envoy.
 pub fn in_the_core(fixture: &Fixture) -> Option<Exchange> {
     let wire = core::Wire {
-        method: &fixture.request.method,
-        host: fixture.request.header("host").unwrap_or_default(),
-        path: &fixture.request.path,
-        request_headers: &fixture.request.headers,
-        request: vec![&fixture.request.body],
-        status: fixture.response.status,
-        response_headers: &fixture.response.headers,
         response: fixture.response.events.iter().map(|event| &event[..]).collect(),
+        ..core::Wire::of(fixture)
     };
     core::pass(&core::observer(), &wire, End::Whole).filter(Exchange::is_recognised)
 }

@@ -16,7 +16,7 @@ const BOUND: usize = CALLS * (size_of::<(u64, Text)>() + size_of::<ToolResult>()
 pub(super) struct ResultLog {
     /// True if the length of results is measured.
     pub measures_length: bool,
-    /// What calls and results have of the budget. None without a budget.
+    /// The share of the memory budget for calls and results. None if there is no budget.
     pub share: Option<Share>,
     /// True if there was no memory for a call or a result.
     pub lacks_memory: bool,

@@ -239,7 +239,7 @@ impl Rates {
         unpriced
     }
 
-    /// What the input that was read from a cache would have cost more as input, in nano-dollars.
+    /// The amount that reading input from a cache saved, compared with the price of new input, in nano-dollars.
     fn cache_savings(&self, counted: &Quantities<'_>) -> u64 {
         let saved = |read: &str, fresh: &str, count: u64| match (self.of(read), self.of(fresh)) {
             (read, fresh) if read < SAME && fresh < SAME => {

@@ -29,7 +29,7 @@ struct Provider {
     supplements: Vec<(&'static str, &'static str)>,
 }
 
-/// What the table has for a model.
+/// The entry of a model in the table.
 #[derive(Clone, Copy)]
 struct Found<'t> {
     /// The index of the provider in the list of those that were asked.
@@ -152,7 +152,7 @@ impl Bundled {
         self.providers.iter().find(|provider| provider.names.split(' ').next() == Some(name))
     }
 
-    /// What the first of these providers has for the first form that any of them has.
+    /// Finds the first form of the name that any of these providers has, and returns the entry of the first provider that has it.
     fn find_at(&self, providers: &str, forms: &[String]) -> Option<Found<'_>> {
         let asked: Vec<&Provider> = providers.split(' ').filter_map(|name| self.provider(name)).collect();
         let look = |form: &String| {

@@ -11,10 +11,10 @@ use crate::labels::NameKind::{ErrorType, Header, RequestModel, ResponseModel, To
 /// Number of sets of kinds.
 const SETS: usize = 32;
 
-/// What a histogram takes in Envoy, in counters.
+/// Units that a histogram takes from the limit of series. A counter takes one.
 const HISTOGRAM: usize = 6;
 
-/// How much of each share is taken.
+/// The units that are taken of each share.
 #[derive(Default)]
 pub(super) struct Shares {
     /// By the set of kinds: a sum of [`NameKind::bit`](crate::labels::NameKind::bit)s.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::text::{at, before, continues, is_word, may_end, may_start, run, seek_any, seek_byte, seek_either};
 
-/// What keys of [`is_token`] start with, by the byte before the prefix's last byte, which is `_`, `-` or `.`. Source: the
+/// The prefixes of keys that [`is_token`] recognises, by the byte before the prefix's last byte, which is `_`, `-` or `.`. Source: the
 /// documentation of providers of models, code hosts, package registries, clouds, payment and chat services.
 fn prefixes(byte: u8) -> &'static [&'static [u8]] {
     match byte {
@@ -57,7 +57,7 @@ fn prefixes(byte: u8) -> &'static [&'static [u8]] {
     }
 }
 
-/// What keys of [`is_joined`] start with.
+/// The prefixes of keys that [`is_joined`] recognises.
 const JOINED: [&[u8]; 5] = [b"SG.", b"glpat-", b"bedrock-api-key-", b"xoxe.", b"glc_"];
 
 /// The fewest bytes after a prefix.

@@ -2,7 +2,7 @@
 
 use memchr::memchr2;
 
-/// What a chunk is.
+/// The kind of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ChunkKind {
     /// Not known yet.
@@ -36,7 +36,7 @@ enum Member {
     Other,
 }
 
-/// What the value of `choices` is.
+/// The kind of the value of `choices`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Choices {
     /// The member has not come, or only its opening bracket.
