@@ -9,7 +9,7 @@ use crate::observation::{LIST, ParseError, Text, ToolResult};
 use crate::text::content::Content;
 use crate::text::fingerprint::Fingerprint;
 use crate::text::hash::{self, Hashes, Key};
-use crate::text::opening::Opening;
+use crate::text::opening::{Opening, OpeningHashes};
 use crate::text::transcript::{Part, Transcript};
 
 /// The messages of the request, as far as they have been read. [`Draft::end_request`] empties it.
@@ -25,8 +25,8 @@ pub struct Conversation {
     tools: Option<Box<Fingerprint>>,
     /// The beginning of the conversation, if its hash is wanted.
     opening: Option<Box<Opening>>,
-    /// The hash of the beginning, once the request has ended. It is known even if it is not reported.
-    beginning: Option<[u8; 8]>,
+    /// The hashes of the beginning, once the request has ended. They are known even if they are not reported.
+    hashes: OpeningHashes,
     history: Box<History>,
     /// Hashes of the keys that an answer in JSON must have.
     required_keys: Vec<u64>,
@@ -47,7 +47,13 @@ impl Conversation {
 
     /// The hash of the system prompt and the first user message. None until the request ends, or if it was not wanted.
     pub fn beginning(&self) -> Option<[u8; 8]> {
-        self.beginning
+        self.hashes.both
+    }
+
+    /// The hash of the first user message. Agents that hand over to each other share it, whatever their system prompts. None until
+    /// the request ends, or if it was not wanted.
+    pub fn first_user_message(&self) -> Option<[u8; 8]> {
+        self.hashes.user
     }
 
     /// Measures the length of tool results from now on.
@@ -111,12 +117,12 @@ impl Draft {
         if let Some(opening) = conversation.opening.take() {
             let known = opening.of_prompt(&last_message).filter(|_| wanted.last_message);
             observation.request.hash = known.map(hash::short);
-            let (system, beginning) = opening.settle(&mut last_message);
+            let hashes = opening.settle(&mut last_message);
             if wanted.system {
-                observation.configured.get_or_insert_default().system_hash = system;
+                observation.configured.get_or_insert_default().system_hash = hashes.system;
             }
-            conversation.beginning = beginning;
-            observation.request.conversation_hash = beginning.filter(|_| wanted.conversation);
+            conversation.hashes = hashes;
+            observation.request.conversation_hash = hashes.both.filter(|_| wanted.conversation);
         }
         let request = &mut observation.request;
         request.hash = request.hash.or_else(|| last_message.hash());

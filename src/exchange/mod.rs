@@ -124,7 +124,7 @@ impl Exchange {
         observation.request.stream = target.expects_stream.then_some(true);
         provider::headers::request(head, &mut draft);
         draft.name_conversation(head.text(&config.conversation_header));
-        texts::start(&mut draft, &config.privacy, observer.callers.is_some() && !target.api.remembers);
+        texts::start(&mut draft, &config.privacy, observer.callers.is_some());
         if !config.otlp.cluster.is_empty() {
             draft.conversation.measure_results();
         }

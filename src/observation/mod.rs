@@ -7,6 +7,7 @@
 
 mod agent;
 mod attribution;
+mod client;
 mod configured;
 mod cost;
 mod outcome;
@@ -21,6 +22,7 @@ mod usage;
 pub use crate::json::COUNT_LIMIT;
 pub use agent::{Agent, Loop, Roles, RunEnd, ToolResult};
 pub use attribution::Attribution;
+pub use client::ClientDetails;
 pub use configured::Configured;
 pub use cost::{Bill, COST_LIMIT, Cost, CostPart, CostStatus, Unpriced};
 pub use outcome::{Changes, INTERRUPTED, Outcome};
@@ -59,6 +61,8 @@ pub struct Observation {
     pub provider: Name,
     /// Name of the gateway's route; empty if the host does not give it.
     pub route: Text,
+    /// The program that sent the request; None if nothing names it.
+    pub client: Option<Box<ClientDetails>>,
     /// Parameters of the request.
     pub request: RequestParameters,
     /// What the response says about itself.

@@ -29,6 +29,17 @@ pub struct Opening {
     user_message: (u64, u32),
 }
 
+/// The hashes of an opening. A hash is None if the request lacks the text.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct OpeningHashes {
+    /// Of the system prompt.
+    pub system: Option<[u8; 8]>,
+    /// Of the first user message.
+    pub user: Option<[u8; 8]>,
+    /// Of the system prompt and the first user message.
+    pub both: Option<[u8; 8]>,
+}
+
 impl Opening {
     /// Memory of an opening, in bytes.
     pub const BOUND: usize = size_of::<Opening>();
@@ -77,8 +88,8 @@ impl Opening {
         self.user.filter(|_| self.user_message == (prompt.length(), self.messages))
     }
 
-    /// The hash of the system prompt, and the hash of system prompt and first user message. None if the request lacks the text.
-    pub fn settle(mut self, prompt: &mut Fingerprint) -> (Option<[u8; 8]>, Option<[u8; 8]>) {
+    /// The hashes of the opening.
+    pub fn settle(mut self, prompt: &mut Fingerprint) -> OpeningHashes {
         if self.messages == 1 && self.system.is_none() {
             // The only message counts as a user message, whatever its role.
             self.message_closed(true, prompt);
@@ -90,7 +101,7 @@ impl Opening {
             let state = begin(key).chain_update(system.unwrap_or_default()).chain_update(user);
             end(key, state)
         });
-        (system.map(short), both.map(short))
+        OpeningHashes { system: system.map(short), user: self.user.map(short), both: both.map(short) }
     }
 }
 
@@ -98,7 +109,7 @@ impl Opening {
 mod tests {
     use super::*;
 
-    fn opening(messages: &[(&str, Option<bool>)]) -> (Option<[u8; 8]>, Option<[u8; 8]>) {
+    fn opening(messages: &[(&str, Option<bool>)]) -> OpeningHashes {
         let mut prompt = Fingerprint::new(None, true);
         let mut opening = Opening::new(None, &mut prompt);
         for (text, of_user) in messages {
@@ -118,15 +129,15 @@ mod tests {
     fn the_system_prompt_and_the_first_user_message_identify_a_conversation() {
         let (system, user) = (("be brief", Some(false)), ("hello", Some(true)));
         let first = opening(&[system, user]);
-        assert!(first.0.is_some() && first.1.is_some());
+        assert!(first.system.is_some() && first.both.is_some());
         assert_eq!(opening(&[system, user, ("hi", None), ("more", Some(true)), ("late", Some(false))]), first);
-        assert_ne!(opening(&[user]).1, first.1);
-        assert_ne!(opening(&[system, ("hallo", Some(true))]).1, first.1);
+        assert_ne!(opening(&[user]).both, first.both);
+        assert_ne!(opening(&[system, ("hallo", Some(true))]).both, first.both);
         assert_eq!(
-            opening(&[("a prompt without a role", None)]).1,
-            opening(&[("a prompt without a role", Some(true))]).1
+            opening(&[("a prompt without a role", None)]).both,
+            opening(&[("a prompt without a role", Some(true))]).both
         );
-        assert_eq!(opening(&[("one", None), ("two", None)]), (None, None));
+        assert_eq!(opening(&[("one", None), ("two", None)]), OpeningHashes::default());
     }
 
     #[test]
@@ -144,7 +155,7 @@ mod tests {
     fn conversations_that_differ_after_any_number_of_bytes_have_different_hashes() {
         let long = |tail: &str| "x".repeat(100_000) + tail;
         let (a, b) = (long("a"), long("b"));
-        assert_ne!(opening(&[(&a, Some(true))]).1, opening(&[(&b, Some(true))]).1);
+        assert_ne!(opening(&[(&a, Some(true))]).both, opening(&[(&b, Some(true))]).both);
         assert_ne!(
             opening(&[(&a, Some(false)), ("hi", Some(true))]),
             opening(&[(&b, Some(false)), ("hi", Some(true))])
@@ -153,7 +164,7 @@ mod tests {
             let mut prompt = Fingerprint::new(None, true);
             let mut opening = Opening::new(None, &mut prompt);
             text.as_bytes().chunks(1000).for_each(|piece| opening.push_beside(piece));
-            opening.settle(&mut prompt).0
+            opening.settle(&mut prompt).system
         };
         assert_ne!(beside(&a), beside(&b));
     }
