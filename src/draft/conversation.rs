@@ -191,6 +191,11 @@ impl Draft {
         }
     }
 
+    /// Adds the hash of a string of the message that is no tool's result.
+    pub fn text_hashed(&mut self, hash: u64) {
+        self.conversation.history.text_hashed(hash);
+    }
+
     /// Adds a piece of an image, a sound or a file of the message: of its data, its URL or its identifier.
     #[inline(never)]
     pub fn message_media(&mut self, piece: &[u8]) {
@@ -322,6 +327,11 @@ impl Draft {
         if self.conversation.history.may_be_result() {
             self.result_passed(text);
         }
+    }
+
+    /// Adds the hash of a string of the result, or of the message, if only its role tells which of the two it is.
+    pub fn result_hashed(&mut self, hash: u64) {
+        self.conversation.history.result_hashed(hash);
     }
 
     /// The open part of a message, which is a result, ends.

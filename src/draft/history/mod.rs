@@ -9,6 +9,7 @@ mod results;
 mod tests;
 
 use crate::budget::Share;
+use crate::bytes::mix::Mix;
 use crate::json::{Canonical, Scalar, identity};
 use crate::observation::{Agent, Roles, Text};
 use loops::CallLog;
@@ -42,6 +43,8 @@ struct OpenMessage {
     role: MessageRole,
     has_calls: bool,
     has_results: bool,
+    /// Hash of its strings.
+    hash: u64,
 }
 
 /// The author of a message.
@@ -248,6 +251,17 @@ impl History {
     /// Adds the result's whole text, as an escaped JSON string up to its closing quote.
     pub fn result_escaped_text(&mut self, text: &[u8]) {
         self.results.escaped_text(text);
+    }
+
+    /// Adds the hash of a string of the message.
+    pub fn text_hashed(&mut self, hash: u64) {
+        self.message.hash = Mix::new(self.message.hash).number(hash).finish();
+    }
+
+    /// Adds the hash of a string of the message, which is also one of the result if the message is a tool's.
+    pub fn result_hashed(&mut self, hash: u64) {
+        self.text_hashed(hash);
+        self.results.hashed(hash);
     }
 
     /// A part of a message ends that is a tool's result.
