@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use super::{Draft, History, entry};
+use super::{Draft, History, ToolChoice, entry};
 use crate::budget::Share;
-use crate::json::Scalar;
+use crate::json::{Scalar, identity};
 use crate::observation::{LIST, ParseError, Text, ToolResult};
 use crate::text::content::Content;
 use crate::text::fingerprint::Fingerprint;
@@ -32,6 +32,10 @@ pub struct Conversation {
     required_keys: Vec<u64>,
     /// True if a request header has the conversation's identifier.
     is_named: bool,
+    /// The rule about tools.
+    pub(super) choice: ToolChoice,
+    /// Hash of the identifier of the response that the request continues. 0 if it names none.
+    previous: u64,
 }
 
 impl Conversation {
@@ -54,6 +58,22 @@ impl Conversation {
     /// the request ends, or if it was not wanted.
     pub fn first_user_message(&self) -> Option<[u8; 8]> {
         self.hashes.user
+    }
+
+    /// The hash of the system prompt and the first bytes of the first user message: equal for the requests of a client that adds
+    /// errors to that message, as smolagents does. None as for [`Conversation::beginning`].
+    pub fn task(&self) -> Option<u64> {
+        self.hashes.task
+    }
+
+    /// The rule about tools.
+    pub fn tool_choice(&self) -> &ToolChoice {
+        &self.choice
+    }
+
+    /// Hash of the identifier of the response that the request continues, with state that the server keeps. None if it names none.
+    pub fn previous_response(&self) -> Option<u64> {
+        Some(self.previous).filter(|previous| *previous != 0)
     }
 
     /// Measures the length of tool results from now on.
@@ -186,6 +206,9 @@ impl Draft {
     #[inline(never)]
     pub fn message_text(&mut self, piece: &[u8]) {
         self.conversation.last_message.push(piece);
+        if let Some(opening) = &mut self.conversation.opening {
+            opening.push(piece);
+        }
         if let Some(all) = &mut self.conversation.all_messages {
             all.push(Part::Text, piece);
         }
@@ -236,6 +259,11 @@ impl Draft {
     /// The request offers a tool.
     pub fn tool_offered(&mut self) {
         self.conversation.history.tool_offered();
+    }
+
+    /// The identifier of the response that the request continues, with state that the server keeps.
+    pub fn previous_response(&mut self, value: Scalar<'_>) {
+        self.conversation.previous = identity(value);
     }
 
     /// Adds a key that an answer in JSON must have.

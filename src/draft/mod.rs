@@ -14,6 +14,7 @@ mod history;
 mod parameters;
 mod provider_tools;
 mod room;
+mod tool_choice;
 mod usage;
 mod word;
 
@@ -30,6 +31,7 @@ pub use error::WireError;
 use history::History;
 pub use provider_tools::ProviderTool;
 pub use room::{BLOCK, Room, entry};
+pub use tool_choice::ToolChoice;
 pub use usage::{TokenCounts, TokenSlot, WireCost};
 pub use word::Word;
 

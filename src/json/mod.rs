@@ -21,6 +21,6 @@ pub use canonical::{Canonical, key_hash};
 pub use program::{
     Deferred, Ended, Group, On, Program, Rule, Scalar, close, deferred, digest, open, raw, scalar, supersedes, text,
 };
-pub use scalar::{COUNT_LIMIT, identity};
+pub use scalar::{COUNT_LIMIT, identity, is_random};
 pub use scanner::{Documents, Scanner};
 pub use string::{LIMIT, Unescape};

@@ -96,6 +96,10 @@ pub const REQUEST: &[Rule<Draft>] = &[
     deferred("messages[].content[].content", result),
     deferred("messages[].content[].content[].text", result),
     open("tools[]", |d, _| d.tool_offered()),
+    scalar("tools[].name", Draft::offered_name),
+    scalar("tool_choice.type", Draft::tool_choice_kind),
+    scalar("tool_choice.name", Draft::tool_choice_name),
+    scalar("thread.previous_message_id", Draft::previous_response),
 ];
 
 /// Rules for the message, and for the events that have members of a message.

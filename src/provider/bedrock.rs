@@ -128,6 +128,10 @@ const CONVERSATION: &[Rule<Draft>] = &[
     digest("messages[].content[].toolResult.content[].document.source.bytes", Draft::result_hashed),
     digest("messages[].content[].image.source.bytes", Draft::text_hashed),
     open("toolConfig.tools[]", |d, _| d.tool_offered()),
+    scalar("toolConfig.tools[].toolSpec.name", Draft::offered_name),
+    open("toolConfig.toolChoice.any", |d, _| d.tool_choice_any()),
+    open("toolConfig.toolChoice.tool", |d, _| d.tool_choice_named()),
+    scalar("toolConfig.toolChoice.tool.name", Draft::tool_choice_name),
     scalar("outputConfig.textFormat.type", output_type),
     scalar("serviceTier.type", Draft::service_tier),
 ];

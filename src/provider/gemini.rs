@@ -100,7 +100,13 @@ pub const REQUEST: &[Rule<Draft>] = &[
     deferred("contents.parts[].text", said),
     open("tools[]", |d, _| d.tools_offered()),
     open("tools[].functionDeclarations[]", |d, _| d.tool_offered()),
+    scalar("tools[].functionDeclarations[].name", Draft::offered_name),
     open("tools[].function_declarations[]", |d, _| d.tool_offered()),
+    scalar("tools[].function_declarations[].name", Draft::offered_name),
+    scalar("toolConfig.functionCallingConfig.mode", Draft::tool_choice),
+    scalar("toolConfig.functionCallingConfig.allowedFunctionNames[]", Draft::tool_choice_allowed),
+    scalar("tool_config.function_calling_config.mode", Draft::tool_choice),
+    scalar("tool_config.function_calling_config.allowed_function_names[]", Draft::tool_choice_allowed),
 ];
 
 /// Gemini's own tools: each is a member with an object, such as `googleSearch`.

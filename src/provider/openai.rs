@@ -119,7 +119,15 @@ pub const MESSAGES: &[Rule<Draft>] = &[
     scalar("messages[].function_call.name", Draft::past_call_name),
     text("messages[].function_call.arguments", Draft::past_call_arguments),
     open("tools[]", |d, _| d.tool_offered()),
+    scalar("tools[].function.name", Draft::offered_name),
+    scalar("tools[].name", Draft::offered_name),
     open("functions[]", |d, _| d.tool_offered()),
+    scalar("functions[].name", Draft::offered_name),
+    scalar("tool_choice", Draft::tool_choice),
+    scalar("tool_choice.type", Draft::tool_choice_kind),
+    scalar("tool_choice.function.name", Draft::tool_choice_name),
+    open("function_call", |d, _| d.tool_choice_named()),
+    scalar("function_call.name", Draft::tool_choice_name),
 ];
 
 /// The text of a message. A message with the role of a tool is a tool result, but the role may follow the text, so the text is

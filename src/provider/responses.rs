@@ -46,6 +46,13 @@ pub const INPUT: &[Rule<Draft>] = &[
     scalar("conversation.id", Draft::conversation_id),
     deferred("input", prompted),
     open("tools[]", |d, _| d.tool_offered()),
+    scalar("tools[].name", Draft::offered_name),
+    // Codex offers its tools in an item of the input.
+    open("input[].tools[]", |d, _| d.tool_offered()),
+    scalar("tool_choice", Draft::tool_choice),
+    scalar("tool_choice.type", Draft::tool_choice_kind),
+    scalar("tool_choice.name", Draft::tool_choice_name),
+    scalar("previous_response_id", Draft::previous_response),
     close("input[]", item),
     scalar("input[].call_id", |d, v| {
         d.past_call_id(v);

@@ -36,6 +36,7 @@ mod redirects;
 mod reload;
 mod replay;
 mod routes;
+mod runs;
 mod secrets;
 mod series;
 mod soak;
