@@ -38,9 +38,9 @@ export interface Observation {
   'gaugeway.client.attempt'?: number;
   /** part of the client's work: `main`, `subagent`, `compaction`, `auxiliary` or `prewarm` */
   'gaugeway.request.kind'?: string;
-  /** identifier of the client's sub-agent; the main agent has none */
+  /** identifier of the client's sub-agent; not written for the main agent */
   'gaugeway.agent.id'?: string;
-  /** identifier of the sub-agent, or of the session, that started this sub-agent */
+  /** identifier of what started the sub-agent: another sub-agent, or a session */
   'gaugeway.agent.parent_id'?: string;
   /** type of the client's sub-agent, in the client's words */
   'gaugeway.agent.name'?: string;

@@ -38,6 +38,7 @@ mod replay;
 mod routes;
 mod secrets;
 mod series;
+mod sessions;
 mod soak;
 mod spans;
 mod streams;

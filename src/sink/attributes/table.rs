@@ -126,14 +126,14 @@ pub const ATTRIBUTES: &[Attribute] = &[
         "gaugeway.agent.id",
         "",
         Request,
-        "identifier of the client's sub-agent; the main agent has none",
+        "identifier of the client's sub-agent; not written for the main agent",
         Text(|o| o.client.as_ref()?.agent.as_deref()),
     ),
     row(
         "gaugeway.agent.parent_id",
         "",
         Request,
-        "identifier of the sub-agent, or of the session, that started this sub-agent",
+        "identifier of what started the sub-agent: another sub-agent, or a session",
         Text(|o| o.client.as_ref()?.parent_agent.as_deref()),
     ),
     row(
