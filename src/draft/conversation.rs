@@ -113,6 +113,7 @@ impl Draft {
     /// The request ends: sets the hashes and lengths of its texts, the state of the agent's run, and what an answer in JSON
     /// must have.
     pub fn end_request(&mut self, wanted: Hashes) {
+        self.settle_client();
         self.end_request_texts(wanted);
         let mut agent = self.conversation.history.settle();
         if self.conversation.history.lacks_memory() {

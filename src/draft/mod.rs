@@ -6,6 +6,7 @@
 
 mod answer;
 mod attempts;
+mod client;
 mod conversation;
 mod counts;
 mod document;
@@ -24,6 +25,7 @@ use crate::observation::{FinishClass, Observation, ParseError};
 
 pub use answer::Answer;
 pub use attempts::{AttemptKind, BilledAttempt};
+pub use client::{ClientState, SessionSource};
 pub use conversation::Conversation;
 pub use counts::{Counts, UsageDetails};
 pub use document::OpenDocument;
@@ -42,6 +44,8 @@ pub struct Draft {
     pub observation: Observation,
     /// The messages of the request.
     pub conversation: Conversation,
+    /// The program that sent the request.
+    client_state: ClientState,
     /// The answer.
     pub answer: Answer,
     /// Tokens, quantities and costs of the response.

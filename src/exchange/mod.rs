@@ -130,6 +130,7 @@ impl Exchange {
         observation.labels = config.labels.headers.iter().map(|(header, _)| head.text(header).into()).collect();
         observation.request.stream = target.expects_stream.then_some(true);
         provider::headers::request(head, &mut draft);
+        provider::client::request(head, &mut draft);
         draft.name_conversation(head.text(&config.conversation_header));
         texts::start(&mut draft, &config.privacy, observer.callers.is_some());
         if !config.otlp.cluster.is_empty() {

@@ -39,6 +39,7 @@ mod routes;
 mod runs;
 mod secrets;
 mod series;
+mod sessions;
 mod soak;
 mod spans;
 mod streams;
