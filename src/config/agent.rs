@@ -59,7 +59,7 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[
         kind: Whole { default: 4096, range: 64..=65_536, set: |config, n| config.agent.slots = n },
         per_route: false,
         doc: documentation(
-            "tool calls that all workers together remember until their results arrive; at most about 200 bytes each",
+            "tool calls that all workers together remember until their results arrive; at most about 300 bytes each",
         ),
     },
 ];

@@ -239,7 +239,7 @@ pub const METRICS: &[Metric] = &[
         "gaugeway_agent_runs_total",
         "{run}",
         &[&STATUS, &CLIENT_NAME],
-        "agent runs that ended: completed, max_iterations, loop, error, abandoned",
+        "agent runs that ended: completed, max_iterations, loop, error, cancelled, abandoned, unknown",
         |o, out| {
             if let Some(end) = o.agent.ended {
                 out(&[end.as_str(), o.client_name().unwrap_or_default()], 1);
