@@ -125,6 +125,7 @@ impl Exchange {
         provider::headers::request(head, &mut draft);
         draft.name_conversation(head.text(&config.conversation_header));
         texts::start(&mut draft, &config.privacy, observer.callers.is_some());
+        draft.conversation.set_loop_limits(config.agent.loops);
         if !config.otlp.cluster.is_empty() {
             draft.conversation.measure_results();
         }

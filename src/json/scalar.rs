@@ -66,19 +66,42 @@ impl Scalar<'_> {
     }
 }
 
-/// A 64-bit hash of an identifier. It is the same in every worker. Returns 0 if the value is not a string or is empty,
+/// The highest bit of an identifier's hash, see [`unnamed_call`].
+const UNNAMED: u64 = 1 << 63;
+
+/// A 63-bit hash of an identifier. It is the same in every worker. Returns 0 if the value is not a string or is empty,
 /// and never for another value.
 #[inline(never)]
 pub fn identity(value: Scalar<'_>) -> u64 {
     match value {
-        Scalar::Text(id) if !id.is_empty() => Mix::new(0).text(id).finish().max(1),
+        Scalar::Text(id) if !id.is_empty() => (Mix::new(0).text(id).finish() & !UNNAMED).max(1),
         _ => 0,
     }
+}
+
+/// The identifier of a tool call that has none: a hash of its tool, given by the hash of its name, and of the number of earlier
+/// calls of this tool in the turn. It differs from every [`identity`].
+pub fn unnamed_call(tool: u64, earlier: usize) -> u64 {
+    Mix::new(0).text("unnamed").number(tool).number(earlier as u64).finish() | UNNAMED
+}
+
+/// Returns true if the identifier is that of [`unnamed_call`].
+pub const fn is_unnamed(id: u64) -> bool {
+    id & UNNAMED != 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_without_identifiers_are_numbered_by_tool() {
+        let (search, read) = (identity(Scalar::Text("search")), identity(Scalar::Text("read")));
+        let ids = [unnamed_call(search, 0), unnamed_call(search, 1), unnamed_call(read, 0), search, read];
+        assert_eq!(ids.map(is_unnamed), [true, true, true, false, false]);
+        assert!((1..ids.len()).all(|n| !ids[..n].contains(&ids[n])));
+        assert_eq!((identity(Scalar::Text("")), identity(Scalar::Null), is_unnamed(0)), (0, 0, false));
+    }
 
     #[test]
     fn a_count_is_a_whole_number_up_to_2_to_the_32() {
