@@ -227,7 +227,10 @@ mod tests {
                 r#"{"agent": {"loops": {"retry": 1}}}"#,
                 "agent.loops.retry: must be 0 (never) or a whole number from 2 to 100",
             ),
-            (r#"{"agent": {"loops": {"slow": 2}}}"#, "agent.loops.slow: unknown key; known here: drift, oscillation, retry"),
+            (
+                r#"{"agent": {"loops": {"slow": 2}}}"#,
+                "agent.loops.slow: unknown key; known here: drift, oscillation, retry",
+            ),
             (r#"{"apis": [{"host": "h", "api": "x"}]}"#, "apis[0].api: there is no API 'x'; there are: "),
             (
                 r#"{"apis": [{"api": "detect"}]}"#,

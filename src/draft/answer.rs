@@ -350,11 +350,14 @@ impl Draft {
             None => self.answer.calling_choices |= 1,
         }
         let arguments = part.arguments.as_ref().map_or(0, ObjectHash::finish);
-        let same = |call: &AnsweredCall| call.position == position && (part.id == 0 || call.id == 0 || call.id == part.id);
+        let same =
+            |call: &AnsweredCall| call.position == position && (part.id == 0 || call.id == 0 || call.id == part.id);
         if let Some(at) = self.answer.calls.iter().position(same) {
             self.continue_tool_name(at, part.id, &name);
             // A further fragment: the whole is not known.
-            if let Some(call) = self.answer.calls.get_mut(at).filter(|call| arguments != 0 && call.arguments != arguments) {
+            if let Some(call) =
+                self.answer.calls.get_mut(at).filter(|call| arguments != 0 && call.arguments != arguments)
+            {
                 call.arguments = 0;
             }
         } else if self.answer.calls.len() < LIST && self.keeps(entry::<AnsweredCall>(0) + entry::<Text>(name.len())) {

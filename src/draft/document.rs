@@ -68,7 +68,8 @@ impl OpenDocument {
         let OpenChoice { index, finish_reason, finish_detail, start, is_open, calls_tools } = choice;
         (*index, *finish_reason, *finish_detail, *start) = (0, None, None, None);
         (*is_open, *calls_tools) = (false, false);
-        let OpenPart { kind, index, name, only_opens, action_match, id, item_id, arguments, tokens, is_thought, start } = part;
+        let OpenPart { kind, index, name, only_opens, action_match, id, item_id, arguments, tokens, is_thought, start } =
+            part;
         kind.clear();
         (*item_id, *arguments, *action_match) = (0, None, 0);
         (*index, *name, *only_opens, *id, *tokens, *is_thought, *start) = (0, None, false, 0, 0, false, None);

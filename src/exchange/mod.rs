@@ -17,6 +17,8 @@ mod run_end;
 #[cfg(test)]
 mod tests;
 mod texts;
+#[cfg(test)]
+mod tool_tests;
 
 use std::rc::Rc;
 

@@ -18,6 +18,7 @@ mod framing;
 mod json;
 mod kinds;
 mod layers;
+mod loops;
 mod manual;
 mod memory;
 mod otlp;

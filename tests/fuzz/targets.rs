@@ -15,7 +15,7 @@ use std::rc::Rc;
 use gaugeway::bytes::Base64;
 use gaugeway::config::{CacheAttribute, Config};
 use gaugeway::exchange::{End, Exchange, Head, Observer};
-use gaugeway::json::{Validator, Documents, Ended, Program, Rule, Scalar, Scanner, close, open, raw, scalar, text};
+use gaugeway::json::{Documents, Ended, Program, Rule, Scalar, Scanner, Validator, close, open, raw, scalar, text};
 use gaugeway::sink::attributes::ATTRIBUTES;
 use gaugeway::sink::stats::{MetricKind, Registry, Stats};
 use serde_json::Value;

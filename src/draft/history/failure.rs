@@ -21,8 +21,7 @@ const BEGINS: [&[u8]; 5] =
     [b"traceback (", b"an error occurred", b"<tool_use_error>", b"script failed", b"unsupported call:"];
 
 /// Words after `error` or `exception` with which a text reports a failure. Others are part of a term: `error rate`.
-const AFTER_ERROR: [&[u8]; 9] =
-    [b"in", b"on", b"at", b"from", b"with", b"while", b"when", b"during", b"code"];
+const AFTER_ERROR: [&[u8]; 9] = [b"in", b"on", b"at", b"from", b"with", b"while", b"when", b"during", b"code"];
 
 /// Begin and end of a result's text, as far as it has been read.
 #[derive(Default)]

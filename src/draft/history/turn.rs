@@ -112,8 +112,7 @@ impl LastTurn {
 
     /// Sets whether the tool failed, from a flag, a status or an outcome.
     pub fn failed(&mut self, value: Scalar<'_>) {
-        self.open.result.failed |=
-            matches!(value, Scalar::Bool(true) | Scalar::Text("error" | "failed" | "timeout"));
+        self.open.result.failed |= matches!(value, Scalar::Bool(true) | Scalar::Text("error" | "failed" | "timeout"));
     }
 
     /// Adds a piece of the result's text.
@@ -180,8 +179,7 @@ impl LastTurn {
         let tool = result.name.as_deref().map(|name| identity(Scalar::Text(name)));
         // Without an identifier on either side.
         let fits = |call: &PastCall| result.call == 0 || is_unnamed(call.id);
-        let by_name =
-            |call: &PastCall| open(call) && fits(call) && tool.is_none_or(|tool| tool == call.step.tool);
+        let by_name = |call: &PastCall| open(call) && fits(call) && tool.is_none_or(|tool| tool == call.step.tool);
         by_id.or_else(|| self.calls.iter().position(by_name))
     }
 
