@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::{Draft, entry};
-use crate::json::{LIMIT, ObjectHash, Scalar, identity, unnamed_call};
-use crate::observation::{FinishClass, FinishReason, LIST, Text, clipped};
+use crate::json::{LIMIT, ObjectHash, Scalar, Validator, identity, unnamed_call};
+use crate::observation::{FinishClass, FinishReason, LIST, Parsed, Text, clipped};
 use crate::text::content::Content;
 use crate::text::fingerprint::{Begins, Fingerprint, Mark};
 use crate::text::hash::Key;
@@ -32,6 +32,8 @@ pub struct Answer {
     has_ended: bool,
     /// True if the answer comes later, in the response to another request, or if the request asks for none.
     is_deferred: bool,
+    /// Parses the arguments of the call that the request forces, which are structured output. None if it forces none.
+    structure: Option<Box<Validator>>,
     /// Number of documents that were read to their end.
     documents: u32,
 }
@@ -73,6 +75,18 @@ impl Answer {
     /// The answer is to be JSON, with these keys.
     pub(super) fn expect_json(&mut self, required_keys: Vec<u64>) {
         self.text.expect_json(required_keys);
+    }
+
+    /// The arguments of a call are to be JSON, with these keys.
+    pub(super) fn expect_structure(&mut self, required_keys: Vec<u64>) {
+        self.structure = Some(Box::new(Validator::requiring(required_keys)));
+    }
+
+    /// How far the arguments of the only call are one JSON value with the required keys. None if they are not structured output.
+    fn structure(&mut self) -> Option<Parsed> {
+        let is_only = self.calls.len() == 1;
+        let structure = self.structure.as_mut().filter(|_| is_only)?;
+        Some(Parsed::of(structure.is_whole(), structure.has_required()))
     }
 
     /// The end of the text so far.
@@ -148,6 +162,7 @@ impl Draft {
         output.hash = text.hash();
         output.characters = text.characters();
         output.parsed = text.parsed();
+        output.parsed = self.answer.structure().or(output.parsed);
         // Some APIs have no word for an answer that calls tools.
         for (index, reason) in self.observation.response.finish_reasons.iter_mut().enumerate() {
             if let Some(FinishReason { class: class @ (FinishClass::Stop | FinishClass::Other), .. }) = reason
@@ -389,9 +404,22 @@ impl Draft {
         }
     }
 
+    /// Adds a piece of a call's arguments as JSON, which are structured output if the request forces the call.
+    pub fn structured_arguments(&mut self, piece: &[u8]) {
+        if let Some(structure) = &mut self.answer.structure {
+            structure.feed(piece);
+        }
+    }
+
+    /// Adds a piece of the arguments that are generated for a call.
+    pub fn call_text(&mut self, piece: &[u8]) {
+        self.other_text(piece);
+        self.structured_arguments(piece);
+    }
+
     /// Adds a fragment of a call's arguments.
     pub fn arguments_fragment(&mut self, piece: &[u8]) {
-        self.other_text(piece);
+        self.call_text(piece);
         self.answer.fragments.0.push(piece);
     }
 

@@ -30,6 +30,8 @@ pub struct Conversation {
     history: Box<History>,
     /// Hashes of the keys that an answer in JSON must have.
     required_keys: Vec<u64>,
+    /// Hashes of the keys that the arguments of the last offered tool must have.
+    tool_keys: Vec<u64>,
     /// True if a request header has the conversation's identifier.
     is_named: bool,
     /// The rule about tools.
@@ -134,6 +136,20 @@ impl Draft {
         self.room.give(required.len() * entry::<u64>(0));
         if self.observation.request.output_type == Some("json") && self.keeps(Fingerprint::json_bound(required.len())) {
             self.answer.expect_json(required);
+        }
+        self.expect_structure();
+    }
+
+    /// If the request forces the call of a tool, its arguments are structured output.
+    fn expect_structure(&mut self) {
+        let choice = &self.conversation.choice;
+        let Some(forced) = choice.forced(self.observation.agent.tools_offered) else { return };
+        // Only of the last tool the required keys are known.
+        let is_last = choice.last_offered() == Some(forced);
+        let required = core::mem::take(&mut self.conversation.tool_keys);
+        let required = if is_last { required } else { Vec::new() };
+        if self.keeps(Fingerprint::json_bound(required.len())) {
+            self.answer.expect_structure(required);
         }
     }
 
@@ -265,6 +281,18 @@ impl Draft {
     /// The request offers a tool.
     pub fn tool_offered(&mut self) {
         self.conversation.history.tool_offered();
+        self.room.give(self.conversation.tool_keys.len() * entry::<u64>(0));
+        self.conversation.tool_keys.clear();
+    }
+
+    /// A key that the arguments of the offered tool must have.
+    pub fn tool_required_key(&mut self, value: Scalar<'_>) {
+        if let Scalar::Text(name) = value
+            && self.conversation.tool_keys.len() < LIST
+            && self.keeps(entry::<u64>(0))
+        {
+            self.conversation.tool_keys.push(crate::json::key_hash(name));
+        }
     }
 
     /// The identifier of the response that the request continues, with state that the server keeps.

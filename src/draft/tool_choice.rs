@@ -43,6 +43,11 @@ impl ToolChoice {
         self.kind != Kind::Free
     }
 
+    /// The last tool offered.
+    pub fn last_offered(&self) -> Option<&str> {
+        self.last_offered.as_deref()
+    }
+
     /// The last tool offered, if the answer must call a tool. Frameworks put the tool that delivers the answer behind the others.
     pub fn last_of_required(&self) -> Option<&str> {
         self.last_offered.as_deref().filter(|_| self.is_required())

@@ -64,6 +64,7 @@ impl Shared {
             }
         }
         self.meet(exchange);
+        exchange.end_recall();
     }
 
     /// Looks up what the conversation of the request waits for.
@@ -130,7 +131,7 @@ impl Shared {
                 }
             }
             if let Some(run) = exchange.run_span() {
-                self.attach_trace(exchange.kept_keys(), run);
+                self.attach_trace(&exchange.kept_keys(), run);
             }
         }
         // All calls of a run are recorded or none, whatever the sampling decision of the later ones.

@@ -2,9 +2,9 @@
 
 use super::Exchange;
 use super::run_end::{Asked, run_end};
-use crate::draft::{BLOCK, entry};
-use crate::json::is_random;
-use crate::observation::{Outcome, RunEnd, Text, ToolResult};
+use crate::draft::{BLOCK, ToolCall, entry};
+use crate::json::{Scalar, identity, is_random};
+use crate::observation::{Outcome, RunEnd, Step, ToolResult, Turn};
 use crate::signal::memory::{CALLS, Pending, WaitingRun};
 use crate::trace_context::{RunSpan, TraceContext};
 
@@ -45,22 +45,39 @@ impl Exchange {
 
     fn add_recalled(&mut self, is_its: impl Fn(&ToolResult) -> bool, pending: Pending) {
         // The name is kept twice.
-        if !self.draft.keeps(entry::<Pending>(2 * pending.name.len() + BLOCK)) {
+        if !self.draft.keeps(entry::<Pending>(2 * pending.name.len() + BLOCK) + entry::<Step>(0)) {
             return;
         }
         let agent = &mut self.draft.observation.agent;
+        let mut content = 0;
         if let Some(result) = agent.results.iter_mut().find(|result| is_its(result)) {
+            content = result.content;
             result.called_at = Some(pending.called_at).filter(|_| !pending.has_failed_result);
             // The answer named the tool. The request can give any name.
             result.name = Some(pending.name.clone());
         }
         // The request may show less of the run than there was: clients trim it, servers keep it.
-        if pending.iteration > 0 {
-            agent.iteration = agent.iteration.max(Some(pending.iteration + 1));
+        if pending.iteration > 0 && agent.iteration <= Some(pending.iteration) {
+            agent.iteration = Some(pending.iteration + 1);
+            self.run.shows_less = true;
         }
+        let tool = identity(Scalar::Text(&pending.name));
+        self.run.steps.push(Step { tool, arguments: pending.arguments, result: content });
         self.run.has_ended |= pending.run_has_ended;
         self.run.span = self.run.span.take().or(pending.run.map(Box::new));
         self.run.recalled.get_or_insert_default().push(pending);
+    }
+
+    /// All remembered calls whose results the request brings are added. Goes on with the detection of loops, if the request shows
+    /// less of the run than there was.
+    pub fn end_recall(&mut self) {
+        let steps = core::mem::take(&mut self.run.steps);
+        let before = self.run.recalled.as_ref().and_then(|recalled| recalled.first()).map(|first| first.loops);
+        let Some(mut loops) = before.filter(|_| self.run.shows_less) else { return };
+        let agent = &mut self.draft.observation.agent;
+        let turn = agent.last_turn.unwrap_or_else(|| Turn::new(steps));
+        (agent.looping, agent.loop_began) = loops.add(turn, self.observer.config.agent.loops);
+        agent.loops = loops;
     }
 
     /// Returns true if the whole answer was read. In a stream that is known before the end: a client may disconnect
@@ -77,13 +94,11 @@ impl Exchange {
         if core::mem::replace(&mut self.run.calls_are_taken, true) {
             return Vec::new();
         }
-        let calls = match self.is_answered() {
+        match self.is_answered() {
             true => self.new_calls(),
             false if self.run.recalled.is_some() => self.recalled_calls(),
             false => self.failed_request().into_iter().collect(),
-        };
-        self.run.kept = calls.iter().map(|kept| MemoryKey { call: kept.call, beginning: kept.beginning }).collect();
-        calls
+        }
     }
 
     /// Removes the recalled calls and returns them as they were remembered.
@@ -97,24 +112,26 @@ impl Exchange {
         let limit = self.observer.config.agent.max_iterations;
         let over = self.run.has_ended || run_end(&observation.agent, Outcome::Completed, self.asked(), limit).is_some();
         let mut lead = 0;
-        let pending = |(id, name): (u64, &Text)| {
-            let MemoryKey { call, beginning } = self.memory_key(id)?;
+        let pending = |asked: ToolCall<'_>| {
+            let MemoryKey { call, beginning } = self.memory_key(asked.id)?;
             lead = if lead == 0 { call } else { lead };
             Some(Pending {
                 call,
                 beginning,
-                is_unique: is_random(id),
+                is_unique: is_random(asked.id),
                 lead,
                 caller: self.run.caller as u32,
                 called_at: observation.timing.end.unwrap_or(self.draft.now),
                 iteration: observation.agent.iteration.unwrap_or_default(),
+                arguments: asked.arguments,
+                loops: observation.agent.loops,
                 run_has_ended: over,
-                name: name.clone(),
+                name: asked.name.clone(),
                 run: self.run_span(),
                 ..Pending::default()
             })
         };
-        self.identified_calls().filter_map(pending).collect()
+        self.draft.answer_calls().take(CALLS).filter_map(pending).collect()
     }
 
     fn recalled_calls(&self) -> Vec<Pending> {
@@ -127,11 +144,6 @@ impl Exchange {
             pending.run_has_ended |= self.run.has_ended;
         }
         recalled
-    }
-
-    /// The answer's calls that have an identifier.
-    fn identified_calls(&self) -> impl Iterator<Item = (u64, &Text)> {
-        self.draft.tool_calls().filter(|(id, _)| *id != 0).take(CALLS)
     }
 
     /// The run that waits for the results of `calls`, or for the repetition of a request. None if the run has ended.
@@ -187,9 +199,17 @@ impl Exchange {
         Some(MemoryKey { call: first.lead, beginning: first.beginning })
     }
 
-    /// The keys of the entries that [`Exchange::take_calls`] returned.
-    pub fn kept_keys(&self) -> &[MemoryKey] {
-        &self.run.kept
+    /// The keys of the entries that [`Exchange::take_calls`] has returned.
+    pub fn kept_keys(&self) -> Vec<MemoryKey> {
+        let of_entry = |entry: &Pending| MemoryKey { call: entry.call, beginning: entry.beginning };
+        match &self.run.recalled {
+            _ if self.is_answered() => {
+                let calls = self.draft.answer_calls().take(CALLS);
+                calls.filter_map(|asked| self.memory_key(asked.id)).collect()
+            }
+            Some(recalled) => recalled.iter().map(of_entry).collect(),
+            None => self.failed_request().iter().map(of_entry).collect(),
+        }
     }
 
     /// The span of the agent's run that the exchange belongs to.

@@ -28,7 +28,7 @@ use crate::config::{Capture, Config};
 use crate::draft::{Draft, Room};
 use crate::framing::{Body, Rules};
 use crate::json::LIMIT;
-use crate::observation::{Changes, Observation, Outcome, ParseError, Text, clipped};
+use crate::observation::{Changes, Observation, Outcome, ParseError, Step, Text, clipped};
 use crate::provider::{self, Api, Certainty, Programs};
 use crate::signal::memory::Pending;
 use crate::trace_context::RunSpan;
@@ -89,12 +89,14 @@ struct RunState {
     /// The remembered calls whose results the request brings.
     #[expect(clippy::box_collection, reason = "most exchanges have none, and this takes less room in those")]
     recalled: Option<Box<Vec<Pending>>>,
+    /// True if the request shows fewer turns of the run than are remembered.
+    shows_less: bool,
+    /// The remembered calls, with the results that the request brings.
+    steps: Vec<Step>,
     /// True if the request forces the call of a tool, whose arguments are structured output.
     is_structured: bool,
     /// True if the request failed and the client may repeat it.
     waits_for_repetition: bool,
-    /// The keys of the entries that are remembered.
-    kept: Vec<MemoryKey>,
     /// True if [`Exchange::take_calls`] has returned the calls to remember.
     calls_are_taken: bool,
     /// True if the end of the run was counted with an earlier exchange.

@@ -31,6 +31,15 @@ pub enum Parsed {
 }
 
 impl Parsed {
+    /// The result for a document that is whole, or not, and has the required keys, or not.
+    pub const fn of(is_whole: bool, has_required: bool) -> Self {
+        match (is_whole, has_required) {
+            (true, true) => Parsed::Whole,
+            (true, false) => Parsed::Incomplete,
+            (false, _) => Parsed::Malformed,
+        }
+    }
+
     /// The value of labels.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -116,7 +116,10 @@ pub const ANSWER: &[Rule<Draft>] = &[
     scalar("content[].type", Draft::part_kind),
     scalar("content[].id", Draft::part_id),
     scalar("content[].name", Draft::part_name),
-    raw("content[].input", Draft::part_arguments),
+    raw("content[].input", |d, piece| {
+        d.part_arguments(piece);
+        d.structured_arguments(piece);
+    }),
     text("content[].text", Draft::answer_text),
     scalar("usage.input_tokens", |d, v| d.count_unless_zero(v, |c| &mut c.input)),
     scalar("usage.cache_read_input_tokens", |d, v| {

@@ -168,6 +168,7 @@ const ANSWER: &[Rule<Draft>] = &[
     text("output.message.content[].text", Draft::answer_text),
     scalar("output.message.content[].toolUse.name", Draft::part_name),
     scalar("output.message.content[].toolUse.toolUseId", Draft::part_id),
+    raw("output.message.content[].toolUse.input", Draft::structured_arguments),
 ];
 
 /// The members of ConverseStream's events. The events of Nova's own streams have the same members, below the name of the event.
@@ -182,7 +183,7 @@ const EVENT: &[Rule<Draft>] = &[
     // The last event of a stream has the usage.
     close("usage", |d| d.complete()),
     text("delta.text", Draft::answer_text),
-    text("delta.toolUse.input", Draft::other_text),
+    text("delta.toolUse.input", Draft::call_text),
     text("delta.reasoningContent.text", Draft::other_text),
 ];
 

@@ -137,6 +137,7 @@ pub const ANSWER: &[Rule<Draft>] = &[
     close("message.tool_calls[]", |d| d.tool_call(u64::from(d.open.part_index()))),
     scalar("message.tool_calls[].id", Draft::part_id),
     scalar("message.tool_calls[].function.name", Draft::part_name),
+    text("message.tool_calls[].function.arguments", Draft::structured_arguments),
 ];
 
 /// Rules for the text of an answer.
@@ -157,7 +158,7 @@ pub const EVENT: &[Rule<Draft>] = &[
     open("delta.message.tool_calls", Draft::part_opened),
     scalar("delta.message.tool_calls.id", Draft::part_id),
     scalar("delta.message.tool_calls.function.name", Draft::part_name),
-    text("delta.message.tool_calls.function.arguments", Draft::other_text),
+    text("delta.message.tool_calls.function.arguments", Draft::call_text),
     scalar("delta.finish_reason", Draft::finish_reason),
     text("delta.error", |d, _| d.failed()),
 ];

@@ -35,6 +35,13 @@ pub const REQUIRED: &[Rule<Draft>] = &[
     scalar("generation_config.response_schema.required[]", Draft::required_key),
     scalar("generation_config.response_json_schema.required[]", Draft::required_key),
     scalar("format.required[]", Draft::required_key),
+    // The arguments of tools.
+    scalar("tools[].function.parameters.required[]", Draft::tool_required_key),
+    scalar("tools[].parameters.required[]", Draft::tool_required_key),
+    scalar("tools[].input_schema.required[]", Draft::tool_required_key),
+    scalar("tools[].functionDeclarations[].parameters.required[]", Draft::tool_required_key),
+    scalar("tools[].functionDeclarations[].parametersJsonSchema.required[]", Draft::tool_required_key),
+    scalar("toolConfig.tools[].toolSpec.inputSchema.json.required[]", Draft::tool_required_key),
 ];
 
 /// Images, sounds and files of messages: their data, URLs or identifiers.

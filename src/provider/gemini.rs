@@ -166,6 +166,7 @@ pub const ANSWER: &[Rule<Draft>] = &[
     text("candidates[].content.parts[].text", Draft::answer_text),
     scalar("candidates[].content.parts[].functionCall.name", Draft::part_name),
     scalar("candidates[].content.parts[].functionCall.id", Draft::part_id),
+    raw("candidates[].content.parts[].functionCall.args", Draft::structured_arguments),
     text("candidates[].content.parts[].inlineData.data", Draft::other_content),
     scalar("promptFeedback.blockReason", |d, v| {
         if let Some(reason) = v.text() {

@@ -5,7 +5,7 @@
 use super::openai::{self, prompted};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Group, Rule, Scalar, close, deferred, open, scalar, text};
+use crate::json::{Group, Rule, Scalar, close, deferred, open, raw, scalar, text};
 
 /// `POST /api/chat`
 pub const CHAT: Api = Api {
@@ -83,6 +83,7 @@ const ANSWER: &[Rule<Draft>] = &[
     }),
     scalar("message.tool_calls[].id", Draft::part_id),
     scalar("message.tool_calls[].function.name", Draft::part_name),
+    raw("message.tool_calls[].function.arguments", Draft::structured_arguments),
     scalar("done", |d, v| d.complete_if(v.is_true())),
     scalar("done_reason", |d, v| {
         // A request without a prompt only loads a model, or unloads it.

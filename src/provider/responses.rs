@@ -191,7 +191,10 @@ pub const RESPONSE: &[Rule<Draft>] = &[
     raw("output[].action", Draft::part_action),
     raw("output[].actions", Draft::part_arguments),
     raw("output[].operation", Draft::part_arguments),
-    text("output[].arguments", Draft::part_arguments),
+    text("output[].arguments", |d, piece| {
+        d.part_arguments(piece);
+        d.structured_arguments(piece);
+    }),
     text("output[].input", Draft::part_arguments),
     // A compaction repeats the text of the user.
     scalar("output[].role", |d, v| mark_as_input(d, v, "user")),

@@ -134,11 +134,7 @@ impl Fingerprint {
         self.characters()?;
         self.read_held();
         let structure = self.state.structure.as_mut()?;
-        Some(match (structure.is_whole(), structure.has_required()) {
-            (true, true) => Parsed::Whole,
-            (true, false) => Parsed::Incomplete,
-            (false, _) => Parsed::Malformed,
-        })
+        Some(Parsed::of(structure.is_whole(), structure.has_required()))
     }
 
     /// Adds a piece of the text. It can begin and end at any byte.

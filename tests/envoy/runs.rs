@@ -46,7 +46,13 @@ async fn a_forced_tool_is_structured_output_and_no_run() {
     let ask = json!({"contents": [{"role": "user", "parts": [{"text": "Ada, 36"}]}], "tools": declared,
         "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["User"]}}});
     site.call(GEMINI, &ask, &gemini_call(None, "User")).await;
-    site.ends_with(&[]).await;
+    let mut tool = chat_tool("User");
+    tool["function"]["parameters"]["required"] = json!(["name"]);
+    let ask = json!({"model": "gpt-4o", "messages": [user], "tools": [tool], "tool_choice": "required"});
+    site.call(CHAT, &ask, &chat_call(ID[0], "User")).await;
+    let samples = site.ends_with(&[]).await;
+    let answers = |result| total(&samples, "gaugeway_structured_output_total", &[("result", result)]);
+    assert_eq!([answers("ok"), answers("incomplete"), answers("failed")], [6.0, 1.0, 0.0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

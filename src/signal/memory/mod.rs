@@ -18,5 +18,5 @@ mod tests;
 mod waiting;
 
 pub use bucket::{Bucket, WAYS};
-pub use pending::{CALLS, ENTRY, LOOPS, Pending};
+pub use pending::{CALLS, ENTRY, Pending};
 pub use waiting::{WaitingRun, WaitingRuns};

@@ -1,6 +1,6 @@
 //! What is remembered of a tool call, or of a conversation that waits for something, and its bytes.
 
-use crate::observation::Text;
+use crate::observation::{LoopState, Text};
 use crate::trace_context::RunSpan;
 
 /// Maximum length of an entry, in bytes.
@@ -11,8 +11,7 @@ pub const CALLS: usize = 16;
 const NAME: usize = 128;
 const FIXED: usize = 47;
 const RUN: usize = 40;
-/// Length of the state of a loop detection, in bytes.
-pub const LOOPS: usize = 32;
+const LOOPS: usize = LoopState::BYTES;
 const OTHERS: usize = CALLS;
 
 /// A tool call whose result is awaited. Or, under the key of a conversation, the tool calls or the failed request that the
@@ -40,8 +39,8 @@ pub struct Pending {
     pub iteration: u64,
     /// Hash of the call's arguments; 0 if it is unknown.
     pub arguments: u64,
-    /// State of the detection of loops after the answer. Only in the entry of an answer's first call; None if it is unknown.
-    pub loops: Option<[u8; LOOPS]>,
+    /// How the run repeats itself, before the call's turn.
+    pub loops: LoopState,
     /// The run is already counted as ended.
     pub run_has_ended: bool,
     /// Another result of the same answer has arrived, so the run has continued.
@@ -80,7 +79,7 @@ impl Pending {
             self.has_failed_result,
             self.is_unique,
             self.run.is_some(),
-            self.loops.is_some(),
+            self.loops != LoopState::default(),
         ];
         out.push(flags.iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(*flag)));
         let calls = self.calls.get(..self.calls.len().min(OTHERS)).unwrap_or_default();
@@ -95,8 +94,8 @@ impl Pending {
             out.extend(run.parent);
             out.extend(run.start.to_le_bytes());
         }
-        if let Some(loops) = &self.loops {
-            out.extend(loops);
+        if self.loops != LoopState::default() {
+            out.extend(self.loops.to_bytes());
         }
     }
 
@@ -118,7 +117,7 @@ impl Pending {
                 Some(RunSpan { trace: array(rest)?, span: array(rest)?, parent: array(rest)?, start: number(rest)? })
             }
         };
-        let loops = if flag(5) { Some(array(rest)?) } else { None };
+        let loops = if flag(5) { LoopState::from_bytes(array(rest)?) } else { LoopState::default() };
         let name = core::str::from_utf8(name).unwrap_or_default().into();
         Some(Pending {
             call,
