@@ -33,9 +33,10 @@ pub enum On<T> {
     /// [`On::Supersedes`] rule applies before that. This saves the work for most of a conversation that a request
     /// repeats.
     Deferred(fn() -> Deferred<T>),
-    /// A hash of a string's bytes as written in the document, after the string's last piece and beside other rules of its path.
-    /// A deferred string has its hash even if it is never passed on. Only for requests: documents of a stream that repeat each
-    /// other do not report it.
+    /// A hash of a value's bytes as written in the document, after its last byte and beside other rules of its path. Of a string
+    /// the bytes between the quotes count. A deferred string has its hash even if it is never passed on. An object or array that
+    /// other rules look into has no hash of its own: the rule receives those of its parts, in the order of the document, unless a
+    /// part has a digest rule of its own. Only for requests: documents of a stream that repeat each other do not report it.
     Digest(fn(&mut T, u64)),
     /// An object or array as written in the document, in pieces. The first call for each has an empty piece.
     Raw(fn(&mut T, &[u8])),
@@ -255,7 +256,32 @@ impl<T> Program<T> {
             let Node { scalar, text, deferred, digest, raw, .. } = *node;
             *node = Node { scalar, text, deferred, digest, raw, ..Node::new() };
         }
+        program.spread_digests();
         program
+    }
+
+    /// Gives the digest rule of each object or array that other rules look into to its parts. A node comes before the nodes below
+    /// it, so one pass is enough.
+    fn spread_digests(&mut self) {
+        let (mut at, mut count) = (0, self.nodes.len());
+        while let Some(node) = self.nodes.get_mut(at) {
+            at += 1;
+            let Some(digest) = node.digest else { continue };
+            let is_new = node.selects_object() && node.any == NO_NODE;
+            if is_new {
+                node.any = u16::try_from(count).unwrap_or(NO_NODE);
+            }
+            let parts: Vec<u16> = node.keys.iter().map(|(_, part)| *part).chain([node.any, node.element]).collect();
+            if is_new {
+                self.nodes.push(Node::new());
+                count += 1;
+            }
+            for part in parts {
+                if let Some(part) = self.nodes.get_mut(usize::from(part)) {
+                    part.digest.get_or_insert(digest);
+                }
+            }
+        }
     }
 
     /// Calls `apply` for each scalar that no rule selects in the objects with one of these keys, at any depth. It is not called
