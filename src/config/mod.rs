@@ -147,6 +147,7 @@ mod tests {
         let default = show(Config::parse("").unwrap());
         let changes = [
             ("agent.abandoned_after", "601"),
+            ("agent.conversations", "1025"),
             ("agent.max_iterations", "11"),
             ("agent.slots", "4097"),
             ("compat.cache_attribute", "\"cache_write\""),

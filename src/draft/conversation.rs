@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Draft, History, entry};
+use super::{Draft, History, Prefix, entry};
 use crate::budget::Share;
 use crate::json::Scalar;
 use crate::observation::{LIST, ParseError, Text, ToolResult};
@@ -28,6 +28,8 @@ pub struct Conversation {
     /// The hashes of the beginning, once the request has ended. They are known even if they are not reported.
     hashes: OpeningHashes,
     history: Box<History>,
+    /// The hashes of what the provider may cache, if they are wanted.
+    pub(super) prefix: Option<Box<Prefix>>,
     /// Hashes of the keys that an answer in JSON must have.
     required_keys: Vec<u64>,
     /// True if a request header has the conversation's identifier.
@@ -54,6 +56,18 @@ impl Conversation {
     /// the request ends, or if it was not wanted.
     pub fn first_user_message(&self) -> Option<[u8; 8]> {
         self.hashes.user
+    }
+
+    /// The hashes of what the provider may cache. They are complete when the request has ended. None if they are not wanted.
+    pub fn prefix(&self) -> Option<&Prefix> {
+        self.prefix.as_deref()
+    }
+
+    /// The open message or item ends, for the hashes of the prefix. `role` is the letter of its role.
+    fn close_in_prefix(&mut self, role: u8) {
+        if let Some(prefix) = &mut self.prefix {
+            prefix.message_closed(role, self.history.text_hash());
+        }
     }
 
     /// Measures the length of tool results from now on.
@@ -94,6 +108,7 @@ impl Draft {
     /// must have.
     pub fn end_request(&mut self, wanted: Hashes) {
         self.end_request_texts(wanted);
+        self.conversation.close_in_prefix(self.conversation.history.role_letter());
         let mut agent = self.conversation.history.settle();
         if self.conversation.history.lacks_memory() {
             self.report(ParseError::Memory);
@@ -148,6 +163,11 @@ impl Draft {
             all.message_closed(self.conversation.history.role_letter());
             all.message_opened();
         }
+        // In some APIs nothing marks the end of a message.
+        self.conversation.close_in_prefix(self.conversation.history.role_letter());
+        if let Some(prefix) = &mut self.conversation.prefix {
+            prefix.message_opened();
+        }
         self.conversation.history.message_opened();
         if let Some(opening) = &mut self.conversation.opening {
             opening.message_opened();
@@ -158,6 +178,7 @@ impl Draft {
     /// The message ends.
     #[inline(never)]
     pub fn message_closed(&mut self) {
+        self.conversation.close_in_prefix(self.conversation.history.role_letter());
         let Conversation { opening, history, last_message, .. } = &mut self.conversation;
         if let (Some(of_user), Some(opening)) = (history.message_closed(), opening) {
             opening.message_closed(of_user, last_message);
@@ -283,6 +304,7 @@ impl Draft {
 
     /// The open item, which is a call, ends.
     pub fn past_call_item_closed(&mut self) {
+        self.conversation.close_in_prefix(b'a');
         self.conversation.history.call_item_closed(self.open.part.name.take());
     }
 
@@ -341,6 +363,7 @@ impl Draft {
 
     /// The open item, which is a result, ends.
     pub fn result_item_closed(&mut self) {
+        self.conversation.close_in_prefix(b't');
         self.conversation.history.result_item_closed();
     }
 }

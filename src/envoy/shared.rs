@@ -6,6 +6,7 @@ use std::rc::{Rc, Weak};
 use proxy_wasm::types::MapType;
 
 use super::feedback::Submission;
+use super::conversations::Conversations;
 use super::holding::Holding;
 use super::host;
 use super::memory::Memory;
@@ -25,6 +26,7 @@ pub struct Shared {
     pub routes: RefCell<Routes>,
     pub stats: Rc<RefCell<Stats>>,
     pub memory: Memory,
+    pub conversations: Conversations,
     pub waiting: Rc<RefCell<WaitingRuns>>,
     pub spans: Option<RefCell<Spans>>,
     pub holding: Holding,

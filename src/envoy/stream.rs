@@ -277,12 +277,14 @@ impl Stream {
         if let Some(shared) = &self.shared {
             if changes.request {
                 shared.recall(exchange);
+                shared.conversations.recall(exchange);
             }
             if changes.asks || changes.end {
                 shared.remember(exchange);
             }
             if changes.end {
                 shared.note_answer(exchange);
+                shared.conversations.remember(exchange);
             }
         }
         let (seen, names) = (exchange.observation(), exchange.config().compat.cache_attribute);

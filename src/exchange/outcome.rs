@@ -35,6 +35,7 @@ impl Exchange {
         self.end_run(outcome);
         self.update_usage();
         self.set_final_cost(outcome, end, was_sent);
+        self.explain_cache();
         self.changes.end = true;
     }
 

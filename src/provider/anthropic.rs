@@ -93,8 +93,11 @@ pub const REQUEST: &[Rule<Draft>] = &[
     digest("messages[].content[].source.url", Draft::text_hashed),
     digest("messages[].content[].content[].source.data", Draft::result_hashed),
     digest("messages[].content[].content[].source.url", Draft::result_hashed),
+    digest("messages[].content[].name", Draft::text_hashed),
+    digest("messages[].content[].input", Draft::text_hashed),
     deferred("messages[].content[].content", result),
     deferred("messages[].content[].content[].text", result),
+    digest("tool_choice", Draft::parameter_hashed),
     open("tools[]", |d, _| d.tool_offered()),
 ];
 

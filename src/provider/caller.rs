@@ -69,6 +69,12 @@ impl Callers {
         let beginning = beginning.as_ref().map_or(&[][..], |hash| hash);
         keyed(&self.key, &[b"call", &caller.to_be_bytes(), beginning, &call.to_be_bytes()]).max(1)
     }
+
+    /// The key of a caller's conversation, by a word for what names it, and the name.
+    pub fn conversation_key(&self, caller: u64, kind: &str, names: &[&[u8]]) -> u64 {
+        let caller = caller.to_be_bytes();
+        keyed(&self.key, &[&[kind.as_bytes(), &caller], names].concat()).max(1)
+    }
 }
 
 /// Issuer and subject of a bearer token that is a JSON Web Token and has both.

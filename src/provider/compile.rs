@@ -25,7 +25,7 @@ impl Programs {
 
 /// Compiles the rules of all endpoints, in the order of [`endpoints`]. `hashes` decides which texts of the request are read.
 pub fn compile(hashes: Hashes) -> Vec<Programs> {
-    let mut common: Vec<Group<Draft>> = vec![("", common::REQUIRED), ("", common::SYSTEM)];
+    let mut common: Vec<Group<Draft>> = vec![("", common::REQUIRED), ("", common::SYSTEM), ("", common::PREFIX)];
     if hashes.prompt {
         common.push(("", common::MEDIA));
     }

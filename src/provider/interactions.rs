@@ -8,7 +8,7 @@ use super::gemini::{ERROR, cached_modes, input_modes, output_modes};
 use super::openai::prompted;
 use super::{Api, Endpoint};
 use crate::draft::{Draft, ProviderTool};
-use crate::json::{Rule, close, deferred, open, raw, scalar, text};
+use crate::json::{Rule, close, deferred, digest, open, raw, scalar, text};
 
 /// `POST .../interactions`
 pub const INTERACTIONS: Api = Api {
@@ -55,6 +55,8 @@ const REQUEST: &[Rule<Draft>] = &[
     deferred("input[].text", said),
     deferred("input[].result", result),
     raw("input[].result", Draft::result_json),
+    digest("input[].result", Draft::result_hashed),
+    scalar("previous_interaction_id", Draft::continued_response),
 ];
 
 /// Ends an item of the input, according to its type.
@@ -62,6 +64,7 @@ fn input(d: &mut Draft) {
     match d.open.part_kind() {
         "function_call" => d.past_call_item_closed(),
         "function_result" => d.result_item_closed(),
+        "thought" => d.reasoning_item_closed(),
         _ => d.message_closed(),
     }
 }

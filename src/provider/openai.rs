@@ -114,10 +114,15 @@ pub const MESSAGES: &[Rule<Draft>] = &[
     text("messages[].tool_calls[].function.arguments", Draft::past_call_arguments),
     // In Ollama's API the arguments are an object.
     raw("messages[].tool_calls[].function.arguments", Draft::past_call_arguments),
+    digest("messages[].tool_calls[].function.name", Draft::text_hashed),
+    digest("messages[].tool_calls[].function.arguments", Draft::text_hashed),
+    digest("messages[].tool_calls[].custom", Draft::text_hashed),
     open("messages[].function_call", |d, _| d.past_call_opened()),
     close("messages[].function_call", Draft::past_call_closed),
     scalar("messages[].function_call.name", Draft::past_call_name),
     text("messages[].function_call.arguments", Draft::past_call_arguments),
+    digest("messages[].function_call.name", Draft::text_hashed),
+    digest("messages[].function_call.arguments", Draft::text_hashed),
     open("tools[]", |d, _| d.tool_offered()),
     open("functions[]", |d, _| d.tool_offered()),
 ];

@@ -51,7 +51,12 @@ pub const INPUT: &[Rule<Draft>] = &[
         d.past_call_id(v);
         d.result_id(v);
     }),
+    scalar("previous_response_id", Draft::continued_response),
+    digest("prompt", Draft::system_hashed),
     text("input[].input", Draft::past_call_arguments),
+    digest("input[].input", Draft::text_hashed),
+    digest("input[].action", Draft::text_hashed),
+    digest("input[].operation", Draft::text_hashed),
     deferred("input[].output", result),
     deferred("input[].output[].text", result),
     digest("input[].output[].image_url", Draft::result_hashed),
@@ -85,6 +90,7 @@ fn item(d: &mut Draft) {
         | "local_shell_call_output"
         | "apply_patch_call_output"
         | "computer_call_output" => d.result_item_closed(),
+        "reasoning" => d.reasoning_item_closed(),
         _ => d.message_closed(),
     }
 }

@@ -7,7 +7,7 @@ use crate::oracle::paths::{Log, Told, Wanted, scan};
 use crate::oracle::tree::Tree;
 use gaugeway::bytes::Digest;
 use gaugeway::json::{
-    Deferred, Documents, Ended, Program, Rule, Scalar, Scanner, deferred, digest, open, raw, scalar, supersedes, text,
+    Deferred, Documents, Ended, Program, Rule, Scalar, Scanner, deferred, digest, digest_parts, open, raw, scalar, supersedes, text,
 };
 
 const SMALL: Shape = Shape { size: 12, lines: true, object: false };
@@ -92,12 +92,15 @@ fn the_hash_of_a_string_does_not_depend_on_cuts_or_on_other_rules() {
 #[test]
 fn an_object_is_hashed_as_written_or_by_the_parts_that_rules_look_into() {
     const RULES: &[Rule<Vec<u64>>] = &[
-        digest("tools", |seen, hash| seen.push(hash)),
+        digest_parts("tools", |seen, hash| seen.push(hash)),
         digest("tools[].mark", |_, _| {}),
+        open("tools[].mark", |_, _| {}),
         open("tools[]", |_, _| {}),
         scalar("tools[].schema.strict", |_: &mut Vec<u64>, _: Scalar<'_>| {}),
         raw("tools[].raw", |_: &mut Vec<u64>, _| {}),
         digest("whole", |seen, hash| seen.push(hash)),
+        digest("seen", |seen, hash| seen.push(hash)),
+        open("seen[]", |_, _| {}),
     ];
     let hash = |value: &str| {
         let mut hash = Digest::new();
@@ -113,7 +116,7 @@ fn an_object_is_hashed_as_written_or_by_the_parts_that_rules_look_into() {
     };
     let (schema, list) = (r#"{"a":[{"b":"]}\"{"}], "c" : 1.5e3}"#, r#"[ {"x":[]},true , "\\"]"#);
     let wire = format!(
-        r#"{{"tools":[{{"name":"f","mark":{{"m":1}},"schema":{{"deep":{schema},"strict":true,"n":null}}}},{{"raw":{list}, "flat": 12}}, "text", 7],"whole":{list},"tool":{schema}}}"#
+        r#"{{"tools":[{{"name":"f","mark":{{"m":1}},"schema":{{"deep":{schema},"strict":true,"n":null}}}},{{"raw":{list}, "flat": 12}}, "text", 7],"whole":{list},"seen":[{{"a":1}}],"tool":{schema}}}"#
     );
     let expected: Vec<u64> = ["f", schema, "true", "null", list, "12", "text", "7", list].map(hash).into();
     for cut in 0..=wire.len() {

@@ -3,7 +3,7 @@
 use super::metric::{Metric, Samples, counter, gauge, histogram};
 use crate::labels::Scope::{Model, Provider, Route};
 use crate::labels::{
-    ERROR_TYPE, FINISH_REASON, KIND, OUTCOME, PARSE_ERROR, PART, RESULT, STATUS, TOKEN_MODALITY, TOKEN_TYPE, TOOL_NAME,
+    CAUSE, ERROR_TYPE, FINISH_REASON, KIND, OUTCOME, PARSE_ERROR, PART, RESULT, STATUS, TOKEN_MODALITY, TOKEN_TYPE, TOOL_NAME,
 };
 use crate::observation::{CostStatus, Observation, Outcome};
 
@@ -64,6 +64,31 @@ pub const METRICS: &[Metric] = &[
         &[],
         "what input read from a cache would have cost more without the cache, in billionths of a US dollar",
         |o, out| one(out, Some(o.cost.bill.cache_savings)),
+    )
+    .by(Model),
+    counter(
+        "gaugeway_cache_lost_tokens_total",
+        "{token}",
+        &[&CAUSE],
+        "estimate of the input tokens that a prompt cache had after the previous call of the conversation and that were not read from it, \
+         by cause: model, parameters, tools, system, message, expired, below_minimum, unknown",
+        |o, out| {
+            if let Some(found) = &o.cache_break {
+                out(&[found.cause.as_str()], found.lost_tokens);
+            }
+        },
+    )
+    .by(Model),
+    counter(
+        "gaugeway_cache_lost_nanousd_total",
+        "{nanoUSD}",
+        &[&CAUSE],
+        "estimate of what these tokens cost more than if they had been read from the cache, in billionths of a US dollar, by cause",
+        |o, out| {
+            if let Some(found) = &o.cache_break {
+                out(&[found.cause.as_str()], found.lost_nanousd.unwrap_or(0));
+            }
+        },
     )
     .by(Model),
     counter(
