@@ -178,14 +178,16 @@ const fn short(hash: u64) -> u32 {
 }
 
 impl Draft {
-    /// Keeps the hashes of the request's prefix from now on.
+    /// Keeps the hashes of the request's prefix from now on, if there is memory.
     pub fn start_prefix(&mut self) {
-        self.conversation.prefix = Some(Box::default());
+        self.conversation.prefix = self.keeps(Prefix::BOUND).then(Box::default);
     }
 
     /// The hashes of the request's prefix are no longer needed.
     pub fn end_prefix(&mut self) {
-        self.conversation.prefix = None;
+        if self.conversation.prefix.take().is_some() {
+            self.room.give(Prefix::BOUND);
+        }
     }
 }
 
@@ -224,9 +226,9 @@ impl Draft {
     pub fn prefix_kept_for(&mut self, value: Scalar<'_>) {
         let Scalar::Text(text) = value else { return };
         let units = [('m', 60), ('h', 3600)];
-        let seconds = units.into_iter().find_map(|(unit, seconds)| {
-            text.strip_suffix(unit)?.parse::<u32>().ok()?.checked_mul(seconds)
-        });
+        let seconds = units
+            .into_iter()
+            .find_map(|(unit, seconds)| text.strip_suffix(unit)?.parse::<u32>().ok()?.checked_mul(seconds));
         if let Some(prefix) = &mut self.conversation.prefix {
             prefix.kept_for = prefix.kept_for.max(seconds.unwrap_or(0));
         }

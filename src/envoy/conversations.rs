@@ -2,7 +2,7 @@
 
 use super::host;
 use crate::exchange::Exchange;
-use crate::signal::cache::{Bucket, Record, WAYS};
+use crate::signal::cache::{Record, Records, WAYS};
 use crate::sink::attributes::digits;
 
 /// Attempts to change a bucket. Each that fails means that another worker's succeeded.
@@ -22,7 +22,7 @@ impl Conversations {
         for bucket in 0..conversations.buckets {
             let key = name(bucket);
             if host::shared(&key).is_none() {
-                host::create_shared(&key, &Bucket::default().bytes());
+                host::create_shared(&key, &Records::default().bytes());
             }
         }
         conversations
@@ -33,7 +33,7 @@ impl Conversations {
         if let Some(key) = exchange.continued_conversation()
             && let Some((bytes, _)) = host::shared(&self.name(key))
         {
-            exchange.compare_with(key, &Bucket::parse(&bytes));
+            exchange.compare_with(key, &Records::parse(&bytes));
         }
     }
 
@@ -49,7 +49,7 @@ impl Conversations {
         let name = self.name(record.key);
         for _ in 0..ATTEMPTS {
             let Some((bytes, version)) = host::shared(&name) else { return };
-            let mut bucket = Bucket::parse(&bytes);
+            let mut bucket = Records::parse(&bytes);
             bucket.put(record.clone(), continued);
             if host::set_shared(&name, &bucket.bytes(), version) {
                 return;

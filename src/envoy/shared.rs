@@ -5,8 +5,8 @@ use std::rc::{Rc, Weak};
 
 use proxy_wasm::types::MapType;
 
-use super::feedback::Submission;
 use super::conversations::Conversations;
+use super::feedback::Submission;
 use super::holding::Holding;
 use super::host;
 use super::memory::Memory;
@@ -55,6 +55,7 @@ impl Shared {
     /// Passes the remembered tool calls to the request that brings their results. Its run has continued, even if results
     /// are missing.
     pub fn recall(&self, exchange: &mut Exchange) {
+        self.conversations.recall(exchange);
         let answers = exchange.result_keys();
         for (call, key) in &answers {
             if let Some(pending) = self.memory.take(*key) {

@@ -277,7 +277,6 @@ impl Stream {
         if let Some(shared) = &self.shared {
             if changes.request {
                 shared.recall(exchange);
-                shared.conversations.recall(exchange);
             }
             if changes.asks || changes.end {
                 shared.remember(exchange);

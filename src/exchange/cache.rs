@@ -6,10 +6,13 @@ use crate::config::AgentSettings;
 use crate::draft::Draft;
 use crate::json::{Scalar, identity};
 use crate::observation::{CacheBreak, Observation, Usage};
-use crate::signal::cache::{Answered, Asked, Bucket, CacheRules, Comparison, Record, cache_rules};
+use crate::signal::cache::{Answered, Asked, CacheRules, Comparison, Record, Records, cache_rules};
 
 /// Operations whose calls form conversations.
 const OPERATIONS: [&str; 2] = ["chat", "generate_content"];
+
+/// Memory of what is known of the call before, in bytes.
+const MEMORY: usize = size_of::<Comparison>() + size_of::<CacheBreak>() + 32;
 
 /// Keeps the hashes of the prefix if calls are remembered.
 pub(super) fn start(draft: &mut Draft, settings: &AgentSettings, exchanges_share: bool) {
@@ -42,10 +45,13 @@ impl Exchange {
     }
 
     /// Compares the request with the remembered calls of its conversation. `key` is that of the conversation.
-    pub fn compare_with(&mut self, key: u64, bucket: &Bucket) {
+    pub fn compare_with(&mut self, key: u64, records: &Records) {
+        if !self.draft.keeps(MEMORY) {
+            return;
+        }
         if let Some(prefix) = self.draft.conversation.prefix() {
             let asked = Asked { prefix, model: model_hash(&self.draft.observation), shows_all: self.shows_all() };
-            self.previous = Comparison::find(bucket.of(key), &asked).map(Box::new);
+            self.previous = Comparison::find(records.of(key), &asked).map(Box::new);
         }
     }
 
@@ -71,7 +77,8 @@ impl Exchange {
             has_read: read > 0,
             ..Record::of(prefix, self.shows_all())
         };
-        let response = || self.answered_by(identity(observation.response.id.as_deref().map_or(Scalar::Null, Scalar::Text)));
+        let response =
+            || self.answered_by(identity(observation.response.id.as_deref().map_or(Scalar::Null, Scalar::Text)));
         let keys = match (prefix.continued_response(), self.is_kept_by_provider()) {
             (0, true) => [self.named_conversation(), None],
             (0, false) if self.api.remembers && !prefix.shows_answer() => [self.shown_conversation(), response()],

@@ -19,7 +19,8 @@ mod string;
 
 pub use canonical::{Canonical, key_hash};
 pub use program::{
-    Deferred, Ended, Group, On, Program, Rule, Scalar, close, deferred, digest, digest_parts, open, raw, scalar, supersedes, text,
+    Deferred, Ended, Group, On, Program, Rule, Scalar, close, deferred, digest, digest_parts, open, raw, scalar,
+    supersedes, text,
 };
 pub use scalar::{COUNT_LIMIT, identity};
 pub use scanner::{Documents, Scanner};

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use gaugeway::config::Config;
 use gaugeway::exchange::{End, Exchange, Head, Observer};
 use gaugeway::observation::{CacheBreak, CacheBreakCause};
-use gaugeway::signal::cache::{Bucket, RECORD, Record, WAYS};
+use gaugeway::signal::cache::{RECORD, Record, Records, WAYS};
 use gaugeway::text::hash::Key;
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ use sessions::{Api, Edit, Session};
 /// The plugin, and the calls that it remembers, all in one bucket.
 pub struct World {
     observer: Rc<Observer>,
-    pub bucket: Bucket,
+    pub bucket: Records,
 }
 
 /// A call, and what came of it.
@@ -35,12 +35,12 @@ pub struct Call<'a> {
 impl World {
     pub fn new(config: &Value) -> Self {
         let observer = Observer::new(Config::parse(&config.to_string()).unwrap());
-        World { observer: Rc::new(observer.sharing(Rc::new(Key::new(b"secret")))), bucket: Bucket::default() }
+        World { observer: Rc::new(observer.sharing(Rc::new(Key::new(b"secret")))), bucket: Records::default() }
     }
 
     /// A world that remembers nothing yet, with the same plugin.
     fn another(&self) -> Self {
-        World { observer: Rc::clone(&self.observer), bucket: Bucket::default() }
+        World { observer: Rc::clone(&self.observer), bucket: Records::default() }
     }
 
     /// Passes a call whose request is cut after `cut` bytes, and returns the exchange before it is remembered.
@@ -74,7 +74,7 @@ impl World {
         }
         let bytes = self.bucket.bytes();
         assert!(bytes.len() <= 1 + WAYS * RECORD);
-        self.bucket = Bucket::parse(&bytes);
+        self.bucket = Records::parse(&bytes);
         exchange.observation().cache_break.as_deref().copied()
     }
 }
@@ -255,8 +255,16 @@ fn marks_that_move_and_thoughts_that_are_dropped_change_nothing() {
     };
     let request = |system: Value, tool: Value, messages: Value| json!({"model": "m", "system": system, "tools": [tool], "messages": messages});
     let pairs = [
-        request(json!([marked("s")]), tool(true), json!([{"role": "user", "content": [marked("u")]}, {"role": "assistant", "content": [thought, block("a")]}])),
-        request(json!("s"), tool(false), json!([{"role": "user", "content": "u"}, {"role": "assistant", "content": [block("a")]}])),
+        request(
+            json!([marked("s")]),
+            tool(true),
+            json!([{"role": "user", "content": [marked("u")]}, {"role": "assistant", "content": [thought, block("a")]}]),
+        ),
+        request(
+            json!("s"),
+            tool(false),
+            json!([{"role": "user", "content": "u"}, {"role": "assistant", "content": [block("a")]}]),
+        ),
     ];
     let answer = json!({"usage": {"input_tokens": 5, "output_tokens": 1, "cache_read_input_tokens": 0}});
     let records = pairs.map(|request| {
@@ -269,8 +277,11 @@ fn marks_that_move_and_thoughts_that_are_dropped_change_nothing() {
 
 #[test]
 fn a_hostile_request_is_remembered_in_the_same_memory() {
-    let messages: Vec<_> = (0..100_000).map(|n| json!({"role": (["user", "assistant"])[n % 2], "content": format!("{n}")})).collect();
-    let tools: Vec<_> = (0..20_000).map(|n| json!({"type": "function", "function": {"name": format!("f{n}"), "description": "d".repeat(100)}})).collect();
+    let messages: Vec<_> =
+        (0..100_000).map(|n| json!({"role": (["user", "assistant"])[n % 2], "content": format!("{n}")})).collect();
+    let tools: Vec<_> = (0..20_000)
+        .map(|n| json!({"type": "function", "function": {"name": format!("f{n}"), "description": "d".repeat(100)}}))
+        .collect();
     let mut request = json!({"model": "gpt-4o", "tools": tools, "messages": messages});
     let answer = |read: u64| json!({"id": "c", "model": "gpt-4o", "choices": [], "usage": {"prompt_tokens": 900_000, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": read}}});
     let mut world = World::new(&json!({}));
@@ -320,6 +331,7 @@ fn the_loss_in_money_is_the_difference_of_the_rates_of_the_call() {
         world.pass(&Call { path: "/v1/chat/completions", headers: &[], request: &request, answer: &answer, at: 1 })
     };
     assert_eq!(pass("ours"), None);
-    let expected = CacheBreak { cause: CacheBreakCause::Model, message: None, lost_tokens: 8000, lost_nanousd: Some(20_000_000) };
+    let expected =
+        CacheBreak { cause: CacheBreakCause::Model, message: None, lost_tokens: 8000, lost_nanousd: Some(20_000_000) };
     assert_eq!(pass("ours-too"), Some(expected));
 }

@@ -7,7 +7,8 @@ use crate::oracle::paths::{Log, Told, Wanted, scan};
 use crate::oracle::tree::Tree;
 use gaugeway::bytes::Digest;
 use gaugeway::json::{
-    Deferred, Documents, Ended, Program, Rule, Scalar, Scanner, deferred, digest, digest_parts, open, raw, scalar, supersedes, text,
+    Deferred, Documents, Ended, Program, Rule, Scalar, Scanner, deferred, digest, digest_parts, open, raw, scalar,
+    supersedes, text,
 };
 
 const SMALL: Shape = Shape { size: 12, lines: true, object: false };

@@ -16,7 +16,7 @@ mod tests;
 use crate::draft::{MessageHashes, Prefix};
 use crate::observation::{CacheBreak, CacheBreakCause};
 
-pub use record::{Bucket, RECORD, Record, WAYS};
+pub use record::{RECORD, Record, Records, WAYS};
 pub use rules::{CacheRules, cache_rules};
 
 /// A request that may continue a remembered call.
@@ -103,7 +103,8 @@ impl Comparison {
         if lost_tokens <= rules.tolerance {
             return None;
         }
-        let has_other_model = ![previous.answered_by, answered.model].contains(&0) && previous.answered_by != answered.model;
+        let has_other_model =
+            ![previous.answered_by, answered.model].contains(&0) && previous.answered_by != answered.model;
         let kept_for = if previous.kept_for > 0 { Some(previous.kept_for) } else { rules.kept_for };
         let unused = answered.started.saturating_sub(previous.started) / 1_000_000_000;
         let (cause, message) = match self.change {

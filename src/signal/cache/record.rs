@@ -99,8 +99,11 @@ impl Record {
     }
 
     fn parse(rest: &mut &[u8]) -> Option<Self> {
-        let mut record =
-            Record { key: u64::from_le_bytes(array(rest)?), started: u64::from_le_bytes(array(rest)?), ..Record::default() };
+        let mut record = Record {
+            key: u64::from_le_bytes(array(rest)?),
+            started: u64::from_le_bytes(array(rest)?),
+            ..Record::default()
+        };
         let mut numbers = [0; 11];
         for number in &mut numbers {
             *number = u32::from_le_bytes(array(rest)?);
@@ -146,19 +149,19 @@ impl Record {
 
 /// The records that share one key of the host.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Bucket(Vec<Record>);
+pub struct Records(Vec<Record>);
 
-impl Bucket {
-    /// Reads the bytes that [`Bucket::bytes`] wrote. Any other bytes are an empty bucket.
+impl Records {
+    /// Reads the bytes that [`Records::bytes`] wrote. Any other bytes are an empty bucket.
     pub fn parse(bytes: &[u8]) -> Self {
-        let Some((&FORM, mut rest)) = bytes.split_first() else { return Bucket::default() };
+        let Some((&FORM, mut rest)) = bytes.split_first() else { return Records::default() };
         let mut records = Vec::with_capacity(WAYS);
         while records.len() < WAYS
             && let Some(record) = Record::parse(&mut rest)
         {
             records.push(record);
         }
-        Bucket(records)
+        Records(records)
     }
 
     /// The bytes that the host stores.
@@ -176,11 +179,11 @@ impl Bucket {
 
     /// Adds a record. It replaces the one of the conversation that began at `continued`, and one with the same messages.
     pub fn put(&mut self, record: Record, continued: u64) {
-        let is_newer = |old: &Record| old.started == continued || (old.count, &old.last) == (record.count, &record.last);
+        let is_newer =
+            |old: &Record| old.started == continued || (old.count, &old.last) == (record.count, &record.last);
         self.0.retain(|old| old.key != record.key || !is_newer(old));
         if self.0.len() >= WAYS {
-            let share =
-                |caller: u32| self.0.iter().chain([&record]).filter(|other| other.caller == caller).count();
+            let share = |caller: u32| self.0.iter().chain([&record]).filter(|other| other.caller == caller).count();
             let rank = |one: &Record| (Reverse(share(one.caller)), one.started);
             if let Some((least, _)) = self.0.iter().enumerate().min_by_key(|(_, one)| rank(one)) {
                 self.0.swap_remove(least);

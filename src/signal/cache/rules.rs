@@ -67,9 +67,11 @@ fn claude_minimum(model: &str) -> u64 {
 /// The time for which OpenAI keeps a prefix if the request names none, in seconds.
 fn openai_kept_for(model: &str) -> u32 {
     let version = model.strip_prefix("gpt-").unwrap_or_default();
-    let number = |text: &str| text.bytes().take_while(u8::is_ascii_digit).fold(0_u32, |n, digit| {
-        n.saturating_mul(10).saturating_add(u32::from(digit - b'0'))
-    });
+    let number = |text: &str| {
+        text.bytes()
+            .take_while(u8::is_ascii_digit)
+            .fold(0_u32, |n, digit| n.saturating_mul(10).saturating_add(u32::from(digit - b'0')))
+    };
     let (major, minor) = (number(version), version.split_once('.').map_or(0, |(_, minor)| number(minor)));
     match (major, minor) {
         (5, 5) => 24 * 3600,

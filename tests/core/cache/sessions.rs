@@ -136,10 +136,15 @@ impl Session {
     pub fn request(&self, turn: usize) -> (String, Value) {
         let shown = self.shown(turn);
         let messages = |shown: &[(usize, String)]| {
-            shown.iter().enumerate().map(|(at, (number, text))| self.message(*number, text, at + 1 == shown.len())).collect()
+            shown
+                .iter()
+                .enumerate()
+                .map(|(at, (number, text))| self.message(*number, text, at + 1 == shown.len()))
+                .collect()
         };
         let mut all: Vec<Value> = messages(shown);
-        let schema = |text: &str| json!({"type": "object", "properties": {"a": {"type": "string", "description": text}}});
+        let schema =
+            |text: &str| json!({"type": "object", "properties": {"a": {"type": "string", "description": text}}});
         let tools = |tool: fn(&[String; 3], Value) -> Value| -> Value {
             self.tools.iter().map(|one| tool(one, schema(&one[2]))).collect()
         };
@@ -147,17 +152,25 @@ impl Session {
         match self.api {
             Api::Chat => {
                 all.insert(0, json!({"role": "system", "content": self.system}));
-                let tools: Vec<_> = self.tools.iter().map(|one| json!({"type": "function", "function": function(one, schema(&one[2]))})).collect();
+                let tools: Vec<_> = self
+                    .tools
+                    .iter()
+                    .map(|one| json!({"type": "function", "function": function(one, schema(&one[2]))}))
+                    .collect();
                 let body = json!({"model": self.model, "reasoning_effort": format!("level {}", self.parameter), "messages": all, "tools": tools});
                 ("/v1/chat/completions".into(), body)
             }
             Api::Responses | Api::ResponsesById => {
-                let tools: Vec<_> = self.tools.iter().map(|one| {
-                    let mut tool = function(one, schema(&one[2]));
-                    tool["type"] = json!("function");
-                    tool["strict"] = json!(true);
-                    tool
-                }).collect();
+                let tools: Vec<_> = self
+                    .tools
+                    .iter()
+                    .map(|one| {
+                        let mut tool = function(one, schema(&one[2]));
+                        tool["type"] = json!("function");
+                        tool["strict"] = json!(true);
+                        tool
+                    })
+                    .collect();
                 let mut body = json!({"model": self.model, "instructions": self.system, "tools": tools,
                     "reasoning": {"effort": format!("level {}", self.parameter)}, "input": all});
                 if self.api == Api::ResponsesById && turn > 1 {
@@ -167,7 +180,9 @@ impl Session {
                 ("/v1/responses".into(), body)
             }
             Api::Anthropic => {
-                let tools = tools(|[name, description, _], schema| json!({"name": name, "description": description, "input_schema": schema}));
+                let tools = tools(
+                    |[name, description, _], schema| json!({"name": name, "description": description, "input_schema": schema}),
+                );
                 let mark = json!({"type": "ephemeral"});
                 let body = json!({"model": self.model, "max_tokens": 9, "system": [{"type": "text", "text": self.system, "cache_control": mark}],
                     "thinking": {"type": "enabled", "budget_tokens": self.parameter}, "tools": tools, "messages": all});
@@ -196,7 +211,9 @@ impl Session {
             (Api::Responses | Api::ResponsesById, 2) => {
                 json!({"type": "function_call", "call_id": id, "name": "search", "arguments": arguments.to_string()})
             }
-            (Api::Responses | Api::ResponsesById, 3) => json!({"type": "function_call_output", "call_id": id, "output": text}),
+            (Api::Responses | Api::ResponsesById, 3) => {
+                json!({"type": "function_call_output", "call_id": id, "output": text})
+            }
             (Api::Responses | Api::ResponsesById, _) => {
                 json!({"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]})
             }
@@ -230,15 +247,18 @@ impl Session {
             Api::Chat => json!({"id": format!("chat_{turn}"), "model": self.model,
                 "choices": [{"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}],
                 "usage": {"prompt_tokens": input, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": read}}}),
-            Api::Responses | Api::ResponsesById => json!({"id": format!("resp_{turn}"), "model": self.model, "status": "completed",
+            Api::Responses | Api::ResponsesById => {
+                json!({"id": format!("resp_{turn}"), "model": self.model, "status": "completed",
                 "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "ok"}]}],
-                "usage": {"input_tokens": input, "output_tokens": 1, "input_tokens_details": {"cached_tokens": read}}}),
+                "usage": {"input_tokens": input, "output_tokens": 1, "input_tokens_details": {"cached_tokens": read}}})
+            }
             Api::Anthropic => json!({"id": format!("msg_{turn}"), "type": "message", "model": self.model,
                 "content": [{"type": "text", "text": "ok"}], "stop_reason": "end_turn",
                 "usage": {"input_tokens": input - read - written, "output_tokens": 1, "cache_read_input_tokens": read,
                     "cache_creation_input_tokens": written}}),
             Api::Gemini => {
-                let mut usage = json!({"promptTokenCount": input, "candidatesTokenCount": 1, "totalTokenCount": input + 1});
+                let mut usage =
+                    json!({"promptTokenCount": input, "candidatesTokenCount": 1, "totalTokenCount": input + 1});
                 if read > 0 {
                     usage["cachedContentTokenCount"] = json!(read);
                 }
