@@ -94,6 +94,7 @@ labels! {
     TOOL_NAME = unbounded(NameKind::ToolName, "gen_ai_tool_name", "tool calls in answers", IF_CALLED);
     KIND = bounded("kind", "kind of loop, of rate limit, of name, of missing memory or of a provider's tool", FIXED);
     RESULT = bounded("result", "result of structured output, of span export or of `stream_usage.inject`", FIXED);
+    CAUSE = bounded("cause", "why a prompt cache was not read", FIXED);
     STATUS = bounded("status", "how an agent's run ended", FIXED);
     CLIENT_NAME = bounded("client_name", "the client, if it is a known one", "only a value of a fixed list");
 }

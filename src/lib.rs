@@ -31,7 +31,7 @@
 //! 10. `draft`: the observation while it is being read, and the state of the open JSON document.
 //! 11. `framing`: how a body carries its documents: content encodings, server-sent events, AWS event streams, multipart forms.
 //! 12. `provider`: the APIs of providers: paths, hosts, headers and rules for bodies.
-//! 13. `signal`: what is computed from observations: cost, the memory of tool calls, feedback.
+//! 13. `signal`: what is computed from observations: cost, the memory of tool calls, losses of prompt caches, feedback.
 //! 14. `config`: the configuration.
 //! 15. `sink`: attributes, metrics and spans of an observation.
 //! 16. `usage_injection`: changes to a request that makes a stream report its usage, and to the response.

@@ -19,6 +19,8 @@ pub struct AgentSettings {
     pub output_tools: Vec<String>,
     /// `agent.slots`
     pub slots: u64,
+    /// `agent.conversations`
+    pub conversations: u64,
 }
 
 impl AgentSettings {
@@ -41,6 +43,15 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[
         kind: Whole { default: 600, range: 1..=86_400, set: |config, n| config.agent.abandoned_after = n },
         per_route: true,
         doc: documentation("seconds without tool results after which a run counts as abandoned"),
+    },
+    Setting {
+        key: "agent.conversations",
+        kind: Whole { default: 1024, range: 0..=65_536, set: |config, n| config.agent.conversations = n },
+        per_route: false,
+        doc: documentation(
+            "conversations that all workers together remember to explain losses of prompt caches; at most about 600 bytes each; 0 \
+             switches this off",
+        ),
     },
     Setting {
         key: "agent.loops.drift",

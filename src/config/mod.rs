@@ -147,6 +147,7 @@ mod tests {
         let default = show(Config::parse("").unwrap());
         let changes = [
             ("agent.abandoned_after", "601"),
+            ("agent.conversations", "1025"),
             ("agent.loops.drift", "6"),
             ("agent.loops.oscillation", "2"),
             ("agent.loops.retry", "0"),

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Draft, History, ToolChoice, entry};
+use super::{Draft, History, Prefix, ToolChoice, entry};
 use crate::budget::Share;
 use crate::json::{Scalar, identity};
 use crate::observation::{LIST, LoopLimits, ParseError, Text, ToolResult};
@@ -28,6 +28,8 @@ pub struct Conversation {
     /// The hashes of the beginning, once the request has ended. They are known even if they are not reported.
     hashes: OpeningHashes,
     history: Box<History>,
+    /// The hashes of what the provider may cache, if they are wanted.
+    pub(super) prefix: Option<Box<Prefix>>,
     /// Hashes of the keys that an answer in JSON must have.
     required_keys: Vec<u64>,
     /// Hashes of the keys that the arguments of the last offered tool must have.
@@ -78,6 +80,18 @@ impl Conversation {
         Some(self.previous).filter(|previous| *previous != 0)
     }
 
+    /// The hashes of what the provider may cache. They are complete when the request has ended. None if they are not wanted.
+    pub fn prefix(&self) -> Option<&Prefix> {
+        self.prefix.as_deref()
+    }
+
+    /// The open message or item ends, for the hashes of the prefix. `role` is the letter of its role.
+    fn close_in_prefix(&mut self, role: u8) {
+        if let Some(prefix) = &mut self.prefix {
+            prefix.message_closed(role, self.history.text_hash());
+        }
+    }
+
     /// Measures the length of tool results from now on.
     pub fn measure_results(&mut self) {
         self.history.measure_results();
@@ -122,6 +136,7 @@ impl Draft {
     pub fn end_request(&mut self, wanted: Hashes) {
         self.settle_client();
         self.end_request_texts(wanted);
+        self.conversation.close_in_prefix(self.conversation.history.role_letter());
         let mut agent = self.conversation.history.settle();
         if self.conversation.history.lacks_memory() {
             self.report(ParseError::Memory);
@@ -190,6 +205,11 @@ impl Draft {
             all.message_closed(self.conversation.history.role_letter());
             all.message_opened();
         }
+        // In some APIs nothing marks the end of a message.
+        self.conversation.close_in_prefix(self.conversation.history.role_letter());
+        if let Some(prefix) = &mut self.conversation.prefix {
+            prefix.message_opened();
+        }
         self.conversation.history.message_opened();
         if let Some(opening) = &mut self.conversation.opening {
             opening.message_opened();
@@ -200,6 +220,7 @@ impl Draft {
     /// The message ends.
     #[inline(never)]
     pub fn message_closed(&mut self) {
+        self.conversation.close_in_prefix(self.conversation.history.role_letter());
         let Conversation { opening, history, last_message, .. } = &mut self.conversation;
         if let (Some(of_user), Some(opening)) = (history.message_closed(), opening) {
             opening.message_closed(of_user, last_message);
@@ -345,6 +366,7 @@ impl Draft {
 
     /// The open item, which is a call, ends.
     pub fn past_call_item_closed(&mut self) {
+        self.conversation.close_in_prefix(b'a');
         self.conversation.history.call_item_closed(self.open.part.name.take());
     }
 
@@ -423,6 +445,7 @@ impl Draft {
 
     /// The open item, which is a result, ends.
     pub fn result_item_closed(&mut self) {
+        self.conversation.close_in_prefix(b't');
         self.conversation.history.result_item_closed();
     }
 }

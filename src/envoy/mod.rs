@@ -9,6 +9,7 @@
 mod answer;
 mod attempt;
 mod capabilities;
+mod conversations;
 mod feedback;
 mod holding;
 mod host;

@@ -7,6 +7,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
+use super::conversations::Conversations;
 use super::holding::Holding;
 use super::memory::Memory;
 use super::metrics::HostMetrics;
@@ -116,6 +117,7 @@ fn start(config: Config) -> Shared {
         HostMetrics.emit(PRICE_TABLE.kind, gauge, config.prices.date());
     }
     let memory = Memory::new(config.agent.slots);
+    let conversations = Conversations::new(config.agent.conversations);
     let secret = secret();
     let has_secret = secret.is_some();
     let spans = Spans::new(&config.otlp).map(RefCell::new);
@@ -126,6 +128,7 @@ fn start(config: Config) -> Shared {
     };
     let shared = Shared {
         memory,
+        conversations,
         spans,
         observer: Rc::new(observer),
         routes: RefCell::default(),

@@ -5,6 +5,7 @@ use std::rc::{Rc, Weak};
 
 use proxy_wasm::types::MapType;
 
+use super::conversations::Conversations;
 use super::feedback::Submission;
 use super::holding::Holding;
 use super::host;
@@ -26,6 +27,7 @@ pub struct Shared {
     pub routes: RefCell<Routes>,
     pub stats: Rc<RefCell<Stats>>,
     pub memory: Memory,
+    pub conversations: Conversations,
     pub waiting: Rc<RefCell<WaitingRuns>>,
     pub spans: Option<RefCell<Spans>>,
     pub holding: Holding,
@@ -54,6 +56,7 @@ impl Shared {
     /// Passes the remembered tool calls to the request that brings their results. Its run has continued, even if results
     /// are missing.
     pub fn recall(&self, exchange: &mut Exchange) {
+        self.conversations.recall(exchange);
         let answers = exchange.result_keys();
         for (call, key) in &answers {
             if let Some(pending) = self.memory.take(*key) {
@@ -69,7 +72,7 @@ impl Shared {
 
     /// Looks up what the conversation of the request waits for.
     fn meet(&self, exchange: &mut Exchange) {
-        let key = exchange.conversation_key().filter(|_| exchange.may_be_awaited());
+        let key = exchange.awaited_key().filter(|_| exchange.may_be_awaited());
         let Some(awaited) = key.and_then(|key| self.memory.find(key)) else { return };
         match exchange.meet(&awaited) {
             Meeting::Nothing => {}

@@ -283,6 +283,7 @@ impl Stream {
             }
             if changes.end {
                 shared.note_answer(exchange);
+                shared.conversations.remember(exchange);
             }
         }
         let (seen, names) = (exchange.observation(), exchange.config().compat.cache_attribute);

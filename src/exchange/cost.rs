@@ -91,9 +91,7 @@ impl Exchange {
             let is_late = lack == Some(CostStatus::NoUsage) && self.draft.answer.is_deferred();
             return Cost { status: lack.filter(|_| !is_late), ..Cost::default() };
         }
-        // Without a clock, the prices of the table's date apply.
-        let date = self.observer.config.prices.date();
-        used.at = Some(observation.timing.start / 1_000_000_000).filter(|at| *at > 0).unwrap_or(date);
+        used.at = self.time_of_prices();
         let models = [observation.response.model.as_deref(), observation.request.model.as_deref()];
         let price = models.into_iter().flatten().find_map(|model| self.price(model));
         let bill = price.map(|price| self.bill(price, &used));
@@ -111,6 +109,26 @@ impl Exchange {
         };
         let nanousd = bill.filter(|_| status != CostStatus::Unpriced).map(|bill| bill.total());
         Cost { nanousd, status: Some(status), bill: bill.unwrap_or_default() }
+    }
+
+    /// What this number of input tokens would have cost less if they had been read from a cache, at the rates of this call. None if no
+    /// rate is known.
+    pub(super) fn cost_of_lost(&self, tokens: u64) -> Option<u64> {
+        let (counts, observation) = (&self.draft.counts, &self.draft.observation);
+        let usage = counts.usage();
+        let models = [observation.response.model.as_deref(), observation.request.model.as_deref()];
+        let price = models.into_iter().flatten().find_map(|model| self.price(model))?;
+        let used = counts.details();
+        let used = Quantities {
+            input: usage.input.unwrap_or(tokens),
+            cached: tokens,
+            tier: used.tier,
+            place: used.place,
+            at: self.time_of_prices(),
+            further: true,
+            ..Quantities::default()
+        };
+        Some(price.bill(&used).cache_savings).filter(|lost| *lost > 0)
     }
 
     /// The bill of the exchange, at the price of the model that answered.
@@ -138,6 +156,12 @@ impl Exchange {
         }
         bill.unpriced = bill.unpriced.and(counts.unpriced());
         bill
+    }
+
+    /// The time whose prices apply, in seconds since 1970: the start. Without a clock, the date of the table.
+    fn time_of_prices(&self) -> u64 {
+        let start = self.draft.observation.timing.start / 1_000_000_000;
+        if start > 0 { start } else { self.observer.config.prices.date() }
     }
 
     fn price(&self, model: &str) -> Option<Price<'_>> {

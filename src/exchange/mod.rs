@@ -4,6 +4,7 @@
 //! argument, in nanoseconds of a clock that never goes back.
 
 mod attempt;
+mod cache;
 mod calls;
 mod cost;
 mod end;
@@ -30,6 +31,7 @@ use crate::framing::{Body, Rules};
 use crate::json::LIMIT;
 use crate::observation::{Changes, Observation, Outcome, ParseError, Step, Text, clipped};
 use crate::provider::{self, Api, Certainty, Programs};
+use crate::signal::cache::Comparison;
 use crate::signal::memory::Pending;
 use crate::trace_context::RunSpan;
 
@@ -67,6 +69,8 @@ pub struct Exchange {
     /// True if the texts are reported, as those of a sampled trace.
     content_is_sampled: bool,
     run: RunState,
+    /// The remembered call that the request continues.
+    previous: Option<Box<Comparison>>,
 }
 
 /// The phase of an exchange. A body whose content encoding is not supported is not read.
@@ -138,6 +142,7 @@ impl Exchange {
         draft.name_conversation(head.text(&config.conversation_header));
         texts::start(&mut draft, &config.privacy, observer.callers.is_some());
         draft.conversation.set_loop_limits(config.agent.loops);
+        cache::start(&mut draft, &config.agent, observer.callers.is_some());
         if !config.otlp.cluster.is_empty() {
             draft.conversation.measure_results();
         }
@@ -160,6 +165,7 @@ impl Exchange {
             path_model: target.model,
             content_is_sampled,
             run: RunState::default(),
+            previous: None,
         })
     }
 

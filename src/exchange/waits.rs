@@ -22,22 +22,22 @@ pub enum Meeting {
 impl Exchange {
     /// The key of the conversation as the request names it. None if exchanges share nothing, if no tools are used, or if nothing
     /// identifies the conversation.
-    pub fn conversation_key(&self) -> Option<u64> {
+    pub fn awaited_key(&self) -> Option<u64> {
         let conversation = &self.draft.conversation;
         if let Some(previous) = conversation.previous_response() {
-            return self.key_of(b"response", &previous.to_be_bytes());
+            return self.key_of("awaited response", &previous.to_be_bytes());
         }
         if conversation.tool_choice().is_required() {
-            return self.key_of(b"task", &conversation.task()?.to_be_bytes());
+            return self.key_of("awaited task", &conversation.task()?.to_be_bytes());
         }
-        self.key_of(b"message", &conversation.first_user_message()?)
+        self.key_of("awaited message", &conversation.first_user_message()?)
     }
 
-    fn key_of(&self, kind: &[u8], value: &[u8]) -> Option<u64> {
+    fn key_of(&self, kind: &str, value: &[u8]) -> Option<u64> {
         let callers = self.observer.callers.as_ref()?;
         let client = self.draft.observation.client.as_deref();
         let agent = client.and_then(|client| client.agent.as_deref().or(client.session.as_deref()));
-        Some(callers.conversation_key(self.run.caller, agent, kind, value))
+        Some(callers.conversation_key(self.run.caller, kind, &[agent.unwrap_or_default().as_bytes(), value]))
     }
 
     /// Returns true if the conversation of the request may wait for something.
@@ -75,11 +75,11 @@ impl Exchange {
         };
         let by_response = || {
             let id = self.draft.observation.response.id.as_deref()?;
-            self.key_of(b"response", &identity(Scalar::Text(id)).to_be_bytes())
+            self.key_of("awaited response", &identity(Scalar::Text(id)).to_be_bytes())
         };
         let keeps_state = self.api.remembers || self.draft.conversation.previous_response().is_some();
         let keys = [
-            self.conversation_key().filter(|_| self.draft.conversation.previous_response().is_none()),
+            self.awaited_key().filter(|_| self.draft.conversation.previous_response().is_none()),
             keeps_state.then(by_response).flatten(),
         ];
         let entry = |key| Pending {
@@ -99,7 +99,7 @@ impl Exchange {
 
     /// The entry of a request that failed, if the client may repeat it and it is the first of a run.
     pub(super) fn failed_request(&self) -> Option<Pending> {
-        let key = self.conversation_key().filter(|_| self.run.waits_for_repetition)?;
+        let key = self.awaited_key().filter(|_| self.run.waits_for_repetition)?;
         Some(Pending {
             call: key,
             lead: key,

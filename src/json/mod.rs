@@ -21,7 +21,8 @@ mod validator;
 
 pub use object_hash::ObjectHash;
 pub use program::{
-    Deferred, Ended, Group, On, Program, Rule, Scalar, close, deferred, digest, open, raw, scalar, supersedes, text,
+    Deferred, Ended, Group, On, Program, Rule, Scalar, close, deferred, digest, digest_parts, open, raw, scalar,
+    supersedes, text,
 };
 pub use scalar::{COUNT_LIMIT, identity, is_random, is_unnamed, unnamed_call};
 pub use scanner::{Documents, Scanner};

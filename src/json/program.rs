@@ -33,10 +33,13 @@ pub enum On<T> {
     /// [`On::Supersedes`] rule applies before that. This saves the work for most of a conversation that a request
     /// repeats.
     Deferred(fn() -> Deferred<T>),
-    /// A hash of a string's bytes as written in the document, see [`crate::bytes::TextDigest`], after the string's last piece and beside other rules of its path.
-    /// A deferred string has its hash even if it is never passed on. Only for requests: documents of a stream that repeat each
-    /// other do not report it.
+    /// A hash of a value's bytes as written in the document, see [`crate::bytes::TextDigest`], after its last byte and beside other rules of its path. Of a string
+    /// the bytes between the quotes count. A deferred string has its hash even if it is never passed on. An object or array that
+    /// other rules look into has no hash. Only for requests: documents of a stream that repeat each other do not report it.
     Digest(fn(&mut T, u64)),
+    /// Like [`On::Digest`]. In addition, receives the hashes of the parts of an object or array that other rules look into, in the
+    /// order of the document, except for parts that have a digest rule of their own.
+    DigestParts(fn(&mut T, u64)),
     /// An object or array as written in the document, in pieces. The first call for each has an empty piece.
     Raw(fn(&mut T, &[u8])),
     /// The begin of an object. The number is its position in the array, or 0 if it is not in an array.
@@ -111,6 +114,11 @@ pub const fn digest<T>(path: &'static str, apply: fn(&mut T, u64)) -> Rule<T> {
     Rule { path, on: On::Digest(apply) }
 }
 
+/// An [`On::DigestParts`] rule.
+pub const fn digest_parts<T>(path: &'static str, apply: fn(&mut T, u64)) -> Rule<T> {
+    Rule { path, on: On::DigestParts(apply) }
+}
+
 /// An [`On::Raw`] rule.
 pub const fn raw<T>(path: &'static str, apply: fn(&mut T, &[u8])) -> Rule<T> {
     Rule { path, on: On::Raw(apply) }
@@ -145,6 +153,8 @@ pub(super) struct Node<T> {
     pub text: Option<fn(&mut T, &[u8])>,
     pub deferred: Option<Deferred<T>>,
     pub digest: Option<fn(&mut T, u64)>,
+    /// True if `digest` is of an [`On::DigestParts`] rule.
+    digests_parts: bool,
     pub raw: Option<fn(&mut T, &[u8])>,
     pub open: Option<fn(&mut T, u32)>,
     /// True if `open` is of an [`On::Supersedes`] rule.
@@ -163,6 +173,7 @@ impl<T> Node<T> {
             text: None,
             deferred: None,
             digest: None,
+            digests_parts: false,
             raw: None,
             open: None,
             supersedes: false,
@@ -242,7 +253,8 @@ impl<T> Program<T> {
                         (node.text, node.deferred) = (Some(deferred.now), Some(deferred));
                         node.digest = deferred.digest.or(node.digest);
                     }
-                    On::Digest(apply) => node.digest = Some(apply),
+                    On::Digest(apply) => (node.digest, node.digests_parts) = (Some(apply), false),
+                    On::DigestParts(apply) => (node.digest, node.digests_parts) = (Some(apply), true),
                     On::Raw(apply) => node.raw = Some(apply),
                     On::Open(apply) => (node.open, node.supersedes) = (Some(apply), false),
                     On::Supersedes(apply) => (node.open, node.supersedes) = (Some(apply), true),
@@ -255,7 +267,32 @@ impl<T> Program<T> {
             let Node { scalar, text, deferred, digest, raw, .. } = *node;
             *node = Node { scalar, text, deferred, digest, raw, ..Node::new() };
         }
+        program.pass_digests_on();
         program
+    }
+
+    /// Gives the [`On::DigestParts`] rule of each object or array that other rules look into to its parts. A node comes before the
+    /// nodes below it, so one pass is enough.
+    fn pass_digests_on(&mut self) {
+        let (mut at, mut count) = (0, self.nodes.len());
+        while let Some(node) = self.nodes.get_mut(at) {
+            at += 1;
+            let Some(digest) = node.digest.filter(|_| node.digests_parts) else { continue };
+            let is_new = node.selects_object() && node.any == NO_NODE;
+            if is_new {
+                node.any = u16::try_from(count).unwrap_or(NO_NODE);
+            }
+            let parts: Vec<u16> = node.keys.iter().map(|(_, part)| *part).chain([node.any, node.element]).collect();
+            if is_new {
+                self.nodes.push(Node::new());
+                count += 1;
+            }
+            for part in parts {
+                if let Some(part) = self.nodes.get_mut(usize::from(part)).filter(|part| part.digest.is_none()) {
+                    (part.digest, part.digests_parts) = (Some(digest), true);
+                }
+            }
+        }
     }
 
     /// Calls `apply` for each scalar that no rule selects in the objects with one of these keys, at any depth. It is not called

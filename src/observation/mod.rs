@@ -7,6 +7,7 @@
 
 mod agent;
 mod attribution;
+mod cache_break;
 mod client;
 mod configured;
 mod cost;
@@ -23,6 +24,7 @@ mod usage;
 pub use crate::json::COUNT_LIMIT;
 pub use agent::{Agent, Loop, Roles, RunEnd, ToolResult};
 pub use attribution::Attribution;
+pub use cache_break::{CacheBreak, CacheBreakCause};
 pub use client::{ClientDetails, RequestKind};
 pub use configured::Configured;
 pub use cost::{Bill, COST_LIMIT, Cost, CostPart, CostStatus, Unpriced};
@@ -76,6 +78,9 @@ pub struct Observation {
     pub limits: RateLimits,
     /// Token counts.
     pub usage: Usage,
+    /// An estimate of what the provider's prompt cache lost since the previous call of the conversation; None if it lost nothing, or
+    /// if it is not known.
+    pub cache_break: Option<Box<CacheBreak>>,
     /// Properties of the generated output.
     pub output: GeneratedOutput,
     /// State of the agent's run that the request belongs to.

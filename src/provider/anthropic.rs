@@ -7,7 +7,7 @@ use super::common::{result, said};
 use super::openai::{self, CHAT, COST, output_type, prompted};
 use super::{Api, Endpoint};
 use crate::draft::{AttemptKind, Draft, ProviderTool};
-use crate::json::{Rule, Scalar, close, deferred, digest, open, raw, scalar, supersedes, text};
+use crate::json::{Rule, Scalar, close, deferred, digest, digest_parts, open, raw, scalar, supersedes, text};
 
 /// `POST .../v1/messages`
 pub const MESSAGES: Api = Api {
@@ -97,8 +97,11 @@ pub const REQUEST: &[Rule<Draft>] = &[
     // A search result.
     digest("messages[].content[].content[].source", Draft::result_hashed),
     digest("messages[].content[].content[].content[].text", Draft::result_hashed),
+    digest("messages[].content[].name", Draft::text_hashed),
+    digest("messages[].content[].input", Draft::text_hashed),
     deferred("messages[].content[].content", result),
     deferred("messages[].content[].content[].text", result),
+    digest_parts("tool_choice", Draft::parameter_hashed),
     open("tools[]", |d, _| d.tool_offered()),
     scalar("tools[].name", Draft::offered_name),
     scalar("tool_choice.type", Draft::tool_choice_kind),

@@ -71,10 +71,10 @@ impl Callers {
         keyed(&self.key, &[b"call", &caller.to_be_bytes(), agent, &call.to_be_bytes()]).max(1)
     }
 
-    /// The key of a caller's conversation. `value` identifies it among those of the same `kind` and `agent`.
-    pub fn conversation_key(&self, caller: u64, agent: Option<&str>, kind: &[u8], value: &[u8]) -> u64 {
-        let agent = agent.unwrap_or_default().as_bytes();
-        keyed(&self.key, &[b"conversation", &caller.to_be_bytes(), kind, agent, value]).max(1)
+    /// The key of a caller's conversation, by a word for what names it, and the name.
+    pub fn conversation_key(&self, caller: u64, kind: &str, names: &[&[u8]]) -> u64 {
+        let caller = caller.to_be_bytes();
+        keyed(&self.key, &[&[kind.as_bytes(), &caller], names].concat()).max(1)
     }
 }
 
@@ -216,11 +216,11 @@ mod tests {
             of(b"a").call_key(1, Some("x"), 5),
             of(b"a").call_key(1, Some("y"), 5),
             of(b"a").call_key(1, None, 6),
-            of(b"a").conversation_key(1, None, b"message", b"5"),
-            of(b"a").conversation_key(2, None, b"message", b"5"),
-            of(b"a").conversation_key(1, Some("x"), b"message", b"5"),
-            of(b"a").conversation_key(1, None, b"task", b"5"),
-            of(b"a").conversation_key(1, None, b"message", b"6"),
+            of(b"a").conversation_key(1, "message", &[b"", b"5"]),
+            of(b"a").conversation_key(2, "message", &[b"", b"5"]),
+            of(b"a").conversation_key(1, "message", &[b"x", b"5"]),
+            of(b"a").conversation_key(1, "task", &[b"", b"5"]),
+            of(b"a").conversation_key(1, "message", &[b"", b"6"]),
         ];
         for (at, key) in keys.iter().enumerate() {
             assert!(!keys[..at].contains(key), "{at}");

@@ -4,7 +4,7 @@
 //! Specifications: those of the APIs, which the files of the APIs name.
 
 use crate::draft::Draft;
-use crate::json::{Deferred, Rule, Scalar, deferred, raw, scalar, supersedes, text};
+use crate::json::{Deferred, Rule, Scalar, deferred, digest, digest_parts, open, raw, scalar, supersedes, text};
 
 /// System prompts outside the list of messages: of Anthropic and Bedrock, Responses, Gemini, Cohere.
 pub const SYSTEM: &[Rule<Draft>] = &[
@@ -17,6 +17,57 @@ pub const SYSTEM: &[Rule<Draft>] = &[
     text("system_instruction.parts[].text", Draft::system_text),
     text("preamble", Draft::system_text),
     text("system_prompt", Draft::system_text),
+];
+
+/// What providers cache beside the messages, and the parameters that a cached prefix depends on.
+///
+/// Specifications: OpenAI's guides to prompt caching and to reasoning; Anthropic's documentation of prompt caching ("What invalidates
+/// the cache") and of structured outputs; Bedrock's user guide, prompt caching; Gemini's `cachedContent`.
+pub const PREFIX: &[Rule<Draft>] = &[
+    digest_parts("tools", Draft::tools_hashed),
+    digest_parts("functions", Draft::tools_hashed),
+    digest_parts("toolConfig.tools", Draft::tools_hashed),
+    digest_parts("request.tools", Draft::tools_hashed),
+    digest("system", Draft::system_hashed),
+    digest("system[].text", Draft::system_hashed),
+    digest("instructions", Draft::system_hashed),
+    digest("systemInstruction.parts[].text", Draft::system_hashed),
+    digest("request.systemInstruction.parts[].text", Draft::system_hashed),
+    digest("system_instruction", Draft::system_hashed),
+    digest("system_instruction.parts[].text", Draft::system_hashed),
+    digest("preamble", Draft::system_hashed),
+    digest("system_prompt", Draft::system_hashed),
+    digest_parts("response_format", Draft::parameter_hashed),
+    digest_parts("text.format", Draft::parameter_hashed),
+    digest("reasoning_effort", Draft::parameter_hashed),
+    digest("reasoning.effort", Draft::parameter_hashed),
+    digest("prompt_cache_key", Draft::parameter_hashed),
+    digest("thinking", Draft::parameter_hashed),
+    digest("speed", Draft::parameter_hashed),
+    digest("output_config.effort", Draft::parameter_hashed),
+    digest_parts("output_config.format", Draft::parameter_hashed),
+    digest_parts("output_format", Draft::parameter_hashed),
+    digest_parts("toolConfig.toolChoice", Draft::parameter_hashed),
+    digest("cachedContent", Draft::parameter_hashed),
+    digest("cached_content", Draft::parameter_hashed),
+    digest("request.cachedContent", Draft::parameter_hashed),
+    // Marks move from message to message, and do not change what is cached.
+    digest("tools[].cache_control", |_, _| {}),
+    open("tools[].cache_control", |d, _| d.prefix_marked()),
+    open("system[].cache_control", |d, _| d.prefix_marked()),
+    open("messages[].content[].cache_control", |d, _| d.prefix_marked()),
+    open("cache_control", |d, _| d.prefix_marked()),
+    open("system[].cachePoint", |d, _| d.prefix_marked()),
+    open("messages[].content[].cachePoint", |d, _| d.prefix_marked()),
+    open("toolConfig.tools[].cachePoint", |d, _| d.prefix_marked()),
+    scalar("tools[].cache_control.ttl", Draft::prefix_kept_for),
+    scalar("system[].cache_control.ttl", Draft::prefix_kept_for),
+    scalar("messages[].content[].cache_control.ttl", Draft::prefix_kept_for),
+    scalar("cache_control.ttl", Draft::prefix_kept_for),
+    scalar("system[].cachePoint.ttl", Draft::prefix_kept_for),
+    scalar("messages[].content[].cachePoint.ttl", Draft::prefix_kept_for),
+    scalar("prompt_cache_retention", Draft::prefix_kept_for),
+    scalar("prompt_cache_options.ttl", Draft::prefix_kept_for),
 ];
 
 /// The offered tools, as the JSON of the request has them. With these rules no other rule below `tools` is applied.
@@ -172,6 +223,8 @@ pub const ITEM: &[Rule<Draft>] = &[
     scalar("role", Draft::message_role),
     scalar("name", Draft::part_name),
     text("arguments", Draft::past_call_arguments),
+    digest("name", Draft::text_hashed),
+    digest("arguments", Draft::text_hashed),
     deferred("content", said),
     deferred("content[].text", said),
 ];

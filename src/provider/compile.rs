@@ -25,7 +25,8 @@ impl Programs {
 
 /// Compiles the rules of all endpoints, in the order of [`endpoints`]. `hashes` decides which texts of the request are read.
 pub fn compile(hashes: Hashes) -> Vec<Programs> {
-    let mut common: Vec<Group<Draft>> = vec![("", common::REQUIRED), ("", common::SYSTEM), ("", client::CLIENT)];
+    let mut common: Vec<Group<Draft>> =
+        vec![("", common::REQUIRED), ("", common::SYSTEM), ("", common::PREFIX), ("", client::CLIENT)];
     if hashes.prompt {
         common.push(("", common::MEDIA));
     }

@@ -8,7 +8,7 @@ use super::gemini::{ERROR, cached_modes, input_modes, output_modes};
 use super::openai::prompted;
 use super::{Api, Endpoint};
 use crate::draft::{Draft, ProviderTool};
-use crate::json::{Rule, close, deferred, open, raw, scalar, text};
+use crate::json::{Rule, close, deferred, digest, open, raw, scalar, text};
 
 /// `POST .../interactions`
 pub const INTERACTIONS: Api = Api {
@@ -57,6 +57,7 @@ const REQUEST: &[Rule<Draft>] = &[
     deferred("input[].text", said),
     deferred("input[].result", result),
     raw("input[].result", Draft::result_json),
+    digest("input[].result", Draft::result_hashed),
 ];
 
 /// Ends an item of the input, according to its type.
@@ -67,6 +68,7 @@ fn input(d: &mut Draft) {
             d.result_name_is_part_name();
             d.result_item_closed();
         }
+        "thought" => d.reasoning_item_closed(),
         _ => d.message_closed(),
     }
 }

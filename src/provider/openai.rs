@@ -5,7 +5,7 @@
 use super::common::state;
 use super::{Api, Endpoint};
 use crate::draft::{Draft, ProviderTool};
-use crate::json::{Deferred, Rule, Scalar, close, deferred, digest, open, raw, scalar, supersedes, text};
+use crate::json::{Deferred, Rule, Scalar, close, deferred, digest, digest_parts, open, raw, scalar, supersedes, text};
 
 /// `POST .../chat/completions`
 pub const CHAT: Api = Api {
@@ -121,10 +121,15 @@ pub const MESSAGES: &[Rule<Draft>] = &[
     raw("messages[].tool_calls[].function.arguments", Draft::past_call_arguments),
     scalar("messages[].tool_calls[].custom.name", Draft::past_call_name),
     text("messages[].tool_calls[].custom.input", Draft::past_call_arguments),
+    digest("messages[].tool_calls[].function.name", Draft::text_hashed),
+    digest("messages[].tool_calls[].function.arguments", Draft::text_hashed),
+    digest_parts("messages[].tool_calls[].custom", Draft::text_hashed),
     open("messages[].function_call", |d, _| d.past_call_opened()),
     close("messages[].function_call", Draft::past_call_closed),
     scalar("messages[].function_call.name", Draft::past_call_name),
     text("messages[].function_call.arguments", Draft::past_call_arguments),
+    digest("messages[].function_call.name", Draft::text_hashed),
+    digest("messages[].function_call.arguments", Draft::text_hashed),
     open("tools[]", |d, _| d.tool_offered()),
     scalar("tools[].function.name", Draft::offered_name),
     scalar("tools[].name", Draft::offered_name),

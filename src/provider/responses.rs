@@ -65,6 +65,10 @@ pub const INPUT: &[Rule<Draft>] = &[
     raw("input[].actions", Draft::past_call_arguments),
     raw("input[].operation", Draft::past_call_arguments),
     scalar("input[].status", Draft::result_failed),
+    digest("prompt", Draft::system_hashed),
+    digest("input[].input", Draft::text_hashed),
+    digest("input[].action", Draft::text_hashed),
+    digest("input[].operation", Draft::text_hashed),
     deferred("input[].output", result),
     deferred("input[].output[].text", result),
     digest("input[].output[].image_url", Draft::result_hashed),
@@ -124,6 +128,7 @@ fn item(d: &mut Draft) {
         | "computer_call_output"
         // The result of an approved call is elsewhere, so it is not known whether it is the same.
         | "mcp_approval_response" => d.result_item_closed(),
+        "reasoning" => d.reasoning_item_closed(),
         _ => d.message_closed(),
     }
 }

@@ -17,7 +17,7 @@ use crate::support::fixtures::Fixture;
 use gaugeway::config::{CacheAttribute, Config, default_file, documented_settings};
 use gaugeway::exchange::{End, Observer, REASONS};
 use gaugeway::labels::{LABELS, Label, Scope};
-use gaugeway::observation::{Observation, Unpriced};
+use gaugeway::observation::{CacheBreak, CacheBreakCause, Observation, Unpriced};
 use gaugeway::provider::WITHOUT_PRICE;
 use gaugeway::sink::attributes::{ATTRIBUTES, AttributeType, AttributeValue};
 use gaugeway::sink::stats::{METRICS, Metric, MetricKind, PLUGIN_METRICS, Registry, Stats};
@@ -216,9 +216,11 @@ fn observations() -> Vec<Observation> {
             Wire { response: fixture.response.events.iter().map(|event| &event[..]).collect(), ..Wire::of(fixture) };
         let exchange = pass(&observer, &wire, End::Whole)?;
         let mut seen = Observation { route: "llm".into(), ..exchange.observation().clone() };
-        // One call alone does not show when a tool was called, nor feedback.
+        // One call alone does not show when a tool was called, nor feedback, nor what a cache had before.
         seen.agent.results.iter_mut().for_each(|result| result.called_at = Some(1));
         seen.configured.get_or_insert_default().feedback = Some(700);
+        let (cause, message) = (CacheBreakCause::Message, Some(2));
+        seen.cache_break = Some(Box::new(CacheBreak { cause, message, lost_tokens: 9, lost_nanousd: Some(9) }));
         Some(seen)
     };
     Fixture::all().iter().filter_map(observe).collect()

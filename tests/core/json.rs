@@ -7,7 +7,8 @@ use crate::oracle::paths::{Log, Told, Wanted, scan};
 use crate::oracle::tree::Tree;
 use gaugeway::bytes::Digest;
 use gaugeway::json::{
-    Deferred, Documents, Ended, Program, Rule, Scalar, Scanner, deferred, digest, scalar, supersedes, text,
+    Deferred, Documents, Ended, Program, Rule, Scalar, Scanner, deferred, digest, digest_parts, open, raw, scalar,
+    supersedes, text,
 };
 
 const SMALL: Shape = Shape { size: 12, lines: true, object: false };
@@ -85,6 +86,47 @@ fn the_hash_of_a_string_does_not_depend_on_cuts_or_on_other_rules() {
             assert_eq!(seen, expected, "cut at {first} and {second}");
         }
     }
+}
+
+/// A part that no rule looks into is hashed as written. An object that rules look into is hashed by its parts, except those that
+/// have a digest rule of their own. The hashes come in the order of the document, wherever it is cut.
+#[test]
+fn an_object_is_hashed_as_written_or_by_the_parts_that_rules_look_into() {
+    const RULES: &[Rule<Vec<u64>>] = &[
+        digest_parts("tools", |seen, hash| seen.push(hash)),
+        digest("tools[].mark", |_, _| {}),
+        open("tools[].mark", |_, _| {}),
+        open("tools[]", |_, _| {}),
+        scalar("tools[].schema.strict", |_: &mut Vec<u64>, _: Scalar<'_>| {}),
+        raw("tools[].raw", |_: &mut Vec<u64>, _| {}),
+        digest("whole", |seen, hash| seen.push(hash)),
+        digest("seen", |seen, hash| seen.push(hash)),
+        open("seen[]", |_, _| {}),
+    ];
+    let hash = |value: &str| {
+        let mut hash = Digest::new();
+        hash.push(value.as_bytes());
+        hash.finish()
+    };
+    let program = Program::new(&[("", RULES)], |_| {}, |_, _| {});
+    let read = |pieces: &[&str]| {
+        let (mut scanner, mut seen) = (Scanner::new(Documents::Plain), Vec::new());
+        pieces.iter().for_each(|piece| scanner.feed(&program, &mut seen, piece.as_bytes()));
+        scanner.finish(&program, &mut seen, Ended::Cut);
+        seen
+    };
+    let (schema, list) = (r#"{"a":[{"b":"]}\"{"}], "c" : 1.5e3}"#, r#"[ {"x":[]},true , "\\"]"#);
+    let wire = format!(
+        r#"{{"tools":[{{"name":"f","mark":{{"m":1}},"schema":{{"deep":{schema},"strict":true,"n":null}}}},{{"raw":{list}, "flat": 12}}, "text", 7],"whole":{list},"seen":[{{"a":1}}],"tool":{schema}}}"#
+    );
+    let expected: Vec<u64> = ["f", schema, "true", "null", list, "12", "text", "7", list].map(hash).into();
+    for cut in 0..=wire.len() {
+        let (a, b) = wire.split_at(cut);
+        assert_eq!(read(&[a, b]), expected, "{a} | {b}");
+    }
+    let bytes: Vec<&str> = (0..wire.len()).map(|at| &wire[at..=at]).collect();
+    assert_eq!(read(&bytes), expected);
+    assert_eq!(read(&[r#"{"tools":{"a":1},"whole":"w"}"#]), [hash(r#"{"a":1}"#), hash("w")]);
 }
 
 #[test]

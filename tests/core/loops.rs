@@ -238,9 +238,9 @@ fn the_third_equal_turn_is_a_retry_in_every_api() {
 
 #[test]
 fn two_turns_that_alternate_three_times_are_an_oscillation_in_every_api() {
-    let turns = [call("a", 1, "x"), call("b", 2, "y")].repeat(3);
+    let turns = vec![[call("a", 1, "x"), call("b", 2, "y")]; 3].concat();
     assert_begins_with_the_last_turn("", Loop::Oscillation, &turns);
-    let turns = [call("a", 1, "x"), call("a", 2, "y")].repeat(2);
+    let turns = vec![[call("a", 1, "x"), call("a", 2, "y")]; 2].concat();
     assert_begins_with_the_last_turn(r#"{"agent": {"loops": {"oscillation": 2}}}"#, Loop::Oscillation, &turns);
 }
 
@@ -249,6 +249,20 @@ fn turns_with_one_tool_and_other_arguments_are_a_drift_only_if_it_is_configured(
     let turns: Vec<_> = (0..8).map(|n| call("sql", n, "0 rows")).collect();
     assert_no_loop(&turns);
     assert_begins_with_the_last_turn(r#"{"agent": {"loops": {"drift": 8}}}"#, Loop::Drift, &turns);
+}
+
+#[test]
+fn what_coding_agents_add_to_equal_results_is_no_progress() {
+    let tokens = |n: usize| {
+        format!("same\n\n<system-reminder>\n<total_tokens>{n} tokens left</total_tokens>\n</system-reminder>")
+    };
+    let chunk =
+        |n: usize| format!("Chunk ID: {n:06x}\nWall time: 0.{n} seconds\nProcess exited with code 3\nOutput:\noops\n");
+    for (path, result) in [("/v1/messages", &tokens as &dyn Fn(usize) -> String), ("/v1/responses", &chunk)] {
+        let api = APIS.iter().find(|api| api.path == path).unwrap();
+        let turns: Vec<_> = (0..3).map(|n| call("a", 1, &result(n))).collect();
+        assert_eq!(api.loops("", &turns).last(), Some(&(Some(Loop::Retry), true)), "{path}");
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use gaugeway::budget::Budget;
 use gaugeway::config::Config;
 use gaugeway::exchange::{End, Exchange, Head, Observer, Unread};
 use gaugeway::observation::{ParseError, ParseErrors};
+use gaugeway::text::hash::Key;
 use serde_json::{Value, json};
 
 #[global_allocator]
@@ -54,7 +55,8 @@ struct Measured {
 impl Measured {
     fn start(config: &Value, path: &str, budget: Budget) -> Result<Self, Unread> {
         let budget = Rc::new(budget);
-        let observer = Rc::new(Observer::with_budget(Config::parse(&config.to_string()).unwrap(), Rc::clone(&budget)));
+        let observer = Observer::with_budget(Config::parse(&config.to_string()).unwrap(), Rc::clone(&budget));
+        let observer = Rc::new(observer.sharing(Rc::new(Key::new(b"secret"))));
         // Leaked, so that it does not count.
         let long: &'static str = "h".repeat(4000).leak();
         let mut head: Vec<(&[u8], &[u8])> = vec![(b":method", b"POST"), (b":path", path.as_bytes())];

@@ -14,6 +14,7 @@ mod agents;
 mod attacks;
 mod attempts;
 mod bounds;
+mod cache;
 mod callers;
 mod configuration;
 mod decoders;

@@ -123,6 +123,11 @@ impl History {
         }
     }
 
+    /// Hash of the message's strings so far.
+    pub fn text_hash(&self) -> u64 {
+        self.message.hash
+    }
+
     /// Returns true if the message's text may be a tool's result: its role is that of a tool, or not known yet.
     pub fn may_be_result(&self) -> bool {
         matches!(self.message.role, MessageRole::Unknown | MessageRole::Tool)

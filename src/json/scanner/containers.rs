@@ -47,7 +47,7 @@ impl Scanner {
             },
             b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
                 self.state = ScannerState::SkippedLiteral;
-                if node.is_some_and(|n| n.scalar.is_some()) {
+                if node.is_some_and(|n| n.scalar.is_some() || n.digest.is_some()) {
                     self.state = ScannerState::Literal;
                     self.held.clear();
                     self.held.push(&[byte]);
@@ -74,7 +74,7 @@ impl Scanner {
     /// Opens a container. One that is nested too deeply is skipped.
     fn push(&mut self, is_array: bool) {
         let Some(frame) = self.stack.get_mut(usize::from(self.depth)) else {
-            self.skip_depth = 1;
+            (self.is_hashed, self.skip_depth) = (false, 1);
             self.state = ScannerState::SkippedContainer;
             return;
         };

@@ -1,7 +1,7 @@
 //! Members of objects: keys, and a fast path for members that arrive whole.
 
 use super::repeats::CallArgument;
-use super::values::{emit_string, literal_value};
+use super::values::{digest_of, emit_string, literal_value};
 use super::{LIMIT, Scanner, ScannerState};
 use crate::json::program::{NO_NODE, Program, Scalar};
 use crate::json::search::{is_literal_byte, plain_string};
@@ -24,11 +24,14 @@ impl Scanner {
             self.state = ScannerState::Value;
             let node = program.node(self.node);
             let after = match value {
-                [b'"', inside @ ..] if node.is_none_or(|n| n.text.is_none() && n.digest.is_none()) => {
+                [b'"', inside @ ..] if node.is_none_or(|n| n.text.is_none()) => {
                     let Some((string, after)) = plain_string(inside) else { return value };
                     if let Some(apply) = node.and_then(|n| n.scalar) {
                         emit_string(apply, target, Some(string));
                         self.repeats.note(self.node, CallArgument::String(inside.len() as u32, string.len() as u32));
+                    }
+                    if let Some(apply) = node.and_then(|n| n.digest) {
+                        apply(target, digest_of(string));
                     }
                     after
                 }
@@ -49,6 +52,9 @@ impl Scanner {
                     if let Some(apply) = node.and_then(|n| n.scalar) {
                         apply(target, if end <= LIMIT { literal_value(literal) } else { Scalar::Other });
                         self.repeats.note(self.node, CallArgument::Literal(value.len() as u32, end as u32));
+                    }
+                    if let Some(apply) = node.and_then(|n| n.digest) {
+                        apply(target, digest_of(if end <= LIMIT { literal } else { b"" }));
                     }
                     after
                 }

@@ -103,8 +103,10 @@ pub struct Scanner {
     skip_depth: u32,
     /// True if the bytes of the skipped container go to a raw rule.
     is_raw: bool,
+    /// True if the bytes of the skipped container are hashed.
+    is_hashed: bool,
     escape: EscapeState,
-    /// Hash of the current string so far, if a rule wants it.
+    /// Hash of the current string or skipped container so far, if a rule wants it.
     digest: TextDigest,
     /// Texts of the current piece of input that rules have not received yet.
     deferred: DeferredTexts,
@@ -125,6 +127,7 @@ impl Scanner {
             node: 0,
             skip_depth: 0,
             is_raw: false,
+            is_hashed: false,
             escape: EscapeState::new(),
             digest: TextDigest::new(),
             deferred: DeferredTexts::NONE,

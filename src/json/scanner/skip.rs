@@ -1,6 +1,7 @@
 //! Values that no rule looks into: the scanner finds their end and passes them to a raw rule if there is one.
 
 use super::{Scanner, ScannerState};
+use crate::bytes::TextDigest;
 use crate::json::program::{Node, Program, Scalar};
 use crate::json::search::plain_string;
 
@@ -9,6 +10,11 @@ impl Scanner {
     /// [`Scalar::Other`].
     pub(super) fn begin_skipped_container<T>(&mut self, node: Option<&Node<T>>, target: &mut T, byte: u8) {
         self.is_raw = false;
+        self.is_hashed = node.is_some_and(|n| n.digest.is_some());
+        if self.is_hashed {
+            self.digest = TextDigest::new();
+            self.digest.push(&[byte]);
+        }
         if let Some(apply) = node.and_then(|n| n.raw) {
             self.is_raw = true;
             apply(target, b"");
@@ -30,8 +36,8 @@ impl Scanner {
     ) -> &'b [u8] {
         let (rest, is_complete) = self.escape.skip_string(bytes);
         let is_in_container = self.state == ScannerState::SkippedContainerString;
-        if self.is_raw && is_in_container {
-            self.emit_raw(program, target, bytes, rest);
+        if is_in_container {
+            self.pass_skipped(program, target, bytes, rest);
         }
         if is_complete && is_in_container {
             self.state = ScannerState::SkippedContainer;
@@ -49,19 +55,28 @@ impl Scanner {
         bytes: &'b [u8],
     ) -> &'b [u8] {
         let rest = self.skip_container(bytes);
-        if self.is_raw {
-            self.emit_raw(program, target, bytes, rest);
-        }
+        self.pass_skipped(program, target, bytes, rest);
         if self.skip_depth == 0 {
+            if let Some(apply) = program.node(self.node).and_then(|n| n.digest).filter(|_| self.is_hashed) {
+                apply(target, self.digest.finish());
+            }
             self.value_ended(program, target);
         }
         rest
     }
 
-    /// Passes the bytes from the start of `from` to the start of `to` to the raw rule. `to` is the end of `from`.
-    fn emit_raw<T>(&mut self, program: &Program<T>, target: &mut T, from: &[u8], to: &[u8]) {
+    /// Passes the bytes from the start of `from` to the start of `to` to the raw rule, and hashes them if a rule wants the hash.
+    /// `to` is the end of `from`.
+    fn pass_skipped<T>(&mut self, program: &Program<T>, target: &mut T, from: &[u8], to: &[u8]) {
+        if !self.is_raw && !self.is_hashed {
+            return;
+        }
         let passed = from.get(..from.len() - to.len()).unwrap_or_default();
-        if let Some(apply) = program.node(self.node).and_then(|n| n.raw).filter(|_| !passed.is_empty()) {
+        if self.is_hashed {
+            self.digest.push(passed);
+        }
+        let raw = program.node(self.node).and_then(|n| n.raw);
+        if let Some(apply) = raw.filter(|_| self.is_raw && !passed.is_empty()) {
             apply(target, passed);
         }
     }

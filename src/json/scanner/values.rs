@@ -1,6 +1,7 @@
 //! Strings and literals that a rule selects.
 
 use super::{LIMIT, Scanner, ScannerState};
+use crate::bytes::TextDigest;
 use crate::json::number;
 use crate::json::program::{Node, Program, Scalar};
 use crate::json::search::{is_literal_byte, plain_string};
@@ -68,8 +69,12 @@ impl Scanner {
         if self.state != ScannerState::Literal {
             return;
         }
-        if let Some(apply) = program.node(self.node).and_then(|n| n.scalar) {
+        let Some(node) = program.node(self.node) else { return };
+        if let Some(apply) = node.scalar {
             apply(target, self.held.value().map_or(Scalar::Other, literal_value));
+        }
+        if let Some(apply) = node.digest {
+            apply(target, digest_of(self.held.value().unwrap_or_default()));
         }
     }
 }
@@ -81,6 +86,13 @@ pub(super) fn emit_string<T>(apply: fn(&mut T, Scalar<'_>), target: &mut T, valu
         Some((bytes, Err(_))) => apply(target, Scalar::Text(&String::from_utf8_lossy(bytes))),
         None => apply(target, Scalar::Other),
     }
+}
+
+/// The hash of a value that is there as a whole.
+pub(super) fn digest_of(bytes: &[u8]) -> u64 {
+    let mut digest = TextDigest::new();
+    digest.push(bytes);
+    digest.finish()
 }
 
 /// The value of a literal. One that is not JSON becomes [`Scalar::Other`].

@@ -335,6 +335,35 @@ pub const ATTRIBUTES: &[Attribute] = &[
         Billionths(|o| Some(o.cost.bill.cache_savings).filter(|saved| *saved > 0)),
     ),
     row(
+        "gaugeway.cache.break.cause",
+        "",
+        End,
+        "why the provider's prompt cache was not read, compared with the previous call of the conversation: `model`, `parameters`, \
+         `tools`, `system`, `message`, `expired`, `below_minimum` or `unknown`",
+        Text(|o| Some(o.cache_break.as_ref()?.cause.as_str())),
+    ),
+    row(
+        "gaugeway.cache.break.message",
+        "",
+        End,
+        "number of the first message that changed or is missing, from 1 in the order of the request, reasoning items not counted",
+        Count(|o| o.cache_break.as_ref()?.message.map(u64::from)),
+    ),
+    row(
+        "gaugeway.cache.lost_tokens.estimate",
+        "{token}",
+        End,
+        "estimate of the input tokens that the cache had after the previous call and that were not read from it",
+        Count(|o| Some(o.cache_break.as_ref()?.lost_tokens)),
+    ),
+    row(
+        "gaugeway.cache.lost_usd.estimate",
+        "{USD}",
+        End,
+        "estimate of what these tokens cost more than if they had been read from the cache",
+        Billionths(|o| o.cache_break.as_ref()?.lost_nanousd),
+    ),
+    row(
         "gaugeway.cost.status",
         "",
         Usage,

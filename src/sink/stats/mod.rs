@@ -5,6 +5,7 @@
 
 mod metric;
 mod names;
+mod plugin;
 mod shares;
 mod table;
 
@@ -19,7 +20,8 @@ use crate::labels::{Label, NameKind, Scope, is_common_error};
 use crate::observation::{COST_LIMIT, Observation, clipped};
 
 pub use metric::{Collect, Metric, MetricKind, Registry, Samples};
-pub use table::{INJECTIONS, METRICS, OVERFLOW, PLUGIN_METRICS, PRICE_TABLE, SPANS, UNREAD};
+pub use plugin::{INJECTIONS, OVERFLOW, PLUGIN_METRICS, PRICE_TABLE, SPANS, UNREAD};
+pub use table::METRICS;
 
 /// The longest value of a label, in bytes. Longer values are cut.
 pub const LABEL_LIMIT: usize = 128;

@@ -3,7 +3,7 @@
 use super::metric::{Metric, Samples, counter, gauge, histogram};
 use crate::labels::Scope::{Model, Provider, Route};
 use crate::labels::{
-    CLIENT_NAME, ERROR_TYPE, FINISH_REASON, KIND, OUTCOME, PARSE_ERROR, PART, RESULT, STATUS, TOKEN_MODALITY,
+    CAUSE, CLIENT_NAME, ERROR_TYPE, FINISH_REASON, KIND, OUTCOME, PARSE_ERROR, PART, RESULT, STATUS, TOKEN_MODALITY,
     TOKEN_TYPE, TOOL_NAME,
 };
 use crate::observation::{CostStatus, Observation, Outcome};
@@ -65,6 +65,31 @@ pub const METRICS: &[Metric] = &[
         &[],
         "what input read from a cache would have cost more without the cache, in billionths of a US dollar",
         |o, out| one(out, Some(o.cost.bill.cache_savings)),
+    )
+    .by(Model),
+    counter(
+        "gaugeway_cache_lost_tokens_total",
+        "{token}",
+        &[&CAUSE],
+        "estimate of the input tokens that a prompt cache had after the previous call of the conversation and that were not read from it, \
+         by cause: model, parameters, tools, system, message, expired, below_minimum, unknown",
+        |o, out| {
+            if let Some(found) = &o.cache_break {
+                out(&[found.cause.as_str()], found.lost_tokens);
+            }
+        },
+    )
+    .by(Model),
+    counter(
+        "gaugeway_cache_lost_nanousd_total",
+        "{nanoUSD}",
+        &[&CAUSE],
+        "estimate of what these tokens cost more than if they had been read from the cache, in billionths of a US dollar, by cause",
+        |o, out| {
+            if let Some(found) = &o.cache_break {
+                out(&[found.cause.as_str()], found.lost_nanousd.unwrap_or(0));
+            }
+        },
     )
     .by(Model),
     counter(
@@ -336,52 +361,6 @@ pub const METRICS: &[Metric] = &[
         one(out, o.limits.retry_after)
     }),
 ];
-
-/// Counts the samples that lost a name because its share of the series was full.
-pub const OVERFLOW: Metric = counter(
-    "gaugeway_series_overflow_total",
-    "{sample}",
-    &[&KIND],
-    "samples that lost a name because the share of its kind is full: request_model, response_model, tool_name, \
-     error_type, header",
-    nothing,
-);
-
-/// Counts the spans that the plugin exports itself.
-pub const SPANS: Metric = counter(
-    "gaugeway_spans_total",
-    "{span}",
-    &[&RESULT],
-    "spans that the plugin exports itself, by result: sent, failed, dropped",
-    nothing,
-);
-
-/// Counts the exchanges that are not read. They are not in any other metric.
-pub const UNREAD: Metric = counter(
-    "gaugeway_unread_requests_total",
-    "{request}",
-    &[&KIND],
-    "exchanges that passed unread for lack of memory: budget (`limits.stream_memory_bytes` is used up), vm (the VM's memory is nearly full)",
-    nothing,
-);
-
-/// Counts what became of streams whose clients did not ask for usage, if `stream_usage.inject` is set.
-pub const INJECTIONS: Metric = counter(
-    "gaugeway_usage_injections_total",
-    "{request}",
-    &[&RESULT],
-    "streams whose client did not ask for usage, by what the plugin did: injected, or why not",
-    nothing,
-);
-
-/// The date of the price table. Set at start.
-pub const PRICE_TABLE: Metric =
-    gauge("gaugeway_price_table_timestamp_seconds", "s", &[], "date of the price table in seconds since 1970", nothing);
-
-/// Every metric of the plugin itself. They have no common labels, and exchanges have no samples for them.
-pub const PLUGIN_METRICS: &[Metric] = &[OVERFLOW, SPANS, INJECTIONS, UNREAD, PRICE_TABLE];
-
-fn nothing(_: &Observation, _: Samples<'_>) {}
 
 fn one(out: Samples<'_>, value: Option<u64>) {
     if let Some(value) = value {

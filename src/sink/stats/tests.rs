@@ -309,11 +309,15 @@ fn every_sample_has_one_value_for_each_label_of_its_row() {
 
 /// An observation with a sample of every metric, but for those that exclude another.
 fn full() -> Observation {
-    use crate::observation::{CostPart, CostStatus, Loop, OtherQuantities, ParseError, Parsed, RunEnd, Unpriced};
+    use crate::observation::{
+        CacheBreak, CacheBreakCause, CostPart, CostStatus, Loop, OtherQuantities, ParseError, Parsed, RunEnd, Unpriced,
+    };
     let mut seen = exchange("gpt-4o", "gpt-4o");
     seen.usage.cache_read = Some(1);
     seen.usage.cache_creation = Some(1);
     seen.usage.reasoning = Some(1);
+    let (cause, message) = (CacheBreakCause::Message, Some(2));
+    seen.cache_break = Some(Box::new(CacheBreak { cause, message, lost_tokens: 1, lost_nanousd: Some(1) }));
     seen.cost.nanousd = Some(1);
     seen.cost.status = Some(CostStatus::NoUsage);
     (seen.cost.bill.parts, seen.cost.bill.cache_savings) = ([1; CostPart::ALL.len()], 1);

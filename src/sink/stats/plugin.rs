@@ -1,0 +1,51 @@
+//! The metrics of the plugin itself.
+
+use super::metric::{Metric, Samples, counter, gauge};
+use crate::labels::{KIND, RESULT};
+use crate::observation::Observation;
+
+/// Counts the samples that lost a name because its share of the series was full.
+pub const OVERFLOW: Metric = counter(
+    "gaugeway_series_overflow_total",
+    "{sample}",
+    &[&KIND],
+    "samples that lost a name because the share of its kind is full: request_model, response_model, tool_name, \
+     error_type, header",
+    nothing,
+);
+
+/// Counts the spans that the plugin exports itself.
+pub const SPANS: Metric = counter(
+    "gaugeway_spans_total",
+    "{span}",
+    &[&RESULT],
+    "spans that the plugin exports itself, by result: sent, failed, dropped",
+    nothing,
+);
+
+/// Counts the exchanges that are not read. They are not in any other metric.
+pub const UNREAD: Metric = counter(
+    "gaugeway_unread_requests_total",
+    "{request}",
+    &[&KIND],
+    "exchanges that passed unread for lack of memory: budget (`limits.stream_memory_bytes` is used up), vm (the VM's memory is nearly full)",
+    nothing,
+);
+
+/// Counts what became of streams whose clients did not ask for usage, if `stream_usage.inject` is set.
+pub const INJECTIONS: Metric = counter(
+    "gaugeway_usage_injections_total",
+    "{request}",
+    &[&RESULT],
+    "streams whose client did not ask for usage, by what the plugin did: injected, or why not",
+    nothing,
+);
+
+/// The date of the price table. Set at start.
+pub const PRICE_TABLE: Metric =
+    gauge("gaugeway_price_table_timestamp_seconds", "s", &[], "date of the price table in seconds since 1970", nothing);
+
+/// Every metric of the plugin itself. They have no common labels, and exchanges have no samples for them.
+pub const PLUGIN_METRICS: &[Metric] = &[OVERFLOW, SPANS, INJECTIONS, UNREAD, PRICE_TABLE];
+
+fn nothing(_: &Observation, _: Samples<'_>) {}
