@@ -88,6 +88,7 @@ fn a_message_of_the_user_ends_the_row() {
     for at in 0..4 {
         add_turn(&mut history, "a 1 x", true);
         if at == 1 {
+            message(&mut history, "assistant", |_| {});
             message(&mut history, "user", |_| {});
         }
     }
