@@ -238,9 +238,9 @@ fn the_third_equal_turn_is_a_retry_in_every_api() {
 
 #[test]
 fn two_turns_that_alternate_three_times_are_an_oscillation_in_every_api() {
-    let turns = [call("a", 1, "x"), call("b", 2, "y")].repeat(3);
+    let turns = vec![[call("a", 1, "x"), call("b", 2, "y")]; 3].concat();
     assert_begins_with_the_last_turn("", Loop::Oscillation, &turns);
-    let turns = [call("a", 1, "x"), call("a", 2, "y")].repeat(2);
+    let turns = vec![[call("a", 1, "x"), call("a", 2, "y")]; 2].concat();
     assert_begins_with_the_last_turn(r#"{"agent": {"loops": {"oscillation": 2}}}"#, Loop::Oscillation, &turns);
 }
 
