@@ -252,6 +252,20 @@ fn turns_with_one_tool_and_other_arguments_are_a_drift_only_if_it_is_configured(
 }
 
 #[test]
+fn what_coding_agents_add_to_equal_results_is_no_progress() {
+    let tokens = |n: usize| {
+        format!("same\n\n<system-reminder>\n<total_tokens>{n} tokens left</total_tokens>\n</system-reminder>")
+    };
+    let chunk =
+        |n: usize| format!("Chunk ID: {n:06x}\nWall time: 0.{n} seconds\nProcess exited with code 3\nOutput:\noops\n");
+    for (path, result) in [("/v1/messages", &tokens as &dyn Fn(usize) -> String), ("/v1/responses", &chunk)] {
+        let api = APIS.iter().find(|api| api.path == path).unwrap();
+        let turns: Vec<_> = (0..3).map(|n| call("a", 1, &result(n))).collect();
+        assert_eq!(api.loops("", &turns).last(), Some(&(Some(Loop::Retry), true)), "{path}");
+    }
+}
+
+#[test]
 fn progress_is_no_loop_in_any_api() {
     let polls: Vec<_> = (0..6).map(|n| call("poll", 1, &format!("{n}0%"))).collect();
     assert_no_loop(&polls);

@@ -89,7 +89,7 @@ impl TextEnds {
     pub fn push_escaped(&mut self, text: &[u8]) {
         let mut escape = Unescape::default();
         let mut rest = text;
-        while !rest.is_empty() && !(self.head.is_full() && rest.len() > 2 * END) {
+        while !rest.is_empty() && (!self.head.is_full() || rest.len() <= 2 * END) {
             let (block, after) = rest.split_at(HEAD.min(rest.len()));
             escape.feed(block, |piece| self.push(piece));
             rest = after;

@@ -126,7 +126,7 @@ impl Scanner {
             skip_depth: 0,
             is_raw: false,
             escape: EscapeState::new(),
-            digest: TextDigest::new(),
+            digest: TextDigest::EMPTY,
             deferred: DeferredTexts::NONE,
             stack: [ScannerFrame { node: NO_NODE, is_array: false, index: 0 }; MAX_DEPTH],
             held: HeldValue::new(),
