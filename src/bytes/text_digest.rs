@@ -36,14 +36,13 @@ pub struct TextDigest {
 }
 
 impl TextDigest {
-    /// The hash of an empty text.
-    pub const fn new() -> Self {
-        TextDigest { digest: Digest::new(), head: [0; HEAD], head_length: 0, head_is_hashed: false, mark: 0 }
-    }
+    /// The state before the first piece.
+    pub const EMPTY: TextDigest =
+        TextDigest { digest: Digest::new(), head: [0; HEAD], head_length: 0, head_is_hashed: false, mark: 0 };
 
     /// The hash of a whole text.
     pub fn of(text: &[u8]) -> u64 {
-        let mut digest = TextDigest::new();
+        let mut digest = TextDigest::EMPTY;
         digest.push(text);
         digest.finish()
     }
@@ -133,7 +132,7 @@ mod tests {
     fn hash(text: &str) -> u64 {
         let whole = TextDigest::of(text.as_bytes());
         for size in [1, 2, 3, 7, 13, 50, 95, 96, 97] {
-            let mut cut = TextDigest::new();
+            let mut cut = TextDigest::EMPTY;
             text.as_bytes().chunks(size).for_each(|piece| cut.push(piece));
             assert_eq!(cut.finish(), whole, "{size} {text}");
         }

@@ -70,6 +70,11 @@ impl Conversation {
         self.hashes.task
     }
 
+    /// Returns true if the first user message ends with the error of the last step, as smolagents writes it.
+    pub fn asks_to_retry(&self) -> bool {
+        self.hashes.asks_to_retry
+    }
+
     /// The rule about tools.
     pub fn tool_choice(&self) -> &ToolChoice {
         &self.choice
@@ -225,6 +230,19 @@ impl Draft {
         if let (Some(of_user), Some(opening)) = (history.message_closed(), opening) {
             opening.message_closed(of_user, last_message);
         }
+    }
+
+    /// The path of an agent that sends (`sign` -1) or receives (`sign` 1) the message.
+    pub fn message_level(&mut self, path: Scalar<'_>, sign: i32) {
+        if let Scalar::Text(path) = path {
+            self.conversation.history.message_level(path, sign);
+        }
+    }
+
+    /// A message between agents ends. One from an agent to an agent below it begins the run of the latter.
+    pub fn agent_message_closed(&mut self) {
+        self.conversation.history.agent_message_closed();
+        self.message_closed();
     }
 
     /// Counts a message. Its text is not the prompt.

@@ -6,6 +6,7 @@
 
 mod answer;
 mod attempts;
+mod calls;
 mod client;
 mod conversation;
 mod counts;
@@ -24,8 +25,9 @@ use crate::budget::Share;
 use crate::bytes::Base64;
 use crate::observation::{FinishClass, Observation, ParseError};
 
-pub use answer::{Answer, ToolCall};
+pub use answer::Answer;
 pub use attempts::{AttemptKind, BilledAttempt};
+pub use calls::ToolCall;
 pub use client::{ClientState, SessionSource};
 pub use conversation::Conversation;
 pub use counts::{Counts, UsageDetails};

@@ -58,9 +58,10 @@ impl Shared {
     pub fn recall(&self, exchange: &mut Exchange) {
         self.conversations.recall(exchange);
         let answers = exchange.result_keys();
-        for (call, key) in &answers {
-            if let Some(pending) = self.memory.take(*key) {
-                if !answers.iter().any(|(_, key)| key.call == pending.lead) {
+        for (call, key, unnamed) in &answers {
+            let pending = self.memory.take(*key).or_else(|| self.memory.take((*unnamed)?));
+            if let Some(pending) = pending {
+                if !answers.iter().any(|(_, key, _)| key.call == pending.lead) {
                     self.memory.leave(pending.lead, pending.called_at);
                 }
                 exchange.recall(*call, pending);

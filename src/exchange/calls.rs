@@ -18,11 +18,16 @@ pub struct MemoryKey {
 }
 
 impl Exchange {
-    /// The calls whose results the request brings: the hash of each identifier, and the key under which the call is remembered.
-    /// Empty if exchanges share nothing.
-    pub fn result_keys(&self) -> Vec<(u64, MemoryKey)> {
+    /// The calls whose results the request brings: the hash of each identifier, and the keys under which the call may be
+    /// remembered. The second is that of a call without identifier, for clients that make identifiers. Empty if exchanges share
+    /// nothing.
+    pub fn result_keys(&self) -> Vec<(u64, MemoryKey, Option<MemoryKey>)> {
         let known = self.draft.observation.agent.results.iter().filter(|result| result.call != 0);
-        known.filter_map(|result| Some((result.call, self.memory_key(result.call)?))).collect()
+        let keys = |result: &ToolResult| {
+            let unnamed = Some(result.unnamed).filter(|unnamed| *unnamed != 0 && *unnamed != result.call);
+            Some((result.call, self.memory_key(result.call)?, unnamed.and_then(|unnamed| self.memory_key(unnamed))))
+        };
+        known.filter_map(keys).collect()
     }
 
     /// Adds a remembered call whose result the request brings. `call` is the hash of its identifier.
@@ -150,7 +155,8 @@ impl Exchange {
     pub fn waiting_run(&self, calls: &[Pending]) -> Option<WaitingRun> {
         calls.first().filter(|first| !first.run_has_ended && first.iteration > 0)?;
         let patience = self.observer.config.agent.abandoned_after.saturating_mul(1_000_000_000);
-        let end = match (self.is_answered(), self.draft.observation.outcome) {
+        let outcome = self.draft.observation.outcome.map(|outcome| self.outcome_for_run(outcome));
+        let end = match (self.is_answered(), outcome) {
             (true, _) if self.may_have_delivered() => RunEnd::Completed,
             (true, _) => RunEnd::Abandoned,
             (false, Some(Outcome::ClientDisconnect)) => RunEnd::Cancelled,

@@ -19,6 +19,7 @@ mod run_end;
 mod tests;
 mod texts;
 #[cfg(test)]
+#[path = "tools/tests.rs"]
 mod tool_tests;
 mod waits;
 

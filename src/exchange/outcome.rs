@@ -120,7 +120,7 @@ impl Exchange {
 
     /// Sets how the agent's run ended, if it ended with this exchange.
     fn end_run(&mut self, outcome: Outcome) {
-        let outcome = if self.is_answered() { Outcome::Completed } else { outcome };
+        let outcome = if self.is_answered() { Outcome::Completed } else { self.outcome_for_run(outcome) };
         let limit = self.observer.config.agent.max_iterations;
         let asked = self.asked();
         let ended = run_end(&self.draft.observation.agent, outcome, asked, limit).filter(|_| !self.run.has_ended);

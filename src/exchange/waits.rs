@@ -56,10 +56,14 @@ impl Exchange {
             let repeats = messages >= awaited.messages && awaited.waits();
             return if repeats { Meeting::Repeats } else { Meeting::Nothing };
         }
-        if self.run.recalled.is_some() || messages <= awaited.messages && !is_continued {
+        if self.run.recalled.is_some() {
             return Meeting::Nothing;
         }
-        if self.draft.observation.agent.results.is_empty() { Meeting::Leaves } else { Meeting::MayContinue }
+        if !self.draft.observation.agent.results.is_empty() {
+            return Meeting::MayContinue;
+        }
+        let goes_on = messages > awaited.messages || is_continued || self.draft.conversation.asks_to_retry();
+        if goes_on { Meeting::Leaves } else { Meeting::Nothing }
     }
 
     /// Continues the run of a request that failed and that this one repeats.
@@ -112,12 +116,18 @@ impl Exchange {
         })
     }
 
+    /// The outcome as far as the run is concerned. A client that does not read an error to its end has not stopped the run.
+    pub(super) fn outcome_for_run(&self, outcome: Outcome) -> Outcome {
+        let is_error = self.draft.observation.response.status.is_some_and(|status| status >= 400);
+        if is_error && outcome == Outcome::ClientDisconnect { Outcome::Error } else { outcome }
+    }
+
     /// Returns true if a client may repeat the request after it ended like this: nothing was answered, or an answer that says that
     /// another attempt may succeed. The OpenAI and Anthropic SDKs repeat requests after these statuses.
     pub(super) fn may_be_repeated(&self, outcome: Outcome) -> bool {
         match (outcome, self.draft.observation.response.status) {
             // A client that disconnects while it reads the answer wants no more of it.
-            (Outcome::ClientDisconnect, Some(_)) => false,
+            (Outcome::ClientDisconnect, Some(..400)) => false,
             (_, Some(status @ 400..500)) => matches!(status, 408 | 409 | 429),
             _ => true,
         }

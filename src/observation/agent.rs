@@ -42,9 +42,11 @@ pub struct Roles {
 /// The result of one tool call.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ToolResult {
-    /// Hash of the call's identifier. If the call has none, its number among those of its tool, see
-    /// [`crate::json::unnamed_call`]; 0 if the tool is not known either.
+    /// Hash of the call's identifier. If neither the result nor the call has one, the same as `unnamed`.
     pub call: u64,
+    /// The number of the call among those of its tool, see [`crate::json::unnamed_call`]. The answer's call has it as identifier if
+    /// the answer had none and the client invented one. 0 if the tool is not known.
+    pub unnamed: u64,
     /// Name of the tool; None if neither the request nor the memory of earlier calls has it.
     pub name: Option<Text>,
     /// The tool failed.

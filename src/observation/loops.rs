@@ -54,7 +54,7 @@ impl Turn {
     /// The turn with these steps, in any order.
     pub fn new(steps: impl IntoIterator<Item = Step>) -> Self {
         let mut turn = Turn::default();
-        let (mut whole, mut called) = (Set::default(), Set::default());
+        let (mut whole, mut called) = (StepSet::default(), StepSet::default());
         let mut is_known = true;
         for (at, Step { tool, arguments, result }) in steps.into_iter().enumerate() {
             let name = half(tool);
@@ -74,13 +74,13 @@ impl Turn {
 
 /// A set of hashes.
 #[derive(Default)]
-struct Set {
+struct StepSet {
     hashes: [u64; STEPS],
     length: usize,
     exceeds: bool,
 }
 
-impl Set {
+impl StepSet {
     fn insert(&mut self, hash: u64) {
         let known = self.hashes.get(..self.length).unwrap_or_default();
         if known.contains(&hash) {

@@ -54,6 +54,9 @@ pub const INPUT: &[Rule<Draft>] = &[
     scalar("tool_choice.name", Draft::tool_choice_name),
     scalar("previous_response_id", Draft::previous_response),
     close("input[]", item),
+    // Codex: a message between agents, whose names are paths such as `/root/look`.
+    scalar("input[].author", |d, v| d.message_level(v, -1)),
+    scalar("input[].recipient", |d, v| d.message_level(v, 1)),
     scalar("input[].id", Draft::part_item_id),
     scalar("input[].call_id", |d, v| {
         d.past_call_id(v);
@@ -104,6 +107,7 @@ const APPROVAL: &str = "mcp_approval_request";
 fn item(d: &mut Draft) {
     match d.open.part_kind() {
         "function_call" | "custom_tool_call" => d.past_call_item_closed(),
+        "agent_message" => d.agent_message_closed(),
         APPROVAL => {
             d.past_call_id_is_item_id();
             d.past_call_item_closed();

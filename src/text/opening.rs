@@ -15,6 +15,10 @@ use crate::bytes::{self, mix::Mix};
 
 /// Number of bytes at the beginning of the first user message that are also hashed apart.
 const HEAD: usize = 128;
+/// The end of a first user message to which smolagents has added the error of the last step.
+const RETRY: &[u8] = b"try a completely different approach.";
+/// Number of bytes at the end of the first user message that are kept: [`RETRY`] and white space.
+const TAIL: usize = RETRY.len() + 4;
 
 /// The opening of a conversation, while a request is read. The texts of messages are hashed by the [`Fingerprint`] of the prompt,
 /// which the caller passes to the methods.
@@ -34,6 +38,8 @@ pub struct Opening {
     /// Hash of the first bytes of the current message, until the first user message has ended.
     head: bytes::Digest,
     head_length: usize,
+    /// The last bytes of the current message, until the first user message has ended.
+    tail: [u8; TAIL],
 }
 
 /// The hashes of an opening. A hash is None if the request lacks the text.
@@ -47,6 +53,8 @@ pub struct OpeningHashes {
     pub both: Option<[u8; 8]>,
     /// Of the system prompt and at most [`HEAD`] bytes of the first user message. It is not reported.
     pub task: Option<u64>,
+    /// True if the first user message ends with the error of the last step and the request to try again.
+    pub asks_to_retry: bool,
 }
 
 impl Opening {
@@ -65,6 +73,7 @@ impl Opening {
             user_message: (0, 0),
             head: bytes::Digest::new(),
             head_length: 0,
+            tail: [0; TAIL],
         }
     }
 
@@ -72,13 +81,21 @@ impl Opening {
     pub fn message_opened(&mut self) {
         self.messages = self.messages.saturating_add(1);
         if self.listens() {
-            (self.head, self.head_length) = (bytes::Digest::new(), 0);
+            (self.head, self.head_length, self.tail) = (bytes::Digest::new(), 0, [0; TAIL]);
         }
     }
 
     /// Adds a piece of the current message's text, which `prompt` has too.
     pub fn push(&mut self, piece: &[u8]) {
-        if self.head_length < HEAD && self.listens() {
+        if !self.listens() {
+            return;
+        }
+        let last = piece.get(piece.len().saturating_sub(TAIL)..).unwrap_or_default();
+        self.tail.rotate_left(last.len());
+        if let Some(end) = self.tail.get_mut(TAIL - last.len()..) {
+            end.copy_from_slice(last);
+        }
+        if self.head_length < HEAD {
             let piece = piece.get(..HEAD - self.head_length).unwrap_or(piece);
             self.head.push(piece);
             self.head_length += piece.len();
@@ -131,11 +148,12 @@ impl Opening {
             let state = begin(key).chain_update(system.unwrap_or_default()).chain_update(user);
             end(key, state)
         });
+        let asks_to_retry = self.tail.trim_ascii_end().ends_with(RETRY);
         let system = system.map(short);
         let task = self
             .user
             .map(|_| Mix::new(self.head.finish()).number(u64::from_be_bytes(system.unwrap_or_default())).finish());
-        OpeningHashes { system, user: self.user.map(short), both: both.map(short), task }
+        OpeningHashes { system, user: self.user.map(short), both: both.map(short), task, asks_to_retry }
     }
 }
 

@@ -26,25 +26,25 @@ const AFTER_ERROR: [&[u8]; 9] = [b"in", b"on", b"at", b"from", b"with", b"while"
 /// Begin and end of a result's text, as far as it has been read.
 #[derive(Default)]
 pub(super) struct TextEnds {
-    head: Head,
+    head: TextBegin,
     tail: [u8; TAIL],
     /// Number of bytes in `tail`.
     tail_length: usize,
 }
 
 /// The first bytes without quotes, and with one blank in place of white space.
-struct Head {
+struct TextBegin {
     bytes: [u8; HEAD],
     length: usize,
 }
 
-impl Default for Head {
+impl Default for TextBegin {
     fn default() -> Self {
-        Head { bytes: [0; HEAD], length: 0 }
+        TextBegin { bytes: [0; HEAD], length: 0 }
     }
 }
 
-impl Head {
+impl TextBegin {
     fn is_full(&self) -> bool {
         self.length == HEAD
     }
@@ -89,7 +89,7 @@ impl TextEnds {
     pub fn push_escaped(&mut self, text: &[u8]) {
         let mut escape = Unescape::default();
         let mut rest = text;
-        while !rest.is_empty() && !(self.head.is_full() && rest.len() > 2 * END) {
+        while !rest.is_empty() && (!self.head.is_full() || rest.len() <= 2 * END) {
             let (block, after) = rest.split_at(HEAD.min(rest.len()));
             escape.feed(block, |piece| self.push(piece));
             rest = after;

@@ -46,6 +46,8 @@ struct OpenMessage {
     role: MessageRole,
     has_calls: bool,
     has_results: bool,
+    /// For a message between agents: how many levels the recipient is below the author.
+    level: i32,
     /// Hash of its strings.
     hash: u64,
 }
@@ -110,6 +112,21 @@ impl History {
             Scalar::Text("system" | "developer") => MessageRole::System,
             _ => MessageRole::Unknown,
         };
+    }
+
+    /// Adds the level of an agent's path, times `sign`, to that of the message.
+    pub fn message_level(&mut self, path: &str, sign: i32) {
+        let level = path.bytes().filter(|byte| *byte == b'/').count();
+        self.message.level += sign * i32::try_from(level).unwrap_or(0);
+    }
+
+    /// A message between agents ends. A message to an agent below the author is a task and begins a run, whatever its history shows:
+    /// Codex gives an agent a copy of the history of the one above it.
+    pub fn agent_message_closed(&mut self) {
+        if self.message.level > 0 {
+            self.start_run();
+            self.awaits_answer = false;
+        }
     }
 
     /// The letter of the message's role in [`crate::text::transcript`].

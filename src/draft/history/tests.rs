@@ -166,6 +166,8 @@ fn each_result_has_the_identifier_of_its_call_or_its_number_among_those_of_its_t
     assert_eq!(of(&[], &[("", "a"), ("", "b"), ("", "a"), ("", "")]), [&numbered[..], &[0]].concat());
     assert_eq!(of(&[("a", "1"), ("b", "2")], &[("", "b"), ("", "a")]), [text("2"), text("1")]);
     assert_eq!(of(&calls[..1], &[("7", "a")]), [text("7")]);
+    let invented = matched(&[("a", "1"), ("a", "2")], &[("2", ""), ("1", "")]);
+    assert_eq!(invented.iter().map(|result| result.unnamed).collect::<Vec<_>>(), [unnamed("a", 1), unnamed("a", 0)]);
     assert_eq!(of(&[("a", "1"), ("a", "1")], &[("1", ""), ("1", "")]), [text("1"); 2]);
 }
 

@@ -31,8 +31,10 @@ pub(super) struct LastTurn {
 
 /// A call of the last turn.
 struct PastCall {
-    /// Hash of its identifier, see [`unnamed_call`].
+    /// Hash of its identifier. If it has none, the same as `unnamed`.
     id: u64,
+    /// Its number among the calls of its tool, see [`unnamed_call`].
+    unnamed: u64,
     name: Text,
     /// Hashes, with that of the result once it has been read.
     step: Step,
@@ -66,8 +68,9 @@ impl LastTurn {
         }
         let tool = identity(Scalar::Text(&name));
         let nth = self.calls.iter().filter(|call| call.step.tool == tool).count();
-        let id = if id == 0 { unnamed_call(tool, nth) } else { id };
-        self.calls.push(PastCall { id, name, step: Step { tool, arguments, result: 0 }, has_result: false });
+        let unnamed = unnamed_call(tool, nth);
+        let id = if id == 0 { unnamed } else { id };
+        self.calls.push(PastCall { id, unnamed, name, step: Step { tool, arguments, result: 0 }, has_result: false });
     }
 
     /// The turn. None if it has no call.
@@ -160,12 +163,16 @@ impl LastTurn {
             call.has_result = true;
             call.step.result = result.content;
             result.name.get_or_insert_with(|| call.name.clone());
+            result.unnamed = call.unnamed;
             if result.call == 0 {
                 result.call = call.id;
             }
-        } else if let (0, Some(name)) = (result.call, &result.name) {
-            let earlier = self.results.iter().filter(|one| is_unnamed(one.call) && one.name == result.name);
-            result.call = unnamed_call(identity(Scalar::Text(name)), earlier.count());
+        } else if let Some(name) = &result.name {
+            let earlier = self.results.iter().filter(|one| one.name == result.name);
+            result.unnamed = unnamed_call(identity(Scalar::Text(name)), earlier.count());
+            if result.call == 0 {
+                result.call = result.unnamed;
+            }
         }
         if self.results.len() < STEPS && self.has_memory() {
             self.results.push(result);

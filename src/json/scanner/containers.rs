@@ -14,7 +14,7 @@ impl Scanner {
                 self.state = ScannerState::SkippedString;
                 if let Some(node) = node.filter(|n| n.selects_string()) {
                     self.held.clear();
-                    self.digest = TextDigest::new();
+                    self.digest = TextDigest::EMPTY;
                     self.state = ScannerState::String;
                     if let Some(rule) = node.deferred.as_ref().filter(|_| self.deferred.piece_length > 0) {
                         let is_deferrable = self.deferred.has_room() && !(rule.is_awaited)(target);

@@ -1,8 +1,9 @@
 //! Members of objects: keys, and a fast path for members that arrive whole.
 
 use super::repeats::CallArgument;
-use super::values::{digest_of, emit_string, literal_value};
+use super::values::{emit_string, literal_value};
 use super::{LIMIT, Scanner, ScannerState};
+use crate::bytes::TextDigest;
 use crate::json::program::{NO_NODE, Program, Scalar};
 use crate::json::search::{is_literal_byte, plain_string};
 
@@ -31,7 +32,7 @@ impl Scanner {
                         self.repeats.note(self.node, CallArgument::String(inside.len() as u32, string.len() as u32));
                     }
                     if let Some(apply) = node.and_then(|n| n.digest) {
-                        apply(target, digest_of(string));
+                        apply(target, TextDigest::of(string));
                     }
                     after
                 }
@@ -54,7 +55,7 @@ impl Scanner {
                         self.repeats.note(self.node, CallArgument::Literal(value.len() as u32, end as u32));
                     }
                     if let Some(apply) = node.and_then(|n| n.digest) {
-                        apply(target, digest_of(if end <= LIMIT { literal } else { b"" }));
+                        apply(target, TextDigest::of(if end <= LIMIT { literal } else { b"" }));
                     }
                     after
                 }

@@ -129,7 +129,7 @@ impl Scanner {
             is_raw: false,
             is_hashed: false,
             escape: EscapeState::new(),
-            digest: TextDigest::new(),
+            digest: TextDigest::EMPTY,
             deferred: DeferredTexts::NONE,
             stack: [ScannerFrame { node: NO_NODE, is_array: false, index: 0 }; MAX_DEPTH],
             held: HeldValue::new(),

@@ -12,7 +12,7 @@ impl Scanner {
         self.is_raw = false;
         self.is_hashed = node.is_some_and(|n| n.digest.is_some());
         if self.is_hashed {
-            self.digest = TextDigest::new();
+            self.digest = TextDigest::EMPTY;
             self.digest.push(&[byte]);
         }
         if let Some(apply) = node.and_then(|n| n.raw) {

@@ -74,7 +74,7 @@ impl Scanner {
             apply(target, self.held.value().map_or(Scalar::Other, literal_value));
         }
         if let Some(apply) = node.digest {
-            apply(target, digest_of(self.held.value().unwrap_or_default()));
+            apply(target, TextDigest::of(self.held.value().unwrap_or_default()));
         }
     }
 }
@@ -86,13 +86,6 @@ pub(super) fn emit_string<T>(apply: fn(&mut T, Scalar<'_>), target: &mut T, valu
         Some((bytes, Err(_))) => apply(target, Scalar::Text(&String::from_utf8_lossy(bytes))),
         None => apply(target, Scalar::Other),
     }
-}
-
-/// The hash of a value that is there as a whole.
-pub(super) fn digest_of(bytes: &[u8]) -> u64 {
-    let mut digest = TextDigest::new();
-    digest.push(bytes);
-    digest.finish()
 }
 
 /// The value of a literal. One that is not JSON becomes [`Scalar::Other`].
