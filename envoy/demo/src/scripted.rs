@@ -44,12 +44,29 @@ struct Usage {
 
 pub fn answer(path: &str, request: &[u8]) -> Answer {
     let request: Value = serde_json::from_slice(request).unwrap_or_default();
-    let streamed = request["stream"] == true;
-    let path = path.split('?').next().unwrap_or_default();
-    if path.ends_with("/embeddings") {
+    if path.split('?').next().is_some_and(|path| path.ends_with("/embeddings")) {
         return whole(&embeddings(&request));
     }
-    let turn = Turn::after(path, &request);
+    say(path, &request, &Turn::after(path, &request))
+}
+
+/// An answer that calls these tools, each with its arguments in JSON, and has these words.
+pub fn turn(path: &str, request: &Value, calls: &[(String, String)], words: Vec<String>) -> Answer {
+    let id = unique().to_string();
+    let call = |(at, (tool, arguments)): (usize, &(String, String))| Call {
+        id: format!("call_{id}_{at}"),
+        tool: tool.clone(),
+        arguments: arguments.clone(),
+    };
+    let calls = calls.iter().enumerate().map(call).collect();
+    let usage = Usage { input: 50, cached: 0, output: 10 };
+    let model = request["model"].as_str().unwrap_or_default().to_owned();
+    say(path, request, &Turn { id, model, calls, words, usage })
+}
+
+fn say(path: &str, request: &Value, turn: &Turn) -> Answer {
+    let streamed = request["stream"] == true;
+    let path = path.split('?').next().unwrap_or_default();
     match (path.rsplit('/').next().unwrap_or_default(), streamed) {
         ("messages", false) => whole(&turn.message()),
         ("messages", true) => events(true, turn.message_events()),
@@ -84,8 +101,7 @@ impl Turn {
             .iter()
             .map(|tool| if tool["function"].is_object() { &tool["function"] } else { tool })
             .collect();
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let id = format!("{}_{number}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let id = format!("{}_{number}", unique());
         let asked: &[(usize, &str)] = match number {
             0 => &[(0, "Bern"), (0, "Oslo")],
             1 => &[(1, "Bern")],
@@ -330,13 +346,20 @@ fn embeddings(request: &Value) -> Value {
     json!({"object": "list", "data": data, "model": request["model"], "usage": usage})
 }
 
-fn whole(body: &Value) -> Answer {
+/// A number that is unique in this process.
+pub fn unique() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+pub fn whole(body: &Value) -> Answer {
     let body = body.to_string();
     let length = Some(body.len());
     Answer { kind: "application/json", pieces: VecDeque::from([Bytes::from(body)]), length }
 }
 
-fn events(named: bool, events: Vec<Value>) -> Answer {
+/// A stream of server-sent events, with or without their names.
+pub fn events(named: bool, events: Vec<Value>) -> Answer {
     let piece = |event: Value| {
         let name = event["type"].as_str().filter(|_| named).map(|name| format!("event: {name}\n")).unwrap_or_default();
         Bytes::from(format!("{name}data: {event}\n\n"))

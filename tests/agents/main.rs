@@ -1,0 +1,20 @@
+//! Agents of real frameworks through a real Envoy. `./build.sh test agents` installs them and runs these tests.
+//!
+//! Each framework says what it did: its runs, its tools, their times and their failures. The gateway, which sees only the
+//! traffic, must have counted the same.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "tests read environment variables and the clock, and fail by panicking"
+)]
+
+mod frameworks;
+mod model;
+
+#[path = "../support/mod.rs"]
+mod support;
