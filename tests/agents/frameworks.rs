@@ -21,7 +21,7 @@ const SETTLED: Duration = Duration::from_secs(ABANDONED_AFTER + 5);
 /// The maximum time of a script.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// The time, in seconds, by which the gateway's duration of a tool may exceed that of all tools of the scenario.
-const SLACK: f64 = 1.0;
+const SLACK: f64 = 2.0;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_of_the_openai_agents_sdk_are_counted_as_it_counts_them() {
@@ -86,7 +86,6 @@ async fn matrix(script: &str) {
     assert_eq!(total(&seen.samples, "gaugeway_series_overflow_total", &[]), 0.0, "metrics lost the names of scenarios");
     let (all, wrong) = (reports.len(), differing.len());
     assert!(differing.is_empty(), "{wrong} of {all} scenarios of {script} differ:\n{}", differing.concat());
-    eprintln!("{script}: {all} scenarios");
 }
 
 struct Site {
