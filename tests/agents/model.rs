@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::support::answers::Answer;
+use crate::support::answers::{Answer, unique};
 use crate::support::scripted;
 use crate::support::upstream::{self, Piecewise};
 
@@ -89,7 +89,7 @@ async fn answer(request: Request<Incoming>, scripts: &Scripts) -> Response<Piece
         let left = serde_json::from_slice(&body).expect("a script is a JSON array");
         let key = path.trim_start_matches("/script/").to_owned();
         scripts.lock().unwrap().insert(key, Script { left, ..Script::default() });
-        return upstream::paced(200, scripted::whole(&json!({})), Duration::ZERO);
+        return upstream::paced(200, Answer::whole(&json!({})), Duration::ZERO);
     }
     let request: Value = serde_json::from_slice(&body).unwrap_or_default();
     let key = head.headers.get("x-scenario").and_then(|key| key.to_str().ok()).unwrap_or_default();
@@ -108,7 +108,7 @@ async fn answer(request: Request<Incoming>, scripts: &Scripts) -> Response<Piece
     }
     let words: Vec<_> = step["text"].as_str().unwrap_or_default().split_inclusive(' ').map(str::to_owned).collect();
     let answer = match path.rsplit(':').next().unwrap_or_default() {
-        "generateContent" => scripted::whole(&content(&calls, &words, step["ids"] == true)),
+        "generateContent" => Answer::whole(&content(&calls, &words, step["ids"] == true)),
         "streamGenerateContent" => stream(&calls, words, step["ids"] == true),
         _ => scripted::turn(path, &request, &calls, words),
     };
@@ -122,7 +122,7 @@ fn call(call: &Value) -> (String, String) {
 
 fn refusal(status: u16, message: &str) -> Response<Piecewise> {
     let error = json!({"type": "error", "error": {"type": "api_error", "code": status, "message": message}});
-    let mut reply = upstream::paced(status, scripted::whole(&error), Duration::ZERO);
+    let mut reply = upstream::paced(status, Answer::whole(&error), Duration::ZERO);
     reply.headers_mut().insert("retry-after", "0".parse().unwrap());
     reply
 }
@@ -134,14 +134,14 @@ fn content(calls: &[(String, String)], words: &[String], ids: bool) -> Value {
         let arguments: Value = serde_json::from_str(arguments).unwrap();
         let mut call = json!({"name": tool, "args": arguments});
         if ids {
-            call["id"] = format!("call_{}", scripted::unique()).into();
+            call["id"] = format!("call_{}", unique()).into();
         }
         parts.push(json!({"functionCall": call}));
     }
     json!({
         "candidates": [{"index": 0, "content": {"role": "model", "parts": parts}, "finishReason": "STOP"}],
         "usageMetadata": {"promptTokenCount": 50, "candidatesTokenCount": 10, "totalTokenCount": 60},
-        "modelVersion": "gemini-2.5-flash", "responseId": format!("response_{}", scripted::unique()),
+        "modelVersion": "gemini-2.5-flash", "responseId": format!("response_{}", unique()),
     })
 }
 
@@ -155,5 +155,5 @@ fn stream(calls: &[(String, String)], words: Vec<String>, ids: bool) -> Answer {
     for piece in &mut pieces[..last] {
         piece["candidates"][0].as_object_mut().unwrap().remove("finishReason");
     }
-    scripted::events(false, pieces)
+    Answer::events(pieces)
 }
