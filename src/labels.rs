@@ -95,6 +95,7 @@ labels! {
     KIND = bounded("kind", "kind of loop, of rate limit, of name, of missing memory or of a provider's tool", FIXED);
     RESULT = bounded("result", "result of structured output, of span export or of `stream_usage.inject`", FIXED);
     STATUS = bounded("status", "how an agent's run ended", FIXED);
+    CLIENT_NAME = bounded("client_name", "the client, if it is a known one", "only a value of a fixed list");
 }
 
 const REQUESTED: &str = "the price table's name of the requested model, or its name in `labels.models`; else the answer's name if \

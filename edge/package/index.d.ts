@@ -28,8 +28,22 @@ export interface Observation {
   'gen_ai.request.choice.count'?: number;
   /** requested output type: `text`, `json`, `image` or `speech` */
   'gen_ai.output.type'?: string;
-  /** conversation identifier from `conversation.header`, the request or the response */
+  /** conversation identifier from `conversation.header`, the request or the response; else the client's session, see [Sessions and clients](#sessions-and-clients) */
   'gen_ai.conversation.id'?: string;
+  /** client, from a fixed list */
+  'gaugeway.client.name'?: string;
+  /** version of the client */
+  'gaugeway.client.version'?: string;
+  /** number of this attempt at the same request, as the client counts; not written if it is 1 */
+  'gaugeway.client.attempt'?: number;
+  /** part of the client's work: `main`, `subagent`, `compaction`, `auxiliary` or `prewarm` */
+  'gaugeway.request.kind'?: string;
+  /** identifier of the client's sub-agent; not written for the main agent */
+  'gaugeway.agent.id'?: string;
+  /** identifier of what started the sub-agent: another sub-agent, or a session */
+  'gaugeway.agent.parent_id'?: string;
+  /** type of the client's sub-agent, in the client's words */
+  'gaugeway.agent.name'?: string;
   /** number of messages in the request */
   'gaugeway.message_count'?: number;
   /** number of messages of this role; written if the request uses tools */

@@ -1,8 +1,10 @@
-//! Base64, CRC-32, and a hash function for tables. These modules depend on no other module of the crate.
+//! Base64, CRC-32, and hash functions for tables and for the comparison of texts. These modules depend on no other module of the crate.
 
 mod base64;
 #[cfg(any(test, not(feature = "encodings")))]
 pub mod crc32;
+mod digest;
 pub mod mix;
 
 pub use base64::Base64;
+pub use digest::Digest;

@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::setting::Setting;
-use super::setting::SettingKind::Whole;
+use super::setting::SettingKind::{Strings, Whole};
 use crate::documentation::documentation;
 
 /// How runs of agents are followed.
@@ -12,9 +12,25 @@ pub struct AgentSettings {
     pub max_iterations: u64,
     /// `agent.abandoned_after`, in seconds.
     pub abandoned_after: u64,
+    /// `agent.output_tools`
+    pub output_tools: Vec<String>,
     /// `agent.slots`
     pub slots: u64,
 }
+
+impl AgentSettings {
+    /// Returns true if the tool delivers the answer of a run: its name is listed, or begins with a listed name and an underscore.
+    /// pydantic-ai makes such names if an answer has several types.
+    pub fn delivers(&self, tool: &str) -> bool {
+        let is_it = |name: &String| {
+            tool.strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+        };
+        self.output_tools.iter().any(is_it)
+    }
+}
+
+/// Tools that deliver an answer: of pydantic-ai, smolagents, Google's ADK, Claude Code.
+const OUTPUT_TOOLS: &[&str] = &["final_result", "final_answer", "set_model_response", "StructuredOutput"];
 
 pub(super) const SETTINGS: &[Setting<Config>] = &[
     Setting {
@@ -25,16 +41,25 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[
     },
     Setting {
         key: "agent.max_iterations",
-        kind: Whole { default: 10, range: 1..=1000, set: |config, n| config.agent.max_iterations = n },
+        kind: Whole { default: 50, range: 1..=1000, set: |config, n| config.agent.max_iterations = n },
         per_route: true,
         doc: documentation("a run that asks for more tools in this iteration counts as ended"),
+    },
+    Setting {
+        key: "agent.output_tools",
+        kind: Strings { default: OUTPUT_TOOLS, set: |config, names| config.agent.output_tools = names },
+        per_route: true,
+        doc: documentation(
+            "tools that deliver the answer: a call of one completes the run. A name also stands for names that begin with it and an \
+             underscore",
+        ),
     },
     Setting {
         key: "agent.slots",
         kind: Whole { default: 4096, range: 64..=65_536, set: |config, n| config.agent.slots = n },
         per_route: false,
         doc: documentation(
-            "tool calls that all workers together remember until their results arrive; at most about 200 bytes each",
+            "tool calls that all workers together remember until their results arrive; at most about 300 bytes each",
         ),
     },
 ];

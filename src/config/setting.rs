@@ -69,6 +69,13 @@ pub enum SettingKind<T: 'static> {
         /// Stores the list.
         set: fn(&mut T, &[&str]),
     },
+    /// Any number of strings.
+    Strings {
+        /// Used if the key is absent.
+        default: &'static [&'static str],
+        /// Stores the list.
+        set: fn(&mut T, Vec<String>),
+    },
     /// A value with a parser of its own. Its default is empty.
     Other {
         /// Its type, as an error says it after "must be". Documentation only.
@@ -160,6 +167,7 @@ impl<T> Setting<T> {
                 words.first().and_then(|word| set(target, word)).ok_or_else(|| self.wrong(self.key))?;
             }
             SettingKind::Words { default, set, .. } => set(target, default),
+            SettingKind::Strings { default, set } => set(target, default.iter().map(|&text| text.to_owned()).collect()),
             SettingKind::Other { .. } => {}
         }
         Ok(())
@@ -189,6 +197,11 @@ impl<T> Setting<T> {
                 let items: Option<Vec<&str>> = items.iter().map(|item| known(item).copied()).collect();
                 set(target, &items.ok_or_else(wrong)?);
             }
+            SettingKind::Strings { set, .. } => {
+                let items = value.as_array().ok_or_else(wrong)?;
+                let items: Option<Vec<_>> = items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
+                set(target, items.ok_or_else(wrong)?);
+            }
             SettingKind::Other { set, .. } => set(target, path, value)?,
         }
         Ok(())
@@ -209,6 +222,7 @@ impl<T> fmt::Display for SettingKind<T> {
             SettingKind::Text { .. } => f.write_str("a string"),
             SettingKind::Word { words, .. } => write!(f, "`{}`", words.join("` or `")),
             SettingKind::Words { words, .. } => write!(f, "an array of any of {}", words.join(", ")),
+            SettingKind::Strings { .. } => f.write_str("an array of strings"),
             SettingKind::Other { what, .. } => f.write_str(what),
         }
     }
@@ -225,7 +239,9 @@ impl<T> SettingKind<T> {
             SettingKind::Word { words, .. } => {
                 words.first().map(|word| Value::from(*word).to_string()).unwrap_or_default()
             }
-            SettingKind::Words { default, .. } => Value::from(default.to_vec()).to_string(),
+            SettingKind::Words { default, .. } | SettingKind::Strings { default, .. } => {
+                Value::from(default.to_vec()).to_string()
+            }
             SettingKind::Other { default, .. } => (*default).to_owned(),
         }
     }

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use super::{Draft, History, entry};
+use super::{Draft, History, ToolChoice, entry};
 use crate::budget::Share;
-use crate::json::Scalar;
+use crate::json::{Scalar, identity};
 use crate::observation::{LIST, ParseError, Text, ToolResult};
 use crate::text::content::Content;
 use crate::text::fingerprint::Fingerprint;
@@ -32,6 +32,10 @@ pub struct Conversation {
     required_keys: Vec<u64>,
     /// True if a request header has the conversation's identifier.
     is_named: bool,
+    /// The rule about tools.
+    pub(super) choice: ToolChoice,
+    /// Hash of the identifier of the response that the request continues. 0 if it names none.
+    previous: u64,
 }
 
 impl Conversation {
@@ -54,6 +58,22 @@ impl Conversation {
     /// the request ends, or if it was not wanted.
     pub fn first_user_message(&self) -> Option<[u8; 8]> {
         self.hashes.user
+    }
+
+    /// The hash of the system prompt and the first bytes of the first user message: equal for the requests of a client that adds
+    /// errors to that message, as smolagents does. None as for [`Conversation::beginning`].
+    pub fn task(&self) -> Option<u64> {
+        self.hashes.task
+    }
+
+    /// The rule about tools.
+    pub fn tool_choice(&self) -> &ToolChoice {
+        &self.choice
+    }
+
+    /// Hash of the identifier of the response that the request continues, with state that the server keeps. None if it names none.
+    pub fn previous_response(&self) -> Option<u64> {
+        Some(self.previous).filter(|previous| *previous != 0)
     }
 
     /// Measures the length of tool results from now on.
@@ -93,6 +113,7 @@ impl Draft {
     /// The request ends: sets the hashes and lengths of its texts, the state of the agent's run, and what an answer in JSON
     /// must have.
     pub fn end_request(&mut self, wanted: Hashes) {
+        self.settle_client();
         self.end_request_texts(wanted);
         let mut agent = self.conversation.history.settle();
         if self.conversation.history.lacks_memory() {
@@ -186,9 +207,17 @@ impl Draft {
     #[inline(never)]
     pub fn message_text(&mut self, piece: &[u8]) {
         self.conversation.last_message.push(piece);
+        if let Some(opening) = &mut self.conversation.opening {
+            opening.push(piece);
+        }
         if let Some(all) = &mut self.conversation.all_messages {
             all.push(Part::Text, piece);
         }
+    }
+
+    /// Adds the hash of a string of the message that is no tool's result.
+    pub fn text_hashed(&mut self, hash: u64) {
+        self.conversation.history.text_hashed(hash);
     }
 
     /// Adds a piece of an image, a sound or a file of the message: of its data, its URL or its identifier.
@@ -231,6 +260,11 @@ impl Draft {
     /// The request offers a tool.
     pub fn tool_offered(&mut self) {
         self.conversation.history.tool_offered();
+    }
+
+    /// The identifier of the response that the request continues, with state that the server keeps.
+    pub fn previous_response(&mut self, value: Scalar<'_>) {
+        self.conversation.previous = identity(value);
     }
 
     /// Adds a key that an answer in JSON must have.
@@ -322,6 +356,11 @@ impl Draft {
         if self.conversation.history.may_be_result() {
             self.result_passed(text);
         }
+    }
+
+    /// Adds the hash of a string of the result, or of the message, if only its role tells which of the two it is.
+    pub fn result_hashed(&mut self, hash: u64) {
+        self.conversation.history.result_hashed(hash);
     }
 
     /// The open part of a message, which is a result, ends.

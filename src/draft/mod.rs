@@ -6,6 +6,7 @@
 
 mod answer;
 mod attempts;
+mod client;
 mod conversation;
 mod counts;
 mod document;
@@ -14,6 +15,7 @@ mod history;
 mod parameters;
 mod provider_tools;
 mod room;
+mod tool_choice;
 mod usage;
 mod word;
 
@@ -23,6 +25,7 @@ use crate::observation::{FinishClass, Observation, ParseError};
 
 pub use answer::Answer;
 pub use attempts::{AttemptKind, BilledAttempt};
+pub use client::{ClientState, SessionSource};
 pub use conversation::Conversation;
 pub use counts::{Counts, UsageDetails};
 pub use document::OpenDocument;
@@ -30,6 +33,7 @@ pub use error::WireError;
 use history::History;
 pub use provider_tools::ProviderTool;
 pub use room::{BLOCK, Room, entry};
+pub use tool_choice::ToolChoice;
 pub use usage::{TokenCounts, TokenSlot, WireCost};
 pub use word::Word;
 
@@ -40,6 +44,8 @@ pub struct Draft {
     pub observation: Observation,
     /// The messages of the request.
     pub conversation: Conversation,
+    /// The program that sent the request.
+    client_state: ClientState,
     /// The answer.
     pub answer: Answer,
     /// Tokens, quantities and costs of the response.

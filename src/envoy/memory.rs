@@ -1,6 +1,7 @@
 //! The tool calls that all workers remember: buckets in Envoy's shared data, changed by compare and set.
 
 use super::host;
+use crate::exchange::MemoryKey;
 use crate::signal::memory::{Bucket, Pending, WAYS};
 use crate::sink::attributes::digits;
 use crate::trace_context::RunSpan;
@@ -41,8 +42,14 @@ impl Memory {
     }
 
     /// Removes a call and returns what was remembered of it.
-    pub fn take(self, call: u64) -> Option<Pending> {
-        self.change(call, |bucket| bucket.take(call))
+    pub fn take(self, key: MemoryKey) -> Option<Pending> {
+        self.change(key.call, |bucket| bucket.take(key.call, key.beginning))
+    }
+
+    /// The entry of a conversation.
+    pub fn find(self, conversation: u64) -> Option<Pending> {
+        let (bytes, _) = host::shared(&self.key(conversation))?;
+        Bucket::parse(&bytes).find(conversation, 0).cloned()
     }
 
     /// Marks the run of a call as ended and returns its trace. None if the run has continued, or another worker was first.
@@ -50,14 +57,14 @@ impl Memory {
         self.change(call, |bucket| bucket.close(call, called_at))
     }
 
-    /// Marks the run of a call as continued without its result.
-    pub fn leave(self, call: u64) {
-        self.change(call, |bucket| bucket.leave(call));
+    /// Marks the run of a call made at `called_at` as continued without its result.
+    pub fn leave(self, call: u64, called_at: u64) {
+        self.change(call, |bucket| bucket.leave(call, called_at));
     }
 
     /// Adds the trace of a call's run. Returns false if the result of the call has already arrived.
-    pub fn trace(self, call: u64, run: RunSpan) -> bool {
-        self.change(call, |bucket| bucket.trace(call, run)).is_some()
+    pub fn trace(self, key: MemoryKey, run: RunSpan) -> bool {
+        self.change(key.call, |bucket| bucket.trace(key.call, key.beginning, run)).is_some()
     }
 
     /// Changes the bucket of a call. None if there is nothing to change, or the host has no shared data.

@@ -11,7 +11,8 @@ use super::host;
 use super::memory::Memory;
 use super::metrics::HostMetrics;
 use super::spans::Spans;
-use crate::exchange::{Exchange, Observer, Routes};
+use crate::exchange::{Exchange, Meeting, MemoryKey, Observer, Routes};
+use crate::observation::Observation;
 use crate::signal::memory::{Pending, WaitingRun, WaitingRuns};
 use crate::sink::stats::Stats;
 use crate::trace_context::{RunSpan, TraceContext};
@@ -56,10 +57,36 @@ impl Shared {
         let answers = exchange.result_keys();
         for (call, key) in &answers {
             if let Some(pending) = self.memory.take(*key) {
-                if !answers.iter().any(|(_, key)| *key == pending.lead) {
-                    self.memory.leave(pending.lead);
+                if !answers.iter().any(|(_, key)| key.call == pending.lead) {
+                    self.memory.leave(pending.lead, pending.called_at);
                 }
                 exchange.recall(*call, pending);
+            }
+        }
+        self.meet(exchange);
+    }
+
+    /// Looks up what the conversation of the request waits for.
+    fn meet(&self, exchange: &mut Exchange) {
+        let key = exchange.conversation_key().filter(|_| exchange.may_be_awaited());
+        let Some(awaited) = key.and_then(|key| self.memory.find(key)) else { return };
+        match exchange.meet(&awaited) {
+            Meeting::Nothing => {}
+            Meeting::Repeats => {
+                self.memory.leave(awaited.call, awaited.called_at);
+                exchange.repeat(&awaited);
+            }
+            Meeting::MayContinue => {
+                for call in &awaited.calls {
+                    let taken = self.memory.take(MemoryKey { call: *call, beginning: 0 });
+                    let unused = taken.and_then(|pending| exchange.recall_by_name(pending));
+                    unused.into_iter().for_each(|pending| _ = self.memory.put(pending));
+                }
+            }
+            Meeting::Leaves => {
+                if let Some(run) = self.memory.close(awaited.lead, awaited.called_at) {
+                    self.report_run(exchange.left_run(&awaited), run, awaited.called_at);
+                }
             }
         }
     }
@@ -68,6 +95,7 @@ impl Shared {
     pub fn remember(&self, exchange: &mut Exchange) {
         let asks = exchange.take_calls();
         let mut waiting = exchange.waiting_run(&asks);
+        let conversations = if waiting.is_some() { exchange.waits_for(&asks) } else { Vec::new() };
         for pending in asks {
             let number = self.memory.bucket(pending.call) as usize;
             let bucket = self.memory.put(pending);
@@ -78,6 +106,7 @@ impl Shared {
                 queue.push(number, &bucket, waiting);
             }
         }
+        conversations.into_iter().for_each(|entry| _ = self.memory.put(entry));
     }
 
     /// Remembers the recalled calls as they were: the next leg of a redirected call brings the same results.
@@ -93,14 +122,15 @@ impl Shared {
         let Some(Ok(mut spans)) = self.spans.as_ref().map(RefCell::try_borrow_mut) else { return };
         let place = place();
         if exchange.run_span().is_none() {
-            match exchange.previous_lead().and_then(|before| self.memory.take(!before)?.run) {
+            let before = exchange.previous_lead().map(|lead| MemoryKey { call: !lead.call, ..lead });
+            match before.and_then(|before| self.memory.take(before)?.run) {
                 Some(run) => exchange.set_run_span(run),
                 None => {
                     place.filter(|place| place.sampled).into_iter().for_each(|place| exchange.set_trace_context(place))
                 }
             }
             if let Some(run) = exchange.run_span() {
-                self.attach_trace(&exchange.call_keys(), run);
+                self.attach_trace(exchange.kept_keys(), run);
             }
         }
         // All calls of a run are recorded or none, whatever the sampling decision of the later ones.
@@ -113,11 +143,12 @@ impl Shared {
 
     /// Adds the trace of a run to its remembered calls. If the results have already arrived, leaves the trace for the
     /// exchange that has_failed_result them.
-    fn attach_trace(&self, calls: &[u64], run: RunSpan) {
+    fn attach_trace(&self, calls: &[MemoryKey], run: RunSpan) {
         let attached = calls.iter().filter(|call| self.memory.trace(**call, run)).count();
         if let Some(lead) = calls.first().filter(|_| attached == 0) {
             self.memory.put(Pending {
-                call: !lead,
+                call: !lead.call,
+                beginning: lead.beginning,
                 called_at: host::now(),
                 has_continued: true,
                 run: Some(run),
@@ -141,9 +172,14 @@ impl Shared {
         for call in &waiting.others {
             self.memory.close(*call, waiting.since);
         }
-        let (ended, end) = (waiting.end, waiting.since);
-        let seen = waiting.given_up();
-        if let (Some(run), Some(Ok(mut spans))) = (run, self.spans.as_ref().map(RefCell::try_borrow_mut)) {
+        let end = waiting.since;
+        self.report_run(waiting.given_up(), run, end);
+    }
+
+    /// Reports the end of a run that no answer has ended.
+    fn report_run(&self, seen: Observation, run: Option<RunSpan>, end: u64) {
+        let spans = self.spans.as_ref().map(RefCell::try_borrow_mut);
+        if let (Some(run), Some(ended), Some(Ok(mut spans))) = (run, seen.agent.ended, spans) {
             spans.queue.run(&seen, run, ended, end);
         }
         if let Ok(mut stats) = self.stats.try_borrow_mut() {

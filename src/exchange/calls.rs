@@ -1,36 +1,61 @@
 //! What an exchange shares with others of its agent's run: tool calls and their results, and the run's span.
 
 use super::Exchange;
-use super::run_end::run_end;
+use super::run_end::{Asked, run_end};
 use crate::draft::{BLOCK, entry};
-use crate::observation::{Outcome, RunEnd, Text};
-use crate::signal::memory::{Pending, WaitingRun};
+use crate::json::is_random;
+use crate::observation::{Outcome, RunEnd, Text, ToolResult};
+use crate::signal::memory::{CALLS, Pending, WaitingRun};
 use crate::trace_context::{RunSpan, TraceContext};
 
-/// Maximum number of calls of one answer that are remembered.
-const CALLS: usize = 16;
+/// The key under which a call or a conversation is remembered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MemoryKey {
+    /// Keyed hash of the caller and the identifier.
+    pub call: u64,
+    /// Part of the hash of the conversation's beginning; 0 for any.
+    pub beginning: u32,
+}
 
 impl Exchange {
     /// The calls whose results the request brings: the hash of each identifier, and the key under which the call is remembered.
     /// Empty if exchanges share nothing.
-    pub fn result_keys(&self) -> Vec<(u64, u64)> {
+    pub fn result_keys(&self) -> Vec<(u64, MemoryKey)> {
         let known = self.draft.observation.agent.results.iter().filter(|result| result.call != 0);
         known.filter_map(|result| Some((result.call, self.memory_key(result.call)?))).collect()
     }
 
     /// Adds a remembered call whose result the request brings. `call` is the hash of its identifier.
     pub fn recall(&mut self, call: u64, pending: Pending) {
+        self.add_recalled(|result| result.call == call, pending);
+    }
+
+    /// Adds a remembered call if the request brings a result of its tool that no other call explains. Returns the call if it does
+    /// not. Some clients return results without identifiers, or with identifiers of their own.
+    pub fn recall_by_name(&mut self, pending: Pending) -> Option<Pending> {
+        let name = pending.name.clone();
+        let is_its =
+            |result: &ToolResult| result.called_at.is_none() && result.name.as_ref().is_none_or(|known| *known == name);
+        if !self.draft.observation.agent.results.iter().any(is_its) {
+            return Some(pending);
+        }
+        self.add_recalled(is_its, pending);
+        None
+    }
+
+    fn add_recalled(&mut self, is_its: impl Fn(&ToolResult) -> bool, pending: Pending) {
         // The name is kept twice.
         if !self.draft.keeps(entry::<Pending>(2 * pending.name.len() + BLOCK)) {
             return;
         }
         let agent = &mut self.draft.observation.agent;
-        if let Some(result) = agent.results.iter_mut().find(|result| result.call == call) {
+        if let Some(result) = agent.results.iter_mut().find(|result| is_its(result)) {
             result.called_at = Some(pending.called_at).filter(|_| !pending.has_failed_result);
             // The answer named the tool. The request can give any name.
             result.name = Some(pending.name.clone());
         }
-        if self.run.is_hidden && pending.iteration > 0 {
+        // The request may show less of the run than there was: clients trim it, servers keep it.
+        if pending.iteration > 0 {
             agent.iteration = agent.iteration.max(Some(pending.iteration + 1));
         }
         self.run.has_ended |= pending.run_has_ended;
@@ -47,12 +72,18 @@ impl Exchange {
     }
 
     /// The calls to remember: those of the answer. Without an answer they are the recalled ones, as the client may repeat the
-    /// request. Returns them once; later calls return nothing.
+    /// request; or, if there are none, the request itself. Returns them once; later calls return nothing.
     pub fn take_calls(&mut self) -> Vec<Pending> {
         if core::mem::replace(&mut self.run.calls_are_taken, true) {
             return Vec::new();
         }
-        if self.is_answered() { self.new_calls() } else { self.recalled_calls() }
+        let calls = match self.is_answered() {
+            true => self.new_calls(),
+            false if self.run.recalled.is_some() => self.recalled_calls(),
+            false => self.failed_request().into_iter().collect(),
+        };
+        self.run.kept = calls.iter().map(|kept| MemoryKey { call: kept.call, beginning: kept.beginning }).collect();
+        calls
     }
 
     /// Removes the recalled calls and returns them as they were remembered.
@@ -64,13 +95,15 @@ impl Exchange {
     fn new_calls(&self) -> Vec<Pending> {
         let observation = &self.draft.observation;
         let limit = self.observer.config.agent.max_iterations;
-        let over = self.run.has_ended || run_end(&observation.agent, Outcome::Completed, true, limit).is_some();
+        let over = self.run.has_ended || run_end(&observation.agent, Outcome::Completed, self.asked(), limit).is_some();
         let mut lead = 0;
         let pending = |(id, name): (u64, &Text)| {
-            let call = self.memory_key(id)?;
+            let MemoryKey { call, beginning } = self.memory_key(id)?;
             lead = if lead == 0 { call } else { lead };
             Some(Pending {
                 call,
+                beginning,
+                is_unique: is_random(id),
                 lead,
                 caller: self.run.caller as u32,
                 called_at: observation.timing.end.unwrap_or(self.draft.now),
@@ -101,12 +134,39 @@ impl Exchange {
         self.draft.tool_calls().filter(|(id, _)| *id != 0).take(CALLS)
     }
 
-    /// The run that waits for the results of `calls`. None if the run has ended.
+    /// The run that waits for the results of `calls`, or for the repetition of a request. None if the run has ended.
     pub fn waiting_run(&self, calls: &[Pending]) -> Option<WaitingRun> {
         calls.first().filter(|first| !first.run_has_ended && first.iteration > 0)?;
         let patience = self.observer.config.agent.abandoned_after.saturating_mul(1_000_000_000);
-        let end = if self.is_answered() { RunEnd::Abandoned } else { RunEnd::Error };
+        let end = match (self.is_answered(), self.draft.observation.outcome) {
+            (true, _) if self.may_have_delivered() => RunEnd::Completed,
+            (true, _) => RunEnd::Abandoned,
+            (false, Some(Outcome::ClientDisconnect)) => RunEnd::Cancelled,
+            (false, _) => RunEnd::Error,
+        };
         WaitingRun::new(&self.draft.observation, calls, end, patience)
+    }
+
+    /// Returns true if the answer must call a tool and calls only the last one offered. Frameworks that get their answer from a tool
+    /// require a call and offer that tool last. If nothing follows, the call was the answer.
+    fn may_have_delivered(&self) -> bool {
+        let last = self.draft.conversation.tool_choice().last_of_required();
+        let tools = &self.draft.observation.output.tools;
+        last.is_some_and(|last| !tools.is_empty() && tools.iter().all(|tool| **tool == *last))
+    }
+
+    /// The calls that the answer asks for.
+    pub(super) fn asked(&self) -> Asked {
+        let (config, tools) = (&self.observer.config.agent, &self.draft.observation.output.tools);
+        if tools.is_empty() {
+            Asked::Nothing
+        } else if tools.iter().any(|tool| config.delivers(tool)) {
+            Asked::Delivery
+        } else if self.run.is_structured {
+            Asked::Structure
+        } else {
+            Asked::Tools
+        }
     }
 
     /// Sets the trace context of the exchange. If it is the first call of an agent's run, the run's span starts here.
@@ -121,14 +181,15 @@ impl Exchange {
         self.run.span = Some(Box::new(span));
     }
 
-    /// The key of the first call of the earlier answer whose results the request brings.
-    pub fn previous_lead(&self) -> Option<u64> {
-        self.run.recalled.as_ref()?.first().map(|pending| pending.lead)
+    /// The first call of the earlier answer whose results the request brings.
+    pub fn previous_lead(&self) -> Option<MemoryKey> {
+        let first = self.run.recalled.as_ref()?.first()?;
+        Some(MemoryKey { call: first.lead, beginning: first.beginning })
     }
 
-    /// The keys of the answer's calls.
-    pub fn call_keys(&self) -> Vec<u64> {
-        self.identified_calls().filter_map(|(id, _)| self.memory_key(id)).collect()
+    /// The keys of the entries that [`Exchange::take_calls`] returned.
+    pub fn kept_keys(&self) -> &[MemoryKey] {
+        &self.run.kept
     }
 
     /// The span of the agent's run that the exchange belongs to.
@@ -136,13 +197,17 @@ impl Exchange {
         self.run.span.as_deref().copied()
     }
 
-    /// The key under which a call is remembered: a keyed hash of the caller, the beginning of the conversation, and the hash of
-    /// the call's identifier. So neither equal conversations nor equal identifiers of two callers meet, and the requests of one
-    /// caller cannot be made to meet those of another. Not all providers make unique identifiers, hence the conversation. If
-    /// requests do not repeat its beginning, it is not part of the key. None if exchanges share nothing.
-    fn memory_key(&self, call: u64) -> Option<u64> {
+    /// The key under which a call is remembered: a keyed hash of the caller, its agent if the client names it, and the hash of the
+    /// call's identifier. So equal identifiers of two callers do not meet, and the requests of one caller cannot be made to meet
+    /// those of another. Not all providers make unique identifiers, hence the hash of the conversation's beginning beside it. It
+    /// is 0, which stands for any, if requests do not repeat the beginning. None if exchanges share nothing.
+    fn memory_key(&self, call: u64) -> Option<MemoryKey> {
         let callers = self.observer.callers.as_ref()?;
-        let beginning = self.draft.conversation.beginning().filter(|_| !self.api.remembers);
-        Some(callers.call_key(self.run.caller, beginning, call))
+        let is_hidden = self.api.remembers || self.draft.conversation.previous_response().is_some();
+        let beginning = self.draft.conversation.beginning().filter(|_| !is_hidden);
+        let beginning =
+            beginning.as_ref().and_then(|hash| hash.first_chunk()).map_or(0, |part| u32::from_be_bytes(*part));
+        let agent = self.draft.observation.client.as_ref().and_then(|client| client.agent.as_deref());
+        Some(MemoryKey { call: callers.call_key(self.run.caller, agent, call), beginning })
     }
 }

@@ -17,6 +17,7 @@ mod run_end;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod waits;
 
 use std::rc::Rc;
 
@@ -32,11 +33,13 @@ use crate::trace_context::RunSpan;
 
 pub use crate::provider::Head;
 pub use attempt::AttemptFacts;
+pub use calls::MemoryKey;
 pub use end::End;
 pub use local_reply::{LOCAL_REPLY, REASONS, shows_upstream};
 pub use memory::{SHELL, Unread};
 pub use observer::Observer;
 pub use routes::Routes;
+pub use waits::Meeting;
 
 /// Operations whose requests are conversations and whose answers are text.
 const TEXT_OPERATIONS: [&str; 3] = ["chat", "generate_content", "text_completion"];
@@ -84,8 +87,12 @@ struct RunState {
     /// The remembered calls whose results the request brings.
     #[expect(clippy::box_collection, reason = "most exchanges have none, and this takes less room in those")]
     recalled: Option<Box<Vec<Pending>>>,
-    /// True if the request does not show the run's iteration.
-    is_hidden: bool,
+    /// True if the request forces the call of a tool, whose arguments are structured output.
+    is_structured: bool,
+    /// True if the request failed and the client may repeat it.
+    waits_for_repetition: bool,
+    /// The keys of the entries that are remembered.
+    kept: Vec<MemoryKey>,
     /// True if [`Exchange::take_calls`] has returned the calls to remember.
     calls_are_taken: bool,
     /// True if the end of the run was counted with an earlier exchange.
@@ -123,6 +130,7 @@ impl Exchange {
         observation.labels = config.labels.headers.iter().map(|(header, _)| head.text(header).into()).collect();
         observation.request.stream = target.expects_stream.then_some(true);
         provider::headers::request(head, &mut draft);
+        provider::client::request(head, &mut draft);
         draft.name_conversation(head.text(&config.conversation_header));
         texts::start(&mut draft, &config.privacy, observer.callers.is_some());
         if !config.otlp.cluster.is_empty() {
@@ -204,8 +212,18 @@ impl Exchange {
             self.draft.observation.request.model = self.path_model.take();
         }
         self.draft.end_request(self.observer.config.privacy.hash);
-        self.run.is_hidden = self.draft.observation.agent.iteration.is_none();
+        self.find_structured_output();
         self.changes.request = true;
+    }
+
+    /// A request that forces the call of a tool asks for structured output. It belongs to a run only if a remembered call says so.
+    fn find_structured_output(&mut self) {
+        let agent = &mut self.draft.observation.agent;
+        let forced = self.draft.conversation.tool_choice().forced(agent.tools_offered);
+        self.run.is_structured = forced.is_some_and(|tool| !self.observer.config.agent.delivers(tool));
+        if self.run.is_structured {
+            agent.iteration = None;
+        }
     }
 
     /// The configuration of the exchange's route.

@@ -121,10 +121,14 @@ impl Exchange {
     fn end_run(&mut self, outcome: Outcome) {
         let outcome = if self.is_answered() { Outcome::Completed } else { outcome };
         let limit = self.observer.config.agent.max_iterations;
-        let observation = &mut self.draft.observation;
-        let ended = run_end(&observation.agent, outcome, !observation.output.tools.is_empty(), limit);
+        let asked = self.asked();
+        let ended = run_end(&self.draft.observation.agent, outcome, asked, limit).filter(|_| !self.run.has_ended);
         // The client may repeat a failed request. The run has ended only if nobody continues it.
-        let may_continue = ended == Some(RunEnd::Error) && (self.run.calls_are_taken || self.run.recalled.is_some());
-        observation.agent.ended = ended.filter(|_| !self.run.has_ended && !may_continue);
+        let is_kept = self.run.calls_are_taken || self.run.recalled.is_some() || self.conversation_key().is_some();
+        let has_failed = matches!(ended, Some(RunEnd::Error | RunEnd::Cancelled));
+        self.run.waits_for_repetition = has_failed && is_kept && self.may_be_repeated(outcome);
+        let ended = ended.filter(|_| !self.run.waits_for_repetition);
+        self.run.has_ended |= ended.is_some();
+        self.draft.observation.agent.ended = ended;
     }
 }

@@ -19,8 +19,8 @@ mod string;
 
 pub use canonical::{Canonical, key_hash};
 pub use program::{
-    Deferred, Ended, Group, On, Program, Rule, Scalar, close, deferred, open, raw, scalar, supersedes, text,
+    Deferred, Ended, Group, On, Program, Rule, Scalar, close, deferred, digest, open, raw, scalar, supersedes, text,
 };
-pub use scalar::{COUNT_LIMIT, identity};
+pub use scalar::{COUNT_LIMIT, identity, is_random};
 pub use scanner::{Documents, Scanner};
 pub use string::{LIMIT, Unescape};

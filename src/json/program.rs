@@ -33,6 +33,10 @@ pub enum On<T> {
     /// [`On::Supersedes`] rule applies before that. This saves the work for most of a conversation that a request
     /// repeats.
     Deferred(fn() -> Deferred<T>),
+    /// A hash of a string's bytes as written in the document, after the string's last piece and beside other rules of its path.
+    /// A deferred string has its hash even if it is never passed on. Only for requests: documents of a stream that repeat each
+    /// other do not report it.
+    Digest(fn(&mut T, u64)),
     /// An object or array as written in the document, in pieces. The first call for each has an empty piece.
     Raw(fn(&mut T, &[u8])),
     /// The begin of an object. The number is its position in the array, or 0 if it is not in an array.
@@ -53,6 +57,8 @@ pub struct Deferred<T> {
     pub preview: Option<fn(&mut T, &[u8])>,
     /// Receives a deferred string, in unescaped pieces. The first piece is empty.
     pub later: fn(&mut T, &[u8]),
+    /// Receives the hash of the string, deferred or not, as an [`On::Digest`] rule.
+    pub digest: Option<fn(&mut T, u64)>,
 }
 
 impl<T> Clone for Deferred<T> {
@@ -100,6 +106,11 @@ pub const fn deferred<T>(path: &'static str, how: fn() -> Deferred<T>) -> Rule<T
     Rule { path, on: On::Deferred(how) }
 }
 
+/// An [`On::Digest`] rule.
+pub const fn digest<T>(path: &'static str, apply: fn(&mut T, u64)) -> Rule<T> {
+    Rule { path, on: On::Digest(apply) }
+}
+
 /// An [`On::Raw`] rule.
 pub const fn raw<T>(path: &'static str, apply: fn(&mut T, &[u8])) -> Rule<T> {
     Rule { path, on: On::Raw(apply) }
@@ -133,6 +144,7 @@ pub(super) struct Node<T> {
     pub scalar: Option<fn(&mut T, Scalar<'_>)>,
     pub text: Option<fn(&mut T, &[u8])>,
     pub deferred: Option<Deferred<T>>,
+    pub digest: Option<fn(&mut T, u64)>,
     pub raw: Option<fn(&mut T, &[u8])>,
     pub open: Option<fn(&mut T, u32)>,
     /// True if `open` is of an [`On::Supersedes`] rule.
@@ -150,6 +162,7 @@ impl<T> Node<T> {
             scalar: None,
             text: None,
             deferred: None,
+            digest: None,
             raw: None,
             open: None,
             supersedes: false,
@@ -173,7 +186,7 @@ impl<T> Node<T> {
 
     /// Returns true if a rule selects a string here.
     pub const fn selects_string(&self) -> bool {
-        self.scalar.is_some() || self.text.is_some()
+        self.scalar.is_some() || self.text.is_some() || self.digest.is_some()
     }
 
     /// Returns true if a rule selects an object here or a member of it.
@@ -227,7 +240,9 @@ impl<T> Program<T> {
                     On::Deferred(how) => {
                         let deferred = how();
                         (node.text, node.deferred) = (Some(deferred.now), Some(deferred));
+                        node.digest = deferred.digest.or(node.digest);
                     }
+                    On::Digest(apply) => node.digest = Some(apply),
                     On::Raw(apply) => node.raw = Some(apply),
                     On::Open(apply) => (node.open, node.supersedes) = (Some(apply), false),
                     On::Supersedes(apply) => (node.open, node.supersedes) = (Some(apply), true),
@@ -237,8 +252,8 @@ impl<T> Program<T> {
         }
         // The scanner cannot pass an object on as written and look into it at the same time.
         for node in program.nodes.iter_mut().filter(|node| node.raw.is_some()) {
-            *node =
-                Node { scalar: node.scalar, text: node.text, deferred: node.deferred, raw: node.raw, ..Node::new() };
+            let Node { scalar, text, deferred, digest, raw, .. } = *node;
+            *node = Node { scalar, text, deferred, digest, raw, ..Node::new() };
         }
         program
     }

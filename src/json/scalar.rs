@@ -67,18 +67,49 @@ impl Scalar<'_> {
 }
 
 /// A 64-bit hash of an identifier. It is the same in every worker. Returns 0 if the value is not a string or is empty,
-/// and never for another value.
+/// and never for another value. The lowest bit tells whether the identifier [`is_random`].
 #[inline(never)]
 pub fn identity(value: Scalar<'_>) -> u64 {
     match value {
-        Scalar::Text(id) if !id.is_empty() => Mix::new(0).text(id).finish().max(1),
+        Scalar::Text(id) if !id.is_empty() => Mix::new(0).text(id).finish().max(2) & !1 | u64::from(looks_random(id)),
         _ => 0,
     }
+}
+
+/// Returns true if this is the [`identity`] of an identifier that looks random, such as `call_Zk3vQ81x`, so that no other call has
+/// it. Servers that count their calls make identifiers such as `call_0` or `functions.search:1`.
+pub fn is_random(identity: u64) -> bool {
+    identity & 1 == 1
+}
+
+/// Returns true if the identifier ends in at least eight letters and digits that are no word with a number.
+fn looks_random(id: &str) -> bool {
+    let length = id.bytes().rev().take_while(u8::is_ascii_alphanumeric).count();
+    let tail = id.as_bytes().get(id.len() - length..).unwrap_or_default();
+    let first_digit = tail.iter().position(u8::is_ascii_digit);
+    let has_letter = |from: usize| tail.iter().skip(from).any(u8::is_ascii_alphabetic);
+    length >= 8 && first_digit.is_some_and(has_letter)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_identifier_with_letters_after_digits_looks_random() {
+        let is = |id| is_random(identity(Scalar::Text(id)));
+        for id in
+            ["call_Zk3vQ81x", "toolu_01A09q90qw90lq917835lq9", "D681PevKs", "550e8400-e29b-41d4-a716-446655440a00"]
+        {
+            assert!(is(id), "{id}");
+        }
+        for id in
+            ["call_0", "call_12345678", "functions.get_weather:12", "searchengine1", "call_abcdefghij", "1a", "é", ""]
+        {
+            assert!(!is(id), "{id}");
+        }
+        assert_eq!(identity(Scalar::Text("")), 0);
+    }
 
     #[test]
     fn a_count_is_a_whole_number_up_to_2_to_the_32() {

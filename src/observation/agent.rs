@@ -61,8 +61,12 @@ pub enum RunEnd {
     Loop,
     /// The call failed.
     Error,
+    /// The client stopped to read the answer.
+    Cancelled,
     /// The model called tools, and no request brought their results in time.
     Abandoned,
+    /// The model called tools, and the conversation went on without their results.
+    Unknown,
 }
 
 impl RunEnd {
@@ -73,7 +77,9 @@ impl RunEnd {
             RunEnd::MaxIterations => "max_iterations",
             RunEnd::Loop => "loop",
             RunEnd::Error => "error",
+            RunEnd::Cancelled => "cancelled",
             RunEnd::Abandoned => "abandoned",
+            RunEnd::Unknown => "unknown",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The part of an observation that labels are made of.
 
-use super::{Name, Observation, Text};
+use super::{ClientDetails, Name, Observation, Text};
 
 /// What the numbers of an exchange are attributed to: the values of labels, without the numbers. It is kept so that an event
 /// after the exchange, such as feedback, is counted with the same labels.
@@ -16,8 +16,10 @@ pub struct Attribution {
     pub request_model: Option<Text>,
     /// See [`ResponseDetails::model`](super::ResponseDetails::model).
     pub response_model: Option<Text>,
-    /// See [`RequestParameters::conversation`](super::RequestParameters::conversation).
+    /// See [`Observation::conversation`].
     pub conversation: Option<Text>,
+    /// See [`Observation::client_name`].
+    pub client: Option<&'static str>,
     /// See [`Observation::labels`].
     pub labels: Vec<Text>,
 }
@@ -31,7 +33,8 @@ impl Attribution {
             route: seen.route.clone(),
             request_model: seen.request.model.clone(),
             response_model: seen.response.model.clone(),
-            conversation: seen.request.conversation.clone(),
+            conversation: seen.conversation().map(Text::from),
+            client: seen.client_name(),
             labels: seen.labels.clone(),
         }
     }
@@ -43,6 +46,7 @@ impl Attribution {
         seen.request.model = self.request_model;
         seen.request.conversation = self.conversation;
         seen.response.model = self.response_model;
+        seen.client = self.client.map(|name| Box::new(ClientDetails { name: Some(name), ..ClientDetails::default() }));
         seen
     }
 }
@@ -60,6 +64,7 @@ mod tests {
             request_model: Some("asked".into()),
             response_model: Some("answered".into()),
             conversation: Some("c".into()),
+            client: Some("sdk"),
             labels: vec!["team".into()],
         };
         assert_eq!(Attribution::of(&attribution.clone().observation()), attribution);

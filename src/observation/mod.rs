@@ -22,7 +22,7 @@ mod usage;
 pub use crate::json::COUNT_LIMIT;
 pub use agent::{Agent, Loop, Roles, RunEnd, ToolResult};
 pub use attribution::Attribution;
-pub use client::ClientDetails;
+pub use client::{ClientDetails, RequestKind};
 pub use configured::Configured;
 pub use cost::{Bill, COST_LIMIT, Cost, CostPart, CostStatus, Unpriced};
 pub use outcome::{Changes, INTERRUPTED, Outcome};

@@ -7,7 +7,7 @@ use super::common::{result, said};
 use super::openai::{self, CHAT, COST, output_type, prompted};
 use super::{Api, Endpoint};
 use crate::draft::{AttemptKind, Draft, ProviderTool};
-use crate::json::{Rule, Scalar, close, deferred, open, raw, scalar, supersedes, text};
+use crate::json::{Rule, Scalar, close, deferred, digest, open, raw, scalar, supersedes, text};
 
 /// `POST .../v1/messages`
 pub const MESSAGES: Api = Api {
@@ -89,9 +89,17 @@ pub const REQUEST: &[Rule<Draft>] = &[
     raw("messages[].content[].input", Draft::past_call_arguments),
     scalar("messages[].content[].tool_use_id", Draft::result_id),
     scalar("messages[].content[].is_error", Draft::result_failed),
+    digest("messages[].content[].source.data", Draft::text_hashed),
+    digest("messages[].content[].source.url", Draft::text_hashed),
+    digest("messages[].content[].content[].source.data", Draft::result_hashed),
+    digest("messages[].content[].content[].source.url", Draft::result_hashed),
     deferred("messages[].content[].content", result),
     deferred("messages[].content[].content[].text", result),
     open("tools[]", |d, _| d.tool_offered()),
+    scalar("tools[].name", Draft::offered_name),
+    scalar("tool_choice.type", Draft::tool_choice_kind),
+    scalar("tool_choice.name", Draft::tool_choice_name),
+    scalar("thread.previous_message_id", Draft::previous_response),
 ];
 
 /// Rules for the message, and for the events that have members of a message.

@@ -8,7 +8,7 @@ use super::common::{result, said};
 use super::openai::{self, output_type, prompted};
 use super::{Api, Endpoint, anthropic};
 use crate::draft::Draft;
-use crate::json::{Group, Rule, Scalar, close, deferred, open, raw, scalar, supersedes, text};
+use crate::json::{Group, Rule, Scalar, close, deferred, digest, open, raw, scalar, supersedes, text};
 
 /// `POST /model/{id}/converse` and `/converse-stream`
 pub const CONVERSE: Api = Api {
@@ -123,7 +123,15 @@ const CONVERSATION: &[Rule<Draft>] = &[
     scalar("messages[].content[].toolResult.toolUseId", Draft::result_id),
     scalar("messages[].content[].toolResult.status", Draft::result_failed),
     deferred("messages[].content[].toolResult.content[].text", result),
+    raw("messages[].content[].toolResult.content[].json", Draft::result_json),
+    digest("messages[].content[].toolResult.content[].image.source.bytes", Draft::result_hashed),
+    digest("messages[].content[].toolResult.content[].document.source.bytes", Draft::result_hashed),
+    digest("messages[].content[].image.source.bytes", Draft::text_hashed),
     open("toolConfig.tools[]", |d, _| d.tool_offered()),
+    scalar("toolConfig.tools[].toolSpec.name", Draft::offered_name),
+    open("toolConfig.toolChoice.any", |d, _| d.tool_choice_any()),
+    open("toolConfig.toolChoice.tool", |d, _| d.tool_choice_named()),
+    scalar("toolConfig.toolChoice.tool.name", Draft::tool_choice_name),
     scalar("outputConfig.textFormat.type", output_type),
     scalar("serviceTier.type", Draft::service_tier),
 ];

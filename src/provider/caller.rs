@@ -64,10 +64,17 @@ impl Callers {
         if parts.len() == 1 { hash(&[b"address", &address()]) } else { hash(&parts) }
     }
 
-    /// The key of a caller's tool call. `beginning` is the hash of the conversation's beginning, `call` that of the identifier.
-    pub fn call_key(&self, caller: u64, beginning: Option<[u8; 8]>, call: u64) -> u64 {
-        let beginning = beginning.as_ref().map_or(&[][..], |hash| hash);
-        keyed(&self.key, &[b"call", &caller.to_be_bytes(), beginning, &call.to_be_bytes()]).max(1)
+    /// The key of a caller's tool call. `agent` is the caller's agent, if the request names it; `call` is the hash of the call's
+    /// identifier.
+    pub fn call_key(&self, caller: u64, agent: Option<&str>, call: u64) -> u64 {
+        let agent = agent.unwrap_or_default().as_bytes();
+        keyed(&self.key, &[b"call", &caller.to_be_bytes(), agent, &call.to_be_bytes()]).max(1)
+    }
+
+    /// The key of a caller's conversation. `value` identifies it among those of the same `kind` and `agent`.
+    pub fn conversation_key(&self, caller: u64, agent: Option<&str>, kind: &[u8], value: &[u8]) -> u64 {
+        let agent = agent.unwrap_or_default().as_bytes();
+        keyed(&self.key, &[b"conversation", &caller.to_be_bytes(), kind, agent, value]).max(1)
     }
 }
 
@@ -206,9 +213,14 @@ mod tests {
             of(b"a").call_key(1, None, 5),
             of(b"b").call_key(1, None, 5),
             of(b"a").call_key(2, None, 5),
-            of(b"a").call_key(1, Some([0; 8]), 5),
-            of(b"a").call_key(1, Some([1; 8]), 5),
+            of(b"a").call_key(1, Some("x"), 5),
+            of(b"a").call_key(1, Some("y"), 5),
             of(b"a").call_key(1, None, 6),
+            of(b"a").conversation_key(1, None, b"message", b"5"),
+            of(b"a").conversation_key(2, None, b"message", b"5"),
+            of(b"a").conversation_key(1, Some("x"), b"message", b"5"),
+            of(b"a").conversation_key(1, None, b"task", b"5"),
+            of(b"a").conversation_key(1, None, b"message", b"6"),
         ];
         for (at, key) in keys.iter().enumerate() {
             assert!(!keys[..at].contains(key), "{at}");

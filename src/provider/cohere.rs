@@ -114,7 +114,7 @@ fn message() -> Deferred<Draft> {
         }
         _ => d.message_text(piece),
     };
-    Deferred { is_awaited: |_| true, now: say, preview: None, later: say }
+    Deferred { is_awaited: |_| true, now: say, preview: None, later: say, digest: Some(Draft::text_hashed) }
 }
 
 /// Rules for an answer, and for the last event of a stream of version 1.

@@ -185,6 +185,7 @@ pub fn said() -> Deferred<Draft> {
         now: Draft::message_text,
         preview: None,
         later: Draft::message_text,
+        digest: Some(Draft::text_hashed),
     }
 }
 
@@ -195,6 +196,7 @@ pub fn result() -> Deferred<Draft> {
         now: Draft::result_text,
         preview: Some(Draft::result_passed),
         later: Draft::message_text,
+        digest: Some(Draft::result_hashed),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The rules of each endpoint, compiled into programs for the JSON scanner.
 
-use super::{Endpoint, bedrock, common, endpoints};
+use super::{Endpoint, bedrock, client, common, endpoints};
 use crate::draft::Draft;
 use crate::framing::Rules;
 use crate::json::{Group, Program};
@@ -25,7 +25,7 @@ impl Programs {
 
 /// Compiles the rules of all endpoints, in the order of [`endpoints`]. `hashes` decides which texts of the request are read.
 pub fn compile(hashes: Hashes) -> Vec<Programs> {
-    let mut common: Vec<Group<Draft>> = vec![("", common::REQUIRED), ("", common::SYSTEM)];
+    let mut common: Vec<Group<Draft>> = vec![("", common::REQUIRED), ("", common::SYSTEM), ("", client::CLIENT)];
     if hashes.prompt {
         common.push(("", common::MEDIA));
     }

@@ -7,7 +7,7 @@
 use super::common::{by_modality, said};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, ProviderTool, UsageDetails};
-use crate::json::{Rule, Scalar, close, deferred, open, raw, scalar, supersedes, text};
+use crate::json::{Rule, Scalar, close, deferred, digest, open, raw, scalar, supersedes, text};
 
 /// `POST .../models/{model}:generateContent` and `:streamGenerateContent`
 pub const GENERATE: Api = Api {
@@ -72,20 +72,27 @@ pub const REQUEST: &[Rule<Draft>] = &[
     close("contents[]", Draft::message_closed),
     scalar("contents[].role", Draft::message_role),
     deferred("contents[].parts[].text", said),
+    digest("contents[].parts[].inlineData.data", Draft::text_hashed),
+    digest("contents[].parts[].inline_data.data", Draft::text_hashed),
+    digest("contents[].parts[].functionResponse.parts[].inlineData.data", Draft::result_hashed),
     open("contents[].parts[].functionCall", Draft::part_opened),
     close("contents[].parts[].functionCall", Draft::past_call_part_closed),
+    scalar("contents[].parts[].functionCall.id", Draft::past_call_id),
     scalar("contents[].parts[].functionCall.name", Draft::part_name),
     raw("contents[].parts[].functionCall.args", Draft::past_call_arguments),
     open("contents[].parts[].functionResponse", |d, _| d.result_opened()),
     close("contents[].parts[].functionResponse", Draft::result_part_closed),
+    scalar("contents[].parts[].functionResponse.id", Draft::result_id),
     scalar("contents[].parts[].functionResponse.name", Draft::result_name),
     raw("contents[].parts[].functionResponse.response", Draft::result_json),
     open("contents[].parts[].function_call", Draft::part_opened),
     close("contents[].parts[].function_call", Draft::past_call_part_closed),
+    scalar("contents[].parts[].function_call.id", Draft::past_call_id),
     scalar("contents[].parts[].function_call.name", Draft::part_name),
     raw("contents[].parts[].function_call.args", Draft::past_call_arguments),
     open("contents[].parts[].function_response", |d, _| d.result_opened()),
     close("contents[].parts[].function_response", Draft::result_part_closed),
+    scalar("contents[].parts[].function_response.id", Draft::result_id),
     scalar("contents[].parts[].function_response.name", Draft::result_name),
     raw("contents[].parts[].function_response.response", Draft::result_json),
     supersedes("contents", |d, _| d.message_opened()),
@@ -93,7 +100,13 @@ pub const REQUEST: &[Rule<Draft>] = &[
     deferred("contents.parts[].text", said),
     open("tools[]", |d, _| d.tools_offered()),
     open("tools[].functionDeclarations[]", |d, _| d.tool_offered()),
+    scalar("tools[].functionDeclarations[].name", Draft::offered_name),
     open("tools[].function_declarations[]", |d, _| d.tool_offered()),
+    scalar("tools[].function_declarations[].name", Draft::offered_name),
+    scalar("toolConfig.functionCallingConfig.mode", Draft::tool_choice),
+    scalar("toolConfig.functionCallingConfig.allowedFunctionNames[]", Draft::tool_choice_allowed),
+    scalar("tool_config.function_calling_config.mode", Draft::tool_choice),
+    scalar("tool_config.function_calling_config.allowed_function_names[]", Draft::tool_choice_allowed),
 ];
 
 /// Gemini's own tools: each is a member with an object, such as `googleSearch`.

@@ -47,6 +47,8 @@ const REQUEST: &[Rule<Draft>] = &[
     }),
     deferred("input", prompted),
     open("tools[]", |d, _| d.tool_offered()),
+    scalar("tools[].name", Draft::offered_name),
+    scalar("previous_interaction_id", Draft::previous_response),
     close("input[]", input),
     scalar("input[].id", Draft::past_call_id),
     scalar("input[].call_id", Draft::result_id),

@@ -10,6 +10,7 @@ mod anthropic;
 mod assistants;
 mod bedrock;
 mod caller;
+pub mod client;
 mod cohere;
 mod common;
 mod compatible;

@@ -5,7 +5,7 @@
 use super::common::state;
 use super::{Api, Endpoint};
 use crate::draft::{Draft, ProviderTool};
-use crate::json::{Deferred, Rule, Scalar, close, deferred, open, raw, scalar, supersedes, text};
+use crate::json::{Deferred, Rule, Scalar, close, deferred, digest, open, raw, scalar, supersedes, text};
 
 /// `POST .../chat/completions`
 pub const CHAT: Api = Api {
@@ -101,6 +101,10 @@ pub const MESSAGES: &[Rule<Draft>] = &[
     scalar("messages[].role", Draft::message_role),
     deferred("messages[].content", said_or_result),
     deferred("messages[].content[].text", said_or_result),
+    digest("messages[].content[].image_url", Draft::result_hashed),
+    digest("messages[].content[].image_url.url", Draft::result_hashed),
+    digest("messages[].content[].input_audio.data", Draft::result_hashed),
+    digest("messages[].content[].file.file_data", Draft::result_hashed),
     scalar("messages[].tool_call_id", Draft::result_id),
     scalar("messages[].name", Draft::result_name),
     open("messages[].tool_calls[]", |d, _| d.past_call_opened()),
@@ -115,7 +119,15 @@ pub const MESSAGES: &[Rule<Draft>] = &[
     scalar("messages[].function_call.name", Draft::past_call_name),
     text("messages[].function_call.arguments", Draft::past_call_arguments),
     open("tools[]", |d, _| d.tool_offered()),
+    scalar("tools[].function.name", Draft::offered_name),
+    scalar("tools[].name", Draft::offered_name),
     open("functions[]", |d, _| d.tool_offered()),
+    scalar("functions[].name", Draft::offered_name),
+    scalar("tool_choice", Draft::tool_choice),
+    scalar("tool_choice.type", Draft::tool_choice_kind),
+    scalar("tool_choice.function.name", Draft::tool_choice_name),
+    open("function_call", |d, _| d.tool_choice_named()),
+    scalar("function_call.name", Draft::tool_choice_name),
 ];
 
 /// The text of a message. A message with the role of a tool is a tool result, but the role may follow the text, so the text is
@@ -126,12 +138,13 @@ fn said_or_result() -> Deferred<Draft> {
         now: Draft::result_text,
         preview: Some(Draft::possible_result_passed),
         later: Draft::message_text,
+        digest: Some(Draft::result_hashed),
     }
 }
 
 /// A prompt outside the list of messages. It counts as the last message.
 pub fn prompted() -> Deferred<Draft> {
-    Deferred { is_awaited: |_| true, now: prompt, preview: None, later: prompt }
+    Deferred { is_awaited: |_| true, now: prompt, preview: None, later: prompt, digest: Some(Draft::text_hashed) }
 }
 
 const PROMPT: &[Rule<Draft>] = &[text("prompt", prompt), text("prompt[]", prompt)];

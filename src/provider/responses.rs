@@ -7,7 +7,7 @@ use super::common::{ITEM, result, state};
 use super::openai::{COST, ERROR, SAMPLING, TOKENS, output_type, prompted};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, ProviderTool};
-use crate::json::{Rule, Scalar, close, deferred, open, scalar, text};
+use crate::json::{Rule, Scalar, close, deferred, digest, open, scalar, text};
 
 /// `POST .../responses`
 pub const RESPONSES: Api = Api {
@@ -46,6 +46,13 @@ pub const INPUT: &[Rule<Draft>] = &[
     scalar("conversation.id", Draft::conversation_id),
     deferred("input", prompted),
     open("tools[]", |d, _| d.tool_offered()),
+    scalar("tools[].name", Draft::offered_name),
+    // Codex offers its tools in an item of the input.
+    open("input[].tools[]", |d, _| d.tool_offered()),
+    scalar("tool_choice", Draft::tool_choice),
+    scalar("tool_choice.type", Draft::tool_choice_kind),
+    scalar("tool_choice.name", Draft::tool_choice_name),
+    scalar("previous_response_id", Draft::previous_response),
     close("input[]", item),
     scalar("input[].call_id", |d, v| {
         d.past_call_id(v);
@@ -54,6 +61,13 @@ pub const INPUT: &[Rule<Draft>] = &[
     text("input[].input", Draft::past_call_arguments),
     deferred("input[].output", result),
     deferred("input[].output[].text", result),
+    digest("input[].output[].image_url", Draft::result_hashed),
+    digest("input[].output[].file_data", Draft::result_hashed),
+    digest("input[].output.image_url", Draft::result_hashed),
+    deferred("input[].output[].stdout", result),
+    deferred("input[].output[].stderr", result),
+    digest("input[].content[].image_url", Draft::text_hashed),
+    digest("input[].content[].file_data", Draft::text_hashed),
 ];
 
 /// The name of a built-in tool that the client runs, by the type of its call.

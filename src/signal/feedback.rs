@@ -128,6 +128,7 @@ pub fn recalled(answer: u64, bytes: &[u8]) -> Option<Attribution> {
         request_model: optional(texts.next()?),
         response_model: optional(texts.next()?),
         conversation: None,
+        client: None,
         labels: texts.map(Text::from).collect(),
     })
 }
@@ -168,6 +169,7 @@ mod tests {
             request_model: Some("gpt-4o".into()),
             response_model: None,
             conversation: None,
+            client: None,
             labels: vec!["team".into(), "".into()],
         };
         let bytes = remembered(7, 1, &who);

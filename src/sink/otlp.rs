@@ -63,8 +63,11 @@ impl SpanQueue {
         if let Some(model) = &seen.request.model {
             span.attribute("gen_ai.request.model", AttributeValue::Text(model));
         }
-        if let Some(conversation) = &seen.request.conversation {
-            span.attribute("gen_ai.conversation.id", AttributeValue::Text(conversation));
+        // The run's span has the same client as the spans of its calls.
+        for attribute in ATTRIBUTES.iter().filter(|attribute| OF_A_RUN.contains(&attribute.name)) {
+            if let Some(value) = attribute.value(seen, CacheAttribute::default()) {
+                span.attribute(attribute.name, value);
+            }
         }
         span.attribute("gaugeway.agent.status", AttributeValue::Text(ended.as_str()));
         let Agent { iteration, looping, .. } = seen.agent;
@@ -127,6 +130,16 @@ impl SpanQueue {
 fn tool_name(result: &ToolResult) -> String {
     format!("execute_tool {}", result.name.as_deref().unwrap_or_default()).trim_end().to_owned()
 }
+
+/// Attributes of an exchange that are also those of its run.
+const OF_A_RUN: [&str; 6] = [
+    "gen_ai.conversation.id",
+    "gaugeway.client.name",
+    "gaugeway.client.version",
+    "gaugeway.agent.id",
+    "gaugeway.agent.parent_id",
+    "gaugeway.agent.name",
+];
 
 /// `SPAN_KIND_INTERNAL` and `SPAN_KIND_CLIENT`
 const INTERNAL: u64 = 1;

@@ -11,6 +11,10 @@ use sha2::{Digest, Sha256};
 
 use super::fingerprint::Fingerprint;
 use super::hash::{Key, begin, end, short};
+use crate::bytes::{self, mix::Mix};
+
+/// Number of bytes at the beginning of the first user message that are also hashed apart.
+const HEAD: usize = 128;
 
 /// The opening of a conversation, while a request is read. The texts of messages are hashed by the [`Fingerprint`] of the prompt,
 /// which the caller passes to the methods.
@@ -27,6 +31,9 @@ pub struct Opening {
     user: Option<[u8; 32]>,
     /// Length in bytes and number, from 1, of the first user message.
     user_message: (u64, u32),
+    /// Hash of the first bytes of the current message, until the first user message has ended.
+    head: bytes::Digest,
+    head_length: usize,
 }
 
 /// The hashes of an opening. A hash is None if the request lacks the text.
@@ -38,6 +45,8 @@ pub struct OpeningHashes {
     pub user: Option<[u8; 8]>,
     /// Of the system prompt and the first user message.
     pub both: Option<[u8; 8]>,
+    /// Of the system prompt and at most [`HEAD`] bytes of the first user message. It is not reported.
+    pub task: Option<u64>,
 }
 
 impl Opening {
@@ -47,12 +56,33 @@ impl Opening {
     /// The opening of a request whose messages `prompt` hashes.
     pub fn new(key: Option<&Rc<Key>>, prompt: &mut Fingerprint) -> Self {
         prompt.watch(true);
-        Opening { key: key.cloned(), beside: None, messages: 0, system: None, user: None, user_message: (0, 0) }
+        Opening {
+            key: key.cloned(),
+            beside: None,
+            messages: 0,
+            system: None,
+            user: None,
+            user_message: (0, 0),
+            head: bytes::Digest::new(),
+            head_length: 0,
+        }
     }
 
     /// A message begins.
     pub fn message_opened(&mut self) {
         self.messages = self.messages.saturating_add(1);
+        if self.listens() {
+            (self.head, self.head_length) = (bytes::Digest::new(), 0);
+        }
+    }
+
+    /// Adds a piece of the current message's text, which `prompt` has too.
+    pub fn push(&mut self, piece: &[u8]) {
+        if self.head_length < HEAD && self.listens() {
+            let piece = piece.get(..HEAD - self.head_length).unwrap_or(piece);
+            self.head.push(piece);
+            self.head_length += piece.len();
+        }
     }
 
     /// Returns true if the texts of messages are needed: until the end of the first user message.
@@ -101,7 +131,11 @@ impl Opening {
             let state = begin(key).chain_update(system.unwrap_or_default()).chain_update(user);
             end(key, state)
         });
-        OpeningHashes { system: system.map(short), user: self.user.map(short), both: both.map(short) }
+        let system = system.map(short);
+        let task = self
+            .user
+            .map(|_| Mix::new(self.head.finish()).number(u64::from_be_bytes(system.unwrap_or_default())).finish());
+        OpeningHashes { system, user: self.user.map(short), both: both.map(short), task }
     }
 }
 

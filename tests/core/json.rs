@@ -5,7 +5,10 @@ use crate::oracle::dice::Dice;
 use crate::oracle::documents::{Shape, document};
 use crate::oracle::paths::{Log, Told, Wanted, scan};
 use crate::oracle::tree::Tree;
-use gaugeway::json::{Deferred, Documents, Ended, Program, Scanner, deferred, supersedes};
+use gaugeway::bytes::Digest;
+use gaugeway::json::{
+    Deferred, Documents, Ended, Program, Rule, Scalar, Scanner, deferred, digest, scalar, supersedes, text,
+};
 
 const SMALL: Shape = Shape { size: 12, lines: true, object: false };
 
@@ -35,6 +38,51 @@ fn a_cut_does_not_change_the_result() {
         for cut in 0..=made.wire.len() {
             let (a, b) = made.wire.as_bytes().split_at(cut);
             wanted.assert(Documents::Plain, &[a, b], &expected, &made.wire);
+        }
+    }
+}
+
+/// The hashes are those of the strings as written, whatever other rules select them and wherever the document is cut.
+#[test]
+fn the_hash_of_a_string_does_not_depend_on_cuts_or_on_other_rules() {
+    const RULES: &[Rule<Vec<u64>>] = &[
+        supersedes("m[]", |_, _| {}),
+        deferred("m[].deferred", || Deferred {
+            is_awaited: |seen| seen.len() % 5 == 3,
+            now: |_, _| {},
+            preview: None,
+            later: |_, _| {},
+            digest: Some(|seen, hash| seen.push(hash)),
+        }),
+        text("m[].text", |_, _| {}),
+        scalar("m[].scalar", |_: &mut Vec<u64>, _: Scalar<'_>| {}),
+    ];
+    const HASHES: &[Rule<Vec<u64>>] = &[
+        digest("m[].text", |seen, hash| seen.push(hash)),
+        digest("m[].scalar", |seen, hash| seen.push(hash)),
+        digest("m[].alone", |seen, hash| seen.push(hash)),
+    ];
+    let strings = ["", "a", "plain text of some length", r"\n", r#"a \"quoted\" word \\"#, r"\u00e9\ud83d\ude00 é"];
+    let members = ["deferred", "text", "scalar", "alone"];
+    let mut expected = Vec::new();
+    let mut wire = String::from("{\"m\": [");
+    for (at, string) in strings.iter().enumerate() {
+        let object: Vec<_> = members.iter().map(|member| format!("\"{member}\":\"{string}\"")).collect();
+        wire += &format!("{}{{{},\"n\":1}}", if at == 0 { "" } else { ", " }, object.join(","));
+        let mut hash = Digest::new();
+        hash.push(string.as_bytes());
+        expected.extend([hash.finish(); 4]);
+    }
+    wire += "]}";
+    let program = Program::new(&[("", RULES), ("", HASHES)], |_| {}, |_, _| {});
+    for first in 0..=wire.len() {
+        for second in [first, (first + 3).min(wire.len()), wire.len()] {
+            let (mut scanner, mut seen) = (Scanner::new(Documents::Plain), Vec::new());
+            let bytes = wire.as_bytes();
+            for piece in [&bytes[..first], &bytes[first..second], &bytes[second..]] {
+                scanner.feed(&program, &mut seen, piece);
+            }
+            assert_eq!(seen, expected, "cut at {first} and {second}");
         }
     }
 }
@@ -307,8 +355,8 @@ fn deferred_texts_arrive_in_order_or_not_at_all() {
         received.last.extend_from_slice(piece);
         received.bytes += piece.len();
     }
-    let may_wait = || Deferred { is_awaited: |_| false, now: receive, preview: None, later: receive };
-    let must_not_wait = || Deferred { is_awaited: |_| true, now: receive, preview: None, later: receive };
+    let may_wait = || Deferred { is_awaited: |_| false, now: receive, preview: None, later: receive, digest: None };
+    let must_not_wait = || Deferred { is_awaited: |_| true, now: receive, preview: None, later: receive, digest: None };
     let rules = [
         supersedes("m[]", |received: &mut Received, _| received.last.clear()),
         deferred("m[].late", may_wait),

@@ -60,6 +60,13 @@ impl Measured {
         let mut head: Vec<(&[u8], &[u8])> = vec![(b":method", b"POST"), (b":path", path.as_bytes())];
         head.extend([(&b"x-team"[..], long.as_bytes()), (b"x-conversation", long.as_bytes())]);
         head.extend([(&b"content-type"[..], &b"application/json"[..]), (b"x-request-id", b"1")]);
+        let id: &'static str = "i".repeat(128).leak();
+        let version: &'static str = format!("claude-cli/{}", "1".repeat(64)).leak();
+        head.push((b"user-agent", version.as_bytes()));
+        for name in ["session-id", "agent-id", "parent-agent-id", "agent-type"] {
+            head.push((format!("x-claude-code-{name}").leak().as_bytes(), id.as_bytes()));
+        }
+        head.push((b"x-stainless-retry-count", b"1"));
         let head = head.leak();
         let before = ALLOCATED.get();
         let mut exchange = Exchange::start_from(&observer, Head(head), 0, 1)?;
@@ -126,6 +133,7 @@ fn large_request(length: usize, entries: usize) -> Value {
     let names: Vec<_> = (0..entries).map(longest).collect();
     json!({
         "model": longest(1), "n": 128, "stream": true, "stop": names,
+        "metadata": {"user_id": "{".repeat(5000)}, "session_id": longest(2),
         "tools": (0..50).map(|n| json!({"type": "function", "function": {"name": longest(n)}})).collect::<Vec<_>>(),
         "response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "object", "required": names}}},
         "messages": head.into_iter().chain(results).collect::<Vec<_>>(),

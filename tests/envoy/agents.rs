@@ -118,7 +118,8 @@ async fn a_run_with_a_failed_call_ends_as_error_unless_the_call_is_retried() {
     let site = Site::start(json!({"agent": {"abandoned_after": 2}})).await;
     let mut lines = to_both_workers(&site.envoy).await;
     for api in APIS {
-        let mut failing = Conversation::new(api, false);
+        // A request with an equal first message would count as its repetition.
+        let mut failing = Conversation::about(&format!("{api:?} fails"), api, false);
         assert_eq!(failing.turn(&mut lines[0], "first=500 agent=2").await.status, 500);
         for tries in [1, 2] {
             let mut conversation = Conversation::new(api, true);

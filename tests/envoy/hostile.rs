@@ -297,6 +297,7 @@ async fn all_intended(envoy: &Envoy) -> Vec<Sample> {
         "kind",
         "result",
         "status",
+        "client_name",
         "le",
     ];
     let samples = envoy.samples().await;

@@ -109,6 +109,9 @@ pub fn observe(exchange: &Exchange) -> Option<Map> {
     if route.api == route::Api::Conversations {
         body.events.iter().for_each(|event| request::conversation(&event.data["conversation_id"], &mut map));
     }
+    if let Some(session) = request::session(exchange) {
+        map.entry("gen_ai.conversation.id").or_insert(session.into());
+    }
     if let Some(provider) = reading.provider.filter(|_| !route.is_named) {
         map.insert("gen_ai.provider.name".into(), provider.into());
     }

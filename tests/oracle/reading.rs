@@ -179,7 +179,9 @@ fn part_text(part: &Value, out: &mut String) {
     match part["type"].as_str() {
         Some("tool_result") => content_text(&part["content"], out),
         None | Some("text" | "input_text" | "output_text") => {
-            out.push_str(fragment(&part["text"]));
+            for place in ["text", "stdout", "stderr"] {
+                out.push_str(fragment(&part[place]));
+            }
             content_text(&part["toolResult"]["content"], out);
             content_text(&part["content"], out);
         }

@@ -66,6 +66,14 @@ pub fn conversation(said: &Value, map: &mut Map) {
     }
 }
 
+/// The session in the headers of Claude Code and Codex, and in the body of Gemini Code Assist.
+pub fn session(exchange: &Exchange) -> Option<String> {
+    let header = |name| framing::header(&exchange.request_headers, name).map(str::to_owned);
+    let codex = || header("session-id").filter(|_| header("originator").is_some());
+    let inner = || text(&body(exchange)["session_id"]).map(str::to_owned);
+    header("x-claude-code-session-id").or_else(codex).or_else(inner)
+}
+
 fn dashscope_streams(route: &Route, exchange: &Exchange) -> bool {
     route.api == Api::DashScope && framing::header(&exchange.request_headers, "x-dashscope-sse") == Some("enable")
 }

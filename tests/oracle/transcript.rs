@@ -91,7 +91,9 @@ fn role(word: &Value) -> u8 {
 fn content(content: &Value, records: &mut Vec<u8>) {
     string(content, b'T', records);
     for part in each(content) {
-        string(&part["text"], b'T', records);
+        for place in ["text", "stdout", "stderr"] {
+            string(&part[place], b'T', records);
+        }
         media(part, records);
         self::content(&part["content"], records);
         self::content(&part["toolResult"]["content"], records);

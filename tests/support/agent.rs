@@ -114,7 +114,12 @@ impl Drop for Line {
 
 impl Conversation {
     pub fn new(api: Api, stream: bool) -> Self {
-        let question = json!([{"role": "user", "content": "Find out, then tell me."}]);
+        Self::about("Find out, then tell me.", api, stream)
+    }
+
+    /// A conversation that begins with this message.
+    pub fn about(message: &str, api: Api, stream: bool) -> Self {
+        let question = json!([{"role": "user", "content": message}]);
         let parameters = json!({"type": "object", "properties": {"about": {"type": "integer"}}});
         let tool = |name: &str| match api {
             Api::Completions => json!({"type": "function", "function": {"name": name, "parameters": parameters}}),

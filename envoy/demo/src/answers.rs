@@ -31,6 +31,12 @@ impl Answer {
         Self { kind, pieces, length: (!stream).then_some(head.len() + size + tail.len()) }
     }
 
+    /// A JSON document.
+    pub fn given(document: String) -> Self {
+        let length = Some(document.len());
+        Self { kind: "application/json", pieces: VecDeque::from([Bytes::from(document)]), length }
+    }
+
     /// A chat completion that names the model of the request.
     pub fn echo(request: &[u8]) -> Self {
         let request: Value = serde_json::from_slice(request).unwrap_or_default();

@@ -22,6 +22,7 @@
 //! | `calls=<n>` | the number of tool calls in each turn of an agent |
 //! | `again` | gives all tool calls of an agent the same arguments |
 //! | `same-ids` | numbers the tool calls of an agent from 0 in each conversation, so that those of all agents have equal identifiers |
+//! | `given` | instead of a fixture: the JSON document in the request header `x-answer` |
 //! | `echo` | instead of a fixture: a short chat completion that names the requested model |
 //! | `scripted` | instead of a fixture: the next turn of a scripted model that makes any client's agent use its tools in three turns |
 
@@ -167,6 +168,7 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Piecewise
         Ok(travel) => travel,
         Err(word) => return refusal(&format!("unknown word in x-upstream: {word:?}")),
     };
+    let given = word("x-answer").filter(|_| travel.given);
     let fixture = match word("x-fixture") {
         Some(id) => state.fixtures.iter().find(|fixture| fixture.id == id),
         None => nearest(&state.fixtures, &path, &body),
@@ -185,6 +187,7 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Piecewise
     match (travel.big, fixture) {
         (Some(size), _) => made(Answer::big(size, path.ends_with("/responses")), &travel),
         _ if travel.agent.results > 0 => made(Answer::agent(&path, &asked, travel.agent), &travel),
+        _ if given.is_some() => made(Answer::given(given.unwrap_or_default()), &travel),
         _ if travel.echo => made(Answer::echo(&asked), &travel),
         _ if travel.scripted => made(scripted::answer(&path, &asked), &travel),
         (None, Some(fixture)) => replay(fixture, &travel),
@@ -207,6 +210,7 @@ struct Travel {
     linger: Duration,
     big: Option<usize>,
     echo: bool,
+    given: bool,
     agent: Steps,
     scripted: bool,
 }
@@ -235,6 +239,7 @@ impl Travel {
                 "calls" => travel.agent.calls = number()?,
                 "again" => travel.agent.again = true,
                 "same-ids" => travel.agent.same_ids = true,
+                "given" => travel.given = true,
                 "echo" => travel.echo = true,
                 "scripted" => travel.scripted = true,
                 _ => return Err(word.to_owned()),

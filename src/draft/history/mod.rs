@@ -1,6 +1,6 @@
 //! The messages of a request, as the history of an agent's run: its iteration, its tool calls and their results.
 //!
-//! A run begins with the last message of a user. Calls are kept as hashes, see [`loops`]; results as plain data without their
+//! A run begins with the last message of a user that does not follow tool results. Calls are kept as hashes, see [`loops`]; results as plain data without their
 //! text, see [`results`].
 
 mod loops;
@@ -9,6 +9,7 @@ mod results;
 mod tests;
 
 use crate::budget::Share;
+use crate::bytes::mix::Mix;
 use crate::json::{Canonical, Scalar, identity};
 use crate::observation::{Agent, Roles, Text};
 use loops::CallLog;
@@ -34,6 +35,8 @@ pub struct History {
     follows_calls: bool,
     /// True if the previous item was a call, for APIs in which calls are items.
     in_turn: bool,
+    /// True if results were read, and no answer to them since.
+    awaits_answer: bool,
 }
 
 /// The message that is being read.
@@ -42,6 +45,8 @@ struct OpenMessage {
     role: MessageRole,
     has_calls: bool,
     has_results: bool,
+    /// Hash of its strings.
+    hash: u64,
 }
 
 /// The author of a message.
@@ -123,13 +128,21 @@ impl History {
             self.results.closed();
         }
         match self.message.role {
-            // A user's message with tool results continues the run, whatever else is in it.
+            // A user's message with tool results continues the run, whatever else is in it. So does one behind the results.
             MessageRole::User if !self.message.has_results => {
-                self.start_run();
+                if !self.awaits_answer {
+                    self.start_run();
+                }
                 increment(&mut self.messages.user);
             }
-            MessageRole::User | MessageRole::Tool => increment(&mut self.messages.tool),
-            MessageRole::Assistant => increment(&mut self.messages.assistant),
+            MessageRole::User | MessageRole::Tool => {
+                self.awaits_answer = true;
+                increment(&mut self.messages.tool);
+            }
+            MessageRole::Assistant => {
+                self.awaits_answer = false;
+                increment(&mut self.messages.assistant);
+            }
             MessageRole::System => increment(&mut self.messages.system),
             MessageRole::Unknown => {}
         }
@@ -214,6 +227,7 @@ impl History {
             self.turns += 1;
             self.start_turn();
         }
+        self.awaits_answer = false;
         increment(&mut self.messages.assistant);
         self.call.name = name;
         self.call_closed();
@@ -250,6 +264,17 @@ impl History {
         self.results.escaped_text(text);
     }
 
+    /// Adds the hash of a string of the message.
+    pub fn text_hashed(&mut self, hash: u64) {
+        self.message.hash = Mix::new(self.message.hash).number(hash).finish();
+    }
+
+    /// Adds the hash of a string of the message, which is also one of the result if the message is a tool's.
+    pub fn result_hashed(&mut self, hash: u64) {
+        self.text_hashed(hash);
+        self.results.hashed(hash);
+    }
+
     /// A part of a message ends that is a tool's result.
     pub fn result_part_closed(&mut self) {
         self.message.has_results = true;
@@ -259,6 +284,7 @@ impl History {
     /// An item ends that is a tool's result.
     pub fn result_item_closed(&mut self) {
         self.in_turn = false;
+        self.awaits_answer = true;
         increment(&mut self.messages.tool);
         self.results.closed();
     }

@@ -4,6 +4,7 @@
 
 use super::loops::CALLS;
 use crate::budget::Share;
+use crate::bytes::mix::Mix;
 use crate::draft::BLOCK;
 use crate::json::{LIMIT, Scalar, Unescape, identity};
 use crate::observation::{Text, ToolResult};
@@ -33,6 +34,8 @@ struct ResultInProgress {
     /// The first bytes of its text in lower case, without white space and quotes.
     head: [u8; 10],
     head_length: usize,
+    /// Hash of its strings.
+    hash: u64,
 }
 
 impl ResultLog {
@@ -82,6 +85,11 @@ impl ResultLog {
         }
     }
 
+    /// Adds the hash of a string of the result.
+    pub fn hashed(&mut self, hash: u64) {
+        self.open.hash = Mix::new(self.open.hash).number(hash).finish();
+    }
+
     /// Adds the whole text, as an escaped JSON string up to its closing quote. Reads only as much as is needed.
     pub fn escaped_text(&mut self, text: &[u8]) {
         let mut escape = Unescape::default();
@@ -95,7 +103,7 @@ impl ResultLog {
 
     /// The result ends. It failed if it says so, or if its text begins with `error`, `{"error`, `exception` or `traceback`.
     pub fn closed(&mut self) {
-        let ResultInProgress { mut result, head, head_length } = core::mem::take(&mut self.open);
+        let ResultInProgress { mut result, head, head_length, .. } = core::mem::take(&mut self.open);
         let head = head.get(..head_length).unwrap_or_default();
         let begins = |word: &str| head.starts_with(word.as_bytes());
         result.failed |= begins("error") || begins("{error") || begins("exception") || begins("traceback");

@@ -2,6 +2,7 @@
 
 use super::repeats::CallArgument;
 use super::{Scanner, ScannerFrame, ScannerState};
+use crate::bytes::Digest;
 use crate::json::program::{Ended, NO_NODE, Program};
 
 impl Scanner {
@@ -13,6 +14,7 @@ impl Scanner {
                 self.state = ScannerState::SkippedString;
                 if let Some(node) = node.filter(|n| n.selects_string()) {
                     self.held.clear();
+                    self.digest = Digest::new();
                     self.state = ScannerState::String;
                     if let Some(rule) = node.deferred.as_ref().filter(|_| self.deferred.piece_length > 0) {
                         let is_deferrable = self.deferred.has_room() && !(rule.is_awaited)(target);

@@ -4,6 +4,7 @@
 //! Memory: the positions of three texts.
 
 use super::{Scanner, ScannerState};
+use crate::bytes::Digest;
 use crate::json::program::{Deferred, NO_NODE, Program};
 use crate::json::search::find_closing_quote;
 use crate::json::string::unescape;
@@ -46,7 +47,7 @@ impl Scanner {
     /// it must be passed on now: nothing is read.
     pub(super) fn defer_string<'b, T>(&mut self, program: &Program<T>, target: &mut T, bytes: &'b [u8]) -> &'b [u8] {
         let rule = program.node(self.node).and_then(|n| n.deferred.as_ref());
-        let Some(rest) = rule.and_then(|rule| self.try_defer(target, rule, bytes)) else {
+        let Some(rest) = rule.and_then(|rule| self.try_defer(program, target, rule, bytes)) else {
             self.state = ScannerState::Immediate;
             return bytes;
         };
@@ -56,7 +57,13 @@ impl Scanner {
 
     /// Notes the position of the string that starts at `bytes`. Returns the bytes after its closing quote, or None if
     /// the string does not end in `bytes`.
-    pub(super) fn try_defer<'b, T>(&mut self, target: &mut T, rule: &Deferred<T>, bytes: &'b [u8]) -> Option<&'b [u8]> {
+    pub(super) fn try_defer<'b, T>(
+        &mut self,
+        program: &Program<T>,
+        target: &mut T,
+        rule: &Deferred<T>,
+        bytes: &'b [u8],
+    ) -> Option<&'b [u8]> {
         let (text, rest) = bytes.split_at_checked(find_closing_quote(bytes)? + 1)?;
         let start = self.deferred.piece_length.saturating_sub(bytes.len() as u32);
         if let Some(slot) = self.deferred.texts.get_mut(usize::from(self.deferred.count)) {
@@ -65,6 +72,11 @@ impl Scanner {
         }
         if let Some(preview) = rule.preview {
             preview(target, text);
+        }
+        if let Some(apply) = program.node(self.node).and_then(|n| n.digest) {
+            let mut digest = Digest::new();
+            digest.push(text.get(..text.len().saturating_sub(1)).unwrap_or_default());
+            apply(target, digest.finish());
         }
         Some(rest)
     }

@@ -24,7 +24,7 @@ impl Scanner {
             self.state = ScannerState::Value;
             let node = program.node(self.node);
             let after = match value {
-                [b'"', inside @ ..] if node.is_none_or(|n| n.text.is_none()) => {
+                [b'"', inside @ ..] if node.is_none_or(|n| n.text.is_none() && n.digest.is_none()) => {
                     let Some((string, after)) = plain_string(inside) else { return value };
                     if let Some(apply) = node.and_then(|n| n.scalar) {
                         emit_string(apply, target, Some(string));
@@ -35,7 +35,9 @@ impl Scanner {
                 [b'"', inside @ ..] => {
                     let rule = node.and_then(|n| n.deferred.as_ref());
                     let rule = rule.filter(|rule| self.deferred.has_room() && !(rule.is_awaited)(target));
-                    let Some(after) = rule.and_then(|rule| self.try_defer(target, rule, inside)) else { return value };
+                    let Some(after) = rule.and_then(|rule| self.try_defer(program, target, rule, inside)) else {
+                        return value;
+                    };
                     after
                 }
                 [b'-' | b'0'..=b'9' | b'a'..=b'z', ..] => {

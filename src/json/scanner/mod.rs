@@ -21,6 +21,7 @@ use memchr::memchr;
 use super::LIMIT;
 use super::program::{Ended, MAX_DEPTH, NO_NODE, Program};
 use super::string::{EscapeState, HeldValue};
+use crate::bytes::Digest;
 use deferred::DeferredTexts;
 use repeats::RepeatCache;
 
@@ -103,6 +104,8 @@ pub struct Scanner {
     /// True if the bytes of the skipped container go to a raw rule.
     is_raw: bool,
     escape: EscapeState,
+    /// Hash of the current string so far, if a rule wants it.
+    digest: Digest,
     /// Texts of the current piece of input that rules have not received yet.
     deferred: DeferredTexts,
     stack: [ScannerFrame; MAX_DEPTH],
@@ -123,6 +126,7 @@ impl Scanner {
             skip_depth: 0,
             is_raw: false,
             escape: EscapeState::new(),
+            digest: Digest::new(),
             deferred: DeferredTexts::NONE,
             stack: [ScannerFrame { node: NO_NODE, is_array: false, index: 0 }; MAX_DEPTH],
             held: HeldValue::new(),

@@ -2,7 +2,7 @@
 
 use super::{LIMIT, Scanner, ScannerState};
 use crate::json::number;
-use crate::json::program::{Program, Scalar};
+use crate::json::program::{Node, Program, Scalar};
 use crate::json::search::{is_literal_byte, plain_string};
 
 impl Scanner {
@@ -11,6 +11,7 @@ impl Scanner {
         let Some(node) = program.node(self.node) else { return &[] };
         if let Some(apply) = node.text {
             let (rest, is_complete) = self.escape.decode(bytes, |piece| apply(target, piece));
+            self.digest_string(target, node, bytes, rest, is_complete);
             if is_complete {
                 self.value_ended(program, target);
             }
@@ -23,6 +24,7 @@ impl Scanner {
             None => {
                 let (rest, is_complete) = self.escape.decode(bytes, |piece| self.held.push(piece));
                 if !is_complete {
+                    self.digest_string(target, node, bytes, rest, false);
                     return rest;
                 }
                 (self.held.value(), rest)
@@ -31,8 +33,20 @@ impl Scanner {
         if let Some(apply) = node.scalar {
             emit_string(apply, target, value);
         }
+        self.digest_string(target, node, bytes, rest, true);
         self.value_ended(program, target);
         rest
+    }
+
+    /// Adds the bytes before `rest` to the hash of the string, if a rule of `node` wants it. The last of them is the closing quote
+    /// if the string is complete.
+    fn digest_string<T>(&mut self, target: &mut T, node: &Node<T>, bytes: &[u8], rest: &[u8], is_complete: bool) {
+        let Some(apply) = node.digest else { return };
+        let end = bytes.len().saturating_sub(rest.len() + usize::from(is_complete));
+        self.digest.push(bytes.get(..end).unwrap_or_default());
+        if is_complete {
+            apply(target, self.digest.finish());
+        }
     }
 
     /// Reads a literal up to the first byte after it, or as much of it as `bytes` has. Returns the remaining bytes.

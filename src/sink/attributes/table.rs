@@ -7,7 +7,7 @@ use super::Read::{
 };
 use crate::config::CacheAttribute;
 use crate::documentation::documentation;
-use crate::observation::{CostPart, INTERRUPTED, Loop, OtherQuantities};
+use crate::observation::{CostPart, INTERRUPTED, Loop, OtherQuantities, RequestKind};
 
 const fn row(name: &'static str, unit: &'static str, phase: Phase, doc: &'static str, read: Read) -> Attribute {
     Attribute { name, unit: documentation(unit), phase, doc: documentation(doc), read }
@@ -96,8 +96,52 @@ pub const ATTRIBUTES: &[Attribute] = &[
         "gen_ai.conversation.id",
         "",
         Answer,
-        "conversation identifier from `conversation.header`, the request or the response",
-        Text(|o| o.request.conversation.as_deref()),
+        "conversation identifier from `conversation.header`, the request or the response; else the client's session, see \
+         [Sessions and clients](#sessions-and-clients)",
+        Text(|o| o.conversation()),
+    ),
+    row("gaugeway.client.name", "", Request, "client, from a fixed list", Text(|o| o.client_name())),
+    row(
+        "gaugeway.client.version",
+        "",
+        Request,
+        "version of the client",
+        Text(|o| o.client.as_ref()?.version.as_deref()),
+    ),
+    row(
+        "gaugeway.client.attempt",
+        "{attempt}",
+        Request,
+        "number of this attempt at the same request, as the client counts; not written if it is 1",
+        Count(|o| o.client.as_ref()?.attempt.filter(|attempt| *attempt > 1)),
+    ),
+    row(
+        "gaugeway.request.kind",
+        "",
+        Request,
+        "part of the client's work: `main`, `subagent`, `compaction`, `auxiliary` or `prewarm`",
+        Text(|o| o.client.as_ref()?.kind.map(RequestKind::as_str)),
+    ),
+    row(
+        "gaugeway.agent.id",
+        "",
+        Request,
+        "identifier of the client's sub-agent; not written for the main agent",
+        Text(|o| o.client.as_ref()?.agent.as_deref()),
+    ),
+    row(
+        "gaugeway.agent.parent_id",
+        "",
+        Request,
+        "identifier of what started the sub-agent: another sub-agent, or a session",
+        Text(|o| o.client.as_ref()?.parent_agent.as_deref()),
+    ),
+    row(
+        "gaugeway.agent.name",
+        "",
+        Request,
+        "type of the client's sub-agent, in the client's words",
+        Text(|o| o.client.as_ref()?.agent_name.as_deref()),
     ),
     row(
         "gaugeway.message_count",

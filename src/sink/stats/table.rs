@@ -3,7 +3,8 @@
 use super::metric::{Metric, Samples, counter, gauge, histogram};
 use crate::labels::Scope::{Model, Provider, Route};
 use crate::labels::{
-    ERROR_TYPE, FINISH_REASON, KIND, OUTCOME, PARSE_ERROR, PART, RESULT, STATUS, TOKEN_MODALITY, TOKEN_TYPE, TOOL_NAME,
+    CLIENT_NAME, ERROR_TYPE, FINISH_REASON, KIND, OUTCOME, PARSE_ERROR, PART, RESULT, STATUS, TOKEN_MODALITY,
+    TOKEN_TYPE, TOOL_NAME,
 };
 use crate::observation::{CostStatus, Observation, Outcome};
 
@@ -237,11 +238,11 @@ pub const METRICS: &[Metric] = &[
     counter(
         "gaugeway_agent_runs_total",
         "{run}",
-        &[&STATUS],
-        "agent runs that ended: completed, max_iterations, loop, error, abandoned",
+        &[&STATUS, &CLIENT_NAME],
+        "agent runs that ended: completed, max_iterations, loop, error, cancelled, abandoned, unknown",
         |o, out| {
             if let Some(end) = o.agent.ended {
-                out(&[end.as_str()], 1);
+                out(&[end.as_str(), o.client_name().unwrap_or_default()], 1);
             }
         },
     )

@@ -1,0 +1,135 @@
+//! What a conversation waits for: the results of the calls in its last answer, or the repetition of a failed request. A request
+//! that continues the conversation in another way ends the wait.
+
+use super::Exchange;
+use crate::json::{Scalar, identity};
+use crate::observation::{Agent, Attribution, Observation, Outcome, RunEnd};
+use crate::signal::memory::Pending;
+
+/// What a request means for the conversation that waits.
+#[derive(Debug, PartialEq)]
+pub enum Meeting {
+    /// Nothing: it is another conversation that begins in the same way, or its results are known by their identifiers.
+    Nothing,
+    /// The request repeats the one that failed.
+    Repeats,
+    /// The request may bring the results of these calls without their identifiers.
+    MayContinue,
+    /// The request brings no result. Nobody knows how the run went on.
+    Leaves,
+}
+
+impl Exchange {
+    /// The key of the conversation as the request names it. None if exchanges share nothing, if no tools are used, or if nothing
+    /// identifies the conversation.
+    pub fn conversation_key(&self) -> Option<u64> {
+        let conversation = &self.draft.conversation;
+        if let Some(previous) = conversation.previous_response() {
+            return self.key_of(b"response", &previous.to_be_bytes());
+        }
+        if conversation.tool_choice().is_required() {
+            return self.key_of(b"task", &conversation.task()?.to_be_bytes());
+        }
+        self.key_of(b"message", &conversation.first_user_message()?)
+    }
+
+    fn key_of(&self, kind: &[u8], value: &[u8]) -> Option<u64> {
+        let callers = self.observer.callers.as_ref()?;
+        let client = self.draft.observation.client.as_deref();
+        let agent = client.and_then(|client| client.agent.as_deref().or(client.session.as_deref()));
+        Some(callers.conversation_key(self.run.caller, agent, kind, value))
+    }
+
+    /// Returns true if the conversation of the request may wait for something.
+    pub fn may_be_awaited(&self) -> bool {
+        let Observation { request, agent, .. } = &self.draft.observation;
+        let is_continued = request.messages.is_some_and(|messages| messages > 1)
+            || self.draft.conversation.previous_response().is_some();
+        is_continued && !self.run.has_ended || agent.iteration.is_some()
+    }
+
+    /// Compares the request with the entry of its conversation.
+    pub fn meet(&self, awaited: &Pending) -> Meeting {
+        let messages = self.message_count();
+        let is_continued = self.draft.conversation.previous_response().is_some();
+        if awaited.lead == awaited.call {
+            let repeats = messages >= awaited.messages && awaited.waits();
+            return if repeats { Meeting::Repeats } else { Meeting::Nothing };
+        }
+        if self.run.recalled.is_some() || messages <= awaited.messages && !is_continued {
+            return Meeting::Nothing;
+        }
+        if self.draft.observation.agent.results.is_empty() { Meeting::Leaves } else { Meeting::MayContinue }
+    }
+
+    /// Continues the run of a request that failed and that this one repeats.
+    pub fn repeat(&mut self, failed: &Pending) {
+        self.run.span = self.run.span.take().or(failed.run.map(Box::new));
+    }
+
+    /// The entries of the conversation, if it waits for the results of `calls`: under the names that the next request may use.
+    pub fn waits_for(&self, calls: &[Pending]) -> Vec<Pending> {
+        let Some(first) = calls.first().filter(|first| first.iteration > 0 && first.lead != 0 && self.is_answered())
+        else {
+            return Vec::new();
+        };
+        let by_response = || {
+            let id = self.draft.observation.response.id.as_deref()?;
+            self.key_of(b"response", &identity(Scalar::Text(id)).to_be_bytes())
+        };
+        let keeps_state = self.api.remembers || self.draft.conversation.previous_response().is_some();
+        let keys = [
+            self.conversation_key().filter(|_| self.draft.conversation.previous_response().is_none()),
+            keeps_state.then(by_response).flatten(),
+        ];
+        let entry = |key| Pending {
+            call: key,
+            lead: first.call,
+            calls: calls.iter().map(|call| call.call).collect(),
+            messages: self.message_count(),
+            caller: first.caller,
+            called_at: first.called_at,
+            iteration: first.iteration,
+            // The entry of the first call says whether the run waits. This one may be replaced.
+            has_continued: true,
+            ..Pending::default()
+        };
+        keys.into_iter().flatten().map(entry).collect()
+    }
+
+    /// The entry of a request that failed, if the client may repeat it and it is the first of a run.
+    pub(super) fn failed_request(&self) -> Option<Pending> {
+        let key = self.conversation_key().filter(|_| self.run.waits_for_repetition)?;
+        Some(Pending {
+            call: key,
+            lead: key,
+            messages: self.message_count(),
+            caller: self.run.caller as u32,
+            called_at: self.draft.observation.timing.end.unwrap_or_default(),
+            iteration: self.draft.observation.agent.iteration.unwrap_or_default(),
+            run: self.run_span(),
+            ..Pending::default()
+        })
+    }
+
+    /// Returns true if a client may repeat the request after it ended like this: nothing was answered, or an answer that says that
+    /// another attempt may succeed. The OpenAI and Anthropic SDKs repeat requests after these statuses.
+    pub(super) fn may_be_repeated(&self, outcome: Outcome) -> bool {
+        match (outcome, self.draft.observation.response.status) {
+            // A client that disconnects while it reads the answer wants no more of it.
+            (Outcome::ClientDisconnect, Some(_)) => false,
+            (_, Some(status @ 400..500)) => matches!(status, 408 | 409 | 429),
+            _ => true,
+        }
+    }
+
+    /// An observation that counts the run of the awaited calls as ended in an unknown way, and nothing else.
+    pub fn left_run(&self, awaited: &Pending) -> Observation {
+        let agent = Agent { iteration: Some(awaited.iteration), ended: Some(RunEnd::Unknown), ..Agent::default() };
+        Observation { agent, ..Attribution::of(&self.draft.observation).observation() }
+    }
+
+    fn message_count(&self) -> u16 {
+        self.draft.observation.request.messages.map_or(0, |count| u16::try_from(count).unwrap_or(u16::MAX))
+    }
+}
