@@ -41,7 +41,7 @@ usage() {
                           browser     the live page and Phoenix in Chromium
                           edge        the npm package in Node.js, Deno, workerd and Chromium
                           release     the image in a registry, a second build of the plugin, signatures, licences, the prices, the cost export
-                          agents      agents of ten frameworks, which take 1.1 GB of disk space; runs only if it is named
+                          agents      Claude Code, Codex and agents of ten frameworks (2 GB on disk); runs only if it is named
 ./build.sh check          check format, lints, licences, the plugin's imports and the files under version control
 ./build.sh wasm [small]   build dist/gaugeway.wasm; small is half the size, decodes no compressed bodies and captures no text
 ./build.sh image          build dist/image, an OCI image with the plugin, for Istio and Envoy Gateway
@@ -362,7 +362,7 @@ test_clients() {
 }
 
 test_agents() {
-    # Installs the frameworks in the background, because most of the plugin's build is single-threaded linking.
+    # Installs the agents in the background, because most of the plugin's build is single-threaded linking.
     (find_agents) &
     local agents=$!
     trap 'kill "$agents" 2>/dev/null' EXIT
@@ -833,9 +833,9 @@ find_clients() {
     export GAUGEWAY_CLIENTS=$folder
 }
 
-# ---- Frameworks of agents ----
+# ---- Coding agents and frameworks of agents ----
 
-# Installs frameworks of agents from PyPI and npm, all at the same time. uv takes seconds where pip takes minutes.
+# Installs them from PyPI and npm, all at the same time. uv takes seconds where pip takes minutes.
 find_agents() {
     local folder=$TOOLS/agents jobs=() job
     need python3 "install Python 3"
@@ -847,8 +847,10 @@ find_agents() {
     jobs+=($!)
     install_packages tests/agents "$folder/npm" "Vercel's AI SDK" &
     jobs+=($!)
+    install_packages tests/agents/coding "$folder/coding" "Claude Code and Codex" &
+    jobs+=($!)
     for job in "${jobs[@]}"; do wait "$job" || exit 1; done
-    export GAUGEWAY_AGENTS=$folder GAUGEWAY_NODE
+    export GAUGEWAY_AGENTS=$folder GAUGEWAY_CODING=$folder/coding GAUGEWAY_NODE
 }
 
 # Creates the virtual environment of tests/agents/NAME.txt.

@@ -15,7 +15,7 @@ use crate::support::otlp::{Attribute, Receiver, Span};
 use crate::support::prometheus::{Sample, total};
 
 /// `agent.abandoned_after` in seconds. It is longer than any tool and any retry takes.
-const ABANDONED_AFTER: u64 = 3;
+const ABANDONED_AFTER: u64 = 5;
 /// The time after which every run has ended: the plugin looks for abandoned runs every second or two.
 const SETTLED: Duration = Duration::from_secs(ABANDONED_AFTER + 5);
 /// The maximum time of a script.

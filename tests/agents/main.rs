@@ -1,7 +1,8 @@
-//! Agents of real frameworks through a real Envoy. `./build.sh test agents` installs them and runs these tests.
+//! Coding agents, and agents of real frameworks, through a real Envoy. `./build.sh test agents` installs them and runs these
+//! tests.
 //!
-//! Each framework says what it did: its runs, its tools, their times and their failures. The gateway, which sees only the
-//! traffic, must have counted the same.
+//! Each of them says what it did: its runs, its tools, their times and their failures, or its tokens and its cost. The
+//! gateway, which sees only the traffic, must have counted the same.
 
 #![allow(
     clippy::disallowed_methods,
@@ -13,6 +14,7 @@
     reason = "tests read environment variables and the clock, and fail by panicking"
 )]
 
+mod coding;
 mod frameworks;
 mod model;
 
