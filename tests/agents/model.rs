@@ -108,8 +108,8 @@ async fn answer(request: Request<Incoming>, scripts: &Scripts) -> Response<Piece
     }
     let words: Vec<_> = step["text"].as_str().unwrap_or_default().split_inclusive(' ').map(str::to_owned).collect();
     let answer = match path.rsplit(':').next().unwrap_or_default() {
-        "generateContent" => Answer::whole(&content(&calls, &words, step["ids"] == true)),
-        "streamGenerateContent" => stream(&calls, words, step["ids"] == true),
+        "generateContent" => Answer::whole(&content(unique(), &calls, &words, step["ids"] == true)),
+        "streamGenerateContent" => stream(&calls, &words, step["ids"] == true),
         _ => scripted::turn(path, &request, &calls, words),
     };
     upstream::paced(200, answer, if step["slow"] == true { SLOW } else { Duration::ZERO })
@@ -128,7 +128,7 @@ fn refusal(status: u16, message: &str) -> Response<Piecewise> {
 }
 
 /// A `GenerateContentResponse` with these calls and words.
-fn content(calls: &[(String, String)], words: &[String], ids: bool) -> Value {
+fn content(id: u64, calls: &[(String, String)], words: &[String], ids: bool) -> Value {
     let mut parts: Vec<_> = words.iter().map(|word| json!({"text": word})).collect();
     for (tool, arguments) in calls {
         let arguments: Value = serde_json::from_str(arguments).unwrap();
@@ -141,19 +141,21 @@ fn content(calls: &[(String, String)], words: &[String], ids: bool) -> Value {
     json!({
         "candidates": [{"index": 0, "content": {"role": "model", "parts": parts}, "finishReason": "STOP"}],
         "usageMetadata": {"promptTokenCount": 50, "candidatesTokenCount": 10, "totalTokenCount": 60},
-        "modelVersion": "gemini-2.5-flash", "responseId": format!("response_{}", unique()),
+        "modelVersion": "gemini-2.5-flash", "responseId": format!("response_{id}"),
     })
 }
 
 /// The same as a stream with one word or all calls in each event. Only the last event has the finish reason.
-fn stream(calls: &[(String, String)], words: Vec<String>, ids: bool) -> Answer {
-    let mut pieces: Vec<_> = words.into_iter().map(|word| content(&[], &[word], false)).collect();
+fn stream(calls: &[(String, String)], words: &[String], ids: bool) -> Answer {
+    let id = unique();
+    let mut pieces: Vec<_> = words.chunks(1).map(|word| content(id, &[], word, false)).collect();
     if !calls.is_empty() {
-        pieces.push(content(calls, &[], ids));
+        pieces.push(content(id, calls, &[], ids));
     }
-    let last = pieces.len() - 1;
-    for piece in &mut pieces[..last] {
-        piece["candidates"][0].as_object_mut().unwrap().remove("finishReason");
+    if let Some((_, earlier)) = pieces.split_last_mut() {
+        for piece in earlier {
+            piece["candidates"][0].as_object_mut().unwrap().remove("finishReason");
+        }
     }
     Answer::events(pieces)
 }
