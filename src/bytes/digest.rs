@@ -25,21 +25,36 @@ impl Digest {
 
     /// Adds a piece.
     #[inline]
-    pub fn push(&mut self, mut piece: &[u8]) {
-        let mut open = self.length % 8;
+    pub fn push(&mut self, piece: &[u8]) {
+        let open = 8 * (self.length % 8) as u32;
         self.length = self.length.wrapping_add(piece.len() as u64);
-        while open > 0 {
-            let Some((byte, rest)) = piece.split_first() else { return };
-            self.word |= u64::from(*byte) << (8 * open);
-            open = (open + 1) % 8;
-            piece = rest;
-            if open == 0 {
-                self.state = mixed(self.state, core::mem::take(&mut self.word));
-            }
-        }
         let (words, rest) = piece.as_chunks::<8>();
-        self.state = words.iter().fold(self.state, |state, word| mixed(state, u64::from_le_bytes(*word)));
-        self.word = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        if open == 0 {
+            self.state = words.iter().fold(self.state, |state, word| mixed(state, u64::from_le_bytes(*word)));
+            self.word = word(rest);
+            return;
+        }
+        for bytes in words {
+            let bytes = u64::from_le_bytes(*bytes);
+            self.state = mixed(self.state, self.word | bytes << open);
+            self.word = bytes >> (64 - open);
+        }
+        let bytes = word(rest);
+        self.word |= bytes << open;
+        if open + 8 * rest.len() as u32 >= 64 {
+            self.state = mixed(self.state, self.word);
+            self.word = bytes >> (64 - open);
+        }
+    }
+
+    /// Adds a byte.
+    #[inline]
+    pub fn push_byte(&mut self, byte: u8) {
+        self.word |= u64::from(byte) << (8 * (self.length % 8));
+        self.length = self.length.wrapping_add(1);
+        if self.length.is_multiple_of(8) {
+            self.state = mixed(self.state, core::mem::take(&mut self.word));
+        }
     }
 
     /// The hash of all bytes. It is not 0.
@@ -48,6 +63,12 @@ impl Digest {
         // The highest bits of a product depend on all bits of its factors.
         (state ^ state >> 29).max(1)
     }
+}
+
+/// At most seven bytes as a number: the first in the lowest byte.
+#[inline(always)]
+fn word(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 /// One step.
@@ -76,6 +97,10 @@ mod tests {
                 let pieces = [&text[..first], &text[first..second], &text[second..]];
                 assert_eq!(digest(&pieces), digest(&[&text]), "{first} {second}");
             }
+            let mut by_bytes = Digest::new();
+            text[..first].iter().for_each(|byte| by_bytes.push_byte(*byte));
+            by_bytes.push(&text[first..]);
+            assert_eq!(by_bytes.finish(), digest(&[&text]), "{first}");
         }
     }
 

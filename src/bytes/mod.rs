@@ -5,6 +5,8 @@ mod base64;
 pub mod crc32;
 mod digest;
 pub mod mix;
+mod text_digest;
 
 pub use base64::Base64;
 pub use digest::Digest;
+pub use text_digest::TextDigest;

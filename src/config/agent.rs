@@ -2,8 +2,9 @@
 
 use super::Config;
 use super::setting::Setting;
-use super::setting::SettingKind::{Strings, Whole};
+use super::setting::SettingKind::{Repetitions, Strings, Whole};
 use crate::documentation::documentation;
+use crate::observation::LoopLimits;
 
 /// How runs of agents are followed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -12,6 +13,8 @@ pub struct AgentSettings {
     pub max_iterations: u64,
     /// `agent.abandoned_after`, in seconds.
     pub abandoned_after: u64,
+    /// `agent.loops`
+    pub loops: LoopLimits,
     /// `agent.output_tools`
     pub output_tools: Vec<String>,
     /// `agent.slots`
@@ -38,6 +41,24 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[
         kind: Whole { default: 600, range: 1..=86_400, set: |config, n| config.agent.abandoned_after = n },
         per_route: true,
         doc: documentation("seconds without tool results after which a run counts as abandoned"),
+    },
+    Setting {
+        key: "agent.loops.drift",
+        kind: Repetitions { default: 0, set: |config, n| config.agent.loops.drift = n },
+        per_route: true,
+        doc: documentation("turns in a row that call one tool, each with other arguments, that are a loop; 0: never"),
+    },
+    Setting {
+        key: "agent.loops.oscillation",
+        kind: Repetitions { default: 3, set: |config, n| config.agent.loops.oscillation = n },
+        per_route: true,
+        doc: documentation("equal pairs of turns in a row that are a loop; 0: never"),
+    },
+    Setting {
+        key: "agent.loops.retry",
+        kind: Repetitions { default: 3, set: |config, n| config.agent.loops.retry = n },
+        per_route: true,
+        doc: documentation("equal turns in a row that are a loop; 0: never"),
     },
     Setting {
         key: "agent.max_iterations",

@@ -147,6 +147,9 @@ mod tests {
         let default = show(Config::parse("").unwrap());
         let changes = [
             ("agent.abandoned_after", "601"),
+            ("agent.loops.drift", "6"),
+            ("agent.loops.oscillation", "2"),
+            ("agent.loops.retry", "0"),
             ("agent.max_iterations", "11"),
             ("agent.slots", "4097"),
             ("compat.cache_attribute", "\"cache_write\""),
@@ -220,6 +223,14 @@ mod tests {
                 "labels.headers.b: 'my_team' is, or ends like, the label 'team'",
             ),
             (r#"{"agent": {"max_iterations": 0}}"#, "agent.max_iterations: must be a whole number from 1 to 1000"),
+            (
+                r#"{"agent": {"loops": {"retry": 1}}}"#,
+                "agent.loops.retry: must be 0 (never) or a whole number from 2 to 100",
+            ),
+            (
+                r#"{"agent": {"loops": {"slow": 2}}}"#,
+                "agent.loops.slow: unknown key; known here: drift, oscillation, retry",
+            ),
             (r#"{"apis": [{"host": "h", "api": "x"}]}"#, "apis[0].api: there is no API 'x'; there are: "),
             (
                 r#"{"apis": [{"api": "detect"}]}"#,

@@ -34,6 +34,13 @@ pub enum SettingKind<T: 'static> {
         /// Stores the value.
         set: fn(&mut T, u64),
     },
+    /// A number of repetitions: 0, or 2 to [`REPETITIONS`]. Nothing repeats itself once.
+    Repetitions {
+        /// Used if the key is absent.
+        default: u8,
+        /// Stores the value.
+        set: fn(&mut T, u8),
+    },
     /// A number from 0 to 1.
     Share {
         /// Used if the key is absent.
@@ -86,6 +93,9 @@ pub enum SettingKind<T: 'static> {
         set: fn(&mut T, &str, &Value) -> Result<(), ConfigError>,
     },
 }
+
+/// Maximum of [`SettingKind::Repetitions`].
+const REPETITIONS: u64 = 100;
 
 /// Where a configuration comes from.
 #[derive(Clone, Copy, PartialEq)]
@@ -157,6 +167,7 @@ impl<T> Setting<T> {
     fn set_default(&self, target: &mut T) -> Result<(), ConfigError> {
         match &self.kind {
             SettingKind::Whole { default, set, .. } => set(target, *default),
+            SettingKind::Repetitions { default, set } => set(target, *default),
             SettingKind::Share { default, set, .. } => set(target, *default),
             SettingKind::Bool { set } => set(target, false),
             SettingKind::Text { default, set } => {
@@ -180,6 +191,10 @@ impl<T> Setting<T> {
         let wrong = || self.wrong(path);
         match &self.kind {
             SettingKind::Whole { range, set, .. } => set(target, whole(path, value, range.clone())?),
+            SettingKind::Repetitions { set, .. } => {
+                let number = value.as_u64().filter(|n| *n != 1 && *n <= REPETITIONS);
+                set(target, number.and_then(|n| u8::try_from(n).ok()).ok_or_else(wrong)?);
+            }
             SettingKind::Share { set, .. } => {
                 set(target, value.as_f64().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(wrong)?);
             }
@@ -217,6 +232,7 @@ impl<T> fmt::Display for SettingKind<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SettingKind::Whole { range, .. } => write!(f, "a whole number from {} to {}", range.start(), range.end()),
+            SettingKind::Repetitions { .. } => write!(f, "0 (never) or a whole number from 2 to {REPETITIONS}"),
             SettingKind::Share { .. } => f.write_str("a number from 0 to 1"),
             SettingKind::Bool { .. } => f.write_str("true or false"),
             SettingKind::Text { .. } => f.write_str("a string"),
@@ -233,6 +249,7 @@ impl<T> SettingKind<T> {
     pub fn default_json(&self) -> String {
         match self {
             SettingKind::Whole { default, .. } => default.to_string(),
+            SettingKind::Repetitions { default, .. } => default.to_string(),
             SettingKind::Share { default, .. } => Value::from(*default).to_string(),
             SettingKind::Bool { .. } => "false".to_owned(),
             SettingKind::Text { default, .. } => default.map(|text| Value::from(text).to_string()).unwrap_or_default(),

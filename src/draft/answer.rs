@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{Draft, entry};
-use crate::json::{LIMIT, Scalar};
+use crate::json::{LIMIT, ObjectHash, Scalar, identity, unnamed_call};
 use crate::observation::{FinishClass, FinishReason, LIST, Text, clipped};
 use crate::text::content::Content;
 use crate::text::fingerprint::{Begins, Fingerprint, Mark};
@@ -18,8 +18,12 @@ pub struct Answer {
     /// Something was generated that is neither text nor a call of a client's tool: an image, audio, a call of a tool that the
     /// provider runs.
     has_other_content: bool,
-    /// Position and identifier hash of each tool call. Its name is in the observation.
-    calls: Vec<(u64, u64)>,
+    /// The calls of client's tools. Their names are in the observation.
+    calls: Vec<AnsweredCall>,
+    /// The arguments of a call that arrive in fragments, and the index of the call.
+    fragments: (ObjectHash, Option<usize>),
+    /// The choices that call tools, one bit for each.
+    calling_choices: u128,
     /// True if the response is a stream of JSON documents.
     is_stream: bool,
     /// True if the plugin has read the end of the answer.
@@ -30,6 +34,31 @@ pub struct Answer {
     is_deferred: bool,
     /// Number of documents that were read to their end.
     documents: u32,
+}
+
+/// A call of a client's tool, as far as it has been read.
+struct AnsweredCall {
+    position: u64,
+    /// Hash of its identifier; 0 if it has none.
+    id: u64,
+    /// Hash of its arguments; 0 if they are not known.
+    arguments: u64,
+}
+
+/// A call of a client's tool in the answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ToolCall<'a> {
+    /// Hash of its identifier. If it has none, the same as `unnamed`.
+    pub id: u64,
+    /// The identifier that its result has in a request without identifiers, see [`unnamed_call`].
+    pub unnamed: u64,
+    /// Name of the tool.
+    pub name: &'a Text,
+    /// Hash of the tool's name, for [`crate::observation::Step`].
+    pub tool: u64,
+    /// Hash of its arguments, the same as in a request that repeats the call; 0 if it is not known. Only APIs whose requests may
+    /// lack earlier calls have it: Responses, Interactions, Anthropic, Mistral's conversations.
+    pub arguments: u64,
 }
 
 impl Answer {
@@ -113,12 +142,20 @@ impl Draft {
         self.answer.has_ended = false;
     }
 
-    /// The answer ends: sets hash and length of its text, and whether it is the expected JSON.
+    /// The answer ends: sets hash and length of its text, whether it is the expected JSON, and which choices call tools.
     pub fn end_answer(&mut self) {
         let (text, output) = (&mut self.answer.text, &mut self.observation.output);
         output.hash = text.hash();
         output.characters = text.characters();
         output.parsed = text.parsed();
+        // Some APIs have no word for an answer that calls tools.
+        for (index, reason) in self.observation.response.finish_reasons.iter_mut().enumerate() {
+            if let Some(FinishReason { class: class @ (FinishClass::Stop | FinishClass::Other), .. }) = reason
+                && self.answer.calling_choices.checked_shr(index as u32).is_some_and(|bits| bits & 1 == 1)
+            {
+                *class = FinishClass::ToolCall;
+            }
+        }
     }
 
     /// Frees the memory of the answer's text.
@@ -126,9 +163,27 @@ impl Draft {
         self.answer.text = Fingerprint::default();
     }
 
-    /// The answer's calls of client's tools: identifier hashes (0 if there is none) and names.
+    /// The answer's calls of client's tools.
+    pub fn answer_calls(&self) -> impl Iterator<Item = ToolCall<'_>> {
+        let (tools, (fragments, fragments_of)) = (&self.observation.output.tools, &self.answer.fragments);
+        self.answer.calls.iter().zip(tools).enumerate().map(move |(at, (call, name))| {
+            let earlier = tools.iter().take(at).filter(|earlier| *earlier == name).count();
+            let tool = identity(Scalar::Text(name));
+            let unnamed = unnamed_call(tool, earlier);
+            let is_open = *fragments_of == Some(at) && !fragments.is_empty();
+            ToolCall {
+                id: if call.id == 0 { unnamed } else { call.id },
+                unnamed,
+                name,
+                tool,
+                arguments: if is_open { fragments.finish() } else { call.arguments },
+            }
+        })
+    }
+
+    /// The answer's calls of client's tools: identifier hashes, see [`ToolCall::id`], and names.
     pub fn tool_calls(&self) -> impl Iterator<Item = (u64, &Text)> {
-        self.answer.calls.iter().map(|(_, id)| *id).zip(&self.observation.output.tools)
+        self.answer_calls().map(|call| (call.id, call.name))
     }
 
     /// The number of the answer's calls of client's tools.
@@ -290,13 +345,59 @@ impl Draft {
         let part = core::mem::take(&mut self.open.part);
         let Some(name) = part.name else { return };
         self.generated();
-        let same = |(at, id): &(u64, u64)| *at == position && (part.id == 0 || *id == 0 || *id == part.id);
+        match self.open.calling_choice() {
+            Some(calls_tools) => *calls_tools = true,
+            None => self.answer.calling_choices |= 1,
+        }
+        let arguments = part.arguments.as_ref().map_or(0, ObjectHash::finish);
+        let same =
+            |call: &AnsweredCall| call.position == position && (part.id == 0 || call.id == 0 || call.id == part.id);
         if let Some(at) = self.answer.calls.iter().position(same) {
             self.continue_tool_name(at, part.id, &name);
-        } else if self.answer.calls.len() < LIST && self.keeps(entry::<(u64, u64)>(0) + entry::<Text>(name.len())) {
-            self.answer.calls.push((position, part.id));
+            // A further fragment: the whole is not known.
+            if let Some(call) =
+                self.answer.calls.get_mut(at).filter(|call| arguments != 0 && call.arguments != arguments)
+            {
+                call.arguments = 0;
+            }
+        } else if self.answer.calls.len() < LIST && self.keeps(entry::<AnsweredCall>(0) + entry::<Text>(name.len())) {
+            self.answer.calls.push(AnsweredCall { position, id: part.id, arguments });
             self.observation.output.tools.push(name);
         }
+    }
+
+    /// As [`Draft::tool_call`], for a part that has the whole call. A stream may have it several times, not always with its index.
+    pub fn whole_tool_call(&mut self, position: u64) {
+        let known = self.answer.calls.iter().position(|call| call.id != 0 && call.id == self.open.part.id);
+        let arguments = self.open.part.arguments.as_ref().filter(|arguments| !arguments.is_empty());
+        let arguments = arguments.map(ObjectHash::finish);
+        if known.is_none() {
+            self.tool_call(position);
+        }
+        let at = known.or_else(|| self.answer.calls.iter().position(|call| call.position == position));
+        if let (Some(call), Some(arguments)) = (at.and_then(|at| self.answer.calls.get_mut(at)), arguments) {
+            call.arguments = arguments;
+        }
+    }
+
+    /// The arguments of the last call follow in fragments. None follow for a part that is no call, unless `is_call`.
+    pub fn fragments_opened(&mut self, is_call: bool) {
+        let last = self.answer.calls.len().checked_sub(1).filter(|_| is_call);
+        let (arguments, of) = core::mem::replace(&mut self.answer.fragments, (ObjectHash::default(), last));
+        if let Some(call) = of.and_then(|at| self.answer.calls.get_mut(at)).filter(|_| !arguments.is_empty()) {
+            call.arguments = arguments.finish();
+        }
+    }
+
+    /// Adds a fragment of a call's arguments.
+    pub fn arguments_fragment(&mut self, piece: &[u8]) {
+        self.other_text(piece);
+        self.answer.fragments.0.push(piece);
+    }
+
+    /// Records that a choice calls tools.
+    pub(super) fn choice_calls_tools(&mut self, index: u32) {
+        self.answer.calling_choices |= 1_u128.checked_shl(index).unwrap_or_default();
     }
 
     /// Adds a piece to the name of a call. Only the first piece has the identifier; some servers repeat the whole name.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::{Draft, History, ToolChoice, entry};
 use crate::budget::Share;
 use crate::json::{Scalar, identity};
-use crate::observation::{LIST, ParseError, Text, ToolResult};
+use crate::observation::{LIST, LoopLimits, ParseError, Text, ToolResult};
 use crate::text::content::Content;
 use crate::text::fingerprint::Fingerprint;
 use crate::text::hash::{self, Hashes, Key};
@@ -79,6 +79,11 @@ impl Conversation {
     /// Measures the length of tool results from now on.
     pub fn measure_results(&mut self) {
         self.history.measure_results();
+    }
+
+    /// Sets after how many repetitions the agent's run counts as a loop.
+    pub fn set_loop_limits(&mut self, limits: LoopLimits) {
+        self.history.set_loop_limits(limits);
     }
 
     /// Takes the last message's text, if it was captured.
@@ -330,7 +335,27 @@ impl Draft {
         self.conversation.history.result_name(value);
     }
 
-    /// Sets that the tool failed, if `value` is true.
+    /// The result belongs to the call with the own identifier of the open item, unless it has another one.
+    pub fn result_id_is_item_id(&mut self) {
+        self.conversation.history.result_id_unless_set(self.open.item_id());
+    }
+
+    /// The result's tool is that of the open item.
+    pub fn result_name_is_part_name(&mut self) {
+        self.conversation.history.result_name_unless_set(self.open.part.name.take());
+    }
+
+    /// The identifier of the call is the own one of the open item.
+    pub fn past_call_id_is_item_id(&mut self) {
+        self.conversation.history.set_call_id(self.open.item_id());
+    }
+
+    /// Adds a word or a number to the content of the result.
+    pub fn result_detail(&mut self, value: Scalar<'_>) {
+        self.conversation.history.result_detail(value);
+    }
+
+    /// Sets that the tool failed, if `value` is true or a word for a failure.
     pub fn result_failed(&mut self, value: Scalar<'_>) {
         self.conversation.history.result_failed(value);
     }
@@ -343,7 +368,7 @@ impl Draft {
 
     /// Adds a piece of a result that is JSON and no text.
     pub fn result_json(&mut self, piece: &[u8]) {
-        self.conversation.history.result_text(piece);
+        self.conversation.history.result_json(piece);
     }
 
     /// Reads a result's text that is not in the last message: only its length and its beginning. It is an escaped JSON string.

@@ -2,9 +2,12 @@
 //! `index`, `thought`). So rules only record members here, and the end of the object or document decides.
 
 use super::{Draft, Word};
-use crate::json::{Ended, Scalar};
+use crate::json::{Ended, ObjectHash, Scalar};
 use crate::observation::{ParseError, Text};
 use crate::text::fingerprint::{Begins, Mark};
+
+/// The member of an action that is a search, without blanks.
+const SEARCH_ACTION: &[u8] = br#""type":"search""#;
 
 /// The state of the document that is being read. It is reset when a document begins.
 #[derive(Clone, Default)]
@@ -25,6 +28,10 @@ struct OpenChoice {
     finish_detail: Option<Text>,
     /// The end of the answer's text before this choice.
     start: Option<Mark>,
+    /// True from the begin of the choice to its end. Not all APIs have choices.
+    is_open: bool,
+    /// True if the choice calls tools of the client.
+    calls_tools: bool,
 }
 
 /// The content part, block, output item or tool call that is being read.
@@ -36,8 +43,14 @@ pub(super) struct OpenPart {
     pub name: Option<Text>,
     /// True if the part is the call of a search tool that does not search, but opens what was found.
     only_opens: bool,
+    /// Number of bytes of [`SEARCH_ACTION`] at the end of what has been read of the action.
+    action_match: u8,
     /// Hash of the call's identifier. 0 if there is none.
     pub id: u64,
+    /// Hash of the item's own identifier. 0 if there is none.
+    item_id: u64,
+    /// The call's arguments, if they have been read.
+    pub arguments: Option<ObjectHash>,
     /// Number of tokens, if the part is an entry of a list of counts.
     pub tokens: u64,
     /// True if the part's text is not the answer's: thoughts, or repeated input.
@@ -52,10 +65,13 @@ impl OpenDocument {
         let OpenDocument { kind, generated, choice, part } = self;
         kind.clear();
         *generated = None;
-        let OpenChoice { index, finish_reason, finish_detail, start } = choice;
+        let OpenChoice { index, finish_reason, finish_detail, start, is_open, calls_tools } = choice;
         (*index, *finish_reason, *finish_detail, *start) = (0, None, None, None);
-        let OpenPart { kind, index, name, only_opens, id, tokens, is_thought, start } = part;
+        (*is_open, *calls_tools) = (false, false);
+        let OpenPart { kind, index, name, only_opens, action_match, id, item_id, arguments, tokens, is_thought, start } =
+            part;
         kind.clear();
+        (*item_id, *arguments, *action_match) = (0, None, 0);
         (*index, *name, *only_opens, *id, *tokens, *is_thought, *start) = (0, None, false, 0, 0, false, None);
     }
 
@@ -72,6 +88,11 @@ impl OpenDocument {
     /// The index of the open choice: the one that it has, else its position.
     pub fn choice_index(&self) -> u32 {
         self.choice.index
+    }
+
+    /// Where the open choice says that it calls tools. None if no choice is open.
+    pub(super) fn calling_choice(&mut self) -> Option<&mut bool> {
+        self.choice.is_open.then_some(&mut self.choice.calls_tools)
     }
 
     /// Returns true if the open choice has a finish reason.
@@ -103,6 +124,11 @@ impl OpenDocument {
     /// Hash of the identifier of the open part, which is a call. 0 if it has none.
     pub fn part_id(&self) -> u64 {
         self.part.id
+    }
+
+    /// Hash of the own identifier of the open part, which is an item. 0 if it has none.
+    pub fn item_id(&self) -> u64 {
+        self.part.item_id
     }
 
     /// Returns true if the open part's text is not the answer's.
@@ -179,13 +205,16 @@ impl Draft {
     #[inline(never)]
     pub fn choice_opened(&mut self, position: u32) {
         let start = Some(self.answer.mark(Begins::Choice));
-        self.open.choice = OpenChoice { index: position, finish_reason: None, finish_detail: None, start };
+        self.open.choice = OpenChoice { index: position, start, is_open: true, ..OpenChoice::default() };
     }
 
     /// A choice ends. Its finish reason is kept; its text is kept only if it is the first choice.
     #[inline(never)]
     pub fn choice_closed(&mut self) {
         let choice = core::mem::take(&mut self.open.choice);
+        if choice.calls_tools {
+            self.choice_calls_tools(choice.index);
+        }
         if choice.index != 0
             && let Some(mark) = choice.start
         {
@@ -250,11 +279,6 @@ impl Draft {
         }
     }
 
-    /// Sets the action of a call of the provider's search tool: only `search` is billed, other actions open a page.
-    pub fn part_action(&mut self, value: Scalar<'_>) {
-        self.open.part.only_opens = value != Scalar::Text("search");
-    }
-
     /// The part's type.
     pub fn part_kind(&mut self, value: Scalar<'_>) {
         self.open.part.kind.set(value);
@@ -273,6 +297,36 @@ impl Draft {
     /// The identifier of the part, which is a call.
     pub fn part_id(&mut self, value: Scalar<'_>) {
         self.open.part.id = crate::json::identity(value);
+    }
+
+    /// The own identifier of the part, which is an item.
+    pub fn part_item_id(&mut self, value: Scalar<'_>) {
+        self.open.part.item_id = crate::json::identity(value);
+    }
+
+    /// The part, a call, has no identifier but that of the item.
+    pub fn part_id_is_item_id(&mut self) {
+        self.open.part.id = self.open.part.item_id;
+    }
+
+    /// Adds a piece of the arguments of the part, which is a call.
+    pub fn part_arguments(&mut self, piece: &[u8]) {
+        self.open.part.arguments.get_or_insert_default().push(piece);
+    }
+
+    /// Adds a piece of the action of the part, which is a call, as JSON. Of the actions of the provider's search tool only `search`
+    /// is billed, others open a page.
+    pub fn part_action(&mut self, piece: &[u8]) {
+        let part = &mut self.open.part;
+        if piece.is_empty() {
+            (part.only_opens, part.action_match) = (true, 0);
+        }
+        for byte in piece.iter().filter(|byte| !byte.is_ascii_whitespace()) {
+            let matches = SEARCH_ACTION.get(usize::from(part.action_match)) == Some(byte);
+            part.action_match = if matches { part.action_match + 1 } else { u8::from(*byte == b'"') };
+            part.only_opens &= usize::from(part.action_match) < SEARCH_ACTION.len();
+        }
+        self.part_arguments(piece);
     }
 
     /// The name of the tool that the part calls.

@@ -23,7 +23,7 @@ use crate::budget::Share;
 use crate::bytes::Base64;
 use crate::observation::{FinishClass, Observation, ParseError};
 
-pub use answer::Answer;
+pub use answer::{Answer, ToolCall};
 pub use attempts::{AttemptKind, BilledAttempt};
 pub use client::{ClientState, SessionSource};
 pub use conversation::Conversation;

@@ -17,6 +17,8 @@ mod run_end;
 #[cfg(test)]
 mod tests;
 mod texts;
+#[cfg(test)]
+mod tool_tests;
 mod waits;
 
 use std::rc::Rc;
@@ -133,6 +135,7 @@ impl Exchange {
         provider::client::request(head, &mut draft);
         draft.name_conversation(head.text(&config.conversation_header));
         texts::start(&mut draft, &config.privacy, observer.callers.is_some());
+        draft.conversation.set_loop_limits(config.agent.loops);
         if !config.otlp.cluster.is_empty() {
             draft.conversation.measure_results();
         }

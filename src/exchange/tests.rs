@@ -17,7 +17,7 @@ fn at_unknown_path(config: &str, request: &str, response: &str) -> Option<Exchan
 }
 
 /// An exchange up to the head of the response, whose content type depends on how `response` begins.
-fn start(config: &str, request: &str, response: &str) -> Option<Exchange> {
+pub(super) fn start(config: &str, request: &str, response: &str) -> Option<Exchange> {
     let observer = Rc::new(Observer::new(Config::parse(config).unwrap()));
     let mut exchange = Exchange::start(&observer, Head(&HEAD), 0)?;
     exchange.request_body(request.as_bytes());

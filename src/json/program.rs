@@ -33,7 +33,7 @@ pub enum On<T> {
     /// [`On::Supersedes`] rule applies before that. This saves the work for most of a conversation that a request
     /// repeats.
     Deferred(fn() -> Deferred<T>),
-    /// A hash of a string's bytes as written in the document, after the string's last piece and beside other rules of its path.
+    /// A hash of a string's bytes as written in the document, see [`crate::bytes::TextDigest`], after the string's last piece and beside other rules of its path.
     /// A deferred string has its hash even if it is never passed on. Only for requests: documents of a stream that repeat each
     /// other do not report it.
     Digest(fn(&mut T, u64)),

@@ -66,12 +66,17 @@ impl Scalar<'_> {
     }
 }
 
-/// A 64-bit hash of an identifier. It is the same in every worker. Returns 0 if the value is not a string or is empty,
-/// and never for another value. The lowest bit tells whether the identifier [`is_random`].
+/// The highest bit of an identifier's hash, see [`unnamed_call`].
+const UNNAMED: u64 = 1 << 63;
+
+/// A hash of an identifier. It is the same in every worker. Returns 0 if the value is not a string or is empty, and never for
+/// another value. The lowest bit tells whether the identifier [`is_random`], the highest one is that of [`unnamed_call`].
 #[inline(never)]
 pub fn identity(value: Scalar<'_>) -> u64 {
     match value {
-        Scalar::Text(id) if !id.is_empty() => Mix::new(0).text(id).finish().max(2) & !1 | u64::from(looks_random(id)),
+        Scalar::Text(id) if !id.is_empty() => {
+            (Mix::new(0).text(id).finish() & !UNNAMED & !1).max(2) | u64::from(looks_random(id))
+        }
         _ => 0,
     }
 }
@@ -89,6 +94,17 @@ fn looks_random(id: &str) -> bool {
     let first_digit = tail.iter().position(u8::is_ascii_digit);
     let has_letter = |from: usize| tail.iter().skip(from).any(u8::is_ascii_alphabetic);
     length >= 8 && first_digit.is_some_and(has_letter)
+}
+
+/// The identifier of a tool call that has none: a hash of its tool, given by the hash of its name, and of the number of earlier
+/// calls of this tool in the turn. It differs from every [`identity`].
+pub fn unnamed_call(tool: u64, earlier: usize) -> u64 {
+    Mix::new(0).text("unnamed").number(tool).number(earlier as u64).finish() & !1 | UNNAMED
+}
+
+/// Returns true if the identifier is that of [`unnamed_call`].
+pub const fn is_unnamed(id: u64) -> bool {
+    id & UNNAMED != 0
 }
 
 #[cfg(test)]
@@ -109,6 +125,15 @@ mod tests {
             assert!(!is(id), "{id}");
         }
         assert_eq!(identity(Scalar::Text("")), 0);
+    }
+
+    #[test]
+    fn calls_without_identifiers_are_numbered_by_tool() {
+        let (search, read) = (identity(Scalar::Text("search")), identity(Scalar::Text("read")));
+        let ids = [unnamed_call(search, 0), unnamed_call(search, 1), unnamed_call(read, 0), search, read];
+        assert_eq!(ids.map(is_unnamed), [true, true, true, false, false]);
+        assert!((1..ids.len()).all(|n| !ids[..n].contains(&ids[n])));
+        assert_eq!((identity(Scalar::Text("")), identity(Scalar::Null), is_unnamed(0)), (0, 0, false));
     }
 
     #[test]

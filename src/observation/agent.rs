@@ -1,6 +1,6 @@
 //! The state of an agent's run: the calls of a model from a user's message to the answer that needs no further tool.
 
-use super::Text;
+use super::{LoopState, Text, Turn};
 
 /// The state of an agent's run, as the messages of the request and the answer show it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -9,8 +9,12 @@ pub struct Agent {
     pub iteration: Option<u64>,
     /// How the run repeats itself; None if it does not.
     pub looping: Option<Loop>,
-    /// The run repeats itself, and it did not in the request before.
+    /// The run repeats itself, and it did not in an earlier request, at least not in this way.
     pub loop_began: bool,
+    /// The state after the turns that the request shows.
+    pub loops: LoopState,
+    /// The last of these turns, whose results the request brings. None if the request shows no call.
+    pub last_turn: Option<Turn>,
     /// How the run ended with this call; None if it goes on.
     pub ended: Option<RunEnd>,
     /// The tool results that this request is the first to bring.
@@ -38,12 +42,15 @@ pub struct Roles {
 /// The result of one tool call.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ToolResult {
-    /// Hash of the call's identifier; 0 if it has none.
+    /// Hash of the call's identifier. If the call has none, its number among those of its tool, see
+    /// [`crate::json::unnamed_call`]; 0 if the tool is not known either.
     pub call: u64,
     /// Name of the tool; None if neither the request nor the memory of earlier calls has it.
     pub name: Option<Text>,
     /// The tool failed.
     pub failed: bool,
+    /// Hash of the content; 0 if it cannot be read. Never reported.
+    pub content: u64,
     /// Length of the result's text in bytes; None if it is not measured.
     pub bytes: Option<u64>,
     /// Time at which the model asked for the call, in nanoseconds since 1970; None if it is not remembered.
@@ -87,11 +94,11 @@ impl RunEnd {
 /// How an agent's run repeats itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Loop {
-    /// One call is repeated with the same arguments.
+    /// A turn is repeated: the same calls with the same results.
     Retry,
-    /// Two calls alternate.
+    /// Two turns alternate, each with the same results.
     Oscillation,
-    /// One tool is called repeatedly, each time with other arguments.
+    /// One tool is called turn after turn, each time with other arguments.
     Drift,
 }
 

@@ -93,6 +93,10 @@ pub const REQUEST: &[Rule<Draft>] = &[
     digest("messages[].content[].source.url", Draft::text_hashed),
     digest("messages[].content[].content[].source.data", Draft::result_hashed),
     digest("messages[].content[].content[].source.url", Draft::result_hashed),
+    digest("messages[].content[].content[].source.file_id", Draft::result_hashed),
+    // A search result.
+    digest("messages[].content[].content[].source", Draft::result_hashed),
+    digest("messages[].content[].content[].content[].text", Draft::result_hashed),
     deferred("messages[].content[].content", result),
     deferred("messages[].content[].content[].text", result),
     open("tools[]", |d, _| d.tool_offered()),
@@ -112,6 +116,7 @@ pub const ANSWER: &[Rule<Draft>] = &[
     scalar("content[].type", Draft::part_kind),
     scalar("content[].id", Draft::part_id),
     scalar("content[].name", Draft::part_name),
+    raw("content[].input", Draft::part_arguments),
     text("content[].text", Draft::answer_text),
     scalar("usage.input_tokens", |d, v| d.count_unless_zero(v, |c| &mut c.input)),
     scalar("usage.cache_read_input_tokens", |d, v| {
@@ -159,10 +164,11 @@ pub const EVENT: &[Rule<Draft>] = &[
     scalar("content_block.type", Draft::part_kind),
     scalar("content_block.id", Draft::part_id),
     scalar("content_block.name", Draft::part_name),
+    raw("content_block.input", Draft::part_arguments),
     text("content_block.text", Draft::answer_text),
     text("delta.text", Draft::answer_text),
     text("delta.thinking", Draft::other_text),
-    text("delta.partial_json", Draft::other_text),
+    text("delta.partial_json", Draft::arguments_fragment),
     scalar("delta.stop_reason", finish),
     scalar("delta.stop_details.category", charged_refusal),
     open("error", |d, _| d.failed()),
@@ -214,7 +220,11 @@ fn call(d: &mut Draft, place: u32) {
 /// Evaluates a message or an event.
 pub fn document(d: &mut Draft) {
     match d.open.kind() {
-        "content_block_start" => call(d, d.open.choice_index()),
+        "content_block_start" => {
+            let is_call = d.open.part_kind() == "tool_use";
+            call(d, d.open.choice_index());
+            d.fragments_opened(is_call);
+        }
         "message_stop" | "message" => d.complete(),
         "error" => {
             d.failed();

@@ -3,10 +3,11 @@
 //! Specification: Cohere's SDK types. Counts are floating-point numbers. If a response has both billed and processed tokens, the
 //! billed ones are used.
 
+use super::common::result;
 use super::openai::{self, output_type, prompted};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Deferred, Rule, Scalar, close, deferred, open, scalar, text};
+use crate::json::{Deferred, Rule, Scalar, close, deferred, open, raw, scalar, text};
 
 /// `POST /v2/chat`, `/v1/chat`
 pub const CHAT: Api = Api {
@@ -97,6 +98,9 @@ pub const REQUEST: &[Rule<Draft>] = &[
     scalar("presence_penalty", Draft::presence_penalty),
     scalar("stop_sequences[]", Draft::stop_sequence),
     scalar("response_format.type", output_type),
+    // The content of a result may be documents.
+    deferred("messages[].content[].document.data", result),
+    raw("messages[].content[].document.data", Draft::result_json),
     // In version 1 the last message is outside the list of the earlier ones, before or after it.
     open("chat_history[]", |d, _| d.count_message()),
     deferred("message", message),

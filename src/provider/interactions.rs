@@ -63,7 +63,10 @@ const REQUEST: &[Rule<Draft>] = &[
 fn input(d: &mut Draft) {
     match d.open.part_kind() {
         "function_call" => d.past_call_item_closed(),
-        "function_result" => d.result_item_closed(),
+        "function_result" => {
+            d.result_name_is_part_name();
+            d.result_item_closed();
+        }
         _ => d.message_closed(),
     }
 }
@@ -84,10 +87,11 @@ const EVENT: &[Rule<Draft>] = &[
     scalar("step.type", Draft::part_kind),
     scalar("step.name", Draft::part_name),
     scalar("step.id", Draft::part_id),
+    raw("step.arguments", Draft::part_arguments),
     text("delta.text", Draft::answer_text),
     text("delta.content.text", Draft::other_text),
-    text("delta.arguments", Draft::other_text),
-    text("delta.partial_arguments", Draft::other_text),
+    text("delta.arguments", Draft::arguments_fragment),
+    text("delta.partial_arguments", Draft::arguments_fragment),
 ];
 
 /// Rules for the interaction object.
@@ -100,12 +104,14 @@ const INTERACTION: &[Rule<Draft>] = &[
     scalar("steps[].type", Draft::part_kind),
     scalar("steps[].name", Draft::part_name),
     scalar("steps[].id", Draft::part_id),
+    raw("steps[].arguments", Draft::part_arguments),
     text("steps[].content[].text", Draft::answer_text),
     open("outputs[]", Draft::part_marked),
     close("outputs[]", step),
     scalar("outputs[].type", Draft::part_kind),
     scalar("outputs[].name", Draft::part_name),
     scalar("outputs[].id", Draft::part_id),
+    raw("outputs[].arguments", Draft::part_arguments),
     text("outputs[].text", Draft::answer_text),
     scalar("usage.total_input_tokens", |d, v| d.count(v, |c| &mut c.input)),
     scalar("usage.total_output_tokens", |d, v| d.count(v, |c| &mut c.output)),
@@ -152,7 +158,7 @@ fn step(d: &mut Draft) {
 
 fn call(d: &mut Draft, place: u64) {
     if d.open.part_kind() == "function_call" {
-        d.tool_call(place);
+        d.whole_tool_call(place);
     }
 }
 
@@ -160,8 +166,9 @@ fn document(d: &mut Draft) {
     match d.open.kind() {
         "step.delta" => d.set_text_comes_in_deltas(true),
         "step.start" => {
-            let place = u64::from(d.open.choice_index());
+            let (place, is_call) = (u64::from(d.open.choice_index()), d.open.part_kind() == "function_call");
             call(d, place);
+            d.fragments_opened(is_call);
         }
         "interaction.completed" | "" => {
             if let Some(status) = d.open.take_finish_reason() {

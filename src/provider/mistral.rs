@@ -78,7 +78,10 @@ const INPUTS: &[Rule<Draft>] = &[
 fn input(d: &mut Draft) {
     match d.open.part_kind() {
         "function.call" => d.past_call_item_closed(),
-        "function.result" => d.result_item_closed(),
+        "function.result" => {
+            d.result_name_is_part_name();
+            d.result_item_closed();
+        }
         _ => d.message_closed(),
     }
 }
@@ -96,6 +99,8 @@ const ANSWER: &[Rule<Draft>] = &[
     scalar("outputs[].type", Draft::part_kind),
     scalar("outputs[].name", Draft::part_name),
     scalar("outputs[].tool_call_id", Draft::part_id),
+    text("outputs[].arguments", Draft::part_arguments),
+    raw("outputs[].arguments", Draft::part_arguments),
     scalar("outputs[].model", Draft::response_model),
     text("outputs[].content", Draft::answer_text),
     text("outputs[].content[].text", Draft::answer_text),
@@ -104,7 +109,10 @@ const ANSWER: &[Rule<Draft>] = &[
     scalar("output_index", Draft::part_index_or_zero),
     scalar("name", Draft::part_name),
     scalar("tool_call_id", Draft::part_id),
-    text("arguments", Draft::other_text),
+    text("arguments", |d, piece| {
+        d.other_text(piece);
+        d.part_arguments(piece);
+    }),
 ];
 
 fn document(d: &mut Draft) {

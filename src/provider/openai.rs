@@ -105,8 +105,13 @@ pub const MESSAGES: &[Rule<Draft>] = &[
     digest("messages[].content[].image_url.url", Draft::result_hashed),
     digest("messages[].content[].input_audio.data", Draft::result_hashed),
     digest("messages[].content[].file.file_data", Draft::result_hashed),
+    digest("messages[].content[].file.file_id", Draft::result_hashed),
+    // Ollama.
+    digest("messages[].images[]", Draft::result_hashed),
     scalar("messages[].tool_call_id", Draft::result_id),
     scalar("messages[].name", Draft::result_name),
+    // Ollama.
+    scalar("messages[].tool_name", Draft::result_name),
     open("messages[].tool_calls[]", |d, _| d.past_call_opened()),
     close("messages[].tool_calls[]", Draft::past_call_closed),
     scalar("messages[].tool_calls[].id", Draft::past_call_id),
@@ -114,6 +119,8 @@ pub const MESSAGES: &[Rule<Draft>] = &[
     text("messages[].tool_calls[].function.arguments", Draft::past_call_arguments),
     // In Ollama's API the arguments are an object.
     raw("messages[].tool_calls[].function.arguments", Draft::past_call_arguments),
+    scalar("messages[].tool_calls[].custom.name", Draft::past_call_name),
+    text("messages[].tool_calls[].custom.input", Draft::past_call_arguments),
     open("messages[].function_call", |d, _| d.past_call_opened()),
     close("messages[].function_call", Draft::past_call_closed),
     scalar("messages[].function_call.name", Draft::past_call_name),

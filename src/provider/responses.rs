@@ -7,7 +7,7 @@ use super::common::{ITEM, result, state};
 use super::openai::{COST, ERROR, SAMPLING, TOKENS, output_type, prompted};
 use super::{Api, Endpoint};
 use crate::draft::{Draft, ProviderTool};
-use crate::json::{Rule, Scalar, close, deferred, digest, open, scalar, text};
+use crate::json::{Rule, Scalar, close, deferred, digest, open, raw, scalar, text};
 
 /// `POST .../responses`
 pub const RESPONSES: Api = Api {
@@ -54,44 +54,76 @@ pub const INPUT: &[Rule<Draft>] = &[
     scalar("tool_choice.name", Draft::tool_choice_name),
     scalar("previous_response_id", Draft::previous_response),
     close("input[]", item),
+    scalar("input[].id", Draft::part_item_id),
     scalar("input[].call_id", |d, v| {
         d.past_call_id(v);
         d.result_id(v);
     }),
+    scalar("input[].approval_request_id", Draft::result_id),
     text("input[].input", Draft::past_call_arguments),
+    raw("input[].action", Draft::past_call_arguments),
+    raw("input[].actions", Draft::past_call_arguments),
+    raw("input[].operation", Draft::past_call_arguments),
+    scalar("input[].status", Draft::result_failed),
     deferred("input[].output", result),
     deferred("input[].output[].text", result),
     digest("input[].output[].image_url", Draft::result_hashed),
     digest("input[].output[].file_data", Draft::result_hashed),
+    digest("input[].output[].file_id", Draft::result_hashed),
     digest("input[].output.image_url", Draft::result_hashed),
+    digest("input[].output.file_id", Draft::result_hashed),
     deferred("input[].output[].stdout", result),
     deferred("input[].output[].stderr", result),
+    scalar("input[].output[].outcome.type", |d, v| {
+        d.result_detail(v);
+        d.result_failed(v);
+    }),
+    scalar("input[].output[].outcome.exit_code", Draft::result_detail),
     digest("input[].content[].image_url", Draft::text_hashed),
     digest("input[].content[].file_data", Draft::text_hashed),
 ];
+
+const APPLY_PATCH: &str = "apply_patch";
 
 /// The name of a built-in tool that the client runs, by the type of its call.
 ///
 /// Specification: OpenAI's SDK types of the items.
 fn client_tool(kind: &str) -> Option<&'static str> {
-    let tools = ["shell", "local_shell", "apply_patch", "computer"];
+    let tools = ["shell", "local_shell", APPLY_PATCH, "computer"];
     tools.into_iter().find(|tool| kind.strip_suffix("_call") == Some(tool))
 }
+
+/// An item that asks the client whether a remote tool may be called. The client answers it like a call.
+const APPROVAL: &str = "mcp_approval_request";
 
 /// Ends an item of the input, according to its type. The calls of one turn are consecutive items.
 fn item(d: &mut Draft) {
     match d.open.part_kind() {
         "function_call" | "custom_tool_call" => d.past_call_item_closed(),
+        APPROVAL => {
+            d.past_call_id_is_item_id();
+            d.past_call_item_closed();
+        }
         kind if client_tool(kind).is_some() => {
             d.part_name_unless_set(client_tool(d.open.part_kind()));
             d.past_call_item_closed();
         }
+        // The type has only an `id`, which is that of the call. Some clients send a `call_id`.
+        "local_shell_call_output" => {
+            d.result_id_is_item_id();
+            d.result_item_closed();
+        }
+        // It may have no text: the status is the result.
+        "apply_patch_call_output" => {
+            d.result_detail(Scalar::Text(APPLY_PATCH));
+            d.result_item_closed();
+        }
         "function_call_output"
         | "custom_tool_call_output"
         | "shell_call_output"
-        | "local_shell_call_output"
-        | "apply_patch_call_output"
-        | "computer_call_output" => d.result_item_closed(),
+        | "computer_call_output"
+        // The result of an approved call is elsewhere, so it is not known whether it is the same.
+        | "mcp_approval_response" => d.result_item_closed(),
         _ => d.message_closed(),
     }
 }
@@ -108,8 +140,13 @@ pub const EVENT: &[Rule<Draft>] = &[
     text("partial_image_b64", Draft::other_content),
     open("item", Draft::part_opened),
     scalar("item.type", Draft::part_kind),
-    scalar("item.action.type", Draft::part_action),
+    raw("item.action", Draft::part_action),
+    raw("item.actions", Draft::part_arguments),
+    raw("item.operation", Draft::part_arguments),
+    text("item.arguments", Draft::part_arguments),
+    text("item.input", Draft::part_arguments),
     scalar("item.name", Draft::part_name),
+    scalar("item.id", Draft::part_item_id),
     scalar("item.call_id", Draft::part_id),
 ];
 
@@ -151,11 +188,16 @@ pub const RESPONSE: &[Rule<Draft>] = &[
         call(d, place);
     }),
     scalar("output[].type", Draft::part_kind),
-    scalar("output[].action.type", Draft::part_action),
+    raw("output[].action", Draft::part_action),
+    raw("output[].actions", Draft::part_arguments),
+    raw("output[].operation", Draft::part_arguments),
+    text("output[].arguments", Draft::part_arguments),
+    text("output[].input", Draft::part_arguments),
     // A compaction repeats the text of the user.
     scalar("output[].role", |d, v| mark_as_input(d, v, "user")),
     scalar("output[].content[].type", |d, v| mark_as_input(d, v, "input_text")),
     scalar("output[].name", Draft::part_name),
+    scalar("output[].id", Draft::part_item_id),
     scalar("output[].call_id", Draft::part_id),
     text("output[].content[].text", Draft::answer_text),
     text("output[].content[].refusal", Draft::refusal_text),
@@ -187,15 +229,15 @@ fn provider_call(d: &mut Draft, is_event: bool) {
 const IMAGE_MODEL: &str = "gpt-image-1";
 
 fn call(d: &mut Draft, place: u64) {
-    let client_tool = client_tool(d.open.part_kind());
-    if client_tool.is_none() && !matches!(d.open.part_kind(), "function_call" | "custom_tool_call") {
-        return;
+    match d.open.part_kind() {
+        "function_call" | "custom_tool_call" => {}
+        APPROVAL => d.part_id_is_item_id(),
+        kind => {
+            let Some(tool) = client_tool(kind) else { return };
+            d.part_name_unless_set(Some(tool));
+        }
     }
-    d.part_name_unless_set(client_tool);
-    // A stream has each call up to three times, not always with its index.
-    if !d.tool_calls().any(|(id, _)| id != 0 && id == d.open.part_id()) {
-        d.tool_call(place);
-    }
+    d.whole_tool_call(place);
 }
 
 /// Evaluates an event, or the response object.

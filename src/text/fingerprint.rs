@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::content::Content;
 use super::hash::{self, Key};
-use crate::json::Canonical;
+use crate::json::Validator;
 use crate::observation::Parsed;
 
 /// Maximum number of bytes that are held before they are hashed.
@@ -44,7 +44,7 @@ struct TextState {
     /// Number of Unicode code points.
     characters: u64,
     /// Parser of the text, if it is expected to be JSON.
-    structure: Option<Box<Canonical>>,
+    structure: Option<Box<Validator>>,
 }
 
 /// A mark with a copy of the state at it, which is made when the text before it is read.
@@ -77,7 +77,7 @@ impl Fingerprint {
     /// Maximum memory of the JSON parser for an object with this number of required keys, in bytes: its own and that of the
     /// copies at marks.
     pub const fn json_bound(required_keys: usize) -> usize {
-        3 * (size_of::<Canonical>() + required_keys * size_of::<u64>())
+        3 * (size_of::<Validator>() + required_keys * size_of::<u64>())
     }
 
     /// The fingerprint of an empty text. `hashes` tells whether the hash is needed in addition to the length.
@@ -125,7 +125,7 @@ impl Fingerprint {
 
     /// Parses the text as JSON too. `required` are the hashes of the keys that the outermost object must have.
     pub fn expect_json(&mut self, required: Vec<u64>) {
-        self.state.structure = Some(Box::new(Canonical::requiring(required)));
+        self.state.structure = Some(Box::new(Validator::requiring(required)));
     }
 
     /// Returns how far the text is one JSON value with the required keys. Returns None if no JSON is expected, or if

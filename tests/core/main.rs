@@ -19,6 +19,7 @@ mod framing;
 mod json;
 mod kinds;
 mod layers;
+mod loops;
 mod manual;
 mod memory;
 mod otlp;

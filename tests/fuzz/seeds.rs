@@ -21,7 +21,7 @@ fn main() {
             let (request_line, request_head, request) = message(&case.join("request.http"));
             let (status, response_head, response) = message(&case.join("response.http"));
             let with_size = |body: &str| [b"\x40", body.as_bytes()].concat();
-            for target in ["json", "canonical", "request"] {
+            for target in ["json", "validator", "request"] {
                 write(target, &name, &with_size(&request));
             }
             let framed = response_head.iter().any(|line| line.contains("vnd.amazon.eventstream"));

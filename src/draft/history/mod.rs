@@ -1,27 +1,29 @@
 //! The messages of a request, as the history of an agent's run: its iteration, its tool calls and their results.
 //!
-//! A run begins with the last message of a user that does not follow tool results. Calls are kept as hashes, see [`loops`]; results as plain data without their
-//! text, see [`results`].
+//! A run begins with the last message of a user that does not follow tool results. Calls are kept as hashes, results as plain data
+//! without their text, see [`turn`]. Turns before the last one are kept as a state of fixed size, see
+//! [`crate::observation::LoopState`].
 
-mod loops;
-mod results;
+mod failure;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 use crate::budget::Share;
 use crate::bytes::mix::Mix;
-use crate::json::{Canonical, Scalar, identity};
-use crate::observation::{Agent, Roles, Text};
-use loops::CallLog;
-use results::ResultLog;
+use crate::json::{ObjectHash, Scalar, identity};
+use crate::observation::{Agent, Loop, LoopLimits, LoopState, Roles, Text};
+use turn::LastTurn;
 
 /// The history of a request, as far as it has been read.
 #[derive(Default)]
 pub struct History {
     /// Number of the assistant's turns with tool calls since the user's last message.
     turns: u64,
-    calls: CallLog,
-    results: ResultLog,
+    turn: LastTurn,
+    /// The state after the turns before the last one.
+    loops: LoopState,
+    limits: LoopLimits,
     messages: Roles,
     /// True if the request offers tools.
     offers_tools: bool,
@@ -29,7 +31,6 @@ pub struct History {
     tools_offered: u16,
     message: OpenMessage,
     call: CallInProgress,
-    arguments: Option<Box<Canonical>>,
     saw_message: bool,
     /// True if the assistant's message before, or the messages in a row before, had calls.
     follows_calls: bool,
@@ -65,33 +66,38 @@ enum MessageRole {
 struct CallInProgress {
     id: u64,
     name: Option<Text>,
-    has_arguments: bool,
+    arguments: ObjectHash,
 }
 
 impl History {
     /// Maximum memory of a history, without that of its calls and results, in bytes.
-    pub const BOUND: usize = size_of::<History>() + size_of::<Canonical>();
+    pub const BOUND: usize = size_of::<History>();
 
     /// Sets where the calls and results reserve memory.
     pub fn set_share(&mut self, share: Option<Share>) {
-        self.results.share = share;
+        self.turn.share = share;
     }
 
     /// Returns true if there was no memory for calls and results.
     pub fn lacks_memory(&self) -> bool {
-        self.results.lacks_memory
+        self.turn.lacks_memory
     }
 
     /// Measures the length of tool results from now on.
     pub fn measure_results(&mut self) {
-        self.results.measures_length = true;
+        self.turn.measures_length = true;
+    }
+
+    /// Sets after how many repetitions the run counts as a loop.
+    pub fn set_loop_limits(&mut self, limits: LoopLimits) {
+        self.limits = limits;
     }
 
     /// A message begins.
     pub fn message_opened(&mut self) {
         self.message = OpenMessage::default();
         self.call = CallInProgress::default();
-        self.results.opened();
+        self.turn.opened();
         self.saw_message = true;
     }
 
@@ -125,7 +131,7 @@ impl History {
     /// The message ends. Returns true for a message of the user, false for one of the system, None for others.
     pub fn message_closed(&mut self) -> Option<bool> {
         if self.message.role == MessageRole::Tool {
-            self.results.closed();
+            self.turn.closed();
         }
         match self.message.role {
             // A user's message with tool results continues the run, whatever else is in it. So does one behind the results.
@@ -179,7 +185,7 @@ impl History {
 
     /// A tool call begins.
     pub fn call_opened(&mut self) {
-        if !core::mem::replace(&mut self.message.has_calls, true) {
+        if !core::mem::replace(&mut self.message.has_calls, true) && !self.follows_calls {
             self.start_turn();
         }
         self.call = CallInProgress::default();
@@ -195,22 +201,21 @@ impl History {
         self.call.id = identity(value);
     }
 
+    /// Sets the hash of the call's identifier.
+    pub fn set_call_id(&mut self, id: u64) {
+        self.call.id = id;
+    }
+
     /// Adds a piece of the call's arguments, as JSON.
     pub fn call_arguments(&mut self, piece: &[u8]) {
-        let arguments = self.arguments.get_or_insert_default();
-        if !core::mem::replace(&mut self.call.has_arguments, true) {
-            arguments.reset();
-        }
-        arguments.feed(piece);
+        self.call.arguments.push(piece);
     }
 
     /// The call ends.
     pub fn call_closed(&mut self) {
         let call = core::mem::take(&mut self.call);
         let Some(name) = call.name else { return };
-        let arguments = self.arguments.as_mut().filter(|_| call.has_arguments).map_or(0, |arguments| arguments.hash());
-        self.calls.push(identity(Scalar::Text(&name)), arguments);
-        self.results.push_call(call.id, name);
+        self.turn.push_call(call.id, name, call.arguments.finish());
     }
 
     /// A part of a message ends that is a call of the tool `name`.
@@ -236,32 +241,52 @@ impl History {
     /// A tool's result begins.
     pub fn result_opened(&mut self) {
         self.message.has_results = true;
-        self.results.opened();
+        self.turn.opened();
     }
 
     /// Sets the identifier of the call that the result belongs to.
     pub fn result_id(&mut self, value: Scalar<'_>) {
-        self.results.id(value);
+        self.turn.id(value);
     }
 
     /// Sets the tool's name, if the result has it.
     pub fn result_name(&mut self, value: Scalar<'_>) {
-        self.results.name(value);
+        self.turn.name(value);
+    }
+
+    /// Sets the hash of the identifier of the result's call, unless it is known.
+    pub fn result_id_unless_set(&mut self, id: u64) {
+        self.turn.id_unless_set(id);
+    }
+
+    /// Sets the tool's name, unless it is known.
+    pub fn result_name_unless_set(&mut self, name: Option<Text>) {
+        self.turn.name_unless_set(name);
+    }
+
+    /// Adds a word or a number to the result's content.
+    pub fn result_detail(&mut self, value: Scalar<'_>) {
+        self.turn.detail(value);
     }
 
     /// Sets whether the tool failed, from a flag or a status.
     pub fn result_failed(&mut self, value: Scalar<'_>) {
-        self.results.failed(value);
+        self.turn.failed(value);
+    }
+
+    /// Adds a piece of a result that is JSON and no text.
+    pub fn result_json(&mut self, piece: &[u8]) {
+        self.turn.json(piece);
     }
 
     /// Adds a piece of the result's text.
     pub fn result_text(&mut self, piece: &[u8]) {
-        self.results.text(piece);
+        self.turn.text(piece);
     }
 
     /// Adds the result's whole text, as an escaped JSON string up to its closing quote.
     pub fn result_escaped_text(&mut self, text: &[u8]) {
-        self.results.escaped_text(text);
+        self.turn.escaped_text(text);
     }
 
     /// Adds the hash of a string of the message.
@@ -272,13 +297,13 @@ impl History {
     /// Adds the hash of a string of the message, which is also one of the result if the message is a tool's.
     pub fn result_hashed(&mut self, hash: u64) {
         self.text_hashed(hash);
-        self.results.hashed(hash);
+        self.turn.hashed(hash);
     }
 
     /// A part of a message ends that is a tool's result.
     pub fn result_part_closed(&mut self) {
         self.message.has_results = true;
-        self.results.closed();
+        self.turn.closed();
     }
 
     /// An item ends that is a tool's result.
@@ -286,21 +311,23 @@ impl History {
         self.in_turn = false;
         self.awaits_answer = true;
         increment(&mut self.messages.tool);
-        self.results.closed();
+        self.turn.closed();
     }
 
     /// The state of the agent's run. Takes the results.
     pub fn settle(&mut self) -> Agent {
-        let has_tools = self.offers_tools || !self.calls.is_empty() || !self.results.is_empty();
+        let has_tools = self.offers_tools || !self.turn.has_no_call() || !self.turn.has_no_result();
         // Results without their calls belong to a run whose beginning is not in this request.
-        let shows_run = self.turns > 0 || self.results.is_empty();
-        let (looping, loop_began) = self.calls.find_loop();
+        let shows_run = self.turns > 0 || self.turn.has_no_result();
+        let (last_turn, (looping, loop_began)) = (self.turn.turn(), self.fold_turn());
         Agent {
             iteration: (has_tools && self.saw_message && shows_run).then_some(self.turns + 1),
             looping,
             loop_began,
+            loops: self.loops,
+            last_turn,
             ended: None,
-            results: self.results.take(),
+            results: self.turn.take_results(),
             messages: if has_tools { self.messages } else { Roles::default() },
             tools_offered: self.tools_offered,
         }
@@ -308,13 +335,20 @@ impl History {
 
     fn start_run(&mut self) {
         self.turns = 0;
-        self.calls.clear();
-        self.results.clear();
+        self.in_turn = false;
+        self.turn.clear();
+        self.loops = LoopState::default();
     }
 
     fn start_turn(&mut self) {
-        self.calls.turn_opened();
-        self.results.clear();
+        self.fold_turn();
+        self.turn.clear();
+    }
+
+    /// Adds the last turn to the state. Returns the loop that the run is in with it, and whether the loop began with it.
+    fn fold_turn(&mut self) -> (Option<Loop>, bool) {
+        let turn = self.turn.turn();
+        turn.map_or((None, false), |turn| self.loops.add(turn, self.limits))
     }
 }
 

@@ -1,103 +1,193 @@
 use super::History;
-use crate::json::Scalar;
-use crate::observation::{Agent, Loop, Roles, Text};
+use crate::json::{Scalar, identity, unnamed_call};
+use crate::observation::{Agent, Loop, LoopLimits, LoopState, Roles, Text, ToolResult};
 
-/// A message of the user, then one turn for each call (`tool arguments`), each with its result.
-fn run(calls: &[&str]) -> Agent {
+/// A message of the user, then one turn for each text: calls (`tool arguments result`) that are separated by `;`. The results come
+/// in a message each.
+fn run(turns: &[&str]) -> Agent {
     let mut history = History::default();
-    history.message_opened();
-    history.role(Scalar::Text("user"));
-    history.message_closed();
-    for (at, call) in calls.iter().enumerate() {
-        let (tool, arguments) = call.split_once(' ').unwrap();
-        let id = format!("call_{at}");
-        history.message_opened();
-        history.role(Scalar::Text("assistant"));
-        history.call_opened();
-        history.call_name(Scalar::Text(tool));
-        history.call_id(Scalar::Text(&id));
-        history.call_arguments(arguments.as_bytes());
-        history.call_closed();
-        history.message_closed();
-        history.message_opened();
-        history.role(Scalar::Text("tool"));
-        history.result_opened();
-        history.result_id(Scalar::Text(&id));
-        history.result_text(b"fine");
-        history.message_closed();
-    }
+    message(&mut history, "user", |_| {});
+    turns.iter().for_each(|calls| add_turn(&mut history, calls, true));
     history.settle()
+}
+
+fn message(history: &mut History, role: &str, inside: impl FnOnce(&mut History)) {
+    history.message_opened();
+    history.role(Scalar::Text(role));
+    inside(history);
+    history.message_closed();
+}
+
+/// `named`: calls and results have identifiers. Otherwise only the results' tools are named.
+fn add_turn(history: &mut History, calls: &str, named: bool) {
+    let calls: Vec<Vec<_>> = calls.split(';').map(|call| call.split_whitespace().collect()).collect();
+    let id = |at: usize| format!("call_{at}");
+    message(history, "assistant", |history| {
+        for (at, call) in calls.iter().enumerate() {
+            history.call_opened();
+            history.call_name(Scalar::Text(call[0]));
+            if named {
+                history.call_id(Scalar::Text(&id(at)));
+            }
+            history.call_arguments(call[1].as_bytes());
+            history.call_closed();
+        }
+    });
+    let results = calls.iter().enumerate().filter_map(|(at, call)| Some((at, call[0], call.get(2)?)));
+    for (at, tool, result) in results {
+        message(history, "tool", |history| {
+            match named {
+                true => history.result_id(Scalar::Text(&id(at))),
+                false => history.result_name(Scalar::Text(tool)),
+            }
+            history.result_text(result.as_bytes());
+            history.result_hashed(identity(Scalar::Text(result)));
+        });
+    }
 }
 
 #[test]
 fn every_turn_with_calls_since_the_last_user_message_is_an_iteration() {
     assert_eq!(run(&[]).iteration, None);
-    assert_eq!(run(&["search {}"]).iteration, Some(2));
-    assert_eq!(run(&["search {}", "read {}"]).iteration, Some(3));
+    assert_eq!(run(&["search {} x"]).iteration, Some(2));
+    assert_eq!(run(&["search {} x", "read {} x"]).iteration, Some(3));
 }
 
 #[test]
-fn three_equal_calls_are_a_retry_in_any_order_of_their_keys() {
-    let calls = ["s {\"a\":1,\"b\":2}", "x {}", "s {\"b\":2,\"a\":1}", "s { \"a\":1, \"b\":2}"];
-    assert_eq!(run(&calls).looping, Some(Loop::Retry));
-    assert!(run(&calls).loop_began);
-    assert_eq!(run(&calls[..3]).looping, None);
-    let longer = [&calls[..], &["s {\"a\":1,\"b\":2}"]].concat();
-    assert!(run(&longer).looping.is_some() && !run(&longer).loop_began);
-}
-
-#[test]
-fn each_kind_of_loop_begins_once_in_a_run() {
-    let began = |calls: &[&str]| {
-        let of = |n: &usize| run(&calls[..*n]);
-        (1..=calls.len()).filter(|n| of(n).loop_began).map(|n| (n, of(&n).looping.unwrap())).collect::<Vec<_>>()
-    };
-    // The fifth call is the third equal one. With the sixth, the two calls have alternated three times.
-    let turns = ["a {}", "b {}", "a {}", "b {}", "a {}", "b {}", "a {}", "b {}"];
-    assert_eq!(began(&turns), [(5, Loop::Retry), (6, Loop::Oscillation)]);
-    assert_eq!(began(&["a {}", "a {}", "a {}", "b {}", "a {}", "a {}"]), [(3, Loop::Retry)]);
-}
-
-#[test]
-fn equal_calls_of_one_turn_are_a_retry() {
-    let agent = turn(&["a {}", "a {}", "a {}", "a {}", "b {}"]);
+fn three_equal_turns_are_a_retry_in_any_order_of_calls_and_keys() {
+    let turns = [r#"s {"a":1,"b":2} x;t 1 y"#, r#"t 1 y;s {"b":2,"a":1} x"#, r#"s {"a":1,"b":2} x;t 1 y;t 1 y"#];
+    let agent = run(&turns);
     assert_eq!((agent.looping, agent.loop_began), (Some(Loop::Retry), true));
+    assert_eq!(run(&turns[..2]).looping, None);
+    let longer = run(&[turns[0], turns[0], turns[0], turns[0]]);
+    assert_eq!((longer.looping, longer.loop_began), (Some(Loop::Retry), false));
 }
 
 #[test]
-fn two_calls_that_alternate_three_times_are_an_oscillation() {
-    assert_eq!(run(&["a {}", "b {}", "a {}", "b {}"]).looping, None);
-    assert_eq!(run(&["a {}", "b {}", "a {}", "b {}", "a {}", "b {}"]).looping, Some(Loop::Oscillation));
-    assert_eq!(run(&["a 1", "b 1", "a 2", "b 2", "a 3", "b 3"]).looping, None);
+fn progress_is_no_loop() {
+    let polls: Vec<_> = (0..9).map(|n| format!("poll {{}} {}", n / 2)).collect();
+    let drift: Vec<_> = (0..9).map(|n| format!("sql {n} same")).collect();
+    let steps = |texts: &[String]| run(&texts.iter().map(String::as_str).collect::<Vec<_>>()).looping;
+    assert_eq!(steps(&polls), None, "each result arrives twice at most");
+    assert_eq!(steps(&drift), None, "one tool with other arguments");
+    let test_and_edit = ["test {} a", "edit 1 ok", "test {} b", "edit 2 ok", "test {} c", "edit 3 ok", "test {} d"];
+    assert_eq!(run(&test_and_edit).looping, None);
+    assert_eq!(run(&["read 1 x;read 1 x;read 1 x"]).looping, None, "equal calls of one turn are one step");
+    assert_eq!(run(&["a 1 x", "a 1 x", "b 1 x", "a 1 x"]).looping, None);
 }
 
 #[test]
-fn six_turns_with_one_tool_and_different_arguments_are_a_drift() {
-    let calls = ["s 1", "s 2", "s 3", "s 4", "s 5", "s 6"];
-    assert_eq!(run(&calls).looping, Some(Loop::Drift));
-    assert_eq!(run(&calls[1..]).looping, None);
-    assert_eq!(turn(&calls).looping, None, "parallel calls are one turn");
+fn a_turn_without_a_result_equals_no_other() {
+    assert_eq!(run(&["a 1", "a 1", "a 1", "a 1"]).looping, None);
+    assert_eq!(run(&["a 1 x;b 1", "a 1 x;b 1", "a 1 x;b 1"]).looping, None);
 }
 
-/// One turn with all calls.
-fn turn(calls: &[&str]) -> Agent {
+#[test]
+fn a_message_of_the_user_ends_the_row() {
     let mut history = History::default();
-    history.message_opened();
-    history.role(Scalar::Text("assistant"));
-    for call in calls {
-        let (tool, arguments) = call.split_once(' ').unwrap();
-        history.call_opened();
-        history.call_name(Scalar::Text(tool));
-        history.call_arguments(arguments.as_bytes());
-        history.call_closed();
+    for at in 0..4 {
+        add_turn(&mut history, "a 1 x", true);
+        if at == 1 {
+            message(&mut history, "user", |_| {});
+        }
     }
-    history.message_closed();
-    history.settle()
+    assert_eq!(history.settle().looping, None);
+}
+
+#[test]
+fn two_turns_that_alternate_three_times_are_an_oscillation() {
+    let turns = ["a {} x", "b {} y", "a {} x", "b {} y", "a {} x", "b {} y"];
+    assert_eq!(run(&turns).looping, Some(Loop::Oscillation));
+    assert_eq!(run(&turns[1..]).looping, None);
+}
+
+#[test]
+fn the_limits_decide_what_is_a_loop() {
+    let looping = |limits: LoopLimits, turns: &[&str]| {
+        let mut history = History::default();
+        history.set_loop_limits(limits);
+        turns.iter().for_each(|calls| add_turn(&mut history, calls, true));
+        history.settle().looping
+    };
+    let limits = LoopLimits { retry: 30, oscillation: 0, drift: 3 };
+    assert_eq!(looping(limits, &["a 1 x"; 29]), None);
+    assert_eq!(looping(limits, &["a 1 x"; 30]), Some(Loop::Retry));
+    assert_eq!(looping(limits, &["a 1 x", "b 1 x"].repeat(20)), None);
+    assert_eq!(looping(limits, &["a 1 x", "a 2 x", "a 3 x"]), Some(Loop::Drift));
+}
+
+#[test]
+fn results_without_identifiers_belong_to_the_calls_of_their_tools_in_order() {
+    let looping = |turns: &[&str], named: bool| {
+        let mut history = History::default();
+        turns.iter().for_each(|calls| add_turn(&mut history, calls, named));
+        history.settle().looping
+    };
+    for (turns, expected) in [
+        (["a 1 x;a 2 y;b 1 z"; 3], Some(Loop::Retry)),
+        (["a 1 x;a 2 y;b 1 z", "a 1 x;a 2 y;b 1 z", "a 1 y;a 2 x;b 1 z"], None),
+    ] {
+        assert_eq!([looping(&turns, true), looping(&turns, false)], [expected; 2]);
+    }
+}
+
+/// Calls (tool and identifier) of one turn, then results (identifier and tool). Returns the results.
+fn matched(calls: &[(&str, &str)], results: &[(&str, &str)]) -> Vec<ToolResult> {
+    let mut history = History::default();
+    message(&mut history, "assistant", |history| {
+        for (tool, id) in calls {
+            history.call_opened();
+            history.call_name(Scalar::Text(tool));
+            history.call_id(Scalar::Text(id));
+            history.call_closed();
+        }
+    });
+    for (id, tool) in results {
+        message(&mut history, "tool", |history| {
+            history.result_id(Scalar::Text(id));
+            history.result_name(Scalar::Text(tool));
+        });
+    }
+    history.settle().results
+}
+
+#[test]
+fn each_result_has_the_identifier_of_its_call_or_its_number_among_those_of_its_tool() {
+    let of = |calls: &[(&str, &str)], results: &[(&str, &str)]| {
+        matched(calls, results).iter().map(|result| result.call).collect::<Vec<_>>()
+    };
+    let text = |text| identity(Scalar::Text(text));
+    let unnamed = |tool, earlier| unnamed_call(text(tool), earlier);
+    let calls = [("a", ""), ("b", ""), ("a", "")];
+    let numbered = [unnamed("a", 0), unnamed("b", 0), unnamed("a", 1)];
+    assert_eq!(of(&calls, &[("", "a"), ("", "b"), ("", "a")]), numbered);
+    assert_eq!(of(&calls, &[("", ""), ("", ""), ("", "")]), numbered);
+    assert_eq!(of(&[], &[("", "a"), ("", "b"), ("", "a"), ("", "")]), [&numbered[..], &[0]].concat());
+    assert_eq!(of(&[("a", "1"), ("b", "2")], &[("", "b"), ("", "a")]), [text("2"), text("1")]);
+    assert_eq!(of(&calls[..1], &[("7", "a")]), [text("7")]);
+    assert_eq!(of(&[("a", "1"), ("a", "1")], &[("1", ""), ("1", "")]), [text("1"); 2]);
+}
+
+#[test]
+fn a_remembered_state_continues_with_the_last_turn_that_a_request_shows() {
+    let trimmed = run(&["a 1 x"]);
+    let mut state = run(&["a 1 x", "a 1 x"]).loops;
+    assert_eq!(state, run(&["a 1 x", "a 1 x"]).loops);
+    assert_eq!(state.add(trimmed.last_turn.unwrap(), LoopLimits::default()), (Some(Loop::Retry), true));
+    assert_eq!(state, run(&["a 1 x"; 3]).loops);
+    assert_eq!((run(&[]).last_turn, run(&[]).loops), (None, LoopState::default()));
+}
+
+#[test]
+fn memory_does_not_grow_with_the_calls() {
+    let calls: Vec<_> = (0..5000).map(|n| format!("a {n} x")).collect();
+    let agent = run(&[&*calls.join(";"); 3]);
+    assert_eq!((agent.results.len(), agent.looping), (crate::observation::STEPS, None));
 }
 
 #[test]
 fn messages_are_counted_by_role_if_tools_are_offered_or_called() {
-    let roles = run(&["search {}", "read {}"]).messages;
+    let roles = run(&["search {} x", "read {} x"]).messages;
     assert_eq!((roles.system, roles.user, roles.assistant, roles.tool), (0, 1, 2, 2));
     assert_eq!(run(&[]).messages, Roles::default());
     let mut history = History::default();

@@ -2,7 +2,7 @@
 
 use super::repeats::CallArgument;
 use super::{Scanner, ScannerFrame, ScannerState};
-use crate::bytes::Digest;
+use crate::bytes::TextDigest;
 use crate::json::program::{Ended, NO_NODE, Program};
 
 impl Scanner {
@@ -14,7 +14,7 @@ impl Scanner {
                 self.state = ScannerState::SkippedString;
                 if let Some(node) = node.filter(|n| n.selects_string()) {
                     self.held.clear();
-                    self.digest = Digest::new();
+                    self.digest = TextDigest::new();
                     self.state = ScannerState::String;
                     if let Some(rule) = node.deferred.as_ref().filter(|_| self.deferred.piece_length > 0) {
                         let is_deferrable = self.deferred.has_room() && !(rule.is_awaited)(target);

@@ -4,7 +4,7 @@
 //! Memory: the positions of three texts.
 
 use super::{Scanner, ScannerState};
-use crate::bytes::Digest;
+use crate::bytes::TextDigest;
 use crate::json::program::{Deferred, NO_NODE, Program};
 use crate::json::search::find_closing_quote;
 use crate::json::string::unescape;
@@ -74,9 +74,7 @@ impl Scanner {
             preview(target, text);
         }
         if let Some(apply) = program.node(self.node).and_then(|n| n.digest) {
-            let mut digest = Digest::new();
-            digest.push(text.get(..text.len().saturating_sub(1)).unwrap_or_default());
-            apply(target, digest.finish());
+            apply(target, TextDigest::of(text.get(..text.len().saturating_sub(1)).unwrap_or_default()));
         }
         Some(rest)
     }

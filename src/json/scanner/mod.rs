@@ -21,7 +21,7 @@ use memchr::memchr;
 use super::LIMIT;
 use super::program::{Ended, MAX_DEPTH, NO_NODE, Program};
 use super::string::{EscapeState, HeldValue};
-use crate::bytes::Digest;
+use crate::bytes::TextDigest;
 use deferred::DeferredTexts;
 use repeats::RepeatCache;
 
@@ -105,7 +105,7 @@ pub struct Scanner {
     is_raw: bool,
     escape: EscapeState,
     /// Hash of the current string so far, if a rule wants it.
-    digest: Digest,
+    digest: TextDigest,
     /// Texts of the current piece of input that rules have not received yet.
     deferred: DeferredTexts,
     stack: [ScannerFrame; MAX_DEPTH],
@@ -126,7 +126,7 @@ impl Scanner {
             skip_depth: 0,
             is_raw: false,
             escape: EscapeState::new(),
-            digest: Digest::new(),
+            digest: TextDigest::new(),
             deferred: DeferredTexts::NONE,
             stack: [ScannerFrame { node: NO_NODE, is_array: false, index: 0 }; MAX_DEPTH],
             held: HeldValue::new(),

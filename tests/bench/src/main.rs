@@ -55,7 +55,7 @@ async fn main() -> ExitCode {
 fn arguments() -> Result<Arguments, String> {
     let plugin = environment("GAUGEWAY_WASM")?;
     let mut found = Arguments {
-        works: "abcdefg".into(),
+        works: "abcdefgh".into(),
         rounds: 9,
         seconds: 0.5,
         variants: vec![("gaugeway".into(), plugin.clone(), "{}".into())],

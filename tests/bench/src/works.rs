@@ -12,7 +12,7 @@ pub struct Work {
     pub streams: bool,
 }
 
-/// The works (a) to (g).
+/// The works (a) to (h).
 pub fn all() -> Vec<Work> {
     let chat = "/v1/chat/completions";
     let stream = r#","stream":true,"stream_options":{"include_usage":true}"#;
@@ -42,6 +42,10 @@ pub fn all() -> Vec<Work> {
         events('e', "Anthropic stream of 64 chunks", "/v1/messages", r#","stream":true"#, deltas(64)),
         whole('f', "request of 256 KiB", conversation(256 << 10), 2 << 10),
         Work { response: call(), ..whole('g', "eighth step of an agent", steps(7), 0) },
+        Work {
+            response: call(),
+            ..whole('h', "first step of an agent, as large as (g)", first_step(steps(7).len()), 0)
+        },
     ]
 }
 
@@ -105,28 +109,40 @@ fn conversation(size: usize) -> Vec<u8> {
 /// An agent run in progress: the offered tools, and this many turns of a call and its result. The last result answers
 /// [`call`].
 fn steps(turns: usize) -> Vec<u8> {
+    let turn = |at: usize| {
+        let id = if at + 1 == turns { CALL.to_owned() } else { format!("call_{at:024}") };
+        format!(
+            r#",{{"role":"assistant","content":null,"tool_calls":[{{"id":"{id}","type":"function","function":{{"name":"tool_{}","arguments":"{{\"query\":\"{at}\",\"limit\":10}}"}}}}]}},{{"role":"tool","tool_call_id":"{id}","content":"{}"}}"#,
+            at % TOOLS,
+            text(1000, at)
+        )
+    };
+    agent(&text(160, 5), &(0..turns).map(turn).collect::<String>())
+}
+
+/// The first request of a run, with a user message that makes it `size` bytes long.
+fn first_step(size: usize) -> Vec<u8> {
+    agent(&text(size - agent("", "").len() - 8, 5), "")
+}
+
+/// A request that offers four tools, with this message of the user and these turns.
+fn agent(asked: &str, turns: &str) -> Vec<u8> {
     let tool = |at: usize| {
         format!(
             r#"{{"type":"function","function":{{"name":"tool_{at}","description":"{}","parameters":{{"type":"object","properties":{{"query":{{"type":"string"}},"limit":{{"type":"integer"}}}},"required":["query"]}}}}}}"#,
             text(200, at)
         )
     };
-    let turn = |at: usize| {
-        let id = if at + 1 == turns { CALL.to_owned() } else { format!("call_{at:024}") };
-        format!(
-            r#",{{"role":"assistant","content":null,"tool_calls":[{{"id":"{id}","type":"function","function":{{"name":"tool_{}","arguments":"{{\"query\":\"{at}\",\"limit\":10}}"}}}}]}},{{"role":"tool","tool_call_id":"{id}","content":"{}"}}"#,
-            at % 5,
-            text(1000, at)
-        )
-    };
-    let (tools, turns): (Vec<_>, String) = ((0..5).map(tool).collect(), (0..turns).map(turn).collect());
-    let asked = text(160, 5);
+    let tools: Vec<_> = (0..TOOLS).map(tool).collect();
     format!(
         r#"{{"model":"gpt-4o","messages":[{{"role":"system","content":"You use tools."}},{{"role":"user","content":"{asked}"}}{turns}],"tools":[{}]}}"#,
         tools.join(",")
     )
     .into_bytes()
 }
+
+/// Number of tools that an agent offers.
+const TOOLS: usize = 4;
 
 const CALL: &str = "call_Xq3vN8sLw0Tz5cYb7RmKdE2f";
 
