@@ -52,8 +52,9 @@ async fn claude_code_reports_the_tokens_and_the_cost_that_the_gateway_reports() 
         // The result of the tool says that the sub-agent works in the background. Its own result comes as a new message.
         scenario("claude-opus-4-5-20251101", &["background"], &[2, 1], &[3]),
         scenario("claude-opus-5-5", &["steps", "parallel"], &[4, 2], &[]),
-        // The context is full after the first prompt: the program asks for a summary of the conversation.
-        scenario("claude-opus-5-5", &["full", "steps"], &[1, 1, 4], &[]),
+        // The context is full after the first prompt: the program asks for a summary of the conversation. The price of this
+        // model is higher above 100,000 input tokens.
+        scenario("claude-haiku-5-5", &["full", "steps"], &[1, 1, 4], &[]),
     ];
     let model = Model::start(claude_code_scripts(), &REFUSED_TO_CLAUDE_CODE).await;
     compare(Program::ClaudeCode, &model, &scenarios).await;
