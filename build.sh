@@ -22,6 +22,7 @@ ENVOY_VERSION=1.40.0
 OLDER_ENVOYS="1.36.4 1.37.0 1.39.3"
 PROMETHEUS_VERSION=2.42.0
 CYCLONEDX_VERSION=0.5.9
+UV_VERSION=0.13.9
 HOME=${HOME-~}
 CARGO_HOME=${CARGO_HOME:-$HOME/.cargo}
 
@@ -839,7 +840,7 @@ find_clients() {
 find_agents() {
     local folder=$TOOLS/agents jobs=() job
     need python3 "install Python 3"
-    fetch_wheel uv==0.13.9 "$TOOLS/uv" "check that PyPI has uv for this machine"
+    fetch_wheel uv==$UV_VERSION "$TOOLS/uv-$UV_VERSION" "check that PyPI has uv for this machine"
     find_node
     install_agents frameworks "the OpenAI Agents SDK, LangChain, LangGraph, pydantic-ai, Google ADK, smolagents and AutoGen" &
     jobs+=($!)
@@ -858,7 +859,7 @@ install_agents() { # NAME WHAT
     local list=tests/agents/$1.txt folder=$TOOLS/agents/$1 uv
     ! cmp -s "$list" "$folder/installed" || return 0
     say "installing $2"
-    uv=("$TOOLS/uv/uv-0.13.9.data/scripts/uv" --quiet --cache-dir "$TOOLS/uv/cache" --no-python-downloads)
+    uv=("$TOOLS/uv-$UV_VERSION/uv-$UV_VERSION.data/scripts/uv" --quiet --cache-dir "$TOOLS/agents/cache" --no-python-downloads)
     chmod +x "${uv[0]}"
     "${uv[@]}" venv --clear --python python3 "$folder" >&2 &&
         "${uv[@]}" pip install --python "$folder/bin/python" --only-binary :all: --requirement "$list" >&2 ||
