@@ -15,11 +15,14 @@ SMALL=557056
 SIGNER=release@gaugeway
 SIGNS=gaugeway-release
 TEST_GROUPS=(core host envoy versions prometheus manifests clients browser edge release)
+# Groups that './build.sh test' does not run without their name.
+MORE_GROUPS=(agents)
 ENVOY_VERSION=1.40.0
 # Older Envoy versions to test. tests/versions.rs has the same list.
 OLDER_ENVOYS="1.36.4 1.37.0 1.39.3"
 PROMETHEUS_VERSION=2.42.0
 CYCLONEDX_VERSION=0.5.9
+UV_VERSION=0.13.9
 HOME=${HOME-~}
 CARGO_HOME=${CARGO_HOME:-$HOME/.cargo}
 
@@ -39,6 +42,7 @@ usage() {
                           browser     the live page and Phoenix in Chromium
                           edge        the npm package in Node.js, Deno, workerd and Chromium
                           release     the image in a registry, a second build of the plugin, signatures, licences, the prices, the cost export
+                          agents      Claude Code, Codex and agents of ten frameworks (2 GB on disk); runs only if it is named
 ./build.sh check          check format, lints, licences, the plugin's imports and the files under version control
 ./build.sh wasm [small]   build dist/gaugeway.wasm; small is half the size, decodes no compressed bodies and captures no text
 ./build.sh image          build dist/image, an OCI image with the plugin, for Istio and Envoy Gateway
@@ -96,7 +100,8 @@ command_run() {
 command_test() { # [GROUP [ARGS]]
     local group failed=()
     if [[ $# -gt 0 ]]; then
-        [[ " ${TEST_GROUPS[*]} " == *" $1 "* ]] || die "unknown test group '$1'; the groups are: ${TEST_GROUPS[*]}"
+        local all="${TEST_GROUPS[*]} ${MORE_GROUPS[*]}"
+        [[ " $all " == *" $1 "* ]] || die "unknown test group '$1'; the groups are: $all"
         "test_$1" "${@:2}"
         return
     fi
@@ -355,6 +360,19 @@ test_clients() {
     find_clients
     find_local_model
     run_tests clients --test clients "$@"
+}
+
+test_agents() {
+    # Installs the agents in the background, because most of the plugin's build is single-threaded linking.
+    (find_agents) &
+    local agents=$!
+    trap 'kill "$agents" 2>/dev/null' EXIT
+    command_wasm
+    find_envoy
+    wait "$agents" || exit 1
+    trap - EXIT
+    find_agents
+    run_tests agents --test agents "$@"
 }
 
 test_browser() {
@@ -814,6 +832,39 @@ find_clients() {
         cat "${lists[@]}" >"$folder/installed"
     fi
     export GAUGEWAY_CLIENTS=$folder
+}
+
+# ---- Coding agents and frameworks of agents ----
+
+# Installs them from PyPI and npm, all at the same time. uv takes seconds where pip takes minutes.
+find_agents() {
+    local folder=$TOOLS/agents jobs=() job
+    need python3 "install Python 3"
+    fetch_wheel uv==$UV_VERSION "$TOOLS/uv-$UV_VERSION" "check that PyPI has uv for this machine"
+    find_node
+    install_agents frameworks "the OpenAI Agents SDK, LangChain, LangGraph, pydantic-ai, Google ADK, smolagents and AutoGen" &
+    jobs+=($!)
+    install_agents crewai "CrewAI and instructor" &
+    jobs+=($!)
+    install_packages tests/agents "$folder/npm" "Vercel's AI SDK" &
+    jobs+=($!)
+    install_packages tests/agents/coding "$folder/coding" "Claude Code and Codex" &
+    jobs+=($!)
+    for job in "${jobs[@]}"; do wait "$job" || exit 1; done
+    export GAUGEWAY_AGENTS=$folder GAUGEWAY_CODING=$folder/coding GAUGEWAY_NODE
+}
+
+# Creates the virtual environment of tests/agents/NAME.txt.
+install_agents() { # NAME WHAT
+    local list=tests/agents/$1.txt folder=$TOOLS/agents/$1 uv
+    ! cmp -s "$list" "$folder/installed" || return 0
+    say "installing $2"
+    uv=("$TOOLS/uv-$UV_VERSION/uv-$UV_VERSION.data/scripts/uv" --quiet --cache-dir "$TOOLS/agents/cache" --no-python-downloads)
+    chmod +x "${uv[0]}"
+    "${uv[@]}" venv --clear --python python3 "$folder" >&2 &&
+        "${uv[@]}" pip install --python "$folder/bin/python" --only-binary :all: --requirement "$list" >&2 ||
+        die "cannot install $list from PyPI for $(uname -sm) and $(python3 -V); it needs Python 3.11 to 3.13 and a network connection"
+    cp "$list" "$folder/installed"
 }
 
 # ---- Messages ----

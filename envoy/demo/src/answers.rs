@@ -44,12 +44,28 @@ impl Answer {
             "id": "chatcmpl-echo", "object": "chat.completion", "created": 1, "model": request["model"],
             "choices": [{"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7},
-        })
-        .to_string();
+        });
+        Self::whole(&body)
+    }
+
+    pub fn whole(body: &Value) -> Self {
+        let body = body.to_string();
         let length = Some(body.len());
         Self { kind: "application/json", pieces: VecDeque::from([Bytes::from(body)]), length }
     }
+
+    /// A stream of server-sent events. An event with a member `type` has a name.
+    pub fn events(events: Vec<Value>) -> Self {
+        let piece = |event: Value| match event["type"].as_str() {
+            Some(kind) => Bytes::from(format!("event: {kind}\ndata: {event}\n\n")),
+            None => Bytes::from(format!("data: {event}\n\n")),
+        };
+        Self { kind: "text/event-stream", pieces: events.into_iter().map(piece).collect(), length: None }
+    }
 }
+
+/// The end of a stream of chat completions.
+pub const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
 
 /// The parameters of a generated agent run.
 #[derive(Clone, Copy, Default)]
@@ -95,17 +111,13 @@ impl Answer {
             .collect();
         let (whole, events) = speak(&request["model"], brought, &calls);
         if request["stream"] != true {
-            let body = whole.to_string();
-            let length = Some(body.len());
-            return Self { kind: "application/json", pieces: VecDeque::from([Bytes::from(body)]), length };
+            return Self::whole(&whole);
         }
-        let event = |event: Value| match event["type"].as_str() {
-            Some(kind) => format!("event: {kind}\ndata: {event}\n\n"),
-            None => format!("data: {event}\n\n"),
-        };
-        let done = path.ends_with("/completions").then(|| "data: [DONE]\n\n".to_owned());
-        let pieces = events.into_iter().map(event).chain(done).map(Bytes::from).collect();
-        Self { kind: "text/event-stream", pieces, length: None }
+        let mut answer = Self::events(events);
+        if path.ends_with("/completions") {
+            answer.pieces.push_back(DONE);
+        }
+        answer
     }
 }
 
@@ -123,7 +135,7 @@ fn brought(request: &Value) -> usize {
 }
 
 /// A number that is unique in this process.
-fn unique() -> u64 {
+pub fn unique() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -4,13 +4,9 @@
 //! It supports Chat Completions, Responses, Messages and embeddings, streamed or not, in the formats of the providers'
 //! documentation. Without tools it answers at once. A prompt that describes ReAct in text gets the same turns as text.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::answers::Answer;
+use super::answers::{Answer, DONE, unique};
 
 const WORDS: [&str; 3] = ["Bern has 68 degrees Fahrenheit", " and Oslo is colder", ". ✓"];
 const REACT: [&str; 3] = [
@@ -44,21 +40,38 @@ struct Usage {
 
 pub fn answer(path: &str, request: &[u8]) -> Answer {
     let request: Value = serde_json::from_slice(request).unwrap_or_default();
+    if path.split('?').next().is_some_and(|path| path.ends_with("/embeddings")) {
+        return Answer::whole(&embeddings(&request));
+    }
+    say(path, &request, &Turn::after(path, &request))
+}
+
+/// An answer that calls these tools, each with its arguments in JSON, and has these words.
+pub fn turn(path: &str, request: &Value, calls: &[(String, String)], words: Vec<String>) -> Answer {
+    let id = unique().to_string();
+    let call = |(at, (tool, arguments)): (usize, &(String, String))| Call {
+        id: format!("call_{id}_{at}"),
+        tool: tool.clone(),
+        arguments: arguments.clone(),
+    };
+    let calls = calls.iter().enumerate().map(call).collect();
+    let usage = Usage { input: 50, cached: 0, output: 10 };
+    let model = request["model"].as_str().unwrap_or_default().to_owned();
+    say(path, request, &Turn { id, model, calls, words, usage })
+}
+
+fn say(path: &str, request: &Value, turn: &Turn) -> Answer {
     let streamed = request["stream"] == true;
     let path = path.split('?').next().unwrap_or_default();
-    if path.ends_with("/embeddings") {
-        return whole(&embeddings(&request));
-    }
-    let turn = Turn::after(path, &request);
     match (path.rsplit('/').next().unwrap_or_default(), streamed) {
-        ("messages", false) => whole(&turn.message()),
-        ("messages", true) => events(true, turn.message_events()),
-        ("responses", false) => whole(&turn.response("completed", turn.items())),
-        ("responses", true) => events(true, turn.response_events()),
-        (_, false) => whole(&turn.completion()),
+        ("messages", false) => Answer::whole(&turn.message()),
+        ("messages", true) => Answer::events(turn.message_events()),
+        ("responses", false) => Answer::whole(&turn.response("completed", turn.items())),
+        ("responses", true) => Answer::events(turn.response_events()),
+        (_, false) => Answer::whole(&turn.completion()),
         (_, true) => {
-            let mut answer = events(false, turn.chunks(request["stream_options"]["include_usage"] == true));
-            answer.pieces.push_back(Bytes::from_static(b"data: [DONE]\n\n"));
+            let mut answer = Answer::events(turn.chunks(request["stream_options"]["include_usage"] == true));
+            answer.pieces.push_back(DONE);
             answer
         }
     }
@@ -84,8 +97,7 @@ impl Turn {
             .iter()
             .map(|tool| if tool["function"].is_object() { &tool["function"] } else { tool })
             .collect();
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let id = format!("{}_{number}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let id = format!("{}_{number}", unique());
         let asked: &[(usize, &str)] = match number {
             0 => &[(0, "Bern"), (0, "Oslo")],
             1 => &[(1, "Bern")],
@@ -328,18 +340,4 @@ fn embeddings(request: &Value) -> Value {
     let tokens = request["input"].to_string().len() / 4;
     let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
     json!({"object": "list", "data": data, "model": request["model"], "usage": usage})
-}
-
-fn whole(body: &Value) -> Answer {
-    let body = body.to_string();
-    let length = Some(body.len());
-    Answer { kind: "application/json", pieces: VecDeque::from([Bytes::from(body)]), length }
-}
-
-fn events(named: bool, events: Vec<Value>) -> Answer {
-    let piece = |event: Value| {
-        let name = event["type"].as_str().filter(|_| named).map(|name| format!("event: {name}\n")).unwrap_or_default();
-        Bytes::from(format!("{name}data: {event}\n\n"))
-    };
-    Answer { kind: "text/event-stream", pieces: events.into_iter().map(piece).collect(), length: None }
 }

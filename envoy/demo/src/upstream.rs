@@ -272,6 +272,12 @@ fn made(answer: Answer, travel: &Travel) -> Response<Piecewise> {
     finish(reply, answer.pieces, Duration::ZERO, answer.length, travel)
 }
 
+/// A response whose pieces are written separately, with `gap` between them.
+pub fn paced(status: u16, answer: Answer, gap: Duration) -> Response<Piecewise> {
+    let reply = Response::builder().status(status).header("content-type", answer.kind);
+    finish(reply, answer.pieces, gap, answer.length, &Travel::default())
+}
+
 fn finish(
     mut reply: hyper::http::response::Builder,
     mut pieces: VecDeque<Bytes>,
@@ -339,7 +345,7 @@ fn nearest<'a>(fixtures: &'a [Fixture], path: &str, body: &[u8]) -> Option<&'a F
 }
 
 /// A body that makes hyper write each frame separately: it returns Pending after each frame, which flushes.
-struct Piecewise {
+pub struct Piecewise {
     frames: mpsc::Receiver<io::Result<Frame<Bytes>>>,
     written: bool,
 }
