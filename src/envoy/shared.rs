@@ -53,7 +53,7 @@ impl Shared {
         observer
     }
 
-    /// Passes the remembered tool calls to the request that brings their results. Its run has continued, even if results
+    /// Compares the request with the call before it, and passes the remembered tool calls to the request that brings their results. Its run has continued, even if results
     /// are missing.
     pub fn recall(&self, exchange: &mut Exchange) {
         self.conversations.recall(exchange);

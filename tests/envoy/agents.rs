@@ -89,7 +89,7 @@ async fn tool_calls_of_one_turn_are_measured_separately_in_one_or_several_reques
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_is_not_continued_is_counted_as_abandoned_exactly_once() {
-    let site = Site::start(json!({"agent": {"abandoned_after": 2, "max_iterations": 6}})).await;
+    let site = Site::start(json!({"agent": {"abandoned_after": 2, "max_iterations": 7}})).await;
     let mut lines = to_both_workers(&site.envoy).await;
     for (number, api) in APIS.into_iter().enumerate() {
         // Runs that are not continued before the timeout. One of them asks for two results and gets only the second.

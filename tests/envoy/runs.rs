@@ -131,7 +131,7 @@ async fn a_handoff_and_a_trimmed_history_are_the_same_run() {
     assert_eq!(site.call(CHAT, &chat(&messages, &["search"]), &chat_call(ID[1], "search")).await, "2");
     // From here the client sends only the last step, even without the first message of the user.
     for at in 1..3 {
-        let messages = [system("weather"), chat_turn(ID[at], "search"), chat_result(ID[at], "20")];
+        let messages = [system("weather"), chat_turn(ID[at], "search"), chat_result(ID[at], &format!("{at} km"))];
         let answer = chat_call(ID[at + 1], "search");
         assert_eq!(site.call(CHAT, &chat(&messages, &["search"]), &answer).await, (at + 2).to_string());
     }

@@ -1,16 +1,19 @@
 //! How providers cache prompts: the shortest prompt, the time for which they keep it, and how exact their counts are.
 //!
-//! Specifications, read in November 2026:
+//! Specifications. Numbers that they do not give are marked as assumed:
 //! - OpenAI: developers.openai.com/api/docs/guides/prompt-caching. 1,024 tokens and more are cached, and counted in steps of 128.
 //!   Prefixes are kept for 5 to 10 minutes without use, or for the time in `prompt_cache_retention`; from GPT-5.6 on for at least 30
 //!   minutes or the time in `prompt_cache_options.ttl`. GPT-5.5 keeps them for 24 hours.
 //! - Azure: learn.microsoft.com/azure/foundry/openai/how-to/prompt-caching, with the same numbers.
 //! - Anthropic: platform.claude.com/docs/en/build-with-claude/prompt-caching. Only what a request marks is cached, for 5 minutes since
-//!   the last use, or for one hour. The minimum depends on the model. Bedrock and Vertex AI serve the models with the same rules.
+//!   the last use, or for one hour. The minimum depends on the model. Secondary sources differ on Sonnet 4.6: 1,024 or 2,048 tokens. Bedrock
+//!   and Vertex AI are assumed to have the same rules.
 //! - Gemini: ai.google.dev/gemini-api/docs/caching and cloud.google.com/vertex-ai/generative-ai/docs/context-cache. The minimum is 2,048
 //!   tokens for Gemini 2.5 and 4,096 for later models. How long an implicit cache is kept is not documented, and neither is the
 //!   exactness of the counts. Counts of 0 are left out of responses, as in all JSON of proto3.
-//! - DeepSeek: api-docs.deepseek.com/guides/kv_cache. A prefix is cleared a few hours to a few days after its last use.
+//! - DeepSeek: api-docs.deepseek.com/guides/kv_cache. A prefix is kept for hours. Two hours are assumed.
+//!
+//! Assumed are all tolerances but OpenAI's, which follows from its steps.
 
 /// How a provider caches prompts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,7 +34,7 @@ const OTHER: CacheRules =
     CacheRules { minimum: 0, kept_for: None, tolerance: 128, needs_marks: false, omits_zero: false };
 /// Two steps of 128 tokens: the end of a prompt has tokens of the chat's format, which the next prompt does not repeat.
 const OPENAI: CacheRules = CacheRules { minimum: 1024, kept_for: Some(5 * 60), tolerance: 256, ..OTHER };
-/// The counts are exact. The tolerance is for the marks of another format that clients and gateways convert.
+/// Reads end at a mark, so the counts should be exact. The tolerance is assumed.
 const ANTHROPIC: CacheRules =
     CacheRules { minimum: 1024, kept_for: Some(5 * 60), tolerance: 64, needs_marks: true, ..OTHER };
 const GEMINI: CacheRules = CacheRules { minimum: 4096, tolerance: 1024, omits_zero: true, ..OTHER };
