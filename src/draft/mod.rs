@@ -14,6 +14,7 @@ mod document;
 mod error;
 mod history;
 mod parameters;
+mod past_calls;
 mod prefix;
 mod provider_tools;
 mod room;

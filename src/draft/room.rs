@@ -13,7 +13,7 @@ use crate::text::opening::Opening;
 /// Memory for lists that is part of the charge, in bytes.
 const FIRST: usize = 1024;
 /// Maximum memory for the lists of an exchange, in bytes: enough for 128 tools with names of 64 bytes and 128 finish reasons.
-const MOST: usize = 32 << 10;
+const MOST: usize = 36 << 10;
 /// Memory that is reserved at once when there is no more, in bytes.
 const STEP: usize = 4096;
 /// Maximum overhead of the allocator for a block, in bytes.

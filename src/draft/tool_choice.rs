@@ -28,12 +28,11 @@ enum Kind {
 }
 
 impl ToolChoice {
-    /// The only tool that the answer can call, if it must call one. `offered` is the number of tools offered.
-    pub fn forced(&self, offered: u16) -> Option<&str> {
+    /// The tool that the answer must call, if the request names one.
+    pub fn forced(&self) -> Option<&str> {
         match self.kind {
             Kind::Named => self.named.as_deref(),
             Kind::Required if self.allowed == 1 => self.named.as_deref(),
-            Kind::Required if self.allowed == 0 && offered == 1 => self.last_offered.as_deref(),
             _ => None,
         }
     }
@@ -110,21 +109,21 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_is_forced_by_its_name_or_if_it_is_the_only_one_and_some_tool_is_required() {
+    fn a_tool_is_forced_by_its_name_or_if_no_other_is_allowed() {
         const KIND: fn(&mut Draft, Scalar<'_>) = Draft::tool_choice_kind;
         const NAME: fn(&mut Draft, Scalar<'_>) = Draft::tool_choice_name;
         const WORD: fn(&mut Draft, Scalar<'_>) = Draft::tool_choice;
         const OFFERED: fn(&mut Draft, Scalar<'_>) = Draft::offered_name;
         const ALLOWED: fn(&mut Draft, Scalar<'_>) = Draft::tool_choice_allowed;
-        let forced = |rules: &[_], offered| choice(rules).forced(offered).map(str::to_owned);
-        assert_eq!(forced(&[(KIND, "function"), (NAME, "User")], 3).as_deref(), Some("User"));
-        assert_eq!(forced(&[(NAME, "User"), (KIND, "tool")], 1).as_deref(), Some("User"));
-        assert_eq!(forced(&[(WORD, "required"), (OFFERED, "only")], 1).as_deref(), Some("only"));
-        assert_eq!(forced(&[(WORD, "required"), (OFFERED, "a"), (OFFERED, "b")], 2), None);
-        assert_eq!(forced(&[(WORD, "ANY"), (ALLOWED, "a"), (OFFERED, "b")], 2).as_deref(), Some("a"));
-        assert_eq!(forced(&[(WORD, "ANY"), (ALLOWED, "a"), (ALLOWED, "b")], 2), None);
-        assert_eq!(forced(&[(WORD, "auto"), (OFFERED, "only")], 1), None);
-        assert_eq!(forced(&[(OFFERED, "only")], 1), None);
+        let forced = |rules: &[_]| choice(rules).forced().map(str::to_owned);
+        assert_eq!(forced(&[(KIND, "function"), (NAME, "User")]).as_deref(), Some("User"));
+        assert_eq!(forced(&[(NAME, "User"), (KIND, "tool")]).as_deref(), Some("User"));
+        assert_eq!(forced(&[(WORD, "required"), (OFFERED, "only")]), None);
+        assert_eq!(forced(&[(WORD, "required"), (OFFERED, "a"), (OFFERED, "b")]), None);
+        assert_eq!(forced(&[(WORD, "ANY"), (ALLOWED, "a"), (OFFERED, "b")]).as_deref(), Some("a"));
+        assert_eq!(forced(&[(WORD, "ANY"), (ALLOWED, "a"), (ALLOWED, "b")]), None);
+        assert_eq!(forced(&[(WORD, "auto"), (OFFERED, "only")]), None);
+        assert_eq!(forced(&[(OFFERED, "only")]), None);
         assert_eq!(choice(&[(KIND, "any"), (OFFERED, "a"), (OFFERED, "b")]).last_of_required(), Some("b"));
         assert_eq!(choice(&[(WORD, "none"), (OFFERED, "a")]).last_of_required(), None);
     }

@@ -1,7 +1,7 @@
 //! What an exchange shares with others of its agent's run: tool calls and their results, and the run's span.
 
 use super::Exchange;
-use super::run_end::{Asked, run_end};
+use super::run_end::{AskedCalls, run_end};
 use crate::draft::{BLOCK, ToolCall, entry};
 use crate::json::{Scalar, identity, is_random};
 use crate::observation::{Outcome, RunEnd, Step, ToolResult, Turn};
@@ -174,16 +174,16 @@ impl Exchange {
     }
 
     /// The calls that the answer asks for.
-    pub(super) fn asked(&self) -> Asked {
+    pub(super) fn asked(&self) -> AskedCalls {
         let (config, tools) = (&self.observer.config.agent, &self.draft.observation.output.tools);
         if tools.is_empty() {
-            Asked::Nothing
+            AskedCalls::Nothing
         } else if tools.iter().any(|tool| config.delivers(tool)) {
-            Asked::Delivery
+            AskedCalls::Delivery
         } else if self.run.is_structured {
-            Asked::Structure
+            AskedCalls::Structure
         } else {
-            Asked::Tools
+            AskedCalls::Tools
         }
     }
 

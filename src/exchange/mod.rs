@@ -231,7 +231,7 @@ impl Exchange {
     /// A request that forces the call of a tool asks for structured output. It belongs to a run only if a remembered call says so.
     fn find_structured_output(&mut self) {
         let agent = &mut self.draft.observation.agent;
-        let forced = self.draft.conversation.tool_choice().forced(agent.tools_offered);
+        let forced = self.draft.conversation.tool_choice().forced();
         self.run.is_structured = forced.is_some_and(|tool| !self.observer.config.agent.delivers(tool));
         if self.run.is_structured {
             agent.iteration = None;

@@ -4,7 +4,7 @@ use crate::observation::{Agent, Outcome, RunEnd};
 
 /// The tool calls that an answer asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Asked {
+pub(super) enum AskedCalls {
     /// None.
     Nothing,
     /// Calls of tools whose results the model wants.
@@ -17,12 +17,12 @@ pub(super) enum Asked {
 
 /// How the run ends with a call that has this outcome. `asked`: the calls in the answer. `limit`: the configured number of
 /// iterations. Returns None if the run continues, and for calls after its end.
-pub(super) fn run_end(agent: &Agent, outcome: Outcome, asked: Asked, limit: u64) -> Option<RunEnd> {
+pub(super) fn run_end(agent: &Agent, outcome: Outcome, asked: AskedCalls, limit: u64) -> Option<RunEnd> {
     let iteration = agent.iteration.filter(|n| *n <= limit)?;
     match (outcome, asked) {
-        (Outcome::Completed, Asked::Tools) if iteration < limit => None,
-        (Outcome::Completed, Asked::Tools) if agent.looping.is_some() => Some(RunEnd::Loop),
-        (Outcome::Completed, Asked::Tools) => Some(RunEnd::MaxIterations),
+        (Outcome::Completed, AskedCalls::Tools) if iteration < limit => None,
+        (Outcome::Completed, AskedCalls::Tools) if agent.looping.is_some() => Some(RunEnd::Loop),
+        (Outcome::Completed, AskedCalls::Tools) => Some(RunEnd::MaxIterations),
         (Outcome::Completed, _) => Some(RunEnd::Completed),
         (Outcome::ClientDisconnect, _) => Some(RunEnd::Cancelled),
         _ => Some(RunEnd::Error),
@@ -38,15 +38,15 @@ mod tests {
     fn a_run_ends_once_with_its_answer_its_last_iteration_or_an_error() {
         let at = |iteration, looping| Agent { iteration: Some(iteration), looping, ..Agent::default() };
         let completed = Outcome::Completed;
-        assert_eq!(run_end(&at(1, None), completed, Asked::Tools, 3), None);
-        for asked in [Asked::Nothing, Asked::Delivery, Asked::Structure] {
+        assert_eq!(run_end(&at(1, None), completed, AskedCalls::Tools, 3), None);
+        for asked in [AskedCalls::Nothing, AskedCalls::Delivery, AskedCalls::Structure] {
             assert_eq!(run_end(&at(2, None), completed, asked, 3), Some(RunEnd::Completed), "{asked:?}");
         }
-        assert_eq!(run_end(&at(3, None), completed, Asked::Tools, 3), Some(RunEnd::MaxIterations));
-        assert_eq!(run_end(&at(3, Some(Loop::Retry)), completed, Asked::Tools, 3), Some(RunEnd::Loop));
-        assert_eq!(run_end(&at(4, None), completed, Asked::Nothing, 3), None);
-        assert_eq!(run_end(&at(2, None), Outcome::Error, Asked::Nothing, 3), Some(RunEnd::Error));
-        assert_eq!(run_end(&at(2, None), Outcome::ClientDisconnect, Asked::Tools, 3), Some(RunEnd::Cancelled));
-        assert_eq!(run_end(&Agent::default(), completed, Asked::Nothing, 3), None);
+        assert_eq!(run_end(&at(3, None), completed, AskedCalls::Tools, 3), Some(RunEnd::MaxIterations));
+        assert_eq!(run_end(&at(3, Some(Loop::Retry)), completed, AskedCalls::Tools, 3), Some(RunEnd::Loop));
+        assert_eq!(run_end(&at(4, None), completed, AskedCalls::Nothing, 3), None);
+        assert_eq!(run_end(&at(2, None), Outcome::Error, AskedCalls::Nothing, 3), Some(RunEnd::Error));
+        assert_eq!(run_end(&at(2, None), Outcome::ClientDisconnect, AskedCalls::Tools, 3), Some(RunEnd::Cancelled));
+        assert_eq!(run_end(&Agent::default(), completed, AskedCalls::Nothing, 3), None);
     }
 }

@@ -123,7 +123,7 @@ impl Exchange {
     }
 
     /// Returns true if a client may repeat the request after it ended like this: nothing was answered, or an answer that says that
-    /// another attempt may succeed. The OpenAI and Anthropic SDKs repeat requests after these statuses.
+    /// another attempt may succeed. SDKs repeat requests after these statuses.
     pub(super) fn may_be_repeated(&self, outcome: Outcome) -> bool {
         match (outcome, self.draft.observation.response.status) {
             // A client that disconnects while it reads the answer wants no more of it.

@@ -1,5 +1,6 @@
 //! The attributes of an exchange. The table [`ATTRIBUTES`] has one row for each.
 
+mod row;
 mod table;
 mod value;
 

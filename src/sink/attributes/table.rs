@@ -1,32 +1,13 @@
 //! The table of attributes.
 
 use super::Attribute;
-use super::Phase::{self, Answer, End, Request, Usage};
+use super::Phase::{Answer, End, Request, Usage};
 use super::Read::{
     self, Billionths, Bool, Count, FinishReasons, Float, Hash, Integer, List, SelectedCount, Text, Whole,
 };
+use super::row::{OF_A_ROLE, part, positive, row, used};
 use crate::config::CacheAttribute;
-use crate::documentation::documentation;
-use crate::observation::{CostPart, INTERRUPTED, Loop, OtherQuantities, RequestKind};
-
-const fn row(name: &'static str, unit: &'static str, phase: Phase, doc: &'static str, read: Read) -> Attribute {
-    Attribute { name, unit: documentation(unit), phase, doc: documentation(doc), read }
-}
-
-/// A part of the cost, if it is not 0.
-const fn part(name: &'static str, part: CostPart, doc: &'static str) -> Attribute {
-    row(name, "{USD}", End, doc, Read::Part(part))
-}
-
-/// A quantity, if it is not 0.
-const fn used(
-    name: &'static str,
-    unit: &'static str,
-    doc: &'static str,
-    read: fn(&OtherQuantities) -> u64,
-) -> Attribute {
-    row(name, unit, End, doc, Read::Quantity(read))
-}
+use crate::observation::{CostPart, INTERRUPTED, Loop, RequestKind};
 
 /// Every attribute, in the order in which they are written.
 pub const ATTRIBUTES: &[Attribute] = &[
@@ -417,9 +398,3 @@ pub const ATTRIBUTES: &[Attribute] = &[
         Read::ParseErrors(|o| o.parse_errors),
     ),
 ];
-
-const OF_A_ROLE: &str = "number of messages of this role; written if the request uses tools";
-
-fn positive(count: u16) -> Option<u64> {
-    (count > 0).then_some(count.into())
-}
