@@ -27,6 +27,8 @@ PERMISSIVE = {
 }  # fmt: skip
 # Further licences of npm packages. The tests start them as programs, and no release contains them.
 OF_TOOLS = {"BlueOak-1.0.0", "LGPL-3.0-or-later"}
+# Programs under terms of their vendor. The tests install and start them as their users do. No release contains them.
+OF_VENDOR = "node_modules/@anthropic-ai/claude-code"
 
 # Each product and the arguments of its build.
 PRODUCTS = {
@@ -96,7 +98,7 @@ def npm_packages(lock):
             yield f"{name} comes from {package.get('resolved')}, not from npm's registry"
         elif not package.get("integrity", "").startswith("sha512-"):
             yield f"{name} has no checksum"
-        if not permits(package.get("license"), PERMISSIVE | OF_TOOLS):
+        if not place.startswith(OF_VENDOR) and not permits(package.get("license"), PERMISSIVE | OF_TOOLS):
             yield f"{name} has the licence {package.get('license')}, which tests/licences.py does not list"
 
 

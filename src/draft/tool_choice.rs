@@ -102,7 +102,9 @@ impl Draft {
 mod tests {
     use super::*;
 
-    fn choice(rules: &[(fn(&mut Draft, Scalar<'_>), &str)]) -> ToolChoice {
+    type TextRule = fn(&mut Draft, Scalar<'_>);
+
+    fn choice(rules: &[(TextRule, &str)]) -> ToolChoice {
         let mut draft = Draft::default();
         rules.iter().for_each(|(rule, word)| rule(&mut draft, Scalar::Text(word)));
         draft.conversation.choice
@@ -110,11 +112,11 @@ mod tests {
 
     #[test]
     fn a_tool_is_forced_by_its_name_or_if_no_other_is_allowed() {
-        const KIND: fn(&mut Draft, Scalar<'_>) = Draft::tool_choice_kind;
-        const NAME: fn(&mut Draft, Scalar<'_>) = Draft::tool_choice_name;
-        const WORD: fn(&mut Draft, Scalar<'_>) = Draft::tool_choice;
-        const OFFERED: fn(&mut Draft, Scalar<'_>) = Draft::offered_name;
-        const ALLOWED: fn(&mut Draft, Scalar<'_>) = Draft::tool_choice_allowed;
+        const KIND: TextRule = Draft::tool_choice_kind;
+        const NAME: TextRule = Draft::tool_choice_name;
+        const WORD: TextRule = Draft::tool_choice;
+        const OFFERED: TextRule = Draft::offered_name;
+        const ALLOWED: TextRule = Draft::tool_choice_allowed;
         let forced = |rules: &[_]| choice(rules).forced().map(str::to_owned);
         assert_eq!(forced(&[(KIND, "function"), (NAME, "User")]).as_deref(), Some("User"));
         assert_eq!(forced(&[(NAME, "User"), (KIND, "tool")]).as_deref(), Some("User"));

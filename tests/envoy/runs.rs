@@ -174,8 +174,8 @@ async fn state_that_the_server_keeps_is_followed() {
     let ask = json!({"model": "claude-sonnet-4-5", "max_tokens": 9, "system": "s", "messages": [user], "tools": tools,
         "thread": {"type": "create"}});
     assert_eq!(site.call(MESSAGES, &ask, &message_call(ID[0], "search")).await, "1");
-    for at in 0..2 {
-        let result = json!([{"type": "tool_result", "tool_use_id": ID[at], "content": "20"}]);
+    for (at, id) in ID[..2].iter().enumerate() {
+        let result = json!([{"type": "tool_result", "tool_use_id": id, "content": "20"}]);
         let ask = json!({"model": "claude-sonnet-4-5", "max_tokens": 9, "messages": [{"role": "user", "content": result}],
             "thread": {"type": "continue", "previous_message_id": "msg_1"}});
         let answer = if at == 0 { message_call(ID[1], "search") } else { message_text() };
