@@ -73,13 +73,24 @@ impl Shared {
 
     /// Looks up what the conversation of the request waits for.
     fn meet(&self, exchange: &mut Exchange) {
-        let key = exchange.awaited_key().filter(|_| exchange.may_be_awaited());
-        let Some(awaited) = key.and_then(|key| self.memory.find(key)) else { return };
-        match exchange.meet(&awaited) {
-            Meeting::Nothing => {}
+        if !exchange.may_be_awaited() {
+            return;
+        }
+        for key in exchange.awaited_keys() {
+            if self.memory.find(key).is_some_and(|awaited| self.act(exchange, &awaited)) {
+                return;
+            }
+        }
+    }
+
+    /// Does what the request means for the conversation that waits. Returns true if that changed anything.
+    fn act(&self, exchange: &mut Exchange, awaited: &Pending) -> bool {
+        match exchange.meet(awaited) {
+            Meeting::Nothing => false,
             Meeting::Repeats => {
                 self.memory.leave(awaited.call, awaited.called_at);
-                exchange.repeat(&awaited);
+                exchange.repeat(awaited);
+                true
             }
             Meeting::MayContinue => {
                 for call in &awaited.calls {
@@ -87,11 +98,11 @@ impl Shared {
                     let unused = taken.and_then(|pending| exchange.recall_by_name(pending));
                     unused.into_iter().for_each(|pending| _ = self.memory.put(pending));
                 }
+                exchange.previous_lead().is_some()
             }
             Meeting::Leaves => {
-                if let Some(run) = self.memory.close(awaited.lead, awaited.called_at) {
-                    self.report_run(exchange.left_run(&awaited), run, awaited.called_at);
-                }
+                let run = self.memory.close(awaited.lead, awaited.called_at);
+                run.inspect(|run| self.report_run(exchange.left_run(awaited), *run, awaited.called_at)).is_some()
             }
         }
     }

@@ -61,6 +61,12 @@ impl Exchange {
             // The answer named the tool. The request can give any name.
             result.name = Some(pending.name.clone());
         }
+        // The run is over: the user's message behind the results begins another one.
+        if pending.run_has_ended && agent.asks_again {
+            agent.iteration = agent.iteration.map(|_| 1);
+            (agent.looping, agent.loop_began, agent.loops) = Default::default();
+            return;
+        }
         // The request may show less of the run than there was: clients trim it, servers keep it.
         if pending.iteration > 0 && agent.iteration <= Some(pending.iteration) {
             agent.iteration = Some(pending.iteration + 1);

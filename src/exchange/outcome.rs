@@ -125,7 +125,7 @@ impl Exchange {
         let asked = self.asked();
         let ended = run_end(&self.draft.observation.agent, outcome, asked, limit).filter(|_| !self.run.has_ended);
         // The client may repeat a failed request. The run has ended only if nobody continues it.
-        let is_kept = self.run.calls_are_taken || self.run.recalled.is_some() || self.awaited_key().is_some();
+        let is_kept = self.run.calls_are_taken || self.run.recalled.is_some() || self.awaited_keys().next().is_some();
         let has_failed = matches!(ended, Some(RunEnd::Error | RunEnd::Cancelled));
         self.run.waits_for_repetition = has_failed && is_kept && self.may_be_repeated(outcome);
         let ended = ended.filter(|_| !self.run.waits_for_repetition);

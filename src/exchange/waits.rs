@@ -20,17 +20,23 @@ pub enum Meeting {
 }
 
 impl Exchange {
-    /// The key of the conversation as the request names it. None if exchanges share nothing, if no tools are used, or if nothing
+    /// The keys of the conversation as the request names it, the most exact one first. Empty if exchanges share nothing, or if nothing
     /// identifies the conversation.
-    pub fn awaited_key(&self) -> Option<u64> {
+    pub fn awaited_keys(&self) -> impl Iterator<Item = u64> + use<> {
         let conversation = &self.draft.conversation;
-        if let Some(previous) = conversation.previous_response() {
-            return self.key_of("awaited response", &previous.to_be_bytes());
-        }
-        if conversation.tool_choice().is_required() {
-            return self.key_of("awaited task", &conversation.task()?.to_be_bytes());
-        }
-        self.key_of("awaited message", &conversation.first_user_message()?)
+        let keys = match conversation.previous_response() {
+            Some(previous) => [self.key_of("awaited response", &previous.to_be_bytes()), None],
+            None => {
+                let message = conversation.first_user_message();
+                // smolagents, which requires a call of a tool, adds the error of a failed step to this message, and removes it later.
+                let task = conversation.task().filter(|_| conversation.tool_choice().is_required());
+                [
+                    message.and_then(|message| self.key_of("awaited message", &message)),
+                    task.and_then(|task| self.key_of("awaited task", &task.to_be_bytes())),
+                ]
+            }
+        };
+        keys.into_iter().flatten()
     }
 
     fn key_of(&self, kind: &str, value: &[u8]) -> Option<u64> {
@@ -81,11 +87,9 @@ impl Exchange {
             let id = self.draft.observation.response.id.as_deref()?;
             self.key_of("awaited response", &identity(Scalar::Text(id)).to_be_bytes())
         };
-        let keeps_state = self.api.remembers || self.draft.conversation.previous_response().is_some();
-        let keys = [
-            self.awaited_key().filter(|_| self.draft.conversation.previous_response().is_none()),
-            keeps_state.then(by_response).flatten(),
-        ];
+        let is_continued = self.draft.conversation.previous_response().is_some();
+        let shown = self.awaited_keys().filter(|_| !is_continued);
+        let kept = (self.api.remembers || is_continued).then(by_response).flatten();
         let entry = |key| Pending {
             call: key,
             lead: first.call,
@@ -98,12 +102,12 @@ impl Exchange {
             has_continued: true,
             ..Pending::default()
         };
-        keys.into_iter().flatten().map(entry).collect()
+        shown.chain(kept).map(entry).collect()
     }
 
     /// The entry of a request that failed, if the client may repeat it and it is the first of a run.
     pub(super) fn failed_request(&self) -> Option<Pending> {
-        let key = self.awaited_key().filter(|_| self.run.waits_for_repetition)?;
+        let key = self.awaited_keys().next().filter(|_| self.run.waits_for_repetition)?;
         Some(Pending {
             call: key,
             lead: key,

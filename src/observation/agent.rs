@@ -19,6 +19,8 @@ pub struct Agent {
     pub ended: Option<RunEnd>,
     /// The tool results that this request is the first to bring.
     pub results: Vec<ToolResult>,
+    /// A message of the user follows the results.
+    pub asks_again: bool,
     /// Number of messages of each role; zeros if no tools are used.
     pub messages: Roles,
     /// Number of tools that the request offers; 0 also if it is unknown.

@@ -54,7 +54,7 @@ pub const INPUT: &[Rule<Draft>] = &[
     scalar("tool_choice.name", Draft::tool_choice_name),
     scalar("previous_response_id", Draft::previous_response),
     close("input[]", item),
-    // Codex: a message between agents, whose names are paths such as `/root/look`.
+    // Codex: a message between agents. Their names are paths, and the one above is the beginning of those below.
     scalar("input[].author", |d, v| d.message_level(v, -1)),
     scalar("input[].recipient", |d, v| d.message_level(v, 1)),
     scalar("input[].id", Draft::part_item_id),

@@ -14,7 +14,7 @@ use super::hash::{Key, begin, end, short};
 use crate::bytes::{self, mix::Mix};
 
 /// Number of bytes at the beginning of the first user message that are also hashed apart.
-const HEAD: usize = 128;
+const HEAD: usize = 24;
 /// The end of a first user message to which smolagents has added the error of the last step.
 const RETRY: &[u8] = b"try a completely different approach.";
 /// Number of bytes at the end of the first user message that are kept: [`RETRY`] and white space.

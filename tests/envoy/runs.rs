@@ -73,8 +73,13 @@ async fn a_tool_that_delivers_the_answer_completes_the_run() {
         let ask = chat(&[user], &[tool, "search"]);
         assert_eq!(site.call(CHAT, &ask, &chat_call(ID[0], tool)).await, "1");
     }
-    let samples = site.when(4.0).await;
-    assert_eq!(runs(&samples), [("completed", 4)].into());
+    // The user goes on behind the result of the tool, which nobody needed.
+    let user = |text: &str| json!({"role": "user", "content": text});
+    let done = [chat_turn(ID[0], "final_answer"), chat_result(ID[0], "Final result processed.")];
+    let messages = [&[user("final_answer")], &done[..], &[user("And tomorrow?")]].concat();
+    assert_eq!(site.call(CHAT, &chat(&messages, &["final_answer", "search"]), &chat_text()).await, "1");
+    let samples = site.when(5.0).await;
+    assert_eq!(runs(&samples), [("completed", 5)].into());
     // Frameworks that get the answer from a tool require a call and offer that tool last.
     let mut ask = chat(&[json!({"role": "user", "content": "strategy"})], &["search", "Weather"]);
     ask["tool_choice"] = json!("required");
@@ -82,7 +87,7 @@ async fn a_tool_that_delivers_the_answer_completes_the_run() {
     // A client that dies after a call of another tool.
     ask["messages"][0]["content"] = json!("killed");
     site.call(CHAT, &ask, &chat_call(ID[1], "search")).await;
-    site.ends_with(&[("abandoned", 1), ("completed", 5)]).await;
+    site.ends_with(&[("abandoned", 1), ("completed", 6)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,11 +105,14 @@ async fn a_conversation_that_goes_on_without_the_results_ends_the_run_as_unknown
     messages.extend(said.map(|(role, content)| json!({"role": role, "content": content})));
     assert_eq!(site.call(CHAT, &ask(&messages), &chat_call(ID[1], "search")).await, "1");
     assert_eq!(runs(&site.when(1.0).await), [("unknown", 1)].into());
-    let longer = format!("{} Error: no such tool", messages[0]["content"].as_str().unwrap());
-    messages[0]["content"] = json!(longer);
+    let task = messages[0]["content"].as_str().unwrap().to_owned();
+    let failed = "Error: no such tool. If you have retried several times, try a completely different approach.\n";
+    messages[0]["content"] = json!(format!("{task} {failed}"));
+    site.call(CHAT, &ask(&messages), &chat_call(ID[2], "search")).await;
+    messages[0]["content"] = json!(task);
     messages.extend(said.map(|(role, content)| json!({"role": role, "content": content})));
-    site.call(CHAT, &ask(&messages), &chat_call(ID[2], "final_answer")).await;
-    assert_eq!(runs(&site.when(3.0).await), [("completed", 1), ("unknown", 2)].into());
+    site.call(CHAT, &ask(&messages), &chat_call(ID[3], "final_answer")).await;
+    assert_eq!(runs(&site.when(4.0).await), [("completed", 1), ("unknown", 3)].into());
     // ADK and Swarm hand over by text: another system prompt, other tools, no result.
     let text = |text: &str| json!({"role": "user", "parts": [{"text": text}]});
     let declared = |name: &str| json!([{"functionDeclarations": [{"name": name}]}]);
@@ -114,7 +122,7 @@ async fn a_conversation_that_goes_on_without_the_results_ends_the_run_as_unknown
     let ask = json!({"contents": [text("hello"), text("For context: triage called transfer_to_agent")],
         "tools": declared("weather"), "systemInstruction": {"parts": [{"text": "weather"}]}});
     site.call(GEMINI, &ask, &gemini_text()).await;
-    site.ends_with(&[("completed", 2), ("unknown", 3)]).await;
+    site.ends_with(&[("completed", 2), ("unknown", 4)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

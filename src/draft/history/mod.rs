@@ -38,6 +38,8 @@ pub struct History {
     in_turn: bool,
     /// True if results were read, and no answer to them since.
     awaits_answer: bool,
+    /// True if a message of the user follows these results.
+    asks_again: bool,
 }
 
 /// The message that is being read.
@@ -158,8 +160,9 @@ impl History {
         match self.message.role {
             // A user's message with tool results continues the run, whatever else is in it. So does one behind the results.
             MessageRole::User if !self.message.has_results => {
-                if !self.awaits_answer {
-                    self.start_run();
+                match self.awaits_answer {
+                    true => self.asks_again = true,
+                    false => self.start_run(),
                 }
                 increment(&mut self.messages.user);
             }
@@ -168,7 +171,7 @@ impl History {
                 increment(&mut self.messages.tool);
             }
             MessageRole::Assistant => {
-                self.awaits_answer = false;
+                (self.awaits_answer, self.asks_again) = (false, false);
                 increment(&mut self.messages.assistant);
             }
             MessageRole::System => increment(&mut self.messages.system),
@@ -254,7 +257,7 @@ impl History {
             self.turns += 1;
             self.start_turn();
         }
-        self.awaits_answer = false;
+        (self.awaits_answer, self.asks_again) = (false, false);
         increment(&mut self.messages.assistant);
         self.call.name = name;
         self.call_closed();
@@ -350,6 +353,7 @@ impl History {
             last_turn,
             ended: None,
             results: self.turn.take_results(),
+            asks_again: self.asks_again,
             messages: if has_tools { self.messages } else { Roles::default() },
             tools_offered: self.tools_offered,
         }
