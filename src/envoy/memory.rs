@@ -52,9 +52,14 @@ impl Memory {
         Bucket::parse(&bytes).find(conversation, 0).cloned()
     }
 
-    /// Marks the run of a call as ended and returns its trace. None if the run has continued, or another worker was first.
-    pub fn close(self, call: u64, called_at: u64) -> Option<Option<RunSpan>> {
+    /// Marks the run of a call as ended and returns its entry. None if the run has continued, or another worker was first.
+    pub fn close(self, call: u64, called_at: u64) -> Option<Pending> {
         self.change(call, |bucket| bucket.close(call, called_at))
+    }
+
+    /// Marks that the conversation of a call has gone on without its result. Returns false if there is nothing to mark.
+    pub fn pass(self, call: u64, called_at: u64) -> bool {
+        self.change(call, |bucket| bucket.pass(call, called_at)).is_some()
     }
 
     /// Marks the run of a call made at `called_at` as continued without its result.

@@ -13,7 +13,6 @@ use super::memory::Memory;
 use super::metrics::HostMetrics;
 use super::spans::Spans;
 use crate::exchange::{Exchange, Meeting, MemoryKey, Observer, Routes};
-use crate::observation::Observation;
 use crate::signal::memory::{Pending, WaitingRun, WaitingRuns};
 use crate::sink::stats::Stats;
 use crate::trace_context::{RunSpan, TraceContext};
@@ -100,10 +99,7 @@ impl Shared {
                 }
                 exchange.previous_lead().is_some()
             }
-            Meeting::Leaves => {
-                let run = self.memory.close(awaited.lead, awaited.called_at);
-                run.inspect(|run| self.report_run(exchange.left_run(awaited), *run, awaited.called_at)).is_some()
-            }
+            Meeting::Leaves => self.memory.pass(awaited.lead, awaited.called_at),
         }
     }
 
@@ -182,20 +178,16 @@ impl Shared {
         }
     }
 
-    /// Counts a run as abandoned, unless it has continued or its entry was replaced.
+    /// Counts a run as ended, unless it has continued or its entry was replaced.
     fn report_abandoned(&self, waiting: WaitingRun) {
-        let Some(run) = self.memory.close(waiting.lead, waiting.since) else { return };
+        let Some(entry) = self.memory.close(waiting.lead, waiting.since) else { return };
         for call in &waiting.others {
             self.memory.close(*call, waiting.since);
         }
         let end = waiting.since;
-        self.report_run(waiting.given_up(), run, end);
-    }
-
-    /// Reports the end of a run that no answer has ended.
-    fn report_run(&self, seen: Observation, run: Option<RunSpan>, end: u64) {
+        let seen = waiting.given_up(entry.is_left);
         let spans = self.spans.as_ref().map(RefCell::try_borrow_mut);
-        if let (Some(run), Some(ended), Some(Ok(mut spans))) = (run, seen.agent.ended, spans) {
+        if let (Some(run), Some(ended), Some(Ok(mut spans))) = (entry.run, seen.agent.ended, spans) {
             spans.queue.run(&seen, run, ended, end);
         }
         if let Ok(mut stats) = self.stats.try_borrow_mut() {

@@ -3,7 +3,7 @@
 use super::Exchange;
 use super::run_end::{AskedCalls, run_end};
 use crate::draft::{BLOCK, ToolCall, entry};
-use crate::json::{Scalar, identity, is_random};
+use crate::json::{Scalar, identity, is_random, is_unnamed};
 use crate::observation::{Outcome, RunEnd, Step, ToolResult, Turn};
 use crate::signal::memory::{CALLS, Pending, WaitingRun};
 use crate::trace_context::{RunSpan, TraceContext};
@@ -68,12 +68,15 @@ impl Exchange {
             return;
         }
         // The request may show less of the run than there was: clients trim it, servers keep it.
-        if pending.iteration > 0 && agent.iteration <= Some(pending.iteration) {
+        let is_shown = pending.is_numbered && pending.beginning != 0 && agent.iteration.is_some();
+        if pending.iteration > 0 && agent.iteration <= Some(pending.iteration) && !is_shown {
             agent.iteration = Some(pending.iteration + 1);
             self.run.shows_less = true;
         }
         let tool = identity(Scalar::Text(&pending.name));
         self.run.steps.push(Step { tool, arguments: pending.arguments, result: content });
+        // The request that failed has counted the loop.
+        self.run.loop_is_counted |= pending.has_failed_result;
         self.run.has_ended |= pending.run_has_ended;
         self.run.span = self.run.span.take().or(pending.run.map(Box::new));
         self.run.recalled.get_or_insert_default().push(pending);
@@ -83,6 +86,11 @@ impl Exchange {
     /// less of the run than there was.
     pub fn end_recall(&mut self) {
         let steps = core::mem::take(&mut self.run.steps);
+        self.continue_loops(steps);
+        self.draft.observation.agent.loop_began &= !self.run.loop_is_counted;
+    }
+
+    fn continue_loops(&mut self, steps: Vec<Step>) {
         let before = self.run.recalled.as_ref().and_then(|recalled| recalled.first()).map(|first| first.loops);
         let Some(mut loops) = before.filter(|_| self.run.shows_less) else { return };
         let agent = &mut self.draft.observation.agent;
@@ -130,6 +138,7 @@ impl Exchange {
                 call,
                 beginning,
                 is_unique: is_random(asked.id),
+                is_numbered: !is_random(asked.id) && !is_unnamed(asked.id),
                 lead,
                 caller: self.run.caller as u32,
                 called_at: observation.timing.end.unwrap_or(self.draft.now),

@@ -96,6 +96,8 @@ struct RunState {
     recalled: Option<Box<Vec<Pending>>>,
     /// True if the request shows fewer turns of the run than are remembered.
     shows_less: bool,
+    /// True if an earlier attempt of the request has counted the loop of the run.
+    loop_is_counted: bool,
     /// The remembered calls, with the results that the request brings.
     steps: Vec<Step>,
     /// True if the request forces the call of a tool, whose arguments are structured output.

@@ -123,7 +123,10 @@ impl Exchange {
         let outcome = if self.is_answered() { Outcome::Completed } else { self.outcome_for_run(outcome) };
         let limit = self.observer.config.agent.max_iterations;
         let asked = self.asked();
-        let ended = run_end(&self.draft.observation.agent, outcome, asked, limit).filter(|_| !self.run.has_ended);
+        // Without memory nobody knows whether a run above the limit is already counted.
+        let is_above = self.draft.observation.agent.iteration > Some(limit) && self.observer.callers.is_none();
+        let ended = run_end(&self.draft.observation.agent, outcome, asked, limit);
+        let ended = ended.filter(|_| !self.run.has_ended && !is_above);
         // The client may repeat a failed request. The run has ended only if nobody continues it.
         let is_kept = self.run.calls_are_taken || self.run.recalled.is_some() || self.awaited_keys().next().is_some();
         let has_failed = matches!(ended, Some(RunEnd::Error | RunEnd::Cancelled));

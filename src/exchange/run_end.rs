@@ -16,9 +16,9 @@ pub(super) enum AskedCalls {
 }
 
 /// How the run ends with a call that has this outcome. `asked`: the calls in the answer. `limit`: the configured number of
-/// iterations. Returns None if the run continues, and for calls after its end.
+/// iterations. Returns None if the run continues. A run above the limit ends too: the caller knows whether it is already counted.
 pub(super) fn run_end(agent: &Agent, outcome: Outcome, asked: AskedCalls, limit: u64) -> Option<RunEnd> {
-    let iteration = agent.iteration.filter(|n| *n <= limit)?;
+    let iteration = agent.iteration?;
     match (outcome, asked) {
         (Outcome::Completed, AskedCalls::Tools) if iteration < limit => None,
         (Outcome::Completed, AskedCalls::Tools) if agent.looping.is_some() => Some(RunEnd::Loop),
@@ -44,7 +44,7 @@ mod tests {
         }
         assert_eq!(run_end(&at(3, None), completed, AskedCalls::Tools, 3), Some(RunEnd::MaxIterations));
         assert_eq!(run_end(&at(3, Some(Loop::Retry)), completed, AskedCalls::Tools, 3), Some(RunEnd::Loop));
-        assert_eq!(run_end(&at(4, None), completed, AskedCalls::Nothing, 3), None);
+        assert_eq!(run_end(&at(4, None), completed, AskedCalls::Tools, 3), Some(RunEnd::MaxIterations));
         assert_eq!(run_end(&at(2, None), Outcome::Error, AskedCalls::Nothing, 3), Some(RunEnd::Error));
         assert_eq!(run_end(&at(2, None), Outcome::ClientDisconnect, AskedCalls::Tools, 3), Some(RunEnd::Cancelled));
         assert_eq!(run_end(&Agent::default(), completed, AskedCalls::Nothing, 3), None);

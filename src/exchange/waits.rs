@@ -3,7 +3,7 @@
 
 use super::Exchange;
 use crate::json::{Scalar, identity};
-use crate::observation::{Agent, Attribution, Observation, Outcome, RunEnd};
+use crate::observation::Outcome;
 use crate::signal::memory::Pending;
 
 /// What a request means for the conversation that waits.
@@ -46,12 +46,10 @@ impl Exchange {
         Some(callers.conversation_key(self.run.caller, kind, &[agent.unwrap_or_default().as_bytes(), value]))
     }
 
-    /// Returns true if the conversation of the request may wait for something.
+    /// Returns true if the conversation of the request may wait for something: agents always offer tools.
     pub fn may_be_awaited(&self) -> bool {
-        let Observation { request, agent, .. } = &self.draft.observation;
-        let is_continued = request.messages.is_some_and(|messages| messages > 1)
-            || self.draft.conversation.previous_response().is_some();
-        is_continued && !self.run.has_ended || agent.iteration.is_some()
+        let agent = &self.draft.observation.agent;
+        agent.tools_offered > 0 || agent.iteration.is_some() || self.draft.conversation.previous_response().is_some()
     }
 
     /// Compares the request with the entry of its conversation.
@@ -135,12 +133,6 @@ impl Exchange {
             (_, Some(status @ 400..500)) => matches!(status, 408 | 409 | 429),
             _ => true,
         }
-    }
-
-    /// An observation that counts the run of the awaited calls as ended in an unknown way, and nothing else.
-    pub fn left_run(&self, awaited: &Pending) -> Observation {
-        let agent = Agent { iteration: Some(awaited.iteration), ended: Some(RunEnd::Unknown), ..Agent::default() };
-        Observation { agent, ..Attribution::of(&self.draft.observation).observation() }
     }
 
     fn message_count(&self) -> u16 {

@@ -104,7 +104,6 @@ async fn a_conversation_that_goes_on_without_the_results_ends_the_run_as_unknown
     let said = [("assistant", "Calling tools: search"), ("user", "Observation: 20")];
     messages.extend(said.map(|(role, content)| json!({"role": role, "content": content})));
     assert_eq!(site.call(CHAT, &ask(&messages), &chat_call(ID[1], "search")).await, "1");
-    assert_eq!(runs(&site.when(1.0).await), [("unknown", 1)].into());
     let task = messages[0]["content"].as_str().unwrap().to_owned();
     let failed = "Error: no such tool. If you have retried several times, try a completely different approach.\n";
     messages[0]["content"] = json!(format!("{task} {failed}"));
@@ -112,7 +111,6 @@ async fn a_conversation_that_goes_on_without_the_results_ends_the_run_as_unknown
     messages[0]["content"] = json!(task);
     messages.extend(said.map(|(role, content)| json!({"role": role, "content": content})));
     site.call(CHAT, &ask(&messages), &chat_call(ID[3], "final_answer")).await;
-    assert_eq!(runs(&site.when(4.0).await), [("completed", 1), ("unknown", 3)].into());
     // ADK and Swarm hand over by text: another system prompt, other tools, no result.
     let text = |text: &str| json!({"role": "user", "parts": [{"text": text}]});
     let declared = |name: &str| json!([{"functionDeclarations": [{"name": name}]}]);
@@ -123,6 +121,35 @@ async fn a_conversation_that_goes_on_without_the_results_ends_the_run_as_unknown
         "tools": declared("weather"), "systemInstruction": {"parts": [{"text": "weather"}]}});
     site.call(GEMINI, &ask, &gemini_text()).await;
     site.ends_with(&[("completed", 2), ("unknown", 4)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_conversation_that_begins_equally_does_not_end_a_run() {
+    let mut site = Site::start(json!({"agent": {"abandoned_after": 3}})).await;
+    let said = |role: &str, text: &str| json!({"role": role, "content": text});
+    site.call(CHAT, &chat(&[said("user", "hello")], &["search"]), &chat_call(ID[0], "search")).await;
+    let other = [said("user", "hello"), said("assistant", "Hello!"), said("user", "bye")];
+    site.call(CHAT, &chat(&other, &["search"]), &chat_text()).await;
+    let messages = [said("user", "hello"), chat_turn(ID[0], "search"), chat_result(ID[0], "20")];
+    assert_eq!(site.call(CHAT, &chat(&messages, &["search"]), &chat_text()).await, "2");
+    site.ends_with(&[("completed", 2)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_is_counted_once_however_often_its_request_is_repeated() {
+    let mut site = Site::start(json!({"agent": {"abandoned_after": 3}})).await;
+    let mut messages = vec![json!({"role": "user", "content": "poll"})];
+    for id in &ID[..3] {
+        site.call(CHAT, &chat(&messages, &["search"]), &chat_call(id, "search")).await;
+        messages.extend([chat_turn(id, "search"), chat_result(id, "pending")]);
+    }
+    for status in [429, 500, 429] {
+        site.fail(CHAT, &chat(&messages, &["search"]), status).await;
+    }
+    site.call(CHAT, &chat(&messages, &["search"]), &chat_text()).await;
+    let samples = site.when(1.0).await;
+    assert_eq!(total(&samples, "gaugeway_agent_loops_total", &[("kind", "retry")]), 1.0);
+    assert_eq!(runs(&samples), [("completed", 1)].into());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

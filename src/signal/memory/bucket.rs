@@ -85,12 +85,23 @@ impl Bucket {
         self.0.iter().any(|entry| entry.call == call && entry.called_at == called_at && entry.waits())
     }
 
-    /// Marks the run of a call made at `called_at` as ended, and returns its span. Returns None if it does not wait for the result.
-    pub fn close(&mut self, call: u64, called_at: u64) -> Option<Option<RunSpan>> {
-        let entry =
-            self.0.iter_mut().find(|entry| entry.call == call && entry.called_at == called_at && entry.waits())?;
+    /// Marks the run of a call made at `called_at` as ended, and returns the entry. Returns None if it does not wait for the result.
+    pub fn close(&mut self, call: u64, called_at: u64) -> Option<Pending> {
+        let entry = self.waiting(call, called_at)?;
         entry.run_has_ended = true;
-        Some(entry.run)
+        Some(entry.clone())
+    }
+
+    /// Marks that the conversation of a call made at `called_at` has gone on without the result. Returns None if that is known, or if
+    /// the run does not wait for the result.
+    pub fn pass(&mut self, call: u64, called_at: u64) -> Option<()> {
+        let entry = self.waiting(call, called_at).filter(|entry| !entry.is_left)?;
+        entry.is_left = true;
+        Some(())
+    }
+
+    fn waiting(&mut self, call: u64, called_at: u64) -> Option<&mut Pending> {
+        self.0.iter_mut().find(|entry| entry.call == call && entry.called_at == called_at && entry.waits())
     }
 
     /// Adds the span of a call's run. Returns None if the call is not remembered.
@@ -102,8 +113,7 @@ impl Bucket {
 
     /// Marks the run of a call as continued without its result. Returns None if it does not wait for the result.
     pub fn leave(&mut self, call: u64, called_at: u64) -> Option<()> {
-        let entry =
-            self.0.iter_mut().find(|entry| entry.call == call && entry.called_at == called_at && entry.waits())?;
+        let entry = self.waiting(call, called_at)?;
         entry.has_continued = true;
         Some(())
     }

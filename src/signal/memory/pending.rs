@@ -47,6 +47,11 @@ pub struct Pending {
     pub has_continued: bool,
     /// The result has arrived in a request that failed. The client may send it again.
     pub has_failed_result: bool,
+    /// The conversation has gone on without the result. The result may still arrive: it may have been another conversation that
+    /// begins equally.
+    pub is_left: bool,
+    /// The server numbers its calls, so that a call of another conversation may have the same identifier.
+    pub is_numbered: bool,
     /// Name of the tool.
     pub name: Text,
     /// The span of the run, if the plugin makes spans.
@@ -80,6 +85,8 @@ impl Pending {
             self.is_unique,
             self.run.is_some(),
             self.loops != LoopState::default(),
+            self.is_left,
+            self.is_numbered,
         ];
         out.push(flags.iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(*flag)));
         let calls = self.calls.get(..self.calls.len().min(OTHERS)).unwrap_or_default();
@@ -134,6 +141,8 @@ impl Pending {
             run_has_ended: flag(0),
             has_continued: flag(1),
             has_failed_result: flag(2),
+            is_left: flag(6),
+            is_numbered: flag(7),
             name,
             run,
         })

@@ -37,9 +37,10 @@ impl WaitingRun {
         })
     }
 
-    /// An observation that counts the end of the run, and nothing else.
-    pub fn given_up(self) -> Observation {
-        let agent = Agent { iteration: self.iteration, ended: Some(self.end), ..Agent::default() };
+    /// An observation that counts the end of the run, and nothing else. `is_left`: the conversation has gone on without the results.
+    pub fn given_up(self, is_left: bool) -> Observation {
+        let end = if is_left && self.end == RunEnd::Abandoned { RunEnd::Unknown } else { self.end };
+        let agent = Agent { iteration: self.iteration, ended: Some(end), ..Agent::default() };
         Observation { agent, ..self.who.observation() }
     }
 }
