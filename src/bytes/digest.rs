@@ -59,9 +59,9 @@ impl Digest {
 
     /// The hash of all bytes. It is not 0.
     pub fn finish(self) -> u64 {
-        let state = mixed(mixed(self.state, self.word), self.length);
+        let state = mixed(mixed(mixed(self.state, self.word), self.length), 0);
         // The highest bits of a product depend on all bits of its factors.
-        (state ^ state >> 29).max(1)
+        (state ^ state >> 29 ^ state >> 47).max(1)
     }
 }
 
@@ -74,8 +74,7 @@ fn word(bytes: &[u8]) -> u64 {
 /// One step.
 #[inline(always)]
 const fn mixed(state: u64, word: u64) -> u64 {
-    let product = (state ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    product ^ product >> 32
+    (state ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
 }
 
 #[cfg(test)]
