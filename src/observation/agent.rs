@@ -72,7 +72,7 @@ pub enum RunEnd {
     Loop,
     /// The call failed.
     Error,
-    /// The client stopped to read the answer.
+    /// The client stopped reading the answer.
     Cancelled,
     /// The model called tools, and no request brought their results in time.
     Abandoned,
