@@ -54,7 +54,7 @@ impl Answer {
         self.structure = Some(Box::new(Validator::requiring(required_keys)));
     }
 
-    /// How far the arguments of the only call are one JSON value with the required keys. None if they are not structured output.
+    /// The result of checking the arguments of the only call as JSON with the required keys. None if they are not structured output.
     fn structure(&mut self) -> Option<Parsed> {
         let is_only = self.calls.len() == 1;
         let structure = self.structure.as_mut().filter(|_| is_only)?;

@@ -3,7 +3,7 @@
 use super::{BLOCK, Draft};
 use crate::observation::{ClientDetails, RequestKind, Text};
 
-/// Where a session's identifier comes from, the weakest source first.
+/// The source of a session's identifier, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub enum SessionSource {
     /// The key of a prompt cache, which some clients set to the session.
@@ -22,10 +22,10 @@ pub enum SessionSource {
     GatewayHeader,
 }
 
-/// What is known of the client beside the observation.
+/// The state of the client's details while they are read.
 #[derive(Default)]
 pub struct ClientState {
-    /// Where the session comes from.
+    /// The source of the session's identifier.
     source: Option<SessionSource>,
     /// The text that is being collected, at most [`HELD`] bytes.
     held: Vec<u8>,

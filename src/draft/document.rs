@@ -90,7 +90,7 @@ impl OpenDocument {
         self.choice.index
     }
 
-    /// Where the open choice says that it calls tools. None if no choice is open.
+    /// The flag of the open choice that it calls tools. None if no choice is open.
     pub(super) fn calling_choice(&mut self) -> Option<&mut bool> {
         self.choice.is_open.then_some(&mut self.choice.calls_tools)
     }

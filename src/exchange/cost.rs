@@ -111,7 +111,7 @@ impl Exchange {
         Cost { nanousd, status: Some(status), bill: bill.unwrap_or_default() }
     }
 
-    /// What this number of input tokens would have cost less if they had been read from a cache, at the rates of this call. None if no
+    /// The money that reading this number of input tokens from a cache would have saved, at the rates of this call. None if no
     /// rate is known.
     pub(super) fn cost_of_lost(&self, tokens: u64) -> Option<u64> {
         let (counts, observation) = (&self.draft.counts, &self.draft.observation);

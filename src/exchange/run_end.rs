@@ -15,7 +15,7 @@ pub(super) enum AskedCalls {
     Structure,
 }
 
-/// How the run ends with a call that has this outcome. `asked`: the calls in the answer. `limit`: the configured number of
+/// The end of the run with a call that has this outcome. `asked`: the calls in the answer. `limit`: the configured number of
 /// iterations. Returns None if the run continues. A run above the limit ends too: the caller knows whether it is already counted.
 pub(super) fn run_end(agent: &Agent, outcome: Outcome, asked: AskedCalls, limit: u64) -> Option<RunEnd> {
     let iteration = agent.iteration?;

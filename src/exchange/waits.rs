@@ -1,4 +1,4 @@
-//! What a conversation waits for: the results of the calls in its last answer, or the repetition of a failed request. A request
+//! The waits of a conversation: for the results of the calls in its last answer, or for the repetition of a failed request. A request
 //! that continues the conversation in another way ends the wait.
 
 use super::Exchange;
@@ -6,7 +6,7 @@ use crate::json::{Scalar, identity};
 use crate::observation::Outcome;
 use crate::signal::memory::Pending;
 
-/// What a request means for the conversation that waits.
+/// The meaning of a request for the conversation that waits.
 #[derive(Debug, PartialEq)]
 pub enum Meeting {
     /// Nothing: it is another conversation that begins in the same way, or its results are known by their identifiers.

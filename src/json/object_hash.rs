@@ -20,7 +20,7 @@ pub struct ObjectHash {
     is_array: bool,
 }
 
-/// What the next byte belongs to.
+/// The place of the next byte.
 #[derive(Clone, Copy, Default, PartialEq)]
 enum ObjectHashState {
     /// Nothing was read but blanks.

@@ -1,4 +1,4 @@
-//! What a provider's prompt cache lost between two calls of a conversation, and the cause.
+//! The loss of a provider's prompt cache between two calls of a conversation, and its cause.
 
 /// An estimate of what the provider's prompt cache lost since the previous call of the conversation.
 #[derive(Clone, Copy, Debug, PartialEq)]

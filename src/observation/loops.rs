@@ -112,7 +112,7 @@ fn half(hash: u64) -> u32 {
     ((hash ^ hash >> 32) as u32).max(1)
 }
 
-/// How the last turns of a run repeat each other. The default is the state before the first turn.
+/// The repetitions among the last turns of a run. The default is the state before the first turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LoopState {
     /// The last turn.

@@ -19,7 +19,7 @@ pub const SYSTEM: &[Rule<Draft>] = &[
     text("system_prompt", Draft::system_text),
 ];
 
-/// What providers cache beside the messages, and the parameters that a cached prefix depends on.
+/// The parts that providers cache beside the messages, and the parameters that a cached prefix depends on.
 ///
 /// Specifications: OpenAI's guides to prompt caching and to reasoning; Anthropic's documentation of prompt caching ("What invalidates
 /// the cache") and of structured outputs; Bedrock's user guide, prompt caching; Gemini's `cachedContent`.

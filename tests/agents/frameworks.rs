@@ -164,7 +164,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// What the gateway counted differently from the report of a scenario.
+    /// The differences between the gateway's counts and the report of a scenario.
     fn differences(&self, key: &str, report: &Value, script: &Script) -> Vec<String> {
         if let Some(error) = report["error"].as_str() {
             return vec![format!("the script failed: {error}")];

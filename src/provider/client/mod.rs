@@ -30,7 +30,7 @@ const SHORTEST: usize = 8;
 /// Largest number of retries that is believed.
 const RETRIES: u64 = 1000;
 
-/// What the request headers say. Of several headers with the same name the first one counts.
+/// The client as the request headers describe it. Of several headers with the same name the first one counts.
 #[derive(Default)]
 struct Headers<'a> {
     /// The client's index in [`CLIENTS`] and its version.

@@ -30,7 +30,7 @@ pub struct Asked<'a> {
     pub shows_all: bool,
 }
 
-/// What an answer says about the cache.
+/// The facts of an answer about the cache.
 #[derive(Clone, Copy, Debug)]
 pub struct Answered {
     /// When the call began, in nanoseconds since 1970.

@@ -1,4 +1,4 @@
-//! How providers cache prompts: the shortest prompt, the time for which they keep it, and how exact their counts are.
+//! The rules by which providers cache prompts: the shortest prompt, the time for which they keep it, the exactness of their counts.
 //!
 //! Specifications. Numbers that they do not give are marked as assumed:
 //! - OpenAI: developers.openai.com/api/docs/guides/prompt-caching. 1,024 tokens and more are cached, and counted in steps of 128.
@@ -15,7 +15,7 @@
 //!
 //! Assumed are all tolerances but OpenAI's, which follows from its steps.
 
-/// How a provider caches prompts.
+/// The rules by which a provider caches prompts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CacheRules {
     /// Length of the shortest prompt that is cached, in tokens. 0 if it is not known.

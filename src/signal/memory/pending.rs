@@ -1,4 +1,4 @@
-//! What is remembered of a tool call, or of a conversation that waits for something, and its bytes.
+//! The entry that is remembered of a tool call, or of a conversation that waits for something, and its bytes.
 
 use crate::observation::{LoopState, Text};
 use crate::trace_context::RunSpan;
@@ -39,7 +39,7 @@ pub struct Pending {
     pub iteration: u64,
     /// Hash of the call's arguments; 0 if it is unknown.
     pub arguments: u64,
-    /// How the run repeats itself, before the call's turn.
+    /// The repetitions of the run before the call's turn.
     pub loops: LoopState,
     /// The run is already counted as ended.
     pub run_has_ended: bool,

@@ -16,7 +16,7 @@ pub struct WaitingRun {
     pub lead: u64,
     /// Hashes of the other tool calls of that answer.
     pub others: Box<[u64]>,
-    /// How it ends if no request continues it.
+    /// The end of the run if no request continues it.
     pub end: RunEnd,
     who: Attribution,
     iteration: Option<u64>,

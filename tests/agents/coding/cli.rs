@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use super::records::{self, Agent, Tokens, of_thread};
 
-/// Where the lock file's packages have the programs, for x86-64 and ARM.
+/// The paths of the programs in the lock file's packages, for x86-64 and ARM.
 const CLAUDE_CODE: [&str; 2] =
     ["@anthropic-ai/claude-code-linux-x64/claude", "@anthropic-ai/claude-code-linux-arm64/claude"];
 const CODEX: [&str; 2] = [
@@ -35,7 +35,7 @@ pub struct Cli {
     folder: PathBuf,
 }
 
-/// What a program reports about a session.
+/// A program's report of a session.
 pub struct Report {
     /// Its identifier.
     pub session: String,

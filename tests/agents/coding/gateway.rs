@@ -18,7 +18,7 @@ pub struct Gateway {
     spans: Receiver,
 }
 
-/// What the gateway reports about one session.
+/// The gateway's report of one session.
 #[derive(Debug, Default)]
 pub struct Session {
     /// By identifier; that of the main agent is empty.

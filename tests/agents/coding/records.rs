@@ -1,4 +1,4 @@
-//! What Claude Code 2.1 and Codex 0.171 record in their folders about the agents of a session.
+//! The records of Claude Code 2.1 and Codex 0.171 about the agents of a session, in their own folders.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::sessions::{Api, Session};
 
-/// What an answer reports.
+/// The counts that an answer reports.
 #[derive(Clone, Copy, Default)]
 pub struct Counts {
     pub input: u64,

@@ -120,7 +120,7 @@ impl Session {
         &self.messages[..2 * turn - 1 - self.trimmed]
     }
 
-    /// What the provider caches, in its order.
+    /// The parts that the provider caches, in its order.
     pub fn parts(&self, turn: usize) -> Vec<String> {
         let parameter = self.parameter.to_string();
         let tools = self.tools.concat().join(" ");
