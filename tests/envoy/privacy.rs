@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::planted::{MARK, conversations, failures, word};
 use crate::support::client::{self, Raw};
@@ -75,9 +75,14 @@ async fn captured_texts_are_redacted_and_cut_and_appear_only_in_spans_and_access
         assert!(!text.contains("ada@mail") && !text.contains("EMP-4711"), "{kind}: {text}");
         assert!(*kind == "span" || *kind == "access log" || !text.contains(MARK), "{kind}: {text}");
     }
-    let with_words = site.spans.spans().into_iter().filter(|span| span.text(WORDS[1]).is_some()).count();
+    let with_words = || site.spans.spans().into_iter().filter(|span| span.text(WORDS[1]).is_some()).count();
+    // The plugin sends its spans a moment later.
+    let end = Instant::now() + PATIENCE;
+    while with_words() < 2 * entries.len() && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     assert_eq!(
-        with_words,
+        with_words(),
         2 * entries.len(),
         "the captured texts must be in Envoy's span and the plugin's span of each call"
     );
