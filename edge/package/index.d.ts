@@ -126,6 +126,14 @@ export interface Observation {
   'gaugeway.cost.requests.usd'?: number;
   /** what the input read from a cache would have cost more without the cache */
   'gaugeway.cost.cache_savings.usd'?: number;
+  /** why the provider's prompt cache was not read, compared with the previous call of the conversation: `model`, `parameters`, `tools`, `system`, `message`, `expired`, `below_minimum` or `unknown` */
+  'gaugeway.cache.break.cause'?: string;
+  /** number of the first message that changed or is missing, from 1 in the order of the request, reasoning items not counted */
+  'gaugeway.cache.break.message'?: number;
+  /** estimate of the input tokens that the cache had after the previous call and that were not read from it */
+  'gaugeway.cache.lost_tokens.estimate'?: number;
+  /** estimate of what these tokens cost more than if they had been read from the cache */
+  'gaugeway.cache.lost_usd.estimate'?: number;
   /** `priced` (from the price table), `partial` (the same, but a quantity had no rate), `reported` (by the provider), `reported_estimate` (likewise), `prepaid` (capacity paid for in advance), `unpriced` (no price for the model), `no_usage`, or `hidden` (the call was cut; the cost is that of the known part) */
   'gaugeway.cost.status'?:
     | 'priced'

@@ -2,6 +2,7 @@
 
 /** Attributes of the type double, also if their value is a whole number. */
 const DOUBLES = new Set([
+  'gaugeway.cache.lost_usd.estimate',
   'gaugeway.cost.audio.usd',
   'gaugeway.cost.cache_read.usd',
   'gaugeway.cost.cache_savings.usd',

@@ -223,6 +223,27 @@ fn traffic(envoy: SocketAddr) -> JoinSet<()> {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
+    // Conversations whose second call reads nothing from the cache, because its system prompt is another one.
+    workers.spawn(async move {
+        let mut fixture = Fixture::load("openai-chat/unary");
+        let said = |role: &str, text: &str| json!({"role": role, "content": text});
+        let answer = json!({"id": "c", "object": "chat.completion", "model": "gpt-4o",
+            "choices": [{"index": 0, "message": said("assistant", "ok"), "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 3000, "completion_tokens": 3, "total_tokens": 3003,
+                "prompt_tokens_details": {"cached_tokens": 0}}})
+        .to_string();
+        for number in 0.. {
+            let first = [said("system", "a"), said("user", &format!("question {number}"))];
+            let second =
+                [&[said("system", "b")], &first[1..], &[said("assistant", "ok"), said("user", "go on")]].concat();
+            for messages in [&first[..], &second] {
+                fixture.request.body = json!({"model": "gpt-4o", "messages": messages}).to_string().into();
+                let request = client::request(&fixture, &[("x-upstream", "given"), ("x-answer", &answer)]);
+                drop(client::send(envoy, request, Http::One).await);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    });
     // An answer that cannot be read is rare among the fixtures, and a rate needs two.
     workers.spawn(async move {
         let fixture = Fixture::load("openai-chat/malformed-json");
