@@ -225,10 +225,12 @@ export type Hash = 'conversation' | 'last_message' | 'prompt' | 'response' | 'sy
 
 /** The plugin's configuration. An invalid one throws at once, with the key's path. */
 export interface Configuration {
-  /** `abandoned_after` and `slots` have no effect here: nothing is kept between calls. */
+  /** `abandoned_after`, `conversations` and `slots` have no effect here: nothing is kept between calls. */
   agent?: {
     max_iterations?: number;
     abandoned_after?: number;
+    conversations?: number;
+    output_tools?: string[];
     slots?: number;
     /** For each kind of loop the number of repetitions, from 2 to 100; 0: never. */
     loops?: {drift?: number; oscillation?: number; retry?: number};
