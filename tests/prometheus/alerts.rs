@@ -238,7 +238,8 @@ fn traffic(envoy: SocketAddr) -> JoinSet<()> {
                 [&[said("system", "b")], &first[1..], &[said("assistant", "ok"), said("user", "go on")]].concat();
             for messages in [&first[..], &second] {
                 fixture.request.body = json!({"model": "gpt-4o", "messages": messages}).to_string().into();
-                let request = client::request(&fixture, &[("x-upstream", "given"), ("x-answer", &answer)]);
+                let request =
+                    client::request(&fixture, &[("x-team", "chat"), ("x-upstream", "given"), ("x-answer", &answer)]);
                 drop(client::send(envoy, request, Http::One).await);
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
