@@ -39,7 +39,8 @@ impl WaitingRun {
 
     /// An observation that counts the end of the run, and nothing else. `is_left`: the conversation has gone on without the results.
     pub fn given_up(self, is_left: bool) -> Observation {
-        let end = if is_left && self.end == RunEnd::Abandoned { RunEnd::Unknown } else { self.end };
+        let is_unknown = is_left && matches!(self.end, RunEnd::Abandoned | RunEnd::Completed);
+        let end = if is_unknown { RunEnd::Unknown } else { self.end };
         let agent = Agent { iteration: self.iteration, ended: Some(end), ..Agent::default() };
         Observation { agent, ..self.who.observation() }
     }
