@@ -118,7 +118,7 @@ mod tests {
         let hashes: HashSet<u64> = texts.iter().map(|text| digest(&[text])).collect();
         assert_eq!(hashes.len(), texts.len());
         let short: HashSet<u16> = texts.iter().map(|text| digest(&[text]) as u16).collect();
-        // Of 2,641 random numbers below 65,536, 2,589 are different on average.
+        // 2,641 random numbers below 65,536 have 2,589 different values on average.
         assert!(short.len() > 2540, "the lowest bits are not well mixed: {}", short.len());
     }
 }

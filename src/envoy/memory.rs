@@ -35,10 +35,14 @@ impl Memory {
 
     /// Remembers a call, and returns its bucket with it. None if the host has no shared data.
     pub fn put(self, pending: Pending) -> Option<Bucket> {
-        self.change(pending.call, |bucket| {
-            bucket.put(pending.clone());
-            Some(bucket.clone())
-        })
+        self.update(
+            pending.call,
+            |_| true,
+            |bucket| {
+                bucket.put(pending.clone());
+                Some(bucket.clone())
+            },
+        )
     }
 
     /// Removes a call and returns what was remembered of it.
@@ -48,7 +52,8 @@ impl Memory {
 
     /// The entry of a conversation.
     pub fn find(self, conversation: u64) -> Option<Pending> {
-        let (bytes, _) = host::shared(&self.key(conversation))?;
+        let (bytes, _) =
+            host::shared(&self.key(conversation)).filter(|(bytes, _)| Bucket::may_have(bytes, conversation))?;
         Bucket::parse(&bytes).find(conversation, 0).cloned()
     }
 
@@ -58,8 +63,8 @@ impl Memory {
     }
 
     /// Marks that the conversation of a call has gone on without its result. Returns false if there is nothing to mark.
-    pub fn pass(self, call: u64, called_at: u64) -> bool {
-        self.change(call, |bucket| bucket.pass(call, called_at)).is_some()
+    pub fn mark_left(self, call: u64, called_at: u64) -> bool {
+        self.change(call, |bucket| bucket.mark_left(call, called_at)).is_some()
     }
 
     /// Marks the run of a call made at `called_at` as continued without its result.
@@ -72,11 +77,16 @@ impl Memory {
         self.change(key.call, |bucket| bucket.trace(key.call, key.beginning, run)).is_some()
     }
 
-    /// Changes the bucket of a call. None if there is nothing to change, or the host has no shared data.
+    /// Changes the entry of a call. None if there is none, if there is nothing to change, or if the host has no shared data.
     fn change<T>(self, call: u64, change: impl Fn(&mut Bucket) -> Option<T>) -> Option<T> {
+        self.update(call, |bytes| Bucket::may_have(bytes, call), change)
+    }
+
+    /// Changes the bucket of a call if its bytes fit.
+    fn update<T>(self, call: u64, fit: impl Fn(&[u8]) -> bool, change: impl Fn(&mut Bucket) -> Option<T>) -> Option<T> {
         let key = self.key(call);
         for _ in 0..ATTEMPTS {
-            let (bytes, version) = host::shared(&key)?;
+            let (bytes, version) = host::shared(&key).filter(|(bytes, _)| fit(bytes))?;
             let mut bucket = Bucket::parse(&bytes);
             let result = change(&mut bucket)?;
             if host::set_shared(&key, &bucket.bytes(), version) {

@@ -12,7 +12,7 @@ use super::host;
 use super::memory::Memory;
 use super::metrics::HostMetrics;
 use super::spans::Spans;
-use crate::exchange::{Exchange, Meeting, MemoryKey, Observer, Routes};
+use crate::exchange::{Continuation, Exchange, MemoryKey, Observer, Routes};
 use crate::signal::memory::{Pending, WaitingRun, WaitingRuns};
 use crate::sink::stats::Stats;
 use crate::trace_context::{RunSpan, TraceContext};
@@ -66,32 +66,32 @@ impl Shared {
                 exchange.recall(*call, pending);
             }
         }
-        self.meet(exchange);
+        self.continue_conversation(exchange);
         exchange.end_recall();
     }
 
     /// Looks up what the conversation of the request waits for.
-    fn meet(&self, exchange: &mut Exchange) {
+    fn continue_conversation(&self, exchange: &mut Exchange) {
         if !exchange.may_be_awaited() {
             return;
         }
         for key in exchange.awaited_keys() {
-            if self.memory.find(key).is_some_and(|awaited| self.act(exchange, &awaited)) {
+            if self.memory.find(key).is_some_and(|awaited| self.continue_wait(exchange, &awaited)) {
                 return;
             }
         }
     }
 
     /// Does what the request means for the conversation that waits. Returns true if that changed anything.
-    fn act(&self, exchange: &mut Exchange, awaited: &Pending) -> bool {
-        match exchange.meet(awaited) {
-            Meeting::Nothing => false,
-            Meeting::Repeats => {
+    fn continue_wait(&self, exchange: &mut Exchange, awaited: &Pending) -> bool {
+        match exchange.continuation(awaited) {
+            Continuation::Nothing => false,
+            Continuation::Repeats => {
                 self.memory.leave(awaited.call, awaited.called_at);
                 exchange.repeat(awaited);
                 true
             }
-            Meeting::MayContinue => {
+            Continuation::MayContinue => {
                 for call in &awaited.calls {
                     let taken = self.memory.take(MemoryKey { call: *call, beginning: 0 });
                     let unused = taken.and_then(|pending| exchange.recall_by_name(pending));
@@ -99,7 +99,7 @@ impl Shared {
                 }
                 exchange.previous_lead().is_some()
             }
-            Meeting::Leaves => self.memory.pass(awaited.lead, awaited.called_at),
+            Continuation::Leaves => self.memory.mark_left(awaited.lead, awaited.called_at),
         }
     }
 

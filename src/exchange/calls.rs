@@ -241,7 +241,7 @@ impl Exchange {
     /// The key under which a call is remembered: a keyed hash of the caller, its agent if the client names it, and the hash of the
     /// call's identifier. So equal identifiers of two callers do not meet, and the requests of one caller cannot be made to meet
     /// those of another. Not all providers make unique identifiers, hence the hash of the conversation's beginning beside it. It
-    /// is 0, which stands for any, if requests do not repeat the beginning. None if exchanges share nothing.
+    /// is 0 if requests do not repeat the beginning; the call then belongs to any conversation. None if exchanges share nothing.
     fn memory_key(&self, call: u64) -> Option<MemoryKey> {
         let callers = self.observer.callers.as_ref()?;
         let is_hidden = self.api.remembers || self.draft.conversation.previous_response().is_some();

@@ -44,7 +44,7 @@ pub use local_reply::{LOCAL_REPLY, REASONS, shows_upstream};
 pub use memory::{SHELL, Unread};
 pub use observer::Observer;
 pub use routes::Routes;
-pub use waits::Meeting;
+pub use waits::Continuation;
 
 /// Operations whose requests are conversations and whose answers are text.
 const TEXT_OPERATIONS: [&str; 3] = ["chat", "generate_content", "text_completion"];

@@ -123,7 +123,7 @@ impl Exchange {
         let outcome = if self.is_answered() { Outcome::Completed } else { self.outcome_for_run(outcome) };
         let limit = self.observer.config.agent.max_iterations;
         let asked = self.asked();
-        // Without memory nobody knows whether a run above the limit is already counted.
+        // A host without shared data cannot tell whether a run above the limit is already counted.
         let is_above = self.draft.observation.agent.iteration > Some(limit) && self.observer.callers.is_none();
         let ended = run_end(&self.draft.observation.agent, outcome, asked, limit);
         let ended = ended.filter(|_| !self.run.has_ended && !is_above);

@@ -8,7 +8,7 @@ use crate::signal::memory::Pending;
 
 /// The meaning of a request for the conversation that waits.
 #[derive(Debug, PartialEq)]
-pub enum Meeting {
+pub enum Continuation {
     /// Nothing: it is another conversation that begins in the same way, or its results are known by their identifiers.
     Nothing,
     /// The request repeats the one that failed.
@@ -53,21 +53,21 @@ impl Exchange {
     }
 
     /// Compares the request with the entry of its conversation.
-    pub fn meet(&self, awaited: &Pending) -> Meeting {
+    pub fn continuation(&self, awaited: &Pending) -> Continuation {
         let messages = self.message_count();
         let is_continued = self.draft.conversation.previous_response().is_some();
         if awaited.lead == awaited.call {
             let repeats = messages >= awaited.messages && awaited.waits();
-            return if repeats { Meeting::Repeats } else { Meeting::Nothing };
+            return if repeats { Continuation::Repeats } else { Continuation::Nothing };
         }
         if self.run.recalled.is_some() {
-            return Meeting::Nothing;
+            return Continuation::Nothing;
         }
         if !self.draft.observation.agent.results.is_empty() {
-            return Meeting::MayContinue;
+            return Continuation::MayContinue;
         }
         let goes_on = messages > awaited.messages || is_continued || self.draft.conversation.asks_to_retry();
-        if goes_on { Meeting::Leaves } else { Meeting::Nothing }
+        if goes_on { Continuation::Leaves } else { Continuation::Nothing }
     }
 
     /// Continues the run of a request that failed and that this one repeats.

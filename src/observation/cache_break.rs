@@ -31,7 +31,7 @@ pub enum CacheBreakCause {
     Expired,
     /// The previous call was shorter than the shortest prompt that the provider caches.
     BelowMinimum,
-    /// None of the above.
+    /// The prefix is unchanged and the provider should still have it. Its cache was not read nevertheless.
     Unknown,
 }
 

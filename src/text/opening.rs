@@ -45,13 +45,13 @@ pub struct Opening {
 /// The hashes of an opening. A hash is None if the request lacks the text.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct OpeningHashes {
-    /// Of the system prompt.
+    /// The hash of the system prompt.
     pub system: Option<[u8; 8]>,
-    /// Of the first user message.
+    /// The hash of the first user message.
     pub user: Option<[u8; 8]>,
-    /// Of the system prompt and the first user message.
+    /// The hash of the system prompt and the first user message.
     pub both: Option<[u8; 8]>,
-    /// Of the system prompt and at most [`HEAD`] bytes of the first user message. It is not reported.
+    /// The hash of the system prompt and at most [`HEAD`] bytes of the first user message. It is not reported.
     pub task: Option<u64>,
     /// True if the first user message ends with the error of the last step and the request to try again.
     pub asks_to_retry: bool,

@@ -119,7 +119,8 @@ impl History {
     /// Adds the level of an agent's path, times `sign`, to that of the message.
     pub fn message_level(&mut self, path: &str, sign: i32) {
         let level = path.bytes().filter(|byte| *byte == b'/').count();
-        self.message.level += sign * i32::try_from(level).unwrap_or(0);
+        let level = sign.saturating_mul(i32::try_from(level).unwrap_or(0));
+        self.message.level = self.message.level.saturating_add(level);
     }
 
     /// A message between agents ends. A message to an agent below the author is a task and begins a run, whatever its history shows:

@@ -190,7 +190,7 @@ fn an_answer_that_calls_tools_ends_for_that_reason_whatever_its_word_is() {
         assert!(matches!(&*word, "stop" | "STOP" | "completed"), "{api} {word}");
     }
     assert_eq!(called("gemini-generate", &gemini.replace("STOP", "MAX_TOKENS")).1, Some(FinishClass::Length));
-    // Of several choices, each has its own reason.
+    // Each choice has a finish reason of its own.
     let two = r#"{"candidates":[{"content":{"parts":[{"text":"x"}]},"finishReason":"STOP","index":0},
         {"content":{"parts":[{"functionCall":{"name":"f"}}]},"finishReason":"STOP","index":1}]}"#;
     let reasons = exchange("gemini-generate", "{}", two).draft.observation.response.finish_reasons;

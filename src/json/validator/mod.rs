@@ -10,7 +10,7 @@ const MAX_LEVELS: usize = 32;
 /// Longest number, in bytes.
 const MAX_WORD: usize = 32;
 
-/// What the document may continue with.
+/// The part of the document that may come next.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum ValidatorState {
     /// A value.

@@ -27,6 +27,13 @@ impl Bucket {
         Bucket(entries)
     }
 
+    /// Returns false if the bytes of a bucket have no entry of the call. It is cheaper than to parse them.
+    pub fn may_have(bytes: &[u8], call: u64) -> bool {
+        let call = call.to_le_bytes();
+        let [first, ..] = call;
+        memchr::memchr_iter(first, bytes).any(|at| bytes.get(at..).is_some_and(|rest| rest.starts_with(&call)))
+    }
+
     /// The bytes that the host stores.
     pub fn bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(1 + self.0.len() * 128);
@@ -94,7 +101,7 @@ impl Bucket {
 
     /// Marks that the conversation of a call made at `called_at` has gone on without the result. Returns None if that is known, or if
     /// the run does not wait for the result.
-    pub fn pass(&mut self, call: u64, called_at: u64) -> Option<()> {
+    pub fn mark_left(&mut self, call: u64, called_at: u64) -> Option<()> {
         let entry = self.waiting(call, called_at).filter(|entry| !entry.is_left)?;
         entry.is_left = true;
         Some(())

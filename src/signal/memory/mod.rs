@@ -6,7 +6,7 @@
 //! of a conversation.
 //!
 //! Each worker also has the runs that it would count as abandoned, see [`WaitingRuns`]. A run whose entry was replaced is forgotten
-//! there too: it is not counted, because nobody knows how it goes on.
+//! there too: it is not counted, because its further course is unknown.
 //!
 //! A conversation has an entry too, under a key of its own, while it waits: for the results of its calls, or for the repetition
 //! of a failed request.

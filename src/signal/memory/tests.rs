@@ -28,6 +28,16 @@ fn an_entry_is_returned_once_with_all_its_fields() {
 }
 
 #[test]
+fn the_bytes_of_a_bucket_show_which_calls_it_cannot_have() {
+    let mut bucket = Bucket::default();
+    (1..=9).for_each(|call| bucket.put(pending(call * 1_000_003)));
+    let bytes = bucket.bytes();
+    assert!((1..=9).all(|call| Bucket::may_have(&bytes, call * 1_000_003)));
+    assert!((1..=9).all(|call| !Bucket::may_have(&bytes, call * 1_000_003 + 1)));
+    assert!(!Bucket::may_have(&[], 0));
+}
+
+#[test]
 fn a_full_bucket_replaces_the_oldest_entry() {
     let mut bucket = Bucket::default();
     for call in (1..=WAYS as u64 + 2).rev() {

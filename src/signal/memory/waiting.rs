@@ -1,4 +1,4 @@
-//! The runs that a worker counts as ended if nobody continues them.
+//! Runs that wait for their next request. A worker counts a run as ended if that request does not come in time.
 
 #[cfg(doc)]
 use super::WAYS;
