@@ -243,6 +243,9 @@ export interface Configuration {
   /** `capture`, `redact` and `sample` work as in the plugin. */
   privacy?: {hash?: Hash[]; key?: string; capture?: 'off' | 'truncated' | 'sampled'; redact?: string[]; sample?: number};
 
+  /** The version of OpenTelemetry's conventions that names the metrics `gen_ai.*`. */
+  semconv?: '0.1' | '1.41';
+
   // The rest is checked but has no effect here, so that one configuration works here and in Envoy.
 
   /** No effect here: Envoy's listener receives feedback. */
@@ -250,7 +253,14 @@ export interface Configuration {
   /** No effect here, unless thousands of exchanges are open at once. */
   limits?: {stream_memory_bytes?: number};
   /** No effect here: `gaugeway/otlp` sends spans. */
-  otlp?: {cluster?: string; path?: string; service?: string};
+  otlp?: {
+    cluster?: string; errors?: boolean; exceptions?: boolean; idle_after?: number; instance?: string; interval?: number; logs_path?: string;
+    metrics_path?: string; path?: string; sample?: number; service?: string; temporality?: 'cumulative' | 'delta';
+  };
+  /** No effect here: the attributes of Envoy's filter state. */
+  attributes?: boolean | 'packed' | string[];
+  /** No effect here: Envoy's statistics. */
+  stats?: boolean;
   /** No effect here: a position in Envoy. */
   role?: 'listener' | 'upstream';
   /** No effect here: this package changes no byte. Set `stream_options` yourself. */

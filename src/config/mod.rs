@@ -8,6 +8,7 @@ mod feedback;
 mod labels;
 mod limits;
 mod otlp;
+mod output;
 mod prices;
 mod privacy;
 #[cfg(not(target_family = "wasm"))]
@@ -27,7 +28,8 @@ pub use agent::AgentSettings;
 pub use compat::{CacheAttribute, Compat};
 pub use labels::LabelSettings;
 pub use limits::MemoryLimits;
-pub use otlp::Otlp;
+pub use otlp::{Otlp, Temporality};
+pub use output::{Conventions, FilterState};
 pub use privacy::{Capture, Privacy};
 #[cfg(not(target_family = "wasm"))]
 pub use reference::{DocumentedSetting, default_file, documented_settings};
@@ -45,10 +47,14 @@ pub struct Config {
     pub apis: Vec<Override>,
     /// `compat`
     pub compat: Compat,
+    /// `semconv`
+    pub conventions: Conventions,
     /// `conversation.header`: in lower case. Empty for none.
     pub conversation_header: String,
     /// `feedback`
     pub feedback: FeedbackSettings,
+    /// `attributes`
+    pub filter_state: FilterState,
     /// `labels`
     pub labels: LabelSettings,
     /// `limits`
@@ -61,6 +67,8 @@ pub struct Config {
     pub privacy: Privacy,
     /// `role`
     pub role: Role,
+    /// `stats`
+    pub stats: bool,
     /// `stream_usage`
     pub stream_usage: StreamUsage,
 }
@@ -69,6 +77,7 @@ pub struct Config {
 const SETTINGS: Table<Config> = &[
     agent::SETTINGS,
     apis::SETTINGS,
+    output::ATTRIBUTES_SETTING,
     compat::SETTINGS,
     conversation::SETTINGS,
     feedback::SETTINGS,
@@ -78,6 +87,8 @@ const SETTINGS: Table<Config> = &[
     prices::SETTINGS,
     privacy::SETTINGS,
     role::SETTINGS,
+    output::SEMCONV_SETTING,
+    output::STATS_SETTING,
     stream_usage::SETTINGS,
 ];
 
@@ -91,14 +102,17 @@ impl Config {
             agent: AgentSettings::default(),
             apis: Vec::new(),
             compat: Compat::default(),
+            conventions: Conventions::default(),
             conversation_header: String::new(),
             feedback: FeedbackSettings::default(),
+            filter_state: FilterState::default(),
             labels: LabelSettings::default(),
             limits: MemoryLimits::default(),
             otlp: Otlp::default(),
             prices: PriceTable::bundled()?,
             privacy: Privacy::default(),
             role: Role::default(),
+            stats: true,
             stream_usage: StreamUsage::default(),
         };
         setting::set_defaults(SETTINGS, &mut config)?;
@@ -153,6 +167,7 @@ mod tests {
             ("agent.loops.retry", "0"),
             ("agent.max_iterations", "11"),
             ("agent.slots", "4097"),
+            ("attributes", "false"),
             ("compat.cache_attribute", "\"cache_write\""),
             ("conversation.header", "\"x-id\""),
             ("feedback.path", "\"/f\""),
@@ -160,11 +175,22 @@ mod tests {
             ("labels.max_series", "1001"),
             ("limits.stream_memory_bytes", "33554433"),
             ("otlp.cluster", "\"c\""),
+            ("otlp.errors", "true"),
+            ("otlp.exceptions", "true"),
+            ("otlp.idle_after", "60"),
+            ("otlp.instance", "\"i\""),
+            ("otlp.interval", "5"),
+            ("otlp.logs_path", "\"/l\""),
+            ("otlp.metrics_path", "\"/m\""),
             ("otlp.path", "\"/p\""),
+            ("otlp.sample", "0.5"),
             ("otlp.service", "\"s\""),
+            ("otlp.temporality", "\"delta\""),
             ("privacy.capture", "\"sampled\""),
             ("privacy.sample", "0.02"),
             ("role", "\"upstream\""),
+            ("semconv", "\"1.41\""),
+            ("stats", "false"),
             ("stream_usage.inject", "true"),
             ("stream_usage.max_held_bytes", "16385"),
         ];
@@ -187,7 +213,12 @@ mod tests {
             let changed = show(Config::parse(&text).unwrap());
             let lines = default.lines().zip(changed.lines()).filter(|(default, changed)| default != changed);
             let field = key.rsplit('.').next().unwrap();
-            let field = if key == "conversation.header" { "conversation_header" } else { field };
+            let field = match key {
+                "attributes" => "filter_state",
+                "conversation.header" => "conversation_header",
+                "semconv" => "conventions",
+                _ => field,
+            };
             let lines: Vec<_> = lines.map(|(_, changed)| changed.trim()).collect();
             assert!(lines.first().is_some_and(|line| line.starts_with(&format!("{field}: "))), "{key}: {lines:?}");
             assert!(lines.len() == 1 || key == "privacy.capture", "{key} changes {lines:?}");
@@ -205,7 +236,7 @@ mod tests {
             ("[]", "must be an object"),
             (
                 r#"{"label": {}}"#,
-                "label: unknown key; known here: agent, apis, compat, conversation, feedback, labels, limits, otlp, prices, privacy, role, stream_usage",
+                "label: unknown key; known here: agent, apis, attributes, compat, conversation, feedback, labels, limits, otlp, prices, privacy, role, semconv, stats, stream_usage",
             ),
             (r#"{"labels": {"max": 1}}"#, "labels.max: unknown key; known here: headers, max_series, models"),
             (r#"{"labels": {"max_series": 0}}"#, "labels.max_series: must be a whole number from 1 to 1000000"),

@@ -48,8 +48,10 @@ pub enum SettingKind<T: 'static> {
         /// Stores the value.
         set: fn(&mut T, f64),
     },
-    /// True or false. The default is false.
+    /// True or false.
     Bool {
+        /// Used if the key is absent.
+        default: bool,
         /// Stores the value.
         set: fn(&mut T, bool),
     },
@@ -169,7 +171,7 @@ impl<T> Setting<T> {
             SettingKind::Whole { default, set, .. } => set(target, *default),
             SettingKind::Repetitions { default, set } => set(target, *default),
             SettingKind::Share { default, set, .. } => set(target, *default),
-            SettingKind::Bool { set } => set(target, false),
+            SettingKind::Bool { default, set } => set(target, *default),
             SettingKind::Text { default, set } => {
                 let set = |text| set(target, text).map_err(|wrong| ConfigError::new(self.key, wrong));
                 default.map_or(Ok(()), set)?;
@@ -198,7 +200,7 @@ impl<T> Setting<T> {
             SettingKind::Share { set, .. } => {
                 set(target, value.as_f64().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(wrong)?);
             }
-            SettingKind::Bool { set } => set(target, value.as_bool().ok_or_else(wrong)?),
+            SettingKind::Bool { set, .. } => set(target, value.as_bool().ok_or_else(wrong)?),
             SettingKind::Text { set, .. } => {
                 set(target, text(path, value)?).map_err(|wrong| ConfigError::new(path, wrong))?;
             }
@@ -251,7 +253,7 @@ impl<T> SettingKind<T> {
             SettingKind::Whole { default, .. } => default.to_string(),
             SettingKind::Repetitions { default, .. } => default.to_string(),
             SettingKind::Share { default, .. } => Value::from(*default).to_string(),
-            SettingKind::Bool { .. } => "false".to_owned(),
+            SettingKind::Bool { default, .. } => default.to_string(),
             SettingKind::Text { default, .. } => default.map(|text| Value::from(text).to_string()).unwrap_or_default(),
             SettingKind::Word { words, .. } => {
                 words.first().map(|word| Value::from(*word).to_string()).unwrap_or_default()

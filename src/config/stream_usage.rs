@@ -18,7 +18,7 @@ pub struct StreamUsage {
 pub(super) const SETTINGS: &[Setting<Config>] = &[
     Setting {
         key: "stream_usage.inject",
-        kind: Bool { set: |config, inject| config.stream_usage.inject = inject },
+        kind: Bool { default: false, set: |config, inject| config.stream_usage.inject = inject },
         per_route: true,
         doc: documentation("adds `stream_options.include_usage` to OpenAI chat streams that do not set it"),
     },

@@ -68,10 +68,10 @@ impl Exchange {
             return;
         }
         // The request may show less of the run than there was: clients trim it, servers keep it.
-        let is_shown = pending.is_numbered && pending.beginning != 0 && agent.iteration.is_some();
-        if pending.iteration > 0 && agent.iteration <= Some(pending.iteration) && !is_shown {
+        if pending.iteration > 0 && agent.iteration <= Some(pending.iteration) {
+            // With numbered identifiers the call may be that of an equal conversation, whose turns are no repetition.
+            self.run.shows_less = !pending.is_numbered || pending.beginning == 0 || agent.iteration.is_none();
             agent.iteration = Some(pending.iteration + 1);
-            self.run.shows_less = true;
         }
         let tool = identity(Scalar::Text(&pending.name));
         self.run.steps.push(Step { tool, arguments: pending.arguments, result: content });

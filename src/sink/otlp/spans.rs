@@ -1,8 +1,9 @@
-//! Spans of agents' runs in OTLP: `invoke_agent` with its `chat` and `execute_tool` spans.
+//! Spans of exchanges and agents' runs: `invoke_agent` with its `chat` and `execute_tool` spans.
 //!
 //! The trace of a run is the trace of its first call. The spans of later calls are children of the run's span and link to
 //! their own trace. Spec: OTLP 1 (protobuf), OpenTelemetry's `gen_ai` spans. Memory: [`QUEUE`] bytes.
 
+use super::wire::{attribute, bytes, fixed, number};
 use crate::config::CacheAttribute;
 use crate::observation::{Agent, Observation, Outcome, RunEnd, ToolResult};
 use crate::sink::attributes::{ATTRIBUTES, AttributeValue};
@@ -157,8 +158,7 @@ impl Span {
             bytes(&mut out, 4, &parent);
         }
         bytes(&mut out, 5, name.as_bytes());
-        varint(&mut out, 6 << 3);
-        varint(&mut out, kind);
+        number(&mut out, 6, kind);
         for (field, time) in (7..).zip(times) {
             fixed(&mut out, field, time);
         }
@@ -180,65 +180,6 @@ impl Span {
     fn failed(&mut self) {
         bytes(&mut self.0, 15, &[3 << 3, 2]);
     }
-}
-
-fn attribute(out: &mut Vec<u8>, field: u64, key: &str, value: &AttributeValue<'_>) {
-    let mut any = Vec::new();
-    match value {
-        AttributeValue::Bool(value) => any.extend([2 << 3, u8::from(*value)]),
-        AttributeValue::Integer(number) => {
-            varint(&mut any, 3 << 3);
-            varint(&mut any, *number as u64);
-        }
-        AttributeValue::Count(number) => {
-            varint(&mut any, 3 << 3);
-            varint(&mut any, *number);
-        }
-        AttributeValue::Float(number) => fixed(&mut any, 4, number.to_bits()),
-        AttributeValue::Billionths(number) => fixed(&mut any, 4, (*number as f64 / 1e9).to_bits()),
-        AttributeValue::List(items) => array(&mut any, items.iter().map(|item| &**item)),
-        AttributeValue::FinishReasons(items) => array(&mut any, items.iter().flatten().map(|reason| &*reason.word)),
-        AttributeValue::Unpriced(set) => array(&mut any, set.names()),
-        AttributeValue::Text(text) => bytes(&mut any, 1, text.as_bytes()),
-        AttributeValue::Hash(_) | AttributeValue::ParseErrors(_) => {
-            let mut text = String::new();
-            value.write(&mut text);
-            bytes(&mut any, 1, text.as_bytes());
-        }
-    }
-    let mut pair = Vec::new();
-    bytes(&mut pair, 1, key.as_bytes());
-    bytes(&mut pair, 2, &any);
-    bytes(out, field, &pair);
-}
-
-fn array<'a>(any: &mut Vec<u8>, items: impl Iterator<Item = &'a str>) {
-    let mut list = Vec::new();
-    for item in items {
-        let mut value = Vec::new();
-        bytes(&mut value, 1, item.as_bytes());
-        bytes(&mut list, 1, &value);
-    }
-    bytes(any, 5, &list);
-}
-
-fn varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-fn bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
-    varint(out, field << 3 | 2);
-    varint(out, value.len() as u64);
-    out.extend_from_slice(value);
-}
-
-fn fixed(out: &mut Vec<u8>, field: u64, value: u64) {
-    varint(out, field << 3 | 1);
-    out.extend(value.to_le_bytes());
 }
 
 #[cfg(test)]
