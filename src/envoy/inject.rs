@@ -203,12 +203,12 @@ impl Injection {
         // After an internal redirect the request is the changed one.
         let is_changed = matches!(verdict, Verdict::Injected | Verdict::AnswerEncoded);
         if is_changed || seen.request.stream == Some(true) && !seen.request.decides_usage {
-            let define = || HostMetrics.define(INJECTIONS.kind, INJECTIONS.name, &[(RESULT.name, verdict.as_str())]);
+            let define = || HostMetrics.define(&INJECTIONS, &[(RESULT.name, verdict.as_str())]);
             COUNTERS.with_borrow_mut(|counters| {
                 let Some(counter) = counters.get_mut(verdict as usize) else { return };
                 *counter = counter.or_else(define);
                 if let Some(counter) = *counter {
-                    HostMetrics.emit(INJECTIONS.kind, counter, 1);
+                    HostMetrics.emit(&INJECTIONS, counter, 1);
                 }
             });
         }

@@ -42,12 +42,12 @@ pub fn pass_unread(unread: Unread, is_attempt: bool) {
     if unread == Unread::OtherTraffic || !is_attempt && !role::claim() {
         return;
     }
-    let define = || HostMetrics.define(UNREAD.kind, UNREAD.name, &[(KIND.name, unread.as_str())]);
+    let define = || HostMetrics.define(&UNREAD, &[(KIND.name, unread.as_str())]);
     COUNTERS.with(|counters| {
         let Some(cell) = counters.get(unread as usize) else { return };
         cell.set(cell.get().or_else(define));
         if let Some(counter) = cell.get() {
-            HostMetrics.emit(UNREAD.kind, counter, 1);
+            HostMetrics.emit(&UNREAD, counter, 1);
         }
     });
 }

@@ -112,9 +112,9 @@ fn read_configuration(bytes: &[u8]) -> Result<Config, String> {
 fn start(config: Config) -> Shared {
     role::declare();
     redirect::declare();
-    let gauge = HostMetrics.define(PRICE_TABLE.kind, PRICE_TABLE.name, &[]);
+    let gauge = HostMetrics.define(&PRICE_TABLE, &[]);
     if let Some(gauge) = gauge {
-        HostMetrics.emit(PRICE_TABLE.kind, gauge, config.prices.date());
+        HostMetrics.emit(&PRICE_TABLE, gauge, config.prices.date());
     }
     let memory = Memory::new(config.agent.slots);
     let conversations = Conversations::new(config.agent.conversations);

@@ -45,7 +45,7 @@ impl Spans {
         if collector.cluster.is_empty() {
             return None;
         }
-        let counter = |result| HostMetrics.define(SPANS.kind, SPANS.name, &[(RESULT.name, result)]);
+        let counter = |result| HostMetrics.define(&SPANS, &[(RESULT.name, result)]);
         Some(Spans {
             queue: SpanQueue::default(),
             collector: collector.clone(),
@@ -92,7 +92,7 @@ impl Spans {
 
     fn count(&self, result: usize, by: u64) {
         if let Some(counter) = self.counters.get(result).copied().flatten().filter(|_| by > 0) {
-            HostMetrics.emit(SPANS.kind, counter, by);
+            HostMetrics.emit(&SPANS, counter, by);
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::observation::Observation;
 /// Counts the samples that lost a name because its share of the series was full.
 pub const OVERFLOW: Metric = counter(
     "gaugeway_series_overflow_total",
+    "gaugeway.series.overflow",
     "{sample}",
     &[&KIND],
     "samples that lost a name because the share of its kind is full: request_model, response_model, tool_name, \
@@ -17,6 +18,7 @@ pub const OVERFLOW: Metric = counter(
 /// Counts the spans that the plugin exports itself.
 pub const SPANS: Metric = counter(
     "gaugeway_spans_total",
+    "gaugeway.spans",
     "{span}",
     &[&RESULT],
     "spans that the plugin exports itself, by result: sent, failed, dropped",
@@ -26,6 +28,7 @@ pub const SPANS: Metric = counter(
 /// Counts the exchanges that are not read. They are not in any other metric.
 pub const UNREAD: Metric = counter(
     "gaugeway_unread_requests_total",
+    "gaugeway.unread_requests",
     "{request}",
     &[&KIND],
     "exchanges that passed unread for lack of memory: budget (`limits.stream_memory_bytes` is used up), vm (the VM's memory is nearly full)",
@@ -35,6 +38,7 @@ pub const UNREAD: Metric = counter(
 /// Counts what became of streams whose clients did not ask for usage, if `stream_usage.inject` is set.
 pub const INJECTIONS: Metric = counter(
     "gaugeway_usage_injections_total",
+    "gaugeway.usage_injections",
     "{request}",
     &[&RESULT],
     "streams whose client did not ask for usage, by what the plugin did: injected, or why not",
@@ -42,8 +46,14 @@ pub const INJECTIONS: Metric = counter(
 );
 
 /// The date of the price table. Set at start.
-pub const PRICE_TABLE: Metric =
-    gauge("gaugeway_price_table_timestamp_seconds", "s", &[], "date of the price table in seconds since 1970", nothing);
+pub const PRICE_TABLE: Metric = gauge(
+    "gaugeway_price_table_timestamp_seconds",
+    "gaugeway.price_table.timestamp",
+    "s",
+    &[],
+    "date of the price table in seconds since 1970",
+    nothing,
+);
 
 /// Every metric of the plugin itself. They have no common labels, and exchanges have no samples for them.
 pub const PLUGIN_METRICS: &[Metric] = &[OVERFLOW, SPANS, INJECTIONS, UNREAD, PRICE_TABLE];
