@@ -10,6 +10,7 @@ mod answer;
 mod attempt;
 mod capabilities;
 mod conversations;
+mod export;
 mod feedback;
 mod holding;
 mod host;
@@ -25,7 +26,6 @@ mod secret;
 mod series_list;
 mod series_name;
 mod shared;
-mod spans;
 mod stream;
 
 proxy_wasm::main! {{

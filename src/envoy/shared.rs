@@ -6,14 +6,17 @@ use std::rc::{Rc, Weak};
 use proxy_wasm::types::MapType;
 
 use super::conversations::Conversations;
+use super::export::Export;
 use super::feedback::Submission;
 use super::holding::Holding;
 use super::host;
 use super::memory::Memory;
 use super::metrics::HostMetrics;
-use super::spans::Spans;
+use super::root::SHORT_TICK;
 use crate::exchange::{Continuation, Exchange, MemoryKey, Observer, Routes};
+use crate::observation::Outcome;
 use crate::signal::memory::{Pending, WaitingRun, WaitingRuns};
+use crate::sink::otlp::call_span;
 use crate::sink::stats::Stats;
 use crate::trace_context::{RunSpan, TraceContext};
 
@@ -28,7 +31,7 @@ pub struct Shared {
     pub memory: Memory,
     pub conversations: Conversations,
     pub waiting: Rc<RefCell<WaitingRuns>>,
-    pub spans: Option<RefCell<Spans>>,
+    pub export: Option<RefCell<Export>>,
     pub holding: Holding,
     /// The feedback requests that need ticks. Their streams own them.
     pub submissions: RefCell<Vec<Weak<Submission>>>,
@@ -131,9 +134,9 @@ impl Shared {
     /// Makes the spans of an exchange that has ended. Envoy shows its own span only now, so the calls that the answer asks for
     /// were remembered without it.
     pub fn trace(&self, exchange: &mut Exchange) {
-        let Some(Ok(mut spans)) = self.spans.as_ref().map(RefCell::try_borrow_mut) else { return };
-        let place = place();
-        if exchange.run_span().is_none() {
+        let Some(Ok(mut export)) = self.export.as_ref().map(RefCell::try_borrow_mut) else { return };
+        let place = place(exchange);
+        if export.spans.is_some() && exchange.run_span().is_none() {
             let before = exchange.previous_lead().map(|lead| MemoryKey { call: !lead.call, ..lead });
             match before.and_then(|before| self.memory.take(before)?.run) {
                 Some(run) => exchange.set_run_span(run),
@@ -145,11 +148,22 @@ impl Shared {
                 self.attach_trace(&exchange.kept_keys(), run);
             }
         }
-        // All calls of a run are recorded or none, whatever the sampling decision of the later ones.
+        // All calls of a recorded run are recorded, whatever the sampling decision of the later ones.
         let run = exchange.run_span();
-        if let Some(place) = place.or(run.map(RunSpan::context)).filter(|place| place.sampled || run.is_some()) {
-            let names = exchange.config().compat.cache_attribute;
-            spans.queue.exchange(exchange.observation(), names, place, run);
+        let Some(place) = place.or(run.map(RunSpan::context)) else { return };
+        let (seen, names) = (exchange.observation(), exchange.config().compat.cache_attribute);
+        let has_failed = seen.outcome != Some(Outcome::Completed);
+        let is_sent = run.is_some() || place.sampled || has_failed && export.sends_all_errors;
+        if let Some(spans) = export.spans.as_mut().filter(|_| is_sent) {
+            spans.queue.exchange(seen, names, place, run);
+        }
+        if let Some(logs) = export.logs.as_mut().filter(|_| has_failed) {
+            let span = call_span(place, run, seen.timing.start);
+            logs.queue.failure(seen, TraceContext { sampled: is_sent, ..span });
+        }
+        // The next tick may be too late.
+        if export.needs_short_tick() {
+            host::set_tick(SHORT_TICK);
         }
     }
 
@@ -186,8 +200,10 @@ impl Shared {
         }
         let end = waiting.since;
         let seen = waiting.given_up(entry.is_left);
-        let spans = self.spans.as_ref().map(RefCell::try_borrow_mut);
-        if let (Some(run), Some(ended), Some(Ok(mut spans))) = (entry.run, seen.agent.ended, spans) {
+        let export = self.export.as_ref().map(RefCell::try_borrow_mut);
+        if let (Some(run), Some(ended), Some(Ok(mut export))) = (entry.run, seen.agent.ended, export)
+            && let Some(spans) = &mut export.spans
+        {
             spans.queue.run(&seen, run, ended, end);
         }
         if let Ok(mut stats) = self.stats.try_borrow_mut() {
@@ -196,15 +212,11 @@ impl Shared {
     }
 }
 
-/// The request's place in a trace: by `traceparent` or B3, which Envoy's tracing sets, or in a trace of its own by `x-request-id`.
-fn place() -> Option<TraceContext> {
+/// The request's place in a trace. Envoy's tracing sets its headers after the request has passed the plugin, so they are read at the
+/// end. A request without headers of a trace and without an identifier is a trace of its own, if the host has random numbers.
+fn place(exchange: &Exchange) -> Option<TraceContext> {
     let text =
         |name: &str| host::header(MapType::HttpRequestHeaders, name).and_then(|value| String::from_utf8(value).ok());
-    let place = text("traceparent").and_then(|value| TraceContext::parse(&value));
-    let b3 = || {
-        let sampled = || text("x-b3-sampled").unwrap_or_else(|| "1".to_owned());
-        let parts = || Some(format!("{}-{}-{}", text("x-b3-traceid")?, text("x-b3-spanid")?, sampled()));
-        TraceContext::parse_b3(&text("b3").or_else(parts)?)
-    };
-    place.or_else(b3).or_else(|| TraceContext::of_request(&text("x-request-id")?))
+    let random = || Some(TraceContext::new_trace(*host::random()?.first_chunk()?, exchange.config().otlp.sample));
+    TraceContext::of_headers(text).or(exchange.place()).or_else(random)
 }
