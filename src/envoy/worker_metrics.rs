@@ -9,7 +9,7 @@ use std::rc::{Rc, Weak};
 use super::host;
 use crate::config::{Config, Otlp};
 use crate::observation::Observation;
-use crate::sink::otlp::{Batch, LEASE, Lease, MetricStore, Resource, Source, SpanReference};
+use crate::sink::otlp::{Batch, Envelope, LEASE, Lease, MetricStore, Source, SpanReference};
 use crate::sink::stats::Metric;
 
 const SECOND: u64 = 1_000_000_000;
@@ -32,7 +32,7 @@ pub struct WorkerMetrics {
     store: MetricStore,
     settings: Otlp,
     /// None until the number of the worker is known.
-    resource: Option<Resource>,
+    envelope: Option<Envelope>,
     /// The time before which no new export begins, in nanoseconds since 1970.
     due: u64,
     has_more: bool,
@@ -62,7 +62,7 @@ impl WorkerMetrics {
             let new = Rc::new(RefCell::new(WorkerMetrics {
                 store: MetricStore::new(now, settings.temporality),
                 settings: settings.clone(),
-                resource: None,
+                envelope: None,
                 due: now.saturating_add(settings.interval.saturating_mul(SECOND)),
                 has_more: false,
             }));
@@ -76,17 +76,17 @@ impl WorkerMetrics {
         self.store.record(seen, config, now, span);
     }
 
-    /// The source of the metrics. Returns None as long as the number of the worker is unknown.
-    fn resource(&mut self, now: u64) -> Option<Resource> {
-        if self.resource.is_none() {
-            let number = LEASE_OF_VM.with(|lease| lease.try_borrow().ok()?.lease)?.number;
-            let base = if self.settings.instance.is_empty() { proxy(now) } else { self.settings.instance.clone() };
-            let vm = host::property("plugin_vm_id").unwrap_or_default();
-            let vm = String::from_utf8_lossy(&vm);
-            let vm = if vm.is_empty() { String::new() } else { format!("/{vm}") };
-            self.resource = Some(Resource::new(&self.settings.service, &format!("{base}{vm}/{number}")));
-        }
-        self.resource.clone()
+    /// Names the source of the metrics, unless the number of the worker is still unknown.
+    fn name_source(&mut self, now: u64) {
+        let number = LEASE_OF_VM.with(|lease| Some(lease.try_borrow().ok()?.lease?.number));
+        let Some(number) = number.filter(|_| self.envelope.is_none()) else { return };
+        let base = if self.settings.instance.is_empty() { proxy(now) } else { self.settings.instance.clone() };
+        let vm = host::property("plugin_vm_id").unwrap_or_default();
+        let vm = String::from_utf8_lossy(&vm);
+        let vm = if vm.is_empty() { String::new() } else { format!("/{vm}") };
+        let instance = format!("{base}{vm}/{number}");
+        let service = self.settings.service.as_str();
+        self.envelope = Some(Envelope::new(&[("service.name", service), ("service.instance.id", &instance)]));
     }
 }
 
@@ -95,12 +95,14 @@ impl Source for WorkerMetrics {
         if now < self.due && !self.has_more {
             return None;
         }
-        let resource = self.resource(now)?;
+        self.name_source(now);
+        let envelope = self.envelope.as_ref()?;
         // Two configurations may share this source. The interval is that of both together.
         self.due = now.saturating_add(self.settings.interval.saturating_mul(SECOND / 2));
         let idle_after = self.settings.idle_after.saturating_mul(SECOND);
-        let request = self.store.export(&resource, now, idle_after)?;
-        self.has_more = request.has_more;
+        let request = self.store.export(envelope, now, idle_after);
+        self.has_more = request.as_ref().is_some_and(|request| request.has_more);
+        let request = request?;
         Some(Batch { body: request.body, items: request.points })
     }
 

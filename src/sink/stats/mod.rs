@@ -21,7 +21,7 @@ use crate::labels::{Label, NameKind, Scope, is_common_error};
 use crate::observation::{COST_LIMIT, Observation, clipped};
 
 pub use metric::{Collect, Metric, MetricKind, Registry, Samples, Scale};
-pub use plugin::{INJECTIONS, OVERFLOW, PLUGIN_METRICS, PRICE_TABLE, SPANS, UNREAD};
+pub use plugin::{INJECTIONS, LOG_RECORDS, OVERFLOW, PLUGIN_METRICS, POINTS, PRICE_TABLE, SPANS, UNREAD};
 pub use table::METRICS;
 
 /// The longest value of a label, in bytes. Longer values are cut.

@@ -21,7 +21,28 @@ pub const SPANS: Metric = counter(
     "gaugeway.spans",
     "{span}",
     &[&RESULT],
-    "spans that the plugin exports itself, by result: sent, failed, dropped",
+    "spans that the plugin exports itself, by result: sent, failed (the collector refused them), dropped (they did not fit into the queue)",
+    nothing,
+);
+
+/// Counts the data points of metrics that the plugin exports itself.
+pub const POINTS: Metric = counter(
+    "gaugeway_otlp_points_total",
+    "gaugeway.otlp.points",
+    "{point}",
+    &[&RESULT],
+    "data points of metrics that the plugin exports itself, by result: sent, failed, dropped; cumulative points of a request \
+     that failed for a while are not counted, because the next request has newer values",
+    nothing,
+);
+
+/// Counts the log records that the plugin exports itself.
+pub const LOG_RECORDS: Metric = counter(
+    "gaugeway_otlp_logs_total",
+    "gaugeway.otlp.logs",
+    "{record}",
+    &[&RESULT],
+    "log records that the plugin exports itself, by result: sent, failed, dropped",
     nothing,
 );
 
@@ -56,6 +77,6 @@ pub const PRICE_TABLE: Metric = gauge(
 );
 
 /// Every metric of the plugin itself. They have no common labels, and exchanges have no samples for them.
-pub const PLUGIN_METRICS: &[Metric] = &[OVERFLOW, SPANS, INJECTIONS, UNREAD, PRICE_TABLE];
+pub const PLUGIN_METRICS: &[Metric] = &[OVERFLOW, SPANS, POINTS, LOG_RECORDS, INJECTIONS, UNREAD, PRICE_TABLE];
 
 fn nothing(_: &Observation, _: Samples<'_>) {}

@@ -11,7 +11,7 @@ mod series;
 use std::collections::HashMap;
 
 use self::series::Series;
-use super::resource::Resource;
+use super::envelope::Envelope;
 use super::wire::attribute;
 use crate::bytes::mix::BuildNumbers;
 use crate::config::{Config, Temporality};
@@ -95,18 +95,15 @@ impl MetricStore {
 
     /// The next part of the export, or the first of a new one. Returns None if there is nothing to send. `idle_after` is the time in
     /// nanoseconds after which a series without a sample is forgotten.
-    pub fn export(&mut self, resource: &Resource, now: u64, idle_after: u64) -> Option<MetricsRequest> {
+    pub fn export(&mut self, envelope: &Envelope, now: u64, idle_after: u64) -> Option<MetricsRequest> {
         let start = self.next.take().unwrap_or_else(|| {
             self.forget_idle(now.saturating_sub(idle_after));
             (0, 0)
         });
-        let mut points = 0;
-        let mut next = None;
-        let body = resource.request(|out| {
-            (points, next) = self.table.encode(out, start, now);
-        });
+        let mut items = Vec::new();
+        let (points, next) = self.table.encode(&mut items, start, now);
         self.next = next;
-        (points > 0).then_some(MetricsRequest { body, points, has_more: next.is_some() })
+        (points > 0).then(|| MetricsRequest { body: envelope.wrap(&items), points, has_more: next.is_some() })
     }
 
     /// Number of series.

@@ -31,7 +31,7 @@ fn store(temporality: Temporality) -> (MetricStore, Config) {
 
 /// The metrics of the next export, by name.
 fn exported(store: &mut MetricStore, now: u64) -> HashMap<String, proto::Metric> {
-    let resource = Resource::new("gateway", "node/1");
+    let resource = Envelope::new(&[("service.name", "gateway"), ("service.instance.id", "node/1")]);
     let Some(request) = store.export(&resource, now, 3600 * SECOND) else { return HashMap::new() };
     let message = ExportMetricsServiceRequest::decode(&*request.body).unwrap();
     let [resource] = &message.resource_metrics[..] else { panic!("one resource") };
@@ -192,7 +192,7 @@ fn an_export_of_many_series_is_cut_into_requests_that_have_each_series_once() {
     for model in 0..1500 {
         store.record(&call(&format!("model-{model}"), 1, SECOND), &config, SECOND, None);
     }
-    let resource = Resource::new("gateway", "");
+    let resource = Envelope::new(&[]);
     let (mut points, mut requests) = (0, 0);
     while let Some(request) = store.export(&resource, 2 * SECOND, 3600 * SECOND) {
         assert!(request.points <= SERIES as u64 && request.body.len() < 1 << 20);
