@@ -5,6 +5,7 @@
 mod envoy_yaml;
 mod fixtures;
 mod readme;
+mod semconv;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -29,6 +29,7 @@ mod interrupted;
 mod ledger;
 mod local_replies;
 mod memory;
+mod minimal;
 mod new_plugin;
 mod passing;
 mod planted;

@@ -176,7 +176,7 @@ fn name(fixture: &Fixture) -> String {
 }
 
 /// The clock-dependent attributes that the exchange must have.
-fn timed(exchange: Option<&gaugeway::exchange::Exchange>) -> Vec<&'static str> {
+pub fn timed(exchange: Option<&gaugeway::exchange::Exchange>) -> Vec<&'static str> {
     let seen = exchange.map(|exchange| crate::support::core::attributes(exchange.observation())).unwrap_or_default();
     TIMING.iter().copied().filter(|key| seen.contains_key(*key)).collect()
 }

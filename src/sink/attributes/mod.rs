@@ -76,7 +76,8 @@ enum Read {
     /// A count under a name that the setting `compat.cache_attribute` selects.
     SelectedCount(CacheAttribute, fn(&Observation) -> Option<u64>),
     Integer(fn(&Observation) -> Option<i64>),
-    /// A number that OpenTelemetry defines as whole. Some providers send `40.0`, which is written as `40`.
+    /// A number that OpenTelemetry defines as whole. Some providers send `40.0`, which is written as `40`. There is no value
+    /// if it has a fraction.
     Whole(fn(&Observation) -> Option<f64>),
     Float(fn(&Observation) -> Option<f64>),
     Billionths(fn(&Observation) -> Option<u64>),
@@ -108,7 +109,8 @@ impl Attribute {
                 read(seen).filter(|_| is_selected).map(AttributeValue::Count)
             }
             Read::Integer(read) => read(seen).map(AttributeValue::Integer),
-            Read::Whole(read) | Read::Float(read) => read(seen).map(AttributeValue::Float),
+            Read::Whole(read) => read(seen).and_then(whole).map(AttributeValue::Integer),
+            Read::Float(read) => read(seen).map(AttributeValue::Float),
             Read::Billionths(read) => read(seen).map(AttributeValue::Billionths),
             Read::Part(part) => seen.cost.bill.part(part).map(AttributeValue::Billionths),
             Read::Quantity(read) => {
@@ -134,9 +136,20 @@ impl Attribute {
     }
 }
 
+/// The number as an integer, if it is one that a double represents exactly.
+fn whole(number: f64) -> Option<i64> {
+    let is_whole = number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0;
+    is_whole.then_some(number as i64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_whole_number_with_a_fraction_or_without_precision_has_no_value() {
+        assert_eq!([40.0, -3.0, 2.5, 1e16, f64::NAN].map(whole), [Some(40), Some(-3), None, None, None]);
+    }
 
     #[test]
     fn the_setting_selects_the_names_of_the_tokens_written_to_a_cache() {

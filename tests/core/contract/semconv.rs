@@ -1,0 +1,177 @@
+//! The attributes agree with OpenTelemetry's conventions for generative AI, v0.1.0.
+
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{REFERENCE, assert_same, assert_table, lower};
+use crate::support::fixtures::Fixture;
+use gaugeway::sink::attributes::ATTRIBUTES;
+use serde_json::Value;
+use table::{ATTRIBUTE_ROWS, Level, Row};
+
+/// Attributes of the conventions that the plugin does not report, and why.
+const NOT_REPORTED: &[(&str, &str)] = &[
+    ("gen_ai.prompt.name", "requests name a stored prompt by an identifier, not by its name"),
+    ("gen_ai.prompt.version", "belongs to the name of a prompt"),
+    (
+        "gen_ai.input.messages",
+        "content; `privacy.capture` reports the text of the last message as `gaugeway.prompt.text`",
+    ),
+    ("gen_ai.output.messages", "content; `privacy.capture` reports the text of the answer as `gaugeway.response.text`"),
+    ("gen_ai.system_instructions", "content; `gaugeway.system.hash` shows whether it changes"),
+    (
+        "gen_ai.tool.definitions",
+        "content; `gaugeway.tools.hash` shows whether they change, `gaugeway.tools.offered` is their number",
+    ),
+    ("gen_ai.prompt.variable.<key>", "content"),
+    ("gen_ai.request.stream_cursor", "a request that fetches a stored response generates nothing and is not observed"),
+    ("gen_ai.response.status", "likewise"),
+    ("aws.bedrock.guardrail.id", "the settings of guardrails are not read"),
+    ("aws.bedrock.knowledge_base.id", "calls of knowledge bases are not calls of a model and are not observed"),
+    ("azure.resource_provider.namespace", "is the same in every call; `gen_ai.provider.name` says as much"),
+];
+
+/// Attributes that the plugin will report.
+const PENDING: &[&str] = &[
+    "server.address",
+    "server.port",
+    "gen_ai.request.reasoning.level",
+    "gen_ai.request.previous_response.id",
+    "gen_ai.conversation.compacted",
+    "gen_ai.usage.text.input_tokens",
+    "gen_ai.usage.image.input_tokens",
+    "gen_ai.usage.audio.input_tokens",
+    "gen_ai.usage.text.output_tokens",
+    "gen_ai.usage.image.output_tokens",
+    "gen_ai.usage.audio.output_tokens",
+    "gen_ai.usage.text.cache_read.input_tokens",
+    "gen_ai.usage.image.cache_read.input_tokens",
+    "gen_ai.usage.audio.cache_read.input_tokens",
+    "gen_ai.embeddings.dimension.count",
+    "gen_ai.request.encoding_formats",
+    "openai.api.type",
+    "openai.request.service_tier",
+    "openai.response.service_tier",
+    "openai.response.system_fingerprint",
+];
+
+/// Attributes under names that are neither the plugin's own nor in the conventions.
+const FOR_BACKENDS: &[&str] = &[
+    // The name in v1.41 of `gen_ai.usage.cache_write.input_tokens`, which most backends read.
+    "gen_ai.usage.cache_creation.input_tokens",
+    // The conventions have no cost. Backends read this name.
+    "gen_ai.usage.cost",
+];
+
+/// Values of the fixtures that the conventions do not list. They allow others if no listed value fits.
+const CUSTOM: &[(&str, &[&str])] = &[
+    (
+        "gen_ai.operation.name",
+        &[
+            "compact_response",
+            "image_generation",
+            "moderation",
+            "ocr",
+            "rerank",
+            "speech",
+            "transcription",
+            "translation",
+            "video_generation",
+        ],
+    ),
+    (
+        "gen_ai.provider.name",
+        &[
+            "aleph_alpha",
+            "alibaba_cloud",
+            "aws.sagemaker",
+            "fireworks",
+            "github_copilot",
+            "hugging_face",
+            "llama_cpp",
+            "lm_studio",
+            "minimax",
+            "ollama",
+            "openrouter",
+            "sglang",
+            "together_ai",
+            "voyageai",
+            "writer",
+            "zhipuai",
+        ],
+    ),
+];
+
+#[test]
+fn every_attribute_has_the_name_and_the_type_of_the_conventions_or_is_our_own() {
+    let mut faults = Vec::new();
+    for attribute in ATTRIBUTES.iter().filter(|attribute| !FOR_BACKENDS.contains(&attribute.name)) {
+        match (row(attribute.name), attribute.name.starts_with("gaugeway.")) {
+            (None, true) => {}
+            (Some(row), false) if row.kind == lower(attribute.kind()) => {}
+            (Some(row), false) => faults.push(format!("{} is {}, not {:?}", row.name, row.kind, attribute.kind())),
+            _ => faults.push(format!("{} is neither in the conventions nor in our own namespace", attribute.name)),
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn every_attribute_of_the_conventions_is_reported_or_has_a_reason_not_to_be() {
+    let wanted: Vec<_> = ATTRIBUTE_ROWS.iter().map(|row| row.name).filter(|name| !PENDING.contains(name)).collect();
+    let reported = ATTRIBUTES.iter().map(|attribute| attribute.name).filter(|name| wanted.contains(name));
+    let accounted: Vec<_> = reported.chain(NOT_REPORTED.iter().map(|(name, _)| *name)).collect();
+    assert_same("ATTRIBUTES with NOT_REPORTED", &accounted, "the table of the conventions", &wanted);
+    let rows = NOT_REPORTED.iter().map(|(name, reason)| {
+        let level = match row(name).unwrap().level {
+            Level::OptIn => "opt-in".to_owned(),
+            level => lower(level),
+        };
+        format!("| `{name}` | {level} | {reason} |")
+    });
+    assert_table(REFERENCE, "| attribute of the conventions | level | why it is not reported |", rows);
+}
+
+#[test]
+fn every_row_of_the_conventions_names_its_source() {
+    for row in ATTRIBUTE_ROWS {
+        let commit = row.source.split_once('@').map_or("", |(_, commit)| commit);
+        assert!(commit.len() == 8, "{}: {} has no commit", row.name, row.source);
+    }
+    let unverified: Vec<_> = ATTRIBUTE_ROWS.iter().filter(|row| !row.verified).map(|row| row.name).collect();
+    let reported: Vec<_> = ATTRIBUTES.iter().filter(|one| unverified.contains(&one.name)).map(|one| one.name).collect();
+    assert!(reported.is_empty(), "reported, but not verified in the conventions: {reported:?}");
+}
+
+#[test]
+fn required_attributes_are_in_every_observation_and_content_is_in_none() {
+    for fixture in Fixture::all().iter().filter(|fixture| !fixture.observation.is_empty()) {
+        for row in ATTRIBUTE_ROWS {
+            let has = fixture.observation.contains_key(row.name);
+            assert!(has || row.level != Level::Required, "{} lacks {}", fixture.id, row.name);
+            assert!(!has || row.level != Level::OptIn, "{} has {}, which is content", fixture.id, row.name);
+        }
+    }
+}
+
+#[test]
+fn fixtures_have_only_listed_values_and_those_for_which_the_conventions_have_none() {
+    let mut custom = BTreeMap::<_, BTreeSet<String>>::new();
+    for fixture in Fixture::all() {
+        for row in ATTRIBUTE_ROWS.iter().filter(|row| !row.values.is_empty()) {
+            let value = fixture.observation.get(row.name).and_then(Value::as_str);
+            if let Some(value) = value.filter(|value| !row.values.contains(value)) {
+                custom.entry(row.name).or_default().insert(value.to_owned());
+            }
+        }
+    }
+    let found: Vec<_> =
+        custom.iter().map(|(name, values)| (*name, values.iter().map(String::as_str).collect())).collect();
+    let listed: Vec<(_, Vec<_>)> = CUSTOM.iter().map(|(name, values)| (*name, values.to_vec())).collect();
+    assert_eq!(found, listed, "values of the fixtures (left) that the conventions do not list, and CUSTOM (right)");
+}
+
+fn row(name: &str) -> Option<&'static Row> {
+    ATTRIBUTE_ROWS.iter().find(|row| row.name == name)
+}
