@@ -31,6 +31,7 @@ mod interrupted;
 mod ledger;
 mod local_replies;
 mod memory;
+mod metrics;
 mod minimal;
 mod new_plugin;
 mod passing;
