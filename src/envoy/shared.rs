@@ -14,6 +14,7 @@ use super::metrics::HostMetrics;
 use super::spans::Spans;
 use crate::exchange::{Continuation, Exchange, MemoryKey, Observer, Routes};
 use crate::signal::memory::{Pending, WaitingRun, WaitingRuns};
+use crate::signal::stalls::OpenStreams;
 use crate::sink::stats::Stats;
 use crate::trace_context::{RunSpan, TraceContext};
 
@@ -175,6 +176,14 @@ impl Shared {
         let due = self.waiting.try_borrow_mut().map(|mut waiting| waiting.due(host::now(), limit));
         for waiting in due.unwrap_or_default() {
             self.report_abandoned(waiting);
+        }
+    }
+
+    /// Counts the open streams that have stalled: at most `limit` of them, the others later.
+    pub fn report_stalls(&self, streams: &RefCell<OpenStreams>, limit: usize) {
+        if let (Ok(mut streams), Ok(mut stats)) = (streams.try_borrow_mut(), self.stats.try_borrow_mut()) {
+            let config = &self.observer.config;
+            streams.pass_stalls(host::now(), limit, |seen| stats.record(seen, config, &mut HostMetrics));
         }
     }
 

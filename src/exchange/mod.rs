@@ -34,6 +34,7 @@ use crate::observation::{Changes, Observation, Outcome, ParseError, Step, Text, 
 use crate::provider::{self, Api, Certainty, Programs};
 use crate::signal::cache::Comparison;
 use crate::signal::memory::Pending;
+use crate::signal::stalls::OpenStream;
 use crate::trace_context::RunSpan;
 
 pub use crate::provider::Head;
@@ -72,6 +73,8 @@ pub struct Exchange {
     run: RunState,
     /// The remembered call that the request continues.
     previous: Option<Box<Comparison>>,
+    /// Set while the response is a stream that is watched for stalls.
+    stream: Option<Rc<OpenStream>>,
 }
 
 /// The phase of an exchange. A body whose content encoding is not supported is not read.
@@ -169,6 +172,7 @@ impl Exchange {
             content_is_sampled,
             run: RunState::default(),
             previous: None,
+            stream: None,
         })
     }
 

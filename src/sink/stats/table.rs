@@ -224,6 +224,22 @@ pub const METRICS: &[Metric] = &[
             }
         },
     ),
+    histogram(
+        "gaugeway_stream_chunk_gap_max_microseconds",
+        "us",
+        &[],
+        "microseconds of the longest gap between two chunks of a stream; one sample for each stream",
+        |o, out| one(out, o.timing.largest_gap().map(|nanos| nanos / 1000)),
+    ),
+    // An open stream has no outcome. At its end its stalls are counted already.
+    counter(
+        "gaugeway_streams_stalled_total",
+        "{stall}",
+        &[],
+        "times that an open stream was silent for longer than `streams.stalled_after`, counted while it is silent",
+        |o, out| one(out, o.outcome.is_none().then_some(o.timing.stalls.into())),
+    )
+    .by(Route),
     counter(
         "gaugeway_tool_calls_total",
         "{call}",
