@@ -82,14 +82,14 @@ impl Exchange {
         }
     }
 
-    /// Watches the stream for stalls, if there is a place and the bodies show that this is LLM traffic.
+    /// Watches the stream for stalls, if there is room and the bodies show that this is LLM traffic.
     fn watch(&mut self, now: u64) {
         let Some(Ok(mut streams)) = self.observer.streams.as_ref().map(|streams| streams.try_borrow_mut()) else {
             return;
         };
         if self.is_recognised() {
             let patience = self.observer.config.streams.stalled_after.saturating_mul(1_000_000_000);
-            self.stream = streams.watch(&self.draft.observation, patience, now);
+            self.stream = streams.watch(&self.draft.observation, self.another_share(), patience, now);
         }
     }
 }

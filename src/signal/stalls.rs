@@ -6,9 +6,9 @@
 use std::cell::Cell;
 use std::rc::{Rc, Weak};
 
+use crate::budget::Share;
 use crate::draft::BLOCK;
-use crate::json::LIMIT;
-use crate::observation::{Attribution, Observation, Text};
+use crate::observation::{Name, Observation, Text, Timing};
 
 /// Maximum number of streams that one worker watches.
 pub const STREAMS: usize = 4096;
@@ -25,15 +25,25 @@ pub struct OpenStream {
     stalls: Cell<u32>,
     /// Duration of a silence that is a stall, in nanoseconds.
     patience: u64,
-    who: Attribution,
+    operation: &'static str,
+    provider: Name,
+    route: Text,
+    labels: Vec<Text>,
+    /// Reserves its memory. None without a budget.
+    _memory: Option<Share>,
 }
 
 impl OpenStream {
-    /// Maximum memory of a stream of an exchange with `labels` labels of headers, in bytes.
-    pub const fn bound(labels: usize) -> usize {
-        // The names of provider and route, the list of labels, and the counters of the Rc.
-        const NAME: usize = LIMIT + BLOCK;
-        size_of::<OpenStream>() + 2 * size_of::<usize>() + 2 * BLOCK + 2 * NAME + labels * (size_of::<Text>() + NAME)
+    /// Memory that the stream of `seen` takes, in bytes.
+    fn size(seen: &Observation) -> usize {
+        let text = |text: &str| text.len() + BLOCK;
+        let labels = seen.labels.iter().map(|label| size_of::<Text>() + text(label));
+        size_of::<OpenStream>()
+            + 2 * size_of::<usize>()
+            + 2 * BLOCK
+            + text(&seen.provider)
+            + text(&seen.route)
+            + labels.sum::<usize>()
     }
 
     /// A chunk arrived at `now`.
@@ -45,6 +55,18 @@ impl OpenStream {
     /// Number of stalls so far.
     pub fn stalls(&self) -> u32 {
         self.stalls.get()
+    }
+
+    /// An observation that counts one stall, with the names of the stream.
+    fn stall(&self) -> Observation {
+        Observation {
+            operation: self.operation,
+            provider: self.provider.clone(),
+            route: self.route.clone(),
+            labels: self.labels.clone(),
+            timing: Timing { stalls: 1, ..Timing::default() },
+            ..Observation::default()
+        }
     }
 
     /// Counts the silence if it has become a stall. Returns whether it did.
@@ -66,24 +88,28 @@ pub struct OpenStreams {
 
 impl OpenStreams {
     /// Watches the stream of `seen`, of which a chunk arrived at `now`: a silence of more than `patience` nanoseconds is a stall. It
-    /// is watched until it is dropped. None if there is no place.
-    pub fn watch(&mut self, seen: &Observation, patience: u64, now: u64) -> Option<Rc<OpenStream>> {
-        if self.streams.len() >= STREAMS {
+    /// is watched until it is dropped. Its memory is reserved in `memory`. None if there is no place or no memory.
+    pub fn watch(
+        &mut self,
+        seen: &Observation,
+        mut memory: Option<Share>,
+        patience: u64,
+        now: u64,
+    ) -> Option<Rc<OpenStream>> {
+        let fits = |share: &mut Share| share.resize(OpenStream::size(seen));
+        if self.streams.len() >= STREAMS || !memory.as_mut().is_none_or(fits) {
             return None;
         }
-        let who = Attribution {
-            operation: seen.operation,
-            provider: seen.provider.clone(),
-            route: seen.route.clone(),
-            labels: seen.labels.clone(),
-            ..Attribution::default()
-        };
         let stream = Rc::new(OpenStream {
             last: Cell::new(now),
             is_counted: Cell::new(false),
             stalls: Cell::new(0),
             patience,
-            who,
+            operation: seen.operation,
+            provider: seen.provider.clone(),
+            route: seen.route.clone(),
+            labels: seen.labels.clone(),
+            _memory: memory,
         });
         self.streams.push(Rc::downgrade(&stream));
         Some(stream)
@@ -97,9 +123,7 @@ impl OpenStreams {
             let Some(stream) = stream.upgrade() else { return false };
             if left > 0 && stream.stalls_at(now) {
                 left -= 1;
-                let mut seen = stream.who.clone().observation();
-                seen.timing.stalls = 1;
-                count(&seen);
+                count(&stream.stall());
             }
             true
         });
@@ -109,6 +133,7 @@ impl OpenStreams {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Budget;
 
     const PATIENCE: u64 = 10;
 
@@ -121,7 +146,7 @@ mod tests {
     #[test]
     fn a_silence_is_one_stall_and_a_stream_that_resumes_can_stall_again() {
         let mut streams = OpenStreams::default();
-        let stream = streams.watch(&Observation::default(), PATIENCE, 100).unwrap();
+        let stream = streams.watch(&Observation::default(), None, PATIENCE, 100).unwrap();
         assert_eq!([109, 110, 111, 112, 500].map(|now| stalls(&mut streams, now)), [0, 0, 1, 0, 0]);
         stream.chunk(600);
         assert_eq!([600, 610, 620, 630].map(|now| stalls(&mut streams, now)), [0, 0, 1, 0]);
@@ -140,7 +165,7 @@ mod tests {
             ..Observation::default()
         };
         let mut streams = OpenStreams::default();
-        let _stream = streams.watch(&seen, PATIENCE, 1).unwrap();
+        let _stream = streams.watch(&seen, None, PATIENCE, 1).unwrap();
         let mut found = Vec::new();
         streams.pass_stalls(12, 1, |seen| found.push(seen.clone()));
         let mut expected = seen;
@@ -151,7 +176,7 @@ mod tests {
     #[test]
     fn a_stream_that_has_ended_does_not_stall_and_gives_its_place_to_another() {
         let mut streams = OpenStreams::default();
-        let watch = |streams: &mut OpenStreams| streams.watch(&Observation::default(), PATIENCE, 1);
+        let watch = |streams: &mut OpenStreams| streams.watch(&Observation::default(), None, PATIENCE, 1);
         let mut open: Vec<_> = (0..STREAMS).map_while(|_| watch(&mut streams)).collect();
         assert_eq!((open.len(), watch(&mut streams).is_some()), (STREAMS, false));
         open.truncate(STREAMS / 2);
@@ -160,9 +185,22 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_reserves_its_memory_and_without_memory_is_not_watched() {
+        let budget = Rc::<Budget>::default();
+        let mut streams = OpenStreams::default();
+        let memory = || Some(Share::of_state(&budget, 7));
+        let stream = streams.watch(&Observation::default(), memory(), PATIENCE, 1);
+        assert!(budget.reserved() >= size_of::<OpenStream>());
+        drop(stream);
+        assert_eq!(budget.reserved(), 0);
+        budget.set_limit(0);
+        assert!(streams.watch(&Observation::default(), memory(), PATIENCE, 1).is_none());
+    }
+
+    #[test]
     fn a_limited_search_leaves_the_other_stalls_to_the_next() {
         let mut streams = OpenStreams::default();
-        let _open = [(); 5].map(|()| streams.watch(&Observation::default(), PATIENCE, 1).unwrap());
+        let _open = [(); 5].map(|()| streams.watch(&Observation::default(), None, PATIENCE, 1).unwrap());
         let mut search = || {
             let mut found = 0;
             streams.pass_stalls(100, 2, |_| found += 1);
@@ -174,7 +212,7 @@ mod tests {
     #[test]
     fn the_stalls_of_one_stream_are_bounded() {
         let mut streams = OpenStreams::default();
-        let stream = streams.watch(&Observation::default(), PATIENCE, 0).unwrap();
+        let stream = streams.watch(&Observation::default(), None, PATIENCE, 0).unwrap();
         let found: usize = (1..200)
             .map(|round| {
                 stream.chunk(round * 100);

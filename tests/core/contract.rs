@@ -178,6 +178,9 @@ fn fixtures_lead_to_every_metric_with_exactly_the_labels_of_its_row() {
         // Errors come without a model in every fixture. Any metric can come with one.
         seen.response.model.get_or_insert_with(|| "m".into());
         stats.record(&seen, &config, &mut series);
+        // Stalls are counted while a stream is open.
+        seen.outcome = None;
+        stats.record(&seen, &config, &mut series);
     }
     for Metric { name, scope, labels, .. } in METRICS {
         let found = series.0.get(*name).unwrap_or_else(|| panic!("no exchange in tests/fixtures moves {name}"));
@@ -216,10 +219,11 @@ fn observations() -> Vec<Observation> {
             Wire { response: fixture.response.events.iter().map(|event| &event[..]).collect(), ..Wire::of(fixture) };
         let exchange = pass(&observer, &wire, End::Whole)?;
         let mut seen = Observation { route: "llm".into(), ..exchange.observation().clone() };
-        // One call alone does not show when a tool was called, nor feedback, nor what a cache had before.
+        // One call alone does not show when a tool was called, nor feedback, nor what a cache had before. No stream stalls.
         seen.agent.results.iter_mut().for_each(|result| result.called_at = Some(1));
         seen.configured.get_or_insert_default().feedback = Some(700);
         let (cause, message) = (CacheBreakCause::Message, Some(2));
+        seen.timing.stalls = 1;
         seen.cache_break = Some(Box::new(CacheBreak { cause, message, lost_tokens: 9, lost_nanousd: Some(9) }));
         Some(seen)
     };
