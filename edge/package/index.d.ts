@@ -80,6 +80,10 @@ export interface Observation {
   'gen_ai.response.time_to_first_chunk'?: number;
   /** seconds from the request's headers to the first generated token of a stream */
   'gaugeway.time_to_first_token'?: number;
+  /** longest time in seconds between two chunks of a streamed response; chunks that arrive together count as one */
+  'gaugeway.response.chunk_gap.max'?: number;
+  /** number of times that a stream was silent for longer than `streams.stalled_after`; not written if there were none */
+  'gaugeway.response.stalls'?: number;
   /** input tokens, including cached ones */
   'gen_ai.usage.input_tokens'?: number;
   /** output tokens, including reasoning */
@@ -265,6 +269,8 @@ export interface Configuration {
   role?: 'listener' | 'upstream';
   /** No effect here: this package changes no byte. Set `stream_options` yourself. */
   stream_usage?: {inject?: boolean; max_held_bytes?: number};
+  /** No effect here: nothing looks for silent streams. `gaugeway.response.chunk_gap.max` shows them at their end. */
+  streams?: {stalled_after?: number};
 }
 
 export interface Options extends Configuration {

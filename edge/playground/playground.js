@@ -8,7 +8,7 @@ import {courses, knownAt, read} from './reading.js';
 const OWN = ['onError', 'onObservation', 'route', 'waitUntil'];
 
 /** Measured while this page reads the bytes, so they say nothing about the call. */
-const TIMES = /time_to_first|duration|per_output_token/;
+const TIMES = /time_to_first|chunk_gap|duration|per_output_token/;
 
 /** A larger text is not put into a textarea, and a larger body is not shown completely. */
 const SHOWN = 200_000;

@@ -16,6 +16,7 @@ mod reference;
 mod role;
 pub mod setting;
 mod stream_usage;
+mod streams;
 pub mod value;
 
 use serde_json::Value;
@@ -36,6 +37,7 @@ pub use reference::{DocumentedSetting, default_file, documented_settings};
 pub use role::Role;
 use setting::{SettingScope, Table};
 pub use stream_usage::StreamUsage;
+pub use streams::StreamLimits;
 pub use value::ConfigError;
 
 /// All settings. `envoy/config.json` has every key with its default, `envoy/reference.md` describes them.
@@ -71,6 +73,8 @@ pub struct Config {
     pub stats: bool,
     /// `stream_usage`
     pub stream_usage: StreamUsage,
+    /// `streams`
+    pub streams: StreamLimits,
 }
 
 /// Every setting, in the order of the keys.
@@ -90,6 +94,7 @@ const SETTINGS: Table<Config> = &[
     output::SEMCONV_SETTING,
     output::STATS_SETTING,
     stream_usage::SETTINGS,
+    streams::SETTINGS,
 ];
 
 impl Config {
@@ -114,6 +119,7 @@ impl Config {
             role: Role::default(),
             stats: true,
             stream_usage: StreamUsage::default(),
+            streams: StreamLimits::default(),
         };
         setting::set_defaults(SETTINGS, &mut config)?;
         if !text.trim().is_empty() {
@@ -193,6 +199,7 @@ mod tests {
             ("stats", "false"),
             ("stream_usage.inject", "true"),
             ("stream_usage.max_held_bytes", "16385"),
+            ("streams.stalled_after", "0"),
         ];
         // Lists and maps have tests of their own, and so have the secrets, which are never shown.
         for key in
@@ -236,7 +243,7 @@ mod tests {
             ("[]", "must be an object"),
             (
                 r#"{"label": {}}"#,
-                "label: unknown key; known here: agent, apis, attributes, compat, conversation, feedback, labels, limits, otlp, prices, privacy, role, semconv, stats, stream_usage",
+                "label: unknown key; known here: agent, apis, attributes, compat, conversation, feedback, labels, limits, otlp, prices, privacy, role, semconv, stats, stream_usage, streams",
             ),
             (r#"{"labels": {"max": 1}}"#, "labels.max: unknown key; known here: headers, max_series, models"),
             (r#"{"labels": {"max_series": 0}}"#, "labels.max_series: must be a whole number from 1 to 1000000"),

@@ -18,7 +18,7 @@ pub fn log_missing_at_start(metrics: bool, timer: bool, secret: bool) {
         (metrics, "metrics (nothing is counted)"),
         (clock_advances(), "a clock (no durations are reported)"),
         (properties, "properties (the route, its settings and who ended a stream are unknown)"),
-        (timer, "timers (abandoned runs are not counted, spans are not sent)"),
+        (timer, "timers (abandoned runs and stalled streams are not counted, spans are not sent)"),
         (shared_data, "shared data (durations of tools are unknown)"),
         (secret || !shared_data, "random numbers (durations of tools are unknown)"),
     ];

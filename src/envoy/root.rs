@@ -20,14 +20,15 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::exchange::Observer;
 use crate::signal::memory::WaitingRuns;
+use crate::signal::stalls::OpenStreams;
 use crate::sink::stats::{PRICE_TABLE, Registry, Stats};
 
 /// Milliseconds between two ticks.
 pub const TICK: u32 = 1000;
 /// The same while a request is held and the host has not shown if it can hold headers.
 pub const SHORT_TICK: u32 = 100;
-/// Number of abandoned runs after which a tick leaves the others to the next. Bounds the duration of a tick.
-const RUNS_PER_TICK: usize = 256;
+/// Number of abandoned runs, and of stalled streams, after which a tick leaves the others to the next. Bounds the duration of a tick.
+const COUNTED_PER_TICK: usize = 256;
 
 thread_local! {
     /// The memory that the streams of the VM share.
@@ -40,6 +41,8 @@ thread_local! {
     };
     /// The agent runs whose next request this worker waits for.
     static WAITING: Rc<RefCell<WaitingRuns>> = Rc::default();
+    /// The open streams of this worker.
+    static STREAMS: Rc<RefCell<OpenStreams>> = Rc::default();
 }
 
 /// One configuration of the plugin in one VM.
@@ -119,7 +122,8 @@ impl RootContext for Root {
         let Some(shared) = &self.shared else { return };
         series_list::define_new();
         worker_metrics::renew_number();
-        shared.report_abandoned_runs(RUNS_PER_TICK);
+        shared.report_abandoned_runs(COUNTED_PER_TICK);
+        STREAMS.with(|streams| shared.report_stalls(streams, COUNTED_PER_TICK));
         if let Some(Ok(mut export)) = self.export() {
             export.send();
         }
@@ -150,7 +154,7 @@ fn start(config: Config) -> Shared {
     let secret = secret();
     let has_secret = secret.is_some();
     let export = Export::new(&config.otlp).map(RefCell::new);
-    let alone = Observer::with_budget(config, BUDGET.with(Rc::clone));
+    let alone = Observer::with_budget(config, BUDGET.with(Rc::clone)).watching(STREAMS.with(Rc::clone));
     let observer = match secret {
         Some(secret) => alone.sharing(secret),
         None => alone,

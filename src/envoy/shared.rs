@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::exchange::{Continuation, Exchange, MemoryKey, Observer, Routes};
 use crate::observation::{Observation, Outcome};
 use crate::signal::memory::{Pending, WaitingRun, WaitingRuns};
+use crate::signal::stalls::OpenStreams;
 use crate::sink::otlp::{SpanReference, call_span};
 use crate::sink::stats::Stats;
 use crate::trace_context::{RunSpan, TraceContext};
@@ -202,6 +203,13 @@ impl Shared {
         let due = self.waiting.try_borrow_mut().map(|mut waiting| waiting.due(host::now(), limit));
         for waiting in due.unwrap_or_default() {
             self.report_abandoned(waiting);
+        }
+    }
+
+    /// Counts the open streams that have stalled: at most `limit` of them, the others later.
+    pub fn report_stalls(&self, streams: &RefCell<OpenStreams>, limit: usize) {
+        if let Ok(mut streams) = streams.try_borrow_mut() {
+            streams.pass_stalls(host::now(), limit, |seen| self.count(seen, &self.observer.config, None));
         }
     }
 

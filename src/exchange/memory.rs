@@ -3,8 +3,9 @@
 use super::Exchange;
 use crate::budget::Share;
 use crate::config::{Capture, Config};
-use crate::draft::Draft;
+use crate::draft::{BLOCK, Draft};
 use crate::framing::Body;
+use crate::observation::ChunkGaps;
 use crate::text::content::Content;
 use crate::text::fingerprint::Fingerprint;
 
@@ -39,7 +40,8 @@ pub(super) fn charge(config: &Config) -> usize {
     let texts = if config.privacy.capture == Capture::Off { 0 } else { 2 * Content::BOUND };
     let hashes = [config.privacy.hash.prompt, config.privacy.hash.tools].into_iter().filter(|hash| *hash).count();
     let hashes = hashes * (size_of::<Fingerprint>() + Fingerprint::BOUND);
-    SHELL + size_of::<Exchange>() + Draft::BOUND + Body::BOUND + texts + hashes
+    let gaps = size_of::<ChunkGaps>() + BLOCK;
+    SHELL + size_of::<Exchange>() + Draft::BOUND + Body::BOUND + texts + hashes + gaps
 }
 
 impl Exchange {

@@ -34,6 +34,7 @@ use crate::observation::{Changes, Observation, Outcome, ParseError, Step, Text, 
 use crate::provider::{self, Api, Certainty, Programs};
 use crate::signal::cache::Comparison;
 use crate::signal::memory::Pending;
+use crate::signal::stalls::OpenStream;
 use crate::trace_context::{RunSpan, TraceContext};
 
 pub use crate::provider::Head;
@@ -74,6 +75,8 @@ pub struct Exchange {
     run: RunState,
     /// The remembered call that the request continues.
     previous: Option<Box<Comparison>>,
+    /// Set while the response is a stream that is watched for stalls.
+    stream: Option<Rc<OpenStream>>,
 }
 
 /// The phase of an exchange. A body whose content encoding is not supported is not read.
@@ -174,6 +177,7 @@ impl Exchange {
             place,
             run: RunState::default(),
             previous: None,
+            stream: None,
         })
     }
 

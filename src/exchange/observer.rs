@@ -1,5 +1,6 @@
 //! What all exchanges of a configuration share.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::memory;
@@ -7,6 +8,7 @@ use crate::budget::Budget;
 use crate::config::{Config, ConfigError};
 use crate::framing::Body;
 use crate::provider::{self, Callers, Programs};
+use crate::signal::stalls::OpenStreams;
 use crate::text::hash::Key;
 
 /// What all exchanges of a configuration share: the configuration, the compiled rules and the VM's memory budget.
@@ -19,6 +21,8 @@ pub struct Observer {
     charge: usize,
     /// Hashes callers and the keys of remembered tool calls. None if exchanges share nothing.
     pub(super) callers: Option<Rc<Callers>>,
+    /// The open streams of the worker. None if nothing searches for stalls.
+    pub(super) streams: Option<Rc<RefCell<OpenStreams>>>,
 }
 
 impl Observer {
@@ -31,12 +35,17 @@ impl Observer {
     pub fn with_budget(config: Config, budget: Rc<Budget>) -> Self {
         budget.set_limit(config.limits.stream_memory_bytes as usize);
         let (programs, charge) = (provider::compile(config.privacy.hash).into(), memory::charge(&config));
-        Observer { programs, config, budget, charge, callers: None }
+        Observer { programs, config, budget, charge, callers: None, streams: None }
     }
 
     /// This observer for a host on which exchanges share the tool calls of agents. `secret`: a key that no client can know.
     pub fn sharing(self, secret: Rc<Key>) -> Self {
         Observer { callers: Some(Rc::new(Callers::new(secret))), ..self }
+    }
+
+    /// This observer for a host that searches `streams` for stalls, unless `streams.stalled_after` is 0.
+    pub fn watching(self, streams: Rc<RefCell<OpenStreams>>) -> Self {
+        Observer { streams: Some(streams).filter(|_| self.config.streams.stalled_after > 0), ..self }
     }
 
     /// This observer with the settings of a route.
@@ -47,7 +56,8 @@ impl Observer {
         let (programs, budget) = (Rc::clone(&self.programs), Rc::clone(&self.budget));
         let config = self.config.on_route(text)?;
         let charge = memory::charge(&config);
-        Ok(Observer { config, programs, budget, charge, callers: self.callers.clone() })
+        let (callers, streams) = (self.callers.clone(), self.streams.clone());
+        Ok(Observer { config, programs, budget, charge, callers, streams })
     }
 
     /// Returns true if it depends on its address whether an exchange gets memory.

@@ -25,6 +25,7 @@ impl Exchange {
         self.request_end(now);
         let body = self.end_response_body();
         self.draft.observation.timing.end = Some(now);
+        self.draft.observation.timing.stalls = self.stream.take().map_or(0, |stream| stream.stalls());
         if self.draft.observation.response.status.is_some_and(|status| status >= 400) {
             self.draft.clear_response_id();
         }

@@ -3,6 +3,7 @@
 use super::{End, Exchange, ExchangePhase, Head, readable};
 use crate::budget::{Share, Side};
 use crate::framing::Body;
+use crate::observation::ChunkGaps;
 use crate::provider;
 
 impl Exchange {
@@ -57,12 +58,38 @@ impl Exchange {
         if !is_stream || body.has_delayed_output() {
             timing.first_token = None;
         }
+        if is_stream && !bytes.is_empty() {
+            self.note_chunk(now);
+        }
         self.update_usage();
         self.changes.asks =
             !self.run.calls_are_taken && self.is_answered() && !self.draft.observation.output.tools.is_empty();
         // Clients may disconnect after this event. Attributes that are written later would not be in Envoy's span.
         if self.draft.answer.has_ended() {
             self.finish(End::Whole, now);
+        }
+    }
+
+    /// A chunk of a stream arrived.
+    fn note_chunk(&mut self, now: u64) {
+        match &mut self.draft.observation.timing.gaps {
+            Some(gaps) => gaps.chunk(now),
+            gaps => *gaps = Some(Box::new(ChunkGaps::new(now))),
+        }
+        match &self.stream {
+            Some(stream) => stream.chunk(now),
+            None => self.watch(now),
+        }
+    }
+
+    /// Watches the stream for stalls, if there is room and the bodies show that this is LLM traffic.
+    fn watch(&mut self, now: u64) {
+        let Some(Ok(mut streams)) = self.observer.streams.as_ref().map(|streams| streams.try_borrow_mut()) else {
+            return;
+        };
+        if self.is_recognised() {
+            let patience = self.observer.config.streams.stalled_after.saturating_mul(1_000_000_000);
+            self.stream = streams.watch(&self.draft.observation, self.another_share(), patience, now);
         }
     }
 }

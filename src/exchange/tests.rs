@@ -1,8 +1,10 @@
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::{End, Exchange, Head, Observer};
 use crate::config::Config;
 use crate::observation::{Changes, CostStatus, Outcome, ParseError, Usage};
+use crate::signal::stalls::OpenStreams;
 use crate::text::hash::Key;
 
 const HEAD: [(&[u8], &[u8]); 3] =
@@ -303,4 +305,62 @@ fn reasoning_is_the_first_token_whatever_its_name_is() {
         }
         assert_eq!(exchange.observation().timing.first_token, Some(3), "{delta}");
     }
+}
+
+const EVENT: &str = "data: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\n";
+const SECOND: u64 = 1_000_000_000;
+
+/// Starts an exchange with OpenAI on a host that searches for stalls every second. Returns it and the stalls found at a time.
+fn watched(config: &str, kind: &[u8]) -> (Exchange, impl FnMut(u64) -> usize) {
+    let streams = Rc::<RefCell<OpenStreams>>::default();
+    let observer = Rc::new(Observer::new(Config::parse(config).unwrap()).watching(Rc::clone(&streams)));
+    let head: [(&[u8], &[u8]); 2] = [(b":method", b"POST"), (b":path", b"/v1/chat/completions")];
+    let mut exchange = Exchange::start(&observer, Head(&head), 0).unwrap();
+    exchange.request_body(br#"{"model": "m", "stream": true, "messages": []}"#);
+    exchange.response(Head(&[(b":status", b"200"), (b"content-type", kind)]), SECOND);
+    let search = move |now| {
+        let mut found = 0;
+        streams.borrow_mut().pass_stalls(now, usize::MAX, |_| found += 1);
+        found
+    };
+    (exchange, search)
+}
+
+#[test]
+fn a_stream_has_a_gap_before_each_chunk_but_the_first_wherever_it_is_cut() {
+    for cut in [1, 7, EVENT.len()] {
+        let (mut exchange, _) = watched("", b"text/event-stream");
+        assert!(exchange.observation().timing.gaps.is_none());
+        let pieces: Vec<_> = EVENT.as_bytes().chunks(cut).collect();
+        for (number, piece) in pieces.iter().enumerate() {
+            exchange.response_body(piece, (2 + number as u64) * SECOND);
+            exchange.response_body(b"", 99 * SECOND);
+        }
+        exchange.finish(End::Whole, 100 * SECOND);
+        let gaps = exchange.observation().timing.gaps.as_ref().unwrap();
+        let count = pieces.len() as u64 - 1;
+        assert_eq!((gaps.count(), gaps.sum(), gaps.buckets()[7]), (count, count * SECOND, count as u32));
+        assert_eq!(exchange.observation().timing.largest_gap(), (count > 0).then_some(SECOND));
+    }
+}
+
+#[test]
+fn only_a_stream_between_its_first_chunk_and_its_end_can_stall() {
+    let (mut exchange, mut stalls) = watched("", b"text/event-stream");
+    assert_eq!(stalls(100 * SECOND), 0, "its first chunk is awaited");
+    exchange.response_body(EVENT.as_bytes(), 100 * SECOND);
+    assert_eq!([130, 131, 132].map(|now| stalls(now * SECOND)), [0, 1, 0]);
+    exchange.response_body(b"data: [DONE]\n\n", 140 * SECOND);
+    assert_eq!(stalls(999 * SECOND), 0, "it has ended");
+    exchange.finish(End::Whole, 1000 * SECOND);
+    assert_eq!((exchange.observation().timing.stalls, stalls(9999 * SECOND)), (1, 0));
+
+    let (mut exchange, mut stalls) = watched("", b"application/json");
+    exchange.response_body(b"{", SECOND);
+    assert_eq!(stalls(999 * SECOND), 0, "it is no stream");
+    assert!(exchange.observation().timing.gaps.is_none());
+
+    let (mut exchange, mut stalls) = watched(r#"{"streams": {"stalled_after": 0}}"#, b"text/event-stream");
+    exchange.response_body(EVENT.as_bytes(), SECOND);
+    assert_eq!(stalls(999 * SECOND), 0, "the setting is off");
 }

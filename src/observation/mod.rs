@@ -35,7 +35,7 @@ pub use parse_error::{ParseError, ParseErrors};
 pub use quantities::{OtherQuantities, Quantities};
 pub use request::RequestParameters;
 pub use response::{FinishClass, FinishReason, RateLimits, ResponseDetails};
-pub use timing::Timing;
+pub use timing::{ChunkGaps, Timing};
 pub use usage::Usage;
 
 /// Maximum number of entries of a list, such as finish reasons, tool calls or stop sequences.

@@ -1,7 +1,9 @@
-//! Signals derived from observations: cost, the state of agents' runs between calls, losses of prompt caches, and feedback.
+//! Signals derived from observations: cost, the state of agents' runs between calls, losses of prompt caches,
+//! feedback, and streams that stall.
 
 pub mod cache;
 pub mod cost;
 pub mod feedback;
 pub mod memory;
 pub mod secret;
+pub mod stalls;

@@ -21,7 +21,7 @@ use gaugeway::labels::{LABELS, Label, Scope};
 use gaugeway::observation::{CacheBreak, CacheBreakCause, Observation, Unpriced};
 use gaugeway::provider::WITHOUT_PRICE;
 use gaugeway::sink::attributes::{ATTRIBUTES, AttributeType, AttributeValue};
-use gaugeway::sink::stats::{METRICS, Metric, PLUGIN_METRICS, Registry, Stats};
+use gaugeway::sink::stats::{GAP_METRICS, METRICS, Metric, PLUGIN_METRICS, Registry, Stats};
 use serde_json::Value;
 
 const REFERENCE: &str = "envoy/reference.md";
@@ -83,7 +83,7 @@ fn the_reference_has_the_table_of_attributes() {
 
 #[test]
 fn the_reference_has_the_table_of_metrics() {
-    let rows = METRICS.iter().chain(PLUGIN_METRICS).map(|metric| {
+    let rows = METRICS.iter().chain(GAP_METRICS).chain(PLUGIN_METRICS).map(|metric| {
         let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{}`", label.name)).collect();
         let (kind, labels) = (lower(metric.kind), labels.join(" "));
         let is_own = PLUGIN_METRICS.iter().any(|own| own.name == metric.name);
@@ -198,6 +198,9 @@ fn fixtures_lead_to_every_metric_with_exactly_the_labels_of_its_row() {
             // Errors come without a model in every fixture. Any metric can come with one.
             seen.response.model.get_or_insert_with(|| "m".into());
             stats.record(&seen, &config, &mut series);
+            // Stalls are counted while a stream is open.
+            seen.outcome = None;
+            stats.record(&seen, &config, &mut series);
         }
     }
     for Metric { name, scope, labels, .. } in METRICS {
@@ -239,10 +242,11 @@ fn observations() -> Vec<Observation> {
             Wire { response: fixture.response.events.iter().map(|event| &event[..]).collect(), ..Wire::of(fixture) };
         let exchange = pass(&observer, &wire, End::Whole)?;
         let mut seen = Observation { route: "llm".into(), ..exchange.observation().clone() };
-        // One call alone does not show when a tool was called, nor feedback, nor what a cache had before.
+        // One call alone does not show when a tool was called, nor feedback, nor what a cache had before. No stream stalls.
         seen.agent.results.iter_mut().for_each(|result| result.called_at = Some(1));
         seen.configured.get_or_insert_default().feedback = Some(700);
         let (cause, message) = (CacheBreakCause::Message, Some(2));
+        seen.timing.stalls = 1;
         seen.cache_break = Some(Box::new(CacheBreak { cause, message, lost_tokens: 9, lost_nanousd: Some(9) }));
         Some(seen)
     };

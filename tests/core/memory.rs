@@ -56,7 +56,7 @@ impl Measured {
     fn start(config: &Value, path: &str, budget: Budget) -> Result<Self, Unread> {
         let budget = Rc::new(budget);
         let observer = Observer::with_budget(Config::parse(&config.to_string()).unwrap(), Rc::clone(&budget));
-        let observer = Rc::new(observer.sharing(Rc::new(Key::new(b"secret"))));
+        let observer = Rc::new(observer.sharing(Rc::new(Key::new(b"secret"))).watching(Rc::default()));
         // Leaked, so that it does not count.
         let long: &'static str = "h".repeat(4000).leak();
         let mut head: Vec<(&[u8], &[u8])> = vec![(b":method", b"POST"), (b":path", path.as_bytes())];

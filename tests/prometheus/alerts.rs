@@ -65,6 +65,7 @@ async fn every_panel_and_common_query_has_values_other_than_0_under_traffic() {
                 "labels": {"headers": {"x-team": "team"}, "max_series": 10_000},
                 "feedback": {"path": FEEDBACK, "secret": "correct-horse-battery"},
                 "stream_usage": {"inject": true},
+                "streams": {"stalled_after": 1},
                 "otlp": {"cluster": "otlp"},
             }),
             otlp: Some(spans.addr),
@@ -243,6 +244,14 @@ fn traffic(envoy: SocketAddr) -> JoinSet<()> {
                 drop(client::send(envoy, request, Http::One).await);
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
+        }
+    });
+    // Streams that stop in the middle.
+    workers.spawn(async move {
+        let fixture = Fixture::load("openai-chat/stream-include-usage");
+        loop {
+            let request = client::request(&fixture, &[("x-team", "chat"), ("x-upstream", "pause=2500")]);
+            drop(client::send(envoy, request, Http::One).await);
         }
     });
     // An answer that cannot be read is rare among the fixtures, and a rate needs two.

@@ -66,6 +66,7 @@ const EVENTS: &[Event] = &[
     event("lost", "api.deepinfra.com", "deepinfra", &["LLMGatewayFailing"], &[]),
     event("looping", OPENAI, "openai", &["LLMAgentLoop"], &[]),
     event("endless", OPENAI, "openai", &["LLMAgentMaxIterations"], &[]),
+    event("stalled", "api.fireworks.ai", "fireworks", &["LLMStreamsStall"], &[]),
 ];
 
 /// [`Conversation`] calls this host.
@@ -222,7 +223,9 @@ impl Site {
         }
         prices.insert("model-spending".to_owned(), json!({"input": 2000, "output": 2000}));
         prices.insert("model-costly".to_owned(), json!({"input": 20_000_000, "output": 20_000_000}));
-        let config = json!({"agent": {"max_iterations": 8}, "prices": prices, "labels": {"max_series": 5000}});
+        let config = json!({
+            "agent": {"max_iterations": 8}, "prices": prices, "labels": {"max_series": 5000}, "streams": {"stalled_after": 3},
+        });
         let gateway = Envoy::start(&Options { config, ..Options::to(upstream.addr).with(&routes, &[empty]) }).await;
         let models: serde_json::Map<_, _> =
             (0..MODELS).map(|number| (format!("crowd-{number}"), cheap.clone())).collect();
@@ -326,6 +329,14 @@ impl Site {
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
         });
+        // Twelve streams at a time stop in the middle.
+        for _ in 0..12 {
+            tasks.spawn(async move {
+                loop {
+                    send(gateway, call(&EVENTS[14], "pause=6000", Some(PLAIN), json!({"stream": true}))).await;
+                }
+            });
+        }
         // The first token is late for every second stream.
         for number in 0..12 {
             tasks.spawn(async move {

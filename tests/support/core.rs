@@ -13,6 +13,8 @@ use super::fixtures::Fixture;
 
 /// Attributes that depend on the clock.
 pub const TIMING: &[&str] = &["gen_ai.response.time_to_first_chunk", "gaugeway.time_to_first_token"];
+/// An attribute that depends on the clock and on how a stream arrives: one that arrives at once has no gap.
+pub const GAP: &str = "gaugeway.response.chunk_gap.max";
 
 /// An exchange as it is sent over the network.
 pub struct Wire<'a> {
@@ -90,14 +92,14 @@ pub fn attributes(seen: &Observation) -> Map<String, Value> {
 /// [`attributes`] without those that depend on the clock.
 pub fn timeless(seen: &Observation) -> Map<String, Value> {
     let mut all = attributes(seen);
-    all.retain(|name, _| !TIMING.contains(&name.as_str()));
+    all.retain(|name, _| !depends_on_clock(name));
     all
 }
 
 /// Lists the keys in which two observations differ, except those that depend on the clock. JSON does not distinguish
 /// integers from real numbers.
 pub fn differences(expected: &Map<String, Value>, seen: &Map<String, Value>) -> Vec<String> {
-    let mut keys: Vec<_> = expected.keys().chain(seen.keys()).filter(|key| !TIMING.contains(&key.as_str())).collect();
+    let mut keys: Vec<_> = expected.keys().chain(seen.keys()).filter(|key| !depends_on_clock(key)).collect();
     keys.sort();
     keys.dedup();
     let same = |a: Option<&Value>, b: Option<&Value>| match (a.and_then(Value::as_f64), b.and_then(Value::as_f64)) {
@@ -108,6 +110,10 @@ pub fn differences(expected: &Map<String, Value>, seen: &Map<String, Value>) -> 
         .filter(|key| !same(expected.get(**key), seen.get(**key)))
         .map(|key| format!("{key}: expected {:?}, saw {:?}", expected.get(*key), seen.get(*key)))
         .collect()
+}
+
+fn depends_on_clock(name: &str) -> bool {
+    TIMING.contains(&name) || name == GAP
 }
 
 fn bytes<'a>(head: &'a [(&'a str, &'a str)]) -> Vec<(&'a [u8], &'a [u8])> {

@@ -11,7 +11,7 @@ use gaugeway::sink::stats::{METRICS, MetricKind};
 use gaugeway::text::hash::Key;
 use serde_json::{Map, Value};
 
-use super::core::{self, TIMING};
+use super::core::{self, GAP, TIMING};
 use super::envoy::{self, Spans};
 use super::fixtures::Fixture;
 use super::otlp::{Attribute, Span};
@@ -38,7 +38,7 @@ pub fn log_faults(expected: &Map<String, Value>, timed: &[&str], entry: &Value) 
 /// Returns true if the string represents the value.
 fn is_written(key: &str, value: &Value, seen: &str) -> bool {
     match value {
-        _ if TIMING.contains(&key) => seen.parse::<f64>().is_ok_and(|seconds| seconds > 0.0 && seconds < 60.0),
+        _ if is_time(key) => seen.parse::<f64>().is_ok_and(|seconds| seconds > 0.0 && seconds < 60.0),
         Value::Number(number) => seen.parse::<f64>().ok() == number.as_f64(),
         Value::String(text) => seen == text,
         other => serde_json::from_str::<Value>(seen).is_ok_and(|seen| seen == *other),
@@ -64,7 +64,7 @@ pub fn span_faults(expected: &Map<String, Value>, timed: &[&str], span: &Span) -
 
 fn is_typed(key: &str, value: &Value, seen: &Attribute) -> bool {
     match (value, seen) {
-        _ if TIMING.contains(&key) => matches!(seen, Attribute::Double(seconds) if *seconds > 0.0 && *seconds < 60.0),
+        _ if is_time(key) => matches!(seen, Attribute::Double(seconds) if *seconds > 0.0 && *seconds < 60.0),
         (Value::Number(number), Attribute::Double(seen)) => is_real(key) && number.as_f64() == Some(*seen),
         (Value::Number(number), Attribute::Int(seen)) => !is_real(key) && number.as_i64() == Some(*seen),
         (Value::Bool(value), Attribute::Bool(seen)) => value == seen,
@@ -77,6 +77,10 @@ fn is_typed(key: &str, value: &Value, seen: &Attribute) -> bool {
     }
 }
 
+fn is_time(key: &str) -> bool {
+    TIMING.contains(&key) || key == GAP
+}
+
 /// Returns true if OpenTelemetry's type of the number is double.
 fn is_real(key: &str) -> bool {
     [
@@ -86,6 +90,7 @@ fn is_real(key: &str) -> bool {
         "presence_penalty",
         "time_to_first_chunk",
         "time_to_first_token",
+        "chunk_gap.max",
         "usd",
     ]
     .iter()
@@ -107,6 +112,7 @@ fn faults<T: std::fmt::Debug>(
             seen => faults.push(format!("{key}: expected {value}, saw {seen:?}")),
         }
     }
+    seen.retain(|key, seen| key != GAP || !agrees(key, &clock, seen));
     faults.extend(seen.into_iter().map(|(key, seen)| format!("{key}: expected nothing, saw {seen:?}")));
     faults
 }
@@ -179,6 +185,9 @@ const DISTRIBUTIONS: &[&str] = &[
     "gaugeway_response_characters",
     "gaugeway_tokens_per_kilocharacter",
 ];
+
+/// Metrics that depend on how a stream arrives, so they have no expected values.
+const BY_PACE: &[&str] = &["gaugeway_stream_chunk_gap_max_microseconds", "gaugeway_streams_stalled_total"];
 
 /// Metrics about several calls of one conversation. Which fixtures belong together depends on the order of the calls, so they have
 /// no expected values.
@@ -415,7 +424,7 @@ pub fn is_intended(name: &str) -> bool {
     let stem = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
     name.starts_with("envoy_")
         || is_own(name)
-        || BETWEEN_CALLS.contains(&stem)
+        || [BETWEEN_CALLS, BY_PACE].concat().contains(&stem)
         || [COUNTERS, GAUGES].concat().contains(&name)
         || DISTRIBUTIONS.contains(&stem)
 }

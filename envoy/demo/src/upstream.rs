@@ -9,6 +9,7 @@
 //! | `cut=<n>` | n bytes per write |
 //! | `events` | one event per write, with the fixture's gap between them |
 //! | `gap=<ms>` | one event per write, with this gap instead of the fixture's |
+//! | `pause=<ms>` | one event per write, with this gap before the last but two |
 //! | `reset-after=<n>` | resets the connection after n bytes of the body |
 //! | `trailers` | sends HTTP trailers (over HTTP/1.1 only if the client sends `te: trailers`) |
 //! | `chunked` | sends no content-length, whatever the content type |
@@ -200,6 +201,7 @@ struct Travel {
     cut: Option<usize>,
     events: bool,
     gap: Option<Duration>,
+    pause: Duration,
     reset_after: Option<usize>,
     trailers: bool,
     chunked: bool,
@@ -226,6 +228,7 @@ impl Travel {
                 "cut" => travel.cut = Some(number()?.max(1)),
                 "events" => travel.events = true,
                 "gap" => travel.gap = Some(Duration::from_millis(number()? as u64)),
+                "pause" => (travel.events, travel.pause) = (true, Duration::from_millis(number()? as u64)),
                 "reset-after" => travel.reset_after = Some(number()?),
                 "trailers" => travel.trailers = true,
                 "chunked" => travel.chunked = true,
@@ -294,14 +297,14 @@ fn finish(
     if travel.latin1 {
         reply = reply.header("x-bin", HeaderValue::from_bytes(b"a\xff").unwrap());
     }
-    let (reset_after, trailers, linger) = (travel.reset_after, travel.trailers, travel.linger);
+    let (reset_after, trailers, linger, pause) = (travel.reset_after, travel.trailers, travel.linger, travel.pause);
     let (sender, frames) = mpsc::channel(1);
     tokio::spawn(async move {
         let mut left = reset_after.unwrap_or(usize::MAX);
         let mut first = true;
         while let Some(mut piece) = pieces.pop_front().filter(|_| left > 0) {
             if !first {
-                tokio::time::sleep(gap).await;
+                tokio::time::sleep(if pieces.len() == 2 { gap + pause } else { gap }).await;
             }
             first = false;
             piece.truncate(left);

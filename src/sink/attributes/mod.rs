@@ -2,6 +2,7 @@
 
 mod row;
 mod table;
+mod timing;
 mod value;
 
 use crate::config::CacheAttribute;

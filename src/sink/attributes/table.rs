@@ -6,6 +6,7 @@ use super::Read::{
     self, Billionths, Bool, Count, FinishReasons, Float, Hash, Integer, List, SelectedCount, Text, Whole,
 };
 use super::row::{OF_A_ROLE, part, positive, row, used};
+use super::timing::{CHUNK_GAP_MAX, STALLS, TIME_TO_FIRST_CHUNK, TIME_TO_FIRST_TOKEN};
 use crate::config::CacheAttribute;
 use crate::observation::{CostPart, INTERRUPTED, Loop, RequestKind};
 
@@ -206,20 +207,10 @@ pub const ATTRIBUTES: &[Attribute] = &[
     ),
     row("gen_ai.response.model", "", Answer, "model that answered", Text(|o| o.response.model.as_deref())),
     row("gen_ai.response.id", "", Answer, "identifier of the response", Text(|o| o.response.id.as_deref())),
-    row(
-        "gen_ai.response.time_to_first_chunk",
-        "s",
-        Answer,
-        "seconds from the request's headers to the first bytes of a streamed response",
-        Billionths(|o| o.timing.since_start(o.timing.first_chunk)),
-    ),
-    row(
-        "gaugeway.time_to_first_token",
-        "s",
-        Answer,
-        "seconds from the request's headers to the first generated token of a stream",
-        Billionths(|o| o.timing.since_start(o.timing.first_token)),
-    ),
+    TIME_TO_FIRST_CHUNK,
+    TIME_TO_FIRST_TOKEN,
+    CHUNK_GAP_MAX,
+    STALLS,
     row("gen_ai.usage.input_tokens", "{token}", Usage, "input tokens, including cached ones", Count(|o| o.usage.input)),
     row(
         "gen_ai.usage.output_tokens",

@@ -9,7 +9,7 @@ use crate::config::Conventions::{V0_1, V1_41};
 use crate::documentation::documentation;
 use crate::labels::Scope::Models;
 use crate::labels::{ERROR_TYPE, TOKEN_MODALITY, TOKEN_TYPE};
-use crate::observation::{Observation, Outcome};
+use crate::observation::{ChunkGaps, Observation, Outcome};
 
 pub(super) const INPUT_TOKENS: Metric = counter(
     "gen_ai_client_inference_usage_input_tokens_total",
@@ -169,7 +169,7 @@ pub(super) const TIME_TO_FIRST_CHUNK: Metric = duration(
     "time from the request's headers to the first bytes of a streamed response, of inference",
     |o, out| one(out, inference(o, o.timing.since_start(o.timing.first_chunk))),
 )
-.with_bounds(GAPS)
+.with_bounds(&ChunkGaps::BOUNDS)
 .of(V0_1);
 
 pub(super) const TIME_TO_FIRST_CHUNK_1_41: Metric = duration(
@@ -179,7 +179,7 @@ pub(super) const TIME_TO_FIRST_CHUNK_1_41: Metric = duration(
     "time from the request's headers to the first bytes of a streamed response",
     |o, out| one(out, o.timing.since_start(o.timing.first_chunk)),
 )
-.with_bounds(GAPS)
+.with_bounds(&ChunkGaps::BOUNDS)
 .of(V1_41);
 
 pub(super) const TIME_TO_FIRST_TOKEN: Metric = duration(
@@ -241,6 +241,29 @@ pub(super) const TIME_PER_OUTPUT_TOKEN: Metric = duration(
     2_500_000_000,
 ]);
 
+/// The metrics of the gaps between chunks, for an output that takes distributions. A call has any number of gaps, so Envoy's statistics do not
+/// have them. The sample of a row is the number of gaps.
+pub const GAP_METRICS: &[Metric] = &[
+    duration(
+        "gen_ai_client_inference_time_per_output_chunk_microseconds",
+        "gen_ai.client.inference.time_per_output_chunk",
+        &[],
+        "time from one chunk of a streamed response to the next, of inference; only in OTLP",
+        |o, out| one(out, inference(o, gaps(o))),
+    )
+    .with_bounds(&ChunkGaps::BOUNDS)
+    .of(V0_1),
+    duration(
+        "gen_ai_client_operation_time_per_output_chunk_microseconds",
+        "gen_ai.client.operation.time_per_output_chunk",
+        &[],
+        "time from one chunk of a streamed response to the next; only in OTLP",
+        |o, out| one(out, gaps(o)),
+    )
+    .with_bounds(&ChunkGaps::BOUNDS)
+    .of(V1_41),
+];
+
 /// The operations that the conventions call inference.
 const INFERENCE: [&str; 3] = ["chat", "generate_content", "text_completion"];
 const EMBEDDINGS: &str = "embeddings";
@@ -248,23 +271,9 @@ const EMBEDDINGS: &str = "embeddings";
 const TOKENS: &[u64] =
     &[1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864];
 
-/// Buckets of the times of chunks, in nanoseconds.
-const GAPS: &[u64] = &[
-    10_000_000,
-    20_000_000,
-    40_000_000,
-    80_000_000,
-    160_000_000,
-    320_000_000,
-    640_000_000,
-    1_280_000_000,
-    2_560_000_000,
-    5_120_000_000,
-    10_240_000_000,
-    20_480_000_000,
-    40_960_000_000,
-    81_920_000_000,
-];
+fn gaps(o: &Observation) -> Option<u64> {
+    o.timing.gaps.as_ref().map(|gaps| gaps.count()).filter(|count| *count > 0)
+}
 
 fn inference<T>(o: &Observation, value: Option<T>) -> Option<T> {
     value.filter(|_| INFERENCE.contains(&o.operation))

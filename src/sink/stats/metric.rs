@@ -3,7 +3,7 @@
 use crate::config::Conventions;
 use crate::documentation::documentation;
 use crate::labels::{Label, Scope};
-use crate::observation::Observation;
+use crate::observation::{ChunkGaps, Observation};
 
 /// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -119,6 +119,10 @@ pub trait Registry {
     fn define(&mut self, metric: &Metric, labels: &[(&str, &str)]) -> Option<u32>;
     /// Adds a sample to a counter, sets a gauge to it or records it in a histogram.
     fn emit(&mut self, metric: &Metric, series: u32, sample: u64);
+    /// True if the output can add a distribution to a histogram. Only such an output has [`GAP_METRICS`](super::GAP_METRICS).
+    const TAKES_GAPS: bool = false;
+    /// Adds the gaps of a stream to a histogram whose buckets are [`ChunkGaps::BOUNDS`].
+    fn merge(&mut self, _metric: &Metric, _series: u32, _gaps: &ChunkGaps) {}
 }
 
 pub(super) type OwnLabels = &'static [&'static Label];

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::labels::{Label, NameKind, Scope, is_common_error};
 use crate::observation::{COST_LIMIT, Observation, clipped};
 
+pub use conventions::GAP_METRICS;
 pub use metric::{Collect, Metric, MetricKind, Registry, Samples, Scale};
 pub use plugin::{INJECTIONS, LOG_RECORDS, OVERFLOW, PLUGIN_METRICS, POINTS, PRICE_TABLE, SPANS, UNREAD};
 pub use table::METRICS;
@@ -63,7 +64,7 @@ struct Known {
 /// A sample's metric and the values of its own labels.
 #[derive(Clone, Copy)]
 struct Sample<'s> {
-    /// Index in [`METRICS`].
+    /// Index in [`METRICS`] and, after them, in [`GAP_METRICS`].
     at: usize,
     metric: &'s Metric,
     values: &'s [&'s str],
@@ -76,12 +77,14 @@ impl Stats {
     }
 
     /// Passes the samples of an exchange that has ended to the host.
-    pub fn record(&mut self, seen: &Observation, config: &Config, host: &mut impl Registry) {
+    pub fn record<R: Registry>(&mut self, seen: &Observation, config: &Config, host: &mut R) {
         self.remember_tools(seen, host);
         let mut names = Names::of(seen, config);
         let mixes = names.mixes(self.seed, ANY);
         let mut is_looked_up = false;
-        for (at, metric) in METRICS.iter().enumerate().filter(|(_, metric)| metric.is_in(config.conventions)) {
+        let gaps = seen.timing.gaps.as_deref().filter(|_| R::TAKES_GAPS && seen.outcome.is_some());
+        let metrics = METRICS.iter().chain(if gaps.is_some() { GAP_METRICS } else { &[] }).enumerate();
+        for (at, metric) in metrics.filter(|(_, metric)| metric.is_in(config.conventions)) {
             (metric.collect)(seen, &mut |values, value| {
                 if value == 0 && metric.kind == MetricKind::Counter {
                     return;
@@ -95,8 +98,10 @@ impl Stats {
                     }
                     series = self.find_or_define(sample, &names, config.labels.max_series, host);
                 }
-                if let Some(series) = series {
-                    host.emit(metric, series, value.min(SAMPLE_LIMIT));
+                match (series, gaps) {
+                    (Some(series), Some(gaps)) if at >= METRICS.len() => host.merge(metric, series, gaps),
+                    (Some(series), _) => host.emit(metric, series, value.min(SAMPLE_LIMIT)),
+                    (None, _) => {}
                 }
             });
         }

@@ -7,7 +7,7 @@ use crate::labels::{
     CAUSE, CLIENT_NAME, ERROR_TYPE, FINISH_REASON, KIND, OUTCOME, PARSE_ERROR, PART, RESULT, STATUS, TOKEN_MODALITY,
     TOKEN_TYPE, TOOL_NAME,
 };
-use crate::observation::{CostStatus, Outcome};
+use crate::observation::{ChunkGaps, CostStatus, Outcome};
 
 /// Every metric of exchanges.
 pub const METRICS: &[Metric] = &[
@@ -196,6 +196,24 @@ pub const METRICS: &[Metric] = &[
     conventions::TIME_TO_FIRST_CHUNK_1_41,
     conventions::TIME_TO_FIRST_TOKEN,
     conventions::TIME_PER_OUTPUT_TOKEN,
+    duration(
+        "gaugeway_stream_chunk_gap_max_microseconds",
+        "gaugeway.stream.chunk_gap.max",
+        &[],
+        "the longest gap between two chunks of a stream; one sample for each stream",
+        |o, out| one(out, o.timing.largest_gap()),
+    )
+    .with_bounds(&ChunkGaps::BOUNDS),
+    // An open stream has no outcome. At its end its stalls are counted already.
+    counter(
+        "gaugeway_streams_stalled_total",
+        "gaugeway.streams.stalled",
+        "{stall}",
+        &[],
+        "times that an open stream was silent for longer than `streams.stalled_after`, counted while it is silent",
+        |o, out| one(out, o.outcome.is_none().then_some(o.timing.stalls.into())),
+    )
+    .by(Route),
     counter(
         "gaugeway_tool_calls_total",
         "gaugeway.tool.calls",

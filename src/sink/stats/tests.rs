@@ -301,10 +301,14 @@ fn every_sample_has_one_value_for_each_label_of_its_row() {
             (metric.collect)(&seen, &mut |values, _| assert_eq!(values.len(), metric.labels.len(), "{}", metric.name));
         }
     }
+    let mut open = Observation { outcome: None, ..full() };
+    open.timing.stalls = 1;
     for metric in METRICS {
         let mut samples = 0;
         for operation in ["chat", "embeddings", "rerank"] {
-            (metric.collect)(&Observation { operation, ..full() }, &mut |_, _| samples += 1);
+            // Stalls are counted while a stream is open.
+            let seen = if metric.name == "gaugeway_streams_stalled_total" { open.clone() } else { full() };
+            (metric.collect)(&Observation { operation, ..seen }, &mut |_, _| samples += 1);
         }
         let fails = ["gaugeway_unpriced_requests_total", "gaugeway_usage_hidden_total"].contains(&metric.name);
         assert!(samples > 0 || fails, "the observation has no sample of {}", metric.name);
@@ -320,7 +324,8 @@ fn is_of_chats(metric: &Metric) -> bool {
 /// An observation with a sample of every metric of its operation, but for those that exclude another.
 fn full() -> Observation {
     use crate::observation::{
-        CacheBreak, CacheBreakCause, CostPart, CostStatus, Loop, OtherQuantities, ParseError, Parsed, RunEnd, Unpriced,
+        CacheBreak, CacheBreakCause, ChunkGaps, CostPart, CostStatus, Loop, OtherQuantities, ParseError, Parsed,
+        RunEnd, Unpriced,
     };
     let mut seen = exchange("gpt-4o", "gpt-4o");
     seen.usage.cache_read = Some(1);
@@ -339,6 +344,9 @@ fn full() -> Observation {
     seen.parse_errors.add(ParseError::Json);
     (seen.timing.start, seen.timing.first_chunk, seen.timing.first_token) = (1000, Some(2000), Some(3000));
     seen.timing.end = Some(9_000_000);
+    let mut gaps = ChunkGaps::new(2000);
+    gaps.chunk(5_000_000);
+    seen.timing.gaps = Some(Box::new(gaps));
     seen.output.tools = vec!["search".into()];
     seen.output.parsed = Some(Parsed::Whole);
     (seen.output.refused, seen.output.empty, seen.output.characters) = (true, true, Some(9));

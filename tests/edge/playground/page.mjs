@@ -8,7 +8,7 @@ import {after, afterEach, before, test} from 'node:test';
 import {Browser, serve} from './browser.mjs';
 
 const {GAUGEWAY_EDGE: PACKAGE, GAUGEWAY_CHROMIUM: CHROMIUM, GAUGEWAY_FIXTURES: FIXTURES, GAUGEWAY_SCREENSHOTS: SCREENSHOTS} = process.env;
-const TIMING = ['gen_ai.response.time_to_first_chunk', 'gaugeway.time_to_first_token'];
+const TIMING = ['gen_ai.response.time_to_first_chunk', 'gaugeway.time_to_first_token', 'gaugeway.response.chunk_gap.max'];
 
 let browser;
 let server;

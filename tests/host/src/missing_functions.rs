@@ -47,7 +47,10 @@ fn without_properties_the_values_that_depend_on_them_are_missing() {
 #[test]
 fn without_timers_shared_data_or_random_numbers_each_call_is_reported_on_its_own() {
     for (lacking, what) in [
-        ("proxy_set_tick_period_milliseconds", "timers (abandoned runs are not counted, spans are not sent)"),
+        (
+            "proxy_set_tick_period_milliseconds",
+            "timers (abandoned runs and stalled streams are not counted, spans are not sent)",
+        ),
         ("proxy_get_shared_data", "shared data (durations of tools are unknown)"),
         ("random_get", "random numbers (durations of tools are unknown)"),
     ] {

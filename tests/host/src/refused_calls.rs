@@ -288,7 +288,12 @@ fn agrees(host: &mut Host, piece: usize) {
     for fixture in Fixture::all() {
         let written = host.pass(&fixture, piece).unwrap_or_else(|error| panic!("{}: {error:?}", fixture.id));
         // Times, and the marker that the listener's plugin reports this exchange.
-        let timing = ["gen_ai.response.time_to_first_chunk", "gaugeway.time_to_first_token", "gaugeway.listener"];
+        let timing = [
+            "gen_ai.response.time_to_first_chunk",
+            "gaugeway.time_to_first_token",
+            "gaugeway.response.chunk_gap.max",
+            "gaugeway.listener",
+        ];
         let seen: BTreeMap<_, _> = written
             .into_iter()
             .filter(|(name, _)| !timing.contains(&name.as_str()) && !depends_on_earlier_calls(name))

@@ -16,9 +16,9 @@ use super::wire::attribute;
 use crate::bytes::mix::BuildNumbers;
 use crate::config::{Config, Temporality};
 use crate::labels::LABELS;
-use crate::observation::Observation;
+use crate::observation::{ChunkGaps, Observation};
 use crate::sink::attributes::AttributeValue;
-use crate::sink::stats::{METRICS, Metric, PLUGIN_METRICS, Registry, Stats};
+use crate::sink::stats::{GAP_METRICS, METRICS, Metric, PLUGIN_METRICS, Registry, Stats};
 
 /// Maximum number of series in one request. Bounds the duration of a callback.
 const SERIES: usize = 2000;
@@ -42,7 +42,7 @@ pub struct MetricStore {
 
 /// The series of the store.
 struct SeriesTable {
-    /// By the position of the metric in [`METRICS`] and, after them, in [`PLUGIN_METRICS`].
+    /// By the position of the metric in [`rows`].
     rows: Vec<Vec<Series>>,
     /// Number of series that were ever created: the identifier of the next one.
     created: u32,
@@ -68,7 +68,7 @@ pub struct MetricsRequest {
 impl MetricStore {
     /// No series yet. Label values come from clients: without the seed a client cannot make two series collide.
     pub fn new(seed: u64, temporality: Temporality) -> Self {
-        let rows = METRICS.iter().chain(PLUGIN_METRICS).map(|_| Vec::new()).collect();
+        let rows = rows().map(|_| Vec::new()).collect();
         let places = HashMap::default();
         let table = SeriesTable { rows, created: 0, places, temporality, now: 0, span: None };
         MetricStore { stats: Stats::new(seed), table, next: None }
@@ -144,13 +144,22 @@ impl Registry for SeriesTable {
             series.add(metric, sample, self.now, self.span);
         }
     }
+
+    const TAKES_GAPS: bool = true;
+
+    fn merge(&mut self, _: &Metric, series: u32, gaps: &ChunkGaps) {
+        let place = self.places.get(&series);
+        if let Some(series) = place.and_then(|(row, at)| self.rows.get_mut(*row)?.get_mut(*at)) {
+            series.merge(gaps, self.now);
+        }
+    }
 }
 
 impl SeriesTable {
     /// Appends the metrics from `start` on. Returns the number of data points, and where to go on.
     fn encode(&mut self, out: &mut Vec<u8>, start: (usize, usize), now: u64) -> (u64, Option<(usize, usize)>) {
         let (mut points, mut left) = (0, SERIES);
-        let metrics = METRICS.iter().chain(PLUGIN_METRICS).enumerate();
+        let metrics = rows().enumerate();
         for ((at, metric), row) in metrics.zip(&mut self.rows).skip(start.0) {
             let from = if at == start.0 { start.1 } else { 0 };
             let Some(rest) = row.get_mut(from..).filter(|rest| !rest.is_empty()) else { continue };
@@ -168,12 +177,14 @@ impl SeriesTable {
     }
 }
 
+/// Every metric.
+fn rows() -> impl Iterator<Item = &'static Metric> {
+    METRICS.iter().chain(GAP_METRICS).chain(PLUGIN_METRICS)
+}
+
 /// The position of a metric in [`SeriesTable::rows`]. Two versions of the conventions may give one name to two metrics.
 fn row_of(metric: &Metric) -> Option<usize> {
-    METRICS
-        .iter()
-        .chain(PLUGIN_METRICS)
-        .position(|row| row.name == metric.name && row.conventions == metric.conventions)
+    rows().position(|row| row.name == metric.name && row.conventions == metric.conventions)
 }
 
 /// Labels as the encoded attributes of a data point.

@@ -1,6 +1,7 @@
 //! One series of a metric: the sum, the last value or the distribution of its samples.
 
 use super::SpanReference;
+use crate::observation::ChunkGaps;
 use crate::sink::stats::{Metric, MetricKind};
 
 /// Maximum number of exemplars of a series between two exports.
@@ -76,6 +77,18 @@ impl Series {
             SeriesValue::Number(value) if metric.kind == MetricKind::Gauge => *value = sample,
             SeriesValue::Number(value) => *value = value.saturating_add(sample),
             SeriesValue::Distribution(distribution) => distribution.add(metric.bounds, sample, now, span),
+        }
+    }
+
+    /// Adds the gaps of a stream to a histogram with their buckets.
+    pub fn merge(&mut self, gaps: &ChunkGaps, now: u64) {
+        let SeriesValue::Distribution(distribution) = &mut self.value else { return };
+        self.changed = now;
+        self.has_samples = true;
+        distribution.count = distribution.count.saturating_add(gaps.count());
+        distribution.sum = distribution.sum.saturating_add(gaps.sum());
+        for (bucket, count) in distribution.buckets.iter_mut().zip(gaps.buckets()) {
+            *bucket = bucket.saturating_add(u64::from(*count));
         }
     }
 

@@ -155,6 +155,25 @@ fn a_cumulative_value_keeps_its_start_and_a_delta_starts_at_the_export_before() 
 }
 
 #[test]
+fn the_gaps_of_streams_are_one_distribution() {
+    let (mut store, config) = store(Temporality::Cumulative);
+    for _ in 0..2 {
+        let mut seen = call("gpt-4o", 1, SECOND);
+        let mut gaps = ChunkGaps::new(SECOND);
+        [5, 15, 15, 200_000].iter().fold(SECOND, |before, after| {
+            gaps.chunk(before + after * 1_000_000);
+            before + after * 1_000_000
+        });
+        seen.timing.gaps = Some(Box::new(gaps));
+        store.record(&seen, &config, 2 * SECOND, None);
+    }
+    let metrics = exported(&mut store, 9 * SECOND);
+    let point = &histogram(&metrics, "gen_ai.client.inference.time_per_output_chunk").data_points[0];
+    assert_eq!((point.count, point.sum), (8, Some(400.07)));
+    assert_eq!((point.bucket_counts[..3].to_vec(), point.bucket_counts.last()), (vec![2, 4, 0], Some(&2)));
+}
+
+#[test]
 fn an_idle_series_is_forgotten_and_starts_again_from_zero() {
     let (mut store, config) = store(Temporality::Cumulative);
     store.record(&call("gpt-4o", 12, SECOND), &config, 2 * SECOND, None);
@@ -208,7 +227,7 @@ fn an_export_of_many_series_is_cut_into_requests_that_have_each_series_once() {
 
 #[test]
 fn the_names_in_otlp_and_in_envoys_statistics_are_the_same_but_for_the_unit() {
-    for metric in METRICS.iter().chain(PLUGIN_METRICS) {
+    for metric in rows() {
         let mut name = metric.otlp.replace('.', "_");
         match (metric.unit, metric.kind) {
             ("us", _) => name.push_str("_microseconds"),
