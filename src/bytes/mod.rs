@@ -5,8 +5,10 @@ mod base64;
 pub mod crc32;
 mod digest;
 pub mod mix;
+mod sip;
 mod text_digest;
 
 pub use base64::Base64;
 pub use digest::Digest;
+pub use sip::SipKey;
 pub use text_digest::TextDigest;
