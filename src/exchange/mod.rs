@@ -72,6 +72,8 @@ pub struct Exchange {
     run: RunState,
     /// The remembered call that the request continues.
     previous: Option<Box<Comparison>>,
+    /// The usage changed since the cost was set.
+    cost_is_due: bool,
 }
 
 /// The phase of an exchange. A body whose content encoding is not supported is not read.
@@ -169,6 +171,7 @@ impl Exchange {
             content_is_sampled,
             run: RunState::default(),
             previous: None,
+            cost_is_due: false,
         })
     }
 
@@ -290,6 +293,7 @@ impl Exchange {
         if !self.is_recognised() {
             return Changes::default();
         }
+        self.settle_cost();
         core::mem::take(&mut self.changes)
     }
 }
