@@ -105,7 +105,8 @@ impl JsExchange {
     }
 
     /// The known attributes, as a JSON object.
-    pub fn attributes(&self) -> String {
+    pub fn attributes(&mut self) -> String {
+        self.inner.settle_cost();
         json::attributes(self.inner.observation(), self.observer.config.compat.cache_attribute)
     }
 

@@ -125,7 +125,9 @@ impl Draft {
         self.answer.start(key, hashes.response, captures);
         conversation.all_messages = hashes.prompt.then(|| Box::new(Transcript::new(key)));
         conversation.tools = hashes.tools.then(|| Box::new(Fingerprint::new(key, true)));
-        conversation.opening = has_opening.then(|| Box::new(Opening::new(key, &mut conversation.last_message)));
+        let is_reported = hashes.system || hashes.conversation;
+        conversation.opening =
+            has_opening.then(|| Box::new(Opening::new(key, &mut conversation.last_message, is_reported)));
     }
 
     /// Sets the conversation's identifier from a request header. An empty one is ignored.

@@ -87,6 +87,14 @@ impl Draft {
         self.conversation.history.result_text(piece);
     }
 
+    /// As [`Draft::result_text`], for a text that is a result only if the message's role is that of a tool.
+    pub fn possible_result_text(&mut self, piece: &[u8]) {
+        self.message_text(piece);
+        if self.conversation.history.may_be_result() {
+            self.conversation.history.result_text(piece);
+        }
+    }
+
     /// Adds a piece of a result that is JSON and no text.
     pub fn result_json(&mut self, piece: &[u8]) {
         self.conversation.history.result_json(piece);

@@ -7,7 +7,7 @@ use crate::observation::{
 use crate::signal::cost::Price;
 
 impl Exchange {
-    /// Sets the usage, and the cost if the usage changed. A sum above [`crate::observation::COUNT_LIMIT`] is left out and reported
+    /// Sets the usage. A sum above [`crate::observation::COUNT_LIMIT`] is left out and reported
     /// as [`ParseError::Number`].
     pub(super) fn update_usage(&mut self) {
         let used = if self.is_local { Usage::default() } else { self.draft.counts.usage_of_all_attempts() };
@@ -18,6 +18,14 @@ impl Exchange {
         if usage != self.draft.observation.usage {
             self.draft.observation.usage = usage;
             self.changes.usage = true;
+            self.cost_is_due = true;
+        }
+    }
+
+    /// Sets the cost if the usage changed since. The end of the exchange sets it in any case, so it is not set before that in the same
+    /// callback.
+    pub fn settle_cost(&mut self) {
+        if self.cost_is_due {
             // Nothing tells the end of an exchange that is cut before its span ends.
             self.set_cost(Some(CostStatus::Hidden).filter(|_| !self.usage_is_final()));
         }
@@ -57,6 +65,7 @@ impl Exchange {
     /// Sets the cost. `lack` is why usage is unknown, or not known in full. A cost above [`COST_LIMIT`] is left out and reported as
     /// [`ParseError::Number`].
     fn set_cost(&mut self, lack: Option<CostStatus>) {
+        self.cost_is_due = false;
         let mut cost = self.find_cost(lack);
         if cost.nanousd.is_some_and(|nanousd| nanousd > COST_LIMIT) {
             self.draft.report(ParseError::Number);

@@ -77,6 +77,8 @@ pub struct Exchange {
     previous: Option<Box<Comparison>>,
     /// Set while the response is a stream that is watched for stalls.
     stream: Option<Rc<OpenStream>>,
+    /// The usage changed since the cost was set.
+    cost_is_due: bool,
 }
 
 /// The phase of an exchange. A body whose content encoding is not supported is not read.
@@ -178,6 +180,7 @@ impl Exchange {
             run: RunState::default(),
             previous: None,
             stream: None,
+            cost_is_due: false,
         })
     }
 
@@ -299,6 +302,7 @@ impl Exchange {
         if !self.is_recognised() {
             return Changes::default();
         }
+        self.settle_cost();
         core::mem::take(&mut self.changes)
     }
 }

@@ -129,9 +129,10 @@ impl Exchange {
         let ended = run_end(&self.draft.observation.agent, outcome, asked, limit);
         let ended = ended.filter(|_| !self.run.has_ended && !is_above);
         // The client may repeat a failed request. The run has ended only if nobody continues it.
-        let is_kept = self.run.calls_are_taken || self.run.recalled.is_some() || self.awaited_keys().next().is_some();
         let has_failed = matches!(ended, Some(RunEnd::Error | RunEnd::Cancelled));
-        self.run.waits_for_repetition = has_failed && is_kept && self.may_be_repeated(outcome);
+        let is_kept =
+            || self.run.calls_are_taken || self.run.recalled.is_some() || self.awaited_keys().next().is_some();
+        self.run.waits_for_repetition = has_failed && self.may_be_repeated(outcome) && is_kept();
         let ended = ended.filter(|_| !self.run.waits_for_repetition);
         self.run.has_ended |= ended.is_some();
         self.draft.observation.agent.ended = ended;

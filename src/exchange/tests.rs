@@ -188,8 +188,8 @@ fn the_cost_is_known_with_the_usage_and_hidden_until_the_usage_is_final() {
     whole.response_body(event(events[0]).as_bytes(), 1);
     // The output count of the first event is only the count so far.
     let (known, hidden) = (3_000_000, Some(CostStatus::Hidden));
-    assert_eq!(cost(&whole), (Some(known), hidden));
     assert!(whole.changes().usage);
+    assert_eq!(cost(&whole), (Some(known), hidden));
     whole.response_body(event(events[1]).as_bytes(), 2);
     assert_eq!(whole.changes(), Changes { first_token: true, ..Changes::default() });
     events[2..].iter().for_each(|json| whole.response_body(event(json).as_bytes(), 3));

@@ -105,7 +105,7 @@ impl Exchange {
 
     /// The entry of a request that failed, if the client may repeat it and it is the first of a run.
     pub(super) fn failed_request(&self) -> Option<Pending> {
-        let key = self.awaited_keys().next().filter(|_| self.run.waits_for_repetition)?;
+        let key = if self.run.waits_for_repetition { self.awaited_keys().next()? } else { return None };
         Some(Pending {
             call: key,
             lead: key,

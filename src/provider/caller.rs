@@ -20,8 +20,8 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::Head;
-use crate::bytes::Base64;
-use crate::text::hash::{Key, keyed};
+use crate::bytes::{Base64, SipKey};
+use crate::text::hash::{Key, begin, end};
 
 /// Headers that carry a credential.
 const CREDENTIALS: &[&str] = &["authorization", "x-api-key", "api-key", "x-goog-api-key", "x-auth-token"];
@@ -33,18 +33,19 @@ const PAYLOAD: usize = 8192;
 
 /// Computes the hashes that tell callers apart.
 pub struct Callers {
-    key: Rc<Key>,
+    key: SipKey,
 }
 
 impl Callers {
-    /// Hashes with this key.
+    /// Hashes with a key that follows from this one.
     pub fn new(key: Rc<Key>) -> Self {
-        Callers { key }
+        let bytes = end(Some(&key), begin(Some(&key)));
+        Callers { key: SipKey::new(bytes.first_chunk().copied().unwrap_or_default()) }
     }
 
     /// The hash of the caller, never 0. `address` is called only if the request has no credential.
     pub fn caller(&self, head: Head<'_>, address: impl FnOnce() -> Vec<u8>) -> u64 {
-        let hash = |parts: &[&[u8]]| keyed(&self.key, parts).max(1);
+        let hash = |parts: &[&[u8]]| self.keyed(parts);
         let authorization = head.bytes("authorization").unwrap_or_default();
         let path = head.bytes(":path").unwrap_or_default();
         let query = path.iter().position(|byte| *byte == b'?').and_then(|at| path.get(at + 1..)).unwrap_or_default();
@@ -68,13 +69,23 @@ impl Callers {
     /// identifier.
     pub fn call_key(&self, caller: u64, agent: Option<&str>, call: u64) -> u64 {
         let agent = agent.unwrap_or_default().as_bytes();
-        keyed(&self.key, &[b"call", &caller.to_be_bytes(), agent, &call.to_be_bytes()]).max(1)
+        self.keyed(&[b"call", &caller.to_be_bytes(), agent, &call.to_be_bytes()])
     }
 
     /// The key of a caller's conversation, by a word for what names it, and the name.
     pub fn conversation_key(&self, caller: u64, kind: &str, names: &[&[u8]]) -> u64 {
         let caller = caller.to_be_bytes();
-        keyed(&self.key, &[&[kind.as_bytes(), &caller], names].concat()).max(1)
+        self.keyed(&[&[kind.as_bytes(), &caller], names].concat())
+    }
+
+    /// The hash of some byte strings, never 0. Each is followed by its length, so that the boundaries between them count.
+    fn keyed(&self, parts: &[&[u8]]) -> u64 {
+        let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len() + size_of::<u64>()).sum());
+        for part in parts {
+            bytes.extend_from_slice(part);
+            bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        }
+        self.key.hash(&bytes).max(1)
     }
 }
 
@@ -204,6 +215,16 @@ mod tests {
         }
         assert_eq!(with(&[("user-agent", "a"), ("cookie", "b")]), callers[0]);
         assert_eq!(caller("/x?monkey=1&key=", &[]), callers[0]);
+    }
+
+    #[test]
+    fn a_keyed_hash_depends_on_the_boundaries_between_its_parts() {
+        let callers = Callers::new(Rc::new(Key::new(b"secret")));
+        let parts: [&[&[u8]]; 4] = [&[b"ab", b"c"], &[b"a", b"bc"], &[b"abc"], &[b"", b"abc"]];
+        let hashes = parts.map(|parts| callers.keyed(parts));
+        for (at, hash) in hashes.iter().enumerate() {
+            assert!(!hashes[..at].contains(hash), "{at}");
+        }
     }
 
     #[test]

@@ -147,7 +147,7 @@ pub const MESSAGES: &[Rule<Draft>] = &[
 fn said_or_result() -> Deferred<Draft> {
     Deferred {
         is_awaited: Draft::wants_every_message,
-        now: Draft::result_text,
+        now: Draft::possible_result_text,
         preview: Some(Draft::possible_result_passed),
         later: Draft::message_text,
         digest: Some(Draft::result_hashed),

@@ -65,15 +65,6 @@ pub fn end(key: Option<&Rc<Key>>, state: Sha256) -> [u8; 32] {
     key.map_or(digest, |key| key.outer.clone().chain_update(digest).finalize()).into()
 }
 
-/// A 64-bit keyed hash of some byte strings. Without the key nobody can compute it, or find two inputs with the same hash.
-///
-/// HMAC-SHA-256 over the strings, each followed by its length, so that the boundaries between them count.
-pub fn keyed(key: &Rc<Key>, parts: &[&[u8]]) -> u64 {
-    let add = |state: Sha256, part: &&[u8]| state.chain_update(part).chain_update((part.len() as u64).to_be_bytes());
-    let state = parts.iter().fold(begin(Some(key)), add);
-    u64::from_be_bytes(short(end(Some(key), state)))
-}
-
 /// The first 8 bytes of a hash. Only these are reported.
 pub fn short(hash: [u8; 32]) -> [u8; 8] {
     hash.first_chunk().copied().unwrap_or_default()
@@ -99,21 +90,5 @@ mod tests {
         let wanted = "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54";
         assert_eq!(hmac(&[0xaa; 131], b"Test Using Larger Than Block-Size Key - Hash Key First"), wanted);
         assert_eq!(hex(end(None, begin(None)))[..16], *"e3b0c44298fc1c14");
-    }
-
-    #[test]
-    fn a_keyed_hash_of_parts_depends_on_the_key_and_on_the_boundaries() {
-        let (key, other) = (Rc::new(Key::new(b"a key")), Rc::new(Key::new(b"another")));
-        let hashes = [
-            keyed(&key, &[b"ab", b"c"]),
-            keyed(&key, &[b"a", b"bc"]),
-            keyed(&key, &[b"abc"]),
-            keyed(&key, &[b"", b"abc"]),
-            keyed(&other, &[b"ab", b"c"]),
-        ];
-        for (at, hash) in hashes.iter().enumerate() {
-            assert!(!hashes[..at].contains(hash));
-        }
-        assert_eq!(keyed(&key, &[b"ab", b"c"]), hashes[0]);
     }
 }

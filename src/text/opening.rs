@@ -2,8 +2,8 @@
 //! hash identifies the conversation. Both texts are hashed as a whole: two conversations that differ only at the end of a long system
 //! prompt have different hashes. Memory: the states of two hashes.
 //!
-//! The hash is SHA-256, or HMAC-SHA-256 with the configured key, because it is reported. It costs about 1.7 µs per KiB in wasm. A
-//! second, faster hash for the keys of remembered tool calls would save nothing: this one is needed for the report anyway.
+//! If one of the hashes is reported, they are SHA-256, or HMAC-SHA-256 with the configured key. That costs about 1.7 µs per KiB in wasm.
+//! If they serve only as keys of what is remembered, a fast hash takes its place.
 
 use std::rc::Rc;
 
@@ -25,6 +25,8 @@ const TAIL: usize = RETRY.len() + 4;
 #[derive(Clone)]
 pub struct Opening {
     key: Option<Rc<Key>>,
+    /// The fast hashes in place of the others. None if a hash is reported.
+    fast: Option<FastHashes>,
     /// Hash of the system prompt outside the list of messages, such as Anthropic's `system`. None if there is no text.
     beside: Option<Sha256>,
     /// Number of messages so far.
@@ -40,6 +42,15 @@ pub struct Opening {
     head_length: usize,
     /// The last bytes of the current message, until the first user message has ended.
     tail: [u8; TAIL],
+}
+
+/// Hashes that are not reported.
+#[derive(Clone, Default)]
+struct FastHashes {
+    /// That of the current message, until the first user message has ended.
+    message: bytes::Digest,
+    /// That of the system prompt outside the list of messages. None if there is no text.
+    beside: Option<bytes::Digest>,
 }
 
 /// The hashes of an opening. A hash is None if the request lacks the text.
@@ -61,11 +72,12 @@ impl Opening {
     /// Memory of an opening, in bytes.
     pub const BOUND: usize = size_of::<Opening>();
 
-    /// The opening of a request whose messages `prompt` hashes.
-    pub fn new(key: Option<&Rc<Key>>, prompt: &mut Fingerprint) -> Self {
-        prompt.watch(true);
+    /// The opening of a request whose messages `prompt` hashes. `is_reported`: one of its hashes is reported.
+    pub fn new(key: Option<&Rc<Key>>, prompt: &mut Fingerprint, is_reported: bool) -> Self {
+        prompt.watch(is_reported);
         Opening {
             key: key.cloned(),
+            fast: (!is_reported).then(FastHashes::default),
             beside: None,
             messages: 0,
             system: None,
@@ -82,6 +94,9 @@ impl Opening {
         self.messages = self.messages.saturating_add(1);
         if self.listens() {
             (self.head, self.head_length, self.tail) = (bytes::Digest::new(), 0, [0; TAIL]);
+            if let Some(fast) = &mut self.fast {
+                fast.message = bytes::Digest::new();
+            }
         }
     }
 
@@ -89,6 +104,9 @@ impl Opening {
     pub fn push(&mut self, piece: &[u8]) {
         if !self.listens() {
             return;
+        }
+        if let Some(fast) = &mut self.fast {
+            fast.message.push(piece);
         }
         let last = piece.get(piece.len().saturating_sub(TAIL)..).unwrap_or_default();
         self.tail.rotate_left(last.len());
@@ -109,7 +127,12 @@ impl Opening {
 
     /// Adds a piece of a system prompt outside the list of messages.
     pub fn push_beside(&mut self, piece: &[u8]) {
-        if !piece.is_empty() {
+        if piece.is_empty() {
+            return;
+        }
+        if let Some(fast) = &mut self.fast {
+            fast.beside.get_or_insert_default().push(piece);
+        } else {
             self.beside.get_or_insert_with(|| begin(self.key.as_ref())).update(piece);
         }
     }
@@ -120,19 +143,27 @@ impl Opening {
             return;
         }
         if !of_user {
-            self.system = self.system.or_else(|| prompt.digest());
+            self.system = self.system.or_else(|| self.of_message(prompt));
             return;
         }
-        self.user = prompt.digest();
+        self.user = self.of_message(prompt);
         self.user_message = (prompt.length(), self.messages);
         if !self.listens() {
             prompt.watch(false);
         }
     }
 
+    /// The hash of the current message. None if it has no text.
+    fn of_message(&self, prompt: &Fingerprint) -> Option<[u8; 32]> {
+        match &self.fast {
+            Some(fast) => (prompt.length() > 0).then(|| padded(fast.message.finish())),
+            None => prompt.digest(),
+        }
+    }
+
     /// The full hash of `prompt` if its text is the first user message. This saves finishing the hash twice.
     pub fn of_prompt(&self, prompt: &Fingerprint) -> Option<[u8; 32]> {
-        self.user.filter(|_| self.user_message == (prompt.length(), self.messages))
+        self.user.filter(|_| self.fast.is_none() && self.user_message == (prompt.length(), self.messages))
     }
 
     /// The hashes of the opening.
@@ -142,9 +173,15 @@ impl Opening {
             self.message_closed(true, prompt);
         }
         let key = self.key.as_ref();
-        let beside = self.beside.take().map(|state| end(key, state));
+        let fast = self.fast.as_ref();
+        let fast_beside = fast.and_then(|fast| fast.beside).map(|beside| padded(beside.finish()));
+        let beside = self.beside.take().map(|state| end(key, state)).or(fast_beside);
         let system = beside.or(self.system);
         let both = self.user.map(|user| {
+            if fast.is_some() {
+                let [system, user] = [system.unwrap_or_default(), user].map(|hash| u64::from_be_bytes(short(hash)));
+                return padded(Mix::new(system).number(user).finish());
+            }
             let state = begin(key).chain_update(system.unwrap_or_default()).chain_update(user);
             end(key, state)
         });
@@ -157,17 +194,31 @@ impl Opening {
     }
 }
 
+/// A fast hash in the form of the others: its bytes are the first ones.
+fn padded(hash: u64) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.iter_mut().zip(hash.to_be_bytes()).for_each(|(slot, byte)| *slot = byte);
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn opening(messages: &[(&str, Option<bool>)]) -> OpeningHashes {
+        hashes(messages, true)
+    }
+
+    fn hashes(messages: &[(&str, Option<bool>)], is_reported: bool) -> OpeningHashes {
         let mut prompt = Fingerprint::new(None, true);
-        let mut opening = Opening::new(None, &mut prompt);
+        let mut opening = Opening::new(None, &mut prompt, is_reported);
         for (text, of_user) in messages {
             prompt.clear();
             opening.message_opened();
-            text.as_bytes().chunks(3).for_each(|piece| prompt.push(piece));
+            text.as_bytes().chunks(3).for_each(|piece| {
+                prompt.push(piece);
+                opening.push(piece);
+            });
             if let Some(of_user) = of_user {
                 opening.message_closed(*of_user, &mut prompt);
             }
@@ -179,28 +230,37 @@ mod tests {
 
     #[test]
     fn the_system_prompt_and_the_first_user_message_identify_a_conversation() {
-        let (system, user) = (("be brief", Some(false)), ("hello", Some(true)));
-        let first = opening(&[system, user]);
-        assert!(first.system.is_some() && first.both.is_some());
-        assert_eq!(opening(&[system, user, ("hi", None), ("more", Some(true)), ("late", Some(false))]), first);
-        assert_ne!(opening(&[user]).both, first.both);
-        assert_ne!(opening(&[system, ("hallo", Some(true))]).both, first.both);
-        assert_eq!(
-            opening(&[("a prompt without a role", None)]).both,
-            opening(&[("a prompt without a role", Some(true))]).both
-        );
-        assert_eq!(opening(&[("one", None), ("two", None)]), OpeningHashes::default());
+        for is_reported in [true, false] {
+            let opening = |messages: &[(&str, Option<bool>)]| hashes(messages, is_reported);
+            let (system, user) = (("be brief", Some(false)), ("hello", Some(true)));
+            let first = opening(&[system, user]);
+            assert!(first.system.is_some() && first.both.is_some());
+            assert_eq!(opening(&[system, user, ("hi", None), ("more", Some(true)), ("late", Some(false))]), first);
+            assert_ne!(opening(&[user]).both, first.both);
+            assert_eq!(opening(&[user]).user, first.user);
+            assert_ne!(opening(&[system, ("hallo", Some(true))]).both, first.both);
+            assert_eq!(
+                opening(&[("a prompt without a role", None)]).both,
+                opening(&[("a prompt without a role", Some(true))]).both
+            );
+            assert_eq!(opening(&[("one", None), ("two", None)]), OpeningHashes::default());
+            assert_eq!(opening(&[("", Some(true))]), OpeningHashes::default());
+        }
     }
 
     #[test]
     fn a_system_prompt_outside_the_messages_gives_the_same_hash_as_a_first_system_message() {
-        let mut prompt = Fingerprint::new(None, true);
-        let mut beside = Opening::new(None, &mut prompt);
-        beside.message_opened();
-        prompt.push(b"hello");
-        beside.message_closed(true, &mut prompt);
-        beside.push_beside(b"be brief");
-        assert_eq!(beside.settle(&mut prompt), opening(&[("be brief", Some(false)), ("hello", Some(true))]));
+        for is_reported in [true, false] {
+            let mut prompt = Fingerprint::new(None, true);
+            let mut beside = Opening::new(None, &mut prompt, is_reported);
+            beside.message_opened();
+            prompt.push(b"hello");
+            beside.push(b"hello");
+            beside.message_closed(true, &mut prompt);
+            beside.push_beside(b"be brief");
+            let expected = hashes(&[("be brief", Some(false)), ("hello", Some(true))], is_reported);
+            assert_eq!(beside.settle(&mut prompt), expected);
+        }
     }
 
     #[test]
@@ -214,7 +274,7 @@ mod tests {
         );
         let beside = |text: &str| {
             let mut prompt = Fingerprint::new(None, true);
-            let mut opening = Opening::new(None, &mut prompt);
+            let mut opening = Opening::new(None, &mut prompt, true);
             text.as_bytes().chunks(1000).for_each(|piece| opening.push_beside(piece));
             opening.settle(&mut prompt).system
         };

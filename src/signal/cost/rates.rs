@@ -26,6 +26,8 @@ const NANO: u128 = COMMON as u128 * 10u128.pow(DECIMALS - 9);
 struct Unit {
     /// Its name in the price table.
     key: &'static str,
+    /// The name as a number.
+    code: u32,
     /// [`COMMON`], divided by how many of it the rate is for.
     scale: u64,
     /// Its properties. A whole has a subset of the properties of each of its parts.
@@ -49,7 +51,16 @@ const ALONE: u16 = 1024;
 
 /// A quantity whose rate is for `per` of it.
 const fn unit(key: &'static str, per: u64, traits: u16, part: CostPart, count: fn(&Quantities<'_>) -> u64) -> Unit {
-    Unit { key, scale: COMMON / per, traits, part, count }
+    Unit { key, code: code(key), scale: COMMON / per, traits, part, count }
+}
+
+/// A name as a number, which is compared faster. All units have one or two letters; other names have the number of none.
+const fn code(key: &str) -> u32 {
+    match *key.as_bytes() {
+        [a] => a as u32,
+        [a, b] => (a as u32) << 8 | b as u32,
+        _ => 0,
+    }
 }
 
 const MILLION: u64 = 1_000_000;
@@ -192,7 +203,8 @@ impl Rates {
                     self.factor = decimal(when).map_or(1000, |factor| factor / 10u128.pow(DECIMALS - 3))
                 }
                 Some(_) if holds => {
-                    if let Some((_, rate)) = UNITS.iter().zip(&mut self.by_unit).find(|(unit, _)| unit.key == key) {
+                    let code = code(key);
+                    if let Some((_, rate)) = UNITS.iter().zip(&mut self.by_unit).find(|(unit, _)| unit.code == code) {
                         *rate = if amount == "=" { SAME } else { decimal(amount).unwrap_or(NONE) };
                     }
                 }
@@ -206,7 +218,8 @@ impl Rates {
     }
 
     fn of(&self, key: &str) -> u128 {
-        UNITS.iter().zip(self.by_unit).find(|(unit, _)| unit.key == key).map_or(NONE, |(_, rate)| rate)
+        let code = code(key);
+        UNITS.iter().zip(&self.by_unit).find(|(unit, _)| unit.code == code).map_or(NONE, |(_, rate)| *rate)
     }
 
     /// The quantities that were used, in the order of [`UNITS`].
