@@ -13,7 +13,6 @@ use proxy_wasm::types::BufferType;
 
 use super::holding::{body_has_come, header_size};
 use super::host;
-use super::metrics::HostMetrics;
 use super::shared::Shared;
 use crate::exchange::{Exchange, Head};
 use crate::observation::{Attribution, Configured, Observation};
@@ -150,9 +149,7 @@ impl Shared {
         }
         let configured = Some(Box::new(Configured { feedback: Some(feedback.permille), ..Configured::default() }));
         let seen = Observation { configured, ..who.observation() };
-        if let Ok(mut stats) = self.stats.try_borrow_mut() {
-            stats.record(&seen, &self.observer.config, &mut HostMetrics);
-        }
+        self.record(&seen, &self.observer.config);
         true
     }
 }

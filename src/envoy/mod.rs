@@ -11,6 +11,7 @@ mod attempt;
 mod capabilities;
 mod conversations;
 mod feedback;
+mod filter_state;
 mod holding;
 mod host;
 mod inject;

@@ -12,8 +12,11 @@ use super::host;
 use super::memory::Memory;
 use super::metrics::HostMetrics;
 use super::spans::Spans;
+use crate::config::Config;
 use crate::exchange::{Continuation, Exchange, MemoryKey, Observer, Routes};
+use crate::observation::Observation;
 use crate::signal::memory::{Pending, WaitingRun, WaitingRuns};
+use crate::sink::attributes::Selection;
 use crate::sink::stats::Stats;
 use crate::trace_context::{RunSpan, TraceContext};
 
@@ -24,7 +27,10 @@ const ROUTE_SETTINGS: &str = "xds\0route_metadata\0filter_metadata\0gaugeway\0co
 pub struct Shared {
     pub observer: Rc<Observer>,
     pub routes: RefCell<Routes>,
-    pub stats: Rc<RefCell<Stats>>,
+    /// The metrics of exchanges; None if they are switched off.
+    pub stats: Option<Rc<RefCell<Stats>>>,
+    /// The attributes that filter state gets.
+    pub selection: Selection,
     pub memory: Memory,
     pub conversations: Conversations,
     pub waiting: Rc<RefCell<WaitingRuns>>,
@@ -190,8 +196,13 @@ impl Shared {
         if let (Some(run), Some(ended), Some(Ok(mut spans))) = (entry.run, seen.agent.ended, spans) {
             spans.queue.run(&seen, run, ended, end);
         }
-        if let Ok(mut stats) = self.stats.try_borrow_mut() {
-            stats.record(&seen, &self.observer.config, &mut HostMetrics);
+        self.record(&seen, &self.observer.config);
+    }
+
+    /// Adds an exchange that has ended to the host's metrics, if they are wanted.
+    pub fn record(&self, seen: &Observation, config: &Config) {
+        if let Some(Ok(mut stats)) = self.stats.as_ref().map(|stats| stats.try_borrow_mut()) {
+            stats.record(seen, config, &mut HostMetrics);
         }
     }
 }

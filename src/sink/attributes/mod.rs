@@ -1,6 +1,7 @@
 //! The attributes of an exchange. The table [`ATTRIBUTES`] has one row for each.
 
 mod row;
+mod selection;
 mod table;
 mod value;
 
@@ -8,6 +9,7 @@ use crate::config::CacheAttribute;
 use crate::observation::{Changes, CostPart, FinishReason, Observation, OtherQuantities, ParseErrors, Text, Unpriced};
 
 use row::row;
+pub use selection::{PACKED, Selection};
 pub use table::ATTRIBUTES;
 pub use value::{AttributeValue, digits, json_string};
 
