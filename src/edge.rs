@@ -41,7 +41,7 @@ impl Core {
     }
 
     /// Starts an exchange. Returns undefined if it is not LLM traffic. A head consists of lines: a name, its value, the next
-    /// name, ..., with `:method`, `:authority` and `:path` first.
+    /// name, ..., with `:method`, `:scheme`, `:authority` and `:path` first.
     pub fn start(&self, head: &str, now: f64) -> Option<JsExchange> {
         let inner = exchange::Exchange::start(&self.observer, Head(&pairs(head)), nanos(now))?;
         Some(JsExchange { inner, observer: Rc::clone(&self.observer), samples: Rc::clone(&self.samples) })

@@ -22,7 +22,7 @@ pub type Series = BTreeMap<(String, BTreeMap<String, String>), u64>;
 
 /// Returns true for an attribute of the plugin in an access log line or a span.
 pub fn is_ours(key: &str) -> bool {
-    key.starts_with("gen_ai.") || key.starts_with("gaugeway.") || key == "error.type"
+    ["gen_ai.", "gaugeway.", "openai.", "server."].iter().any(|begin| key.starts_with(begin)) || key == "error.type"
 }
 
 /// Lists the differences of an access log line, where every value is a string. `timed` are the clock-dependent keys
@@ -87,6 +87,7 @@ fn is_real(key: &str) -> bool {
         "time_to_first_chunk",
         "time_to_first_token",
         "usd",
+        "usage.cost",
     ]
     .iter()
     .any(|end| key.ends_with(end))
@@ -230,7 +231,7 @@ pub fn add_series(
         add("gaugeway_cost_unpriced_total", &[("part", name)], 1);
     }
     for (kind, modality) in [("input", "audio"), ("input", "image"), ("output", "audio"), ("output", "image")] {
-        let tokens = count(&format!("gaugeway.usage.{kind}_{modality}_tokens")).unwrap_or(0);
+        let tokens = count(&format!("gen_ai.usage.{modality}.{kind}_tokens")).unwrap_or(0);
         add(
             "gaugeway_modality_tokens_total",
             &[("gen_ai_token_type", kind), ("gen_ai_token_modality", modality)],

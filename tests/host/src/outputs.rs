@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use crate::host::{self, Host};
+use crate::refused_calls::same;
 use gaugeway_demo::fixtures::Fixture;
 use serde_json::{Map, Value};
 
@@ -83,7 +84,7 @@ fn without_stats_only_the_metrics_of_the_plugin_itself_exist() {
     }
     host.tick().unwrap();
     let names: Vec<_> = host.state().metrics.iter().map(|metric| metric.name.as_str()).collect();
-    assert_eq!(names, ["gaugeway_price_table_date"]);
+    assert_eq!(names, ["gaugeway_price_table_timestamp_seconds"]);
 }
 
 #[test]
@@ -106,8 +107,11 @@ fn packed_attributes_are_one_json_object_with_the_values_of_the_single_ones() {
         // Both hosts have a clock of their own. Single values that are no longer true are empty.
         let is_timeless = |name: &str| !name.contains("time_to_first");
         let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let object: BTreeMap<_, _> =
-            object.iter().filter(|(name, _)| is_timeless(name)).map(|(name, value)| (name.clone(), shown(value))).collect();
+        let object: BTreeMap<_, _> = object
+            .iter()
+            .filter(|(name, _)| is_timeless(name))
+            .map(|(name, value)| (name.clone(), shown(value)))
+            .collect();
         single.retain(|name, value| is_timeless(name) && !value.is_empty());
         assert_eq!(object, single, "{}", fixture.id);
     }

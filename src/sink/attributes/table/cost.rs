@@ -10,6 +10,13 @@ use crate::sink::attributes::row::{part, row, used};
 /// written.
 pub(super) const COST: &[Attribute] = &[
     row("gaugeway.cost.usd", "{USD}", Usage, "cost in US dollars", Billionths(|o| o.cost.nanousd)),
+    row(
+        "gen_ai.usage.cost",
+        "{USD}",
+        Usage,
+        "the same as `gaugeway.cost.usd`, under a name that backends read",
+        Billionths(|o| o.cost.nanousd),
+    ),
     part("gaugeway.cost.input.usd", CostPart::Input, "cost of input that no cache had"),
     part("gaugeway.cost.cache_read.usd", CostPart::CacheRead, "cost of input read from a cache"),
     part("gaugeway.cost.cache_write.usd", CostPart::CacheWrite, "cost of input written to a cache"),
@@ -78,10 +85,6 @@ pub(super) const COST: &[Attribute] = &[
         "models of attempts and auxiliary calls that the answer's own counts do not include, as a JSON array",
         List(|o| o.quantities.as_ref().map_or(&[], |quantities| &quantities.attempt_models)),
     ),
-    used("gaugeway.usage.input_audio_tokens", "{token}", "audio input tokens", |q| q.input_audio),
-    used("gaugeway.usage.output_audio_tokens", "{token}", "audio output tokens", |q| q.output_audio),
-    used("gaugeway.usage.input_image_tokens", "{token}", "image input tokens", |q| q.input_image),
-    used("gaugeway.usage.output_image_tokens", "{token}", "image output tokens", |q| q.output_image),
     used("gaugeway.provider_tools.web_searches", "{call}", "web searches that the provider ran", |q| q.web_searches),
     used("gaugeway.provider_tools.web_fetches", "{call}", "pages that the provider retrieved", |q| q.web_fetches),
     used("gaugeway.provider_tools.file_searches", "{call}", "file searches that the provider ran", |q| q.file_searches),

@@ -1,6 +1,7 @@
 //! The attributes of the request.
 
 use crate::observation::{Loop, RequestKind};
+use crate::provider::own;
 use crate::sink::attributes::Attribute;
 use crate::sink::attributes::Phase::{Answer, Request};
 use crate::sink::attributes::Read::{Bool, Count, Float, Hash, Integer, List, Text, Whole};
@@ -16,6 +17,27 @@ pub(super) const REQUEST: &[Attribute] = &[
         Text(|o| Some(o.operation)),
     ),
     row("gen_ai.provider.name", "", Request, "provider, derived from host and path", Text(|o| Some(&o.provider))),
+    row(
+        "server.address",
+        "",
+        Request,
+        "server that the request names: the host of its authority",
+        Text(|o| Some(&o.server.as_ref()?.address)),
+    ),
+    row(
+        "server.port",
+        "",
+        Request,
+        "port of that server; if the authority has none, that of the scheme",
+        Count(|o| o.server.as_ref()?.port.map(u64::from)),
+    ),
+    row(
+        own::API_TYPE,
+        "",
+        Request,
+        "API, if it is served by the provider in the name: `chat_completions` or `responses`",
+        Text(|o| o.request.api_kind.filter(|_| own::has_own_attributes(&o.provider))),
+    ),
     row("gen_ai.request.model", "", Request, "requested model", Text(|o| o.request.model.as_deref())),
     row(
         "gen_ai.request.stream",
@@ -64,6 +86,41 @@ pub(super) const REQUEST: &[Attribute] = &[
         Count(|o| o.request.choice_count.filter(|count| *count != 1)),
     ),
     row(
+        "gen_ai.request.reasoning.level",
+        "",
+        Request,
+        "level of reasoning that the request asks for, in the words of the API",
+        Text(|o| o.rare.as_ref()?.reasoning_level.as_deref()),
+    ),
+    row(
+        own::REQUEST_TIER,
+        "",
+        Request,
+        "service tier that the request asks of the provider in the name; not written if it is `auto`",
+        Text(|o| o.rare.as_ref()?.requested_tier.as_deref().filter(|_| own::has_own_attributes(&o.provider))),
+    ),
+    row(
+        "gen_ai.request.previous_response.id",
+        "",
+        Request,
+        "identifier of the response that the request continues",
+        Text(|o| o.rare.as_ref()?.previous_response.as_deref()),
+    ),
+    row(
+        "gen_ai.embeddings.dimension.count",
+        "{dimension}",
+        Request,
+        "number of dimensions that the request wants embeddings to have",
+        Count(|o| o.rare.as_ref()?.dimensions),
+    ),
+    row(
+        "gen_ai.request.encoding_formats",
+        "",
+        Request,
+        "encodings that the request wants embeddings to have, as a JSON array",
+        List(|o| o.rare.as_ref().map_or(&[], |rare| &rare.encodings)),
+    ),
+    row(
         "gen_ai.output.type",
         "",
         Request,
@@ -77,6 +134,16 @@ pub(super) const REQUEST: &[Attribute] = &[
         "conversation identifier from `conversation.header`, the request or the response; else the client's session, see \
          [Sessions and clients](#sessions-and-clients)",
         Text(|o| o.conversation()),
+    ),
+    row(
+        "gen_ai.conversation.compacted",
+        "",
+        Request,
+        "`true` if the call replaces earlier parts of the conversation by a summary; otherwise not written",
+        Bool(|o| {
+            let is_compaction = o.client.as_ref().is_some_and(|client| client.kind == Some(RequestKind::Compaction));
+            (is_compaction || o.operation == "compact_response").then_some(true)
+        }),
     ),
     row("gaugeway.client.name", "", Request, "client, from a fixed list", Text(|o| o.client_name())),
     row(
