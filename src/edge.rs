@@ -13,6 +13,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use crate::config::Config;
 use crate::exchange::{self, End, Head, LOCAL_REPLY};
 use crate::signal::cost::PriceTable;
+use crate::sink::attributes::Selection;
 use crate::sink::json::{self, JsonSamples};
 
 /// Sets the price table, before the first [`Core`]. Returns false if it is damaged.
@@ -34,11 +35,13 @@ impl Core {
     #[wasm_bindgen(constructor)]
     pub fn new(config: &str) -> Result<Core, String> {
         let config = Config::parse(config).map_err(|error| error.to_string())?;
+        // The setting has no effect here. A wrong name in it is an error everywhere.
+        Selection::of(&config.filter_state).map_err(|error| error.to_string())?;
         Ok(Core { observer: Rc::new(exchange::Observer::new(config)), samples: Rc::default() })
     }
 
     /// Starts an exchange. Returns undefined if it is not LLM traffic. A head consists of lines: a name, its value, the next
-    /// name, ..., with `:method`, `:authority` and `:path` first.
+    /// name, ..., with `:method`, `:scheme`, `:authority` and `:path` first.
     pub fn start(&self, head: &str, now: f64) -> Option<JsExchange> {
         let inner = exchange::Exchange::start(&self.observer, Head(&pairs(head)), nanos(now))?;
         Some(JsExchange { inner, observer: Rc::clone(&self.observer), samples: Rc::clone(&self.samples) })

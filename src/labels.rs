@@ -93,7 +93,7 @@ labels! {
     RESPONSE_MODEL = unbounded(NameKind::ResponseModel, "gen_ai_response_model", "gen_ai.response.model", "the response's body", UNLESS_ECHOED);
     ROUTE = bounded("route", "gaugeway.route", "name of the Envoy route", "no");
     TOKEN_TYPE = bounded("gen_ai_token_type", "gen_ai.token.type", "`input` or `output`", FIXED);
-    TOKEN_MODALITY = bounded("gen_ai_token_modality", "gen_ai.token.modality", "`audio`, `image`, or `unknown` for all that the provider does not tell apart", FIXED);
+    TOKEN_MODALITY = bounded("gen_ai_token_modality", "gen_ai.token.modality", "`audio`, `image`, `text`, or `unknown` for what the provider does not tell apart", FIXED);
     PART = bounded("part", "gaugeway.part", "part of the cost, or what had no rate", FIXED);
     OUTCOME = bounded("outcome", "gaugeway.outcome", "how the exchange ended", FIXED);
     ERROR_TYPE = unbounded(NameKind::ErrorType, "error_type", "error.type", ERROR_SOURCE, "no: the provider chooses it");

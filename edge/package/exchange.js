@@ -29,9 +29,10 @@ export class Observer {
   }
 
   start({method = 'POST', url, headers}) {
-    const {host, pathname, search} = new URL(url, globalThis.location?.href);
+    const {protocol, host, pathname, search} = new URL(url, globalThis.location?.href);
+    const scheme = protocol.slice(0, -1);
     const fields = new Headers(headers);
-    const lines = [':method', method.toUpperCase(), ':authority', host, ':path', pathname + search];
+    const lines = [':method', method.toUpperCase(), ':scheme', scheme, ':authority', host, ':path', pathname + search];
     const start = now();
     try {
       const exchange = this.#core.start(head(lines, fields), start);

@@ -4,6 +4,12 @@ export interface Observation {
   'gen_ai.operation.name': string;
   /** provider, derived from host and path */
   'gen_ai.provider.name': string;
+  /** server that the request names: the host of its authority */
+  'server.address'?: string;
+  /** port of that server; if the authority has none, that of the scheme */
+  'server.port'?: number;
+  /** API, if it is served by the provider in the name: `chat_completions` or `responses` */
+  'openai.api.type'?: string;
   /** requested model */
   'gen_ai.request.model'?: string;
   /** `true` if the request asks for a stream; otherwise not written */
@@ -26,10 +32,22 @@ export interface Observation {
   'gen_ai.request.stop_sequences'?: string[];
   /** number of requested answers; not written if it is 1 */
   'gen_ai.request.choice.count'?: number;
+  /** level of reasoning that the request asks for, in the words of the API */
+  'gen_ai.request.reasoning.level'?: string;
+  /** service tier that the request asks of the provider in the name; not written if it is `auto` */
+  'openai.request.service_tier'?: string;
+  /** identifier of the response that the request continues */
+  'gen_ai.request.previous_response.id'?: string;
+  /** number of dimensions that the request wants embeddings to have */
+  'gen_ai.embeddings.dimension.count'?: number;
+  /** encodings that the request wants embeddings to have, as a JSON array */
+  'gen_ai.request.encoding_formats'?: string[];
   /** requested output type: `text`, `json`, `image` or `speech` */
   'gen_ai.output.type'?: string;
   /** conversation identifier from `conversation.header`, the request or the response; else the client's session, see [Sessions and clients](#sessions-and-clients) */
   'gen_ai.conversation.id'?: string;
+  /** `true` if the call replaces earlier parts of the conversation by a summary; otherwise not written */
+  'gen_ai.conversation.compacted'?: boolean;
   /** client, from a fixed list */
   'gaugeway.client.name'?: string;
   /** version of the client */
@@ -76,6 +94,10 @@ export interface Observation {
   'gen_ai.response.model'?: string;
   /** identifier of the response */
   'gen_ai.response.id'?: string;
+  /** service tier with which the provider in the name served the request */
+  'openai.response.service_tier'?: string;
+  /** fingerprint of the configuration with which the provider in the name answered */
+  'openai.response.system_fingerprint'?: string;
   /** seconds from the request's headers to the first bytes of a streamed response */
   'gen_ai.response.time_to_first_chunk'?: number;
   /** seconds from the request's headers to the first generated token of a stream */
@@ -90,12 +112,30 @@ export interface Observation {
   'gen_ai.usage.output_tokens'?: number;
   /** input tokens read from a cache */
   'gen_ai.usage.cache_read.input_tokens'?: number;
-  /** input tokens written to a cache */
+  /** input tokens written to a cache, by the name before v0.1.0 of the conventions; see `compat.cache_attribute` */
   'gen_ai.usage.cache_creation.input_tokens'?: number;
-  /** input tokens written to a cache, under the name that `compat.cache_attribute` selects */
+  /** input tokens written to a cache; see `compat.cache_attribute` */
   'gen_ai.usage.cache_write.input_tokens'?: number;
   /** output tokens spent on reasoning */
   'gen_ai.usage.reasoning.output_tokens'?: number;
+  /** text in the input tokens, if it is reported */
+  'gen_ai.usage.text.input_tokens'?: number;
+  /** images in the input tokens */
+  'gen_ai.usage.image.input_tokens'?: number;
+  /** audio in the input tokens */
+  'gen_ai.usage.audio.input_tokens'?: number;
+  /** text in the input tokens read from a cache, if it is reported */
+  'gen_ai.usage.text.cache_read.input_tokens'?: number;
+  /** images in the input tokens read from a cache */
+  'gen_ai.usage.image.cache_read.input_tokens'?: number;
+  /** audio in the input tokens read from a cache */
+  'gen_ai.usage.audio.cache_read.input_tokens'?: number;
+  /** text in the output tokens, if it is reported */
+  'gen_ai.usage.text.output_tokens'?: number;
+  /** images in the output tokens */
+  'gen_ai.usage.image.output_tokens'?: number;
+  /** audio in the output tokens */
+  'gen_ai.usage.audio.output_tokens'?: number;
   /** finish reason of each choice in the provider's words, as a JSON array */
   'gen_ai.response.finish_reasons'?: string[];
   /** names of the client's tools that the answer calls, as a JSON array */
@@ -110,6 +150,8 @@ export interface Observation {
   'gaugeway.response.text'?: string;
   /** cost in US dollars */
   'gaugeway.cost.usd'?: number;
+  /** the same as `gaugeway.cost.usd`, under a name that backends read */
+  'gen_ai.usage.cost'?: number;
   /** cost of input that no cache had */
   'gaugeway.cost.input.usd'?: number;
   /** cost of input read from a cache */
@@ -152,14 +194,6 @@ export interface Observation {
   'gaugeway.cost.unpriced'?: string[];
   /** models of attempts and auxiliary calls that the answer's own counts do not include, as a JSON array */
   'gaugeway.attempts.models'?: string[];
-  /** audio input tokens */
-  'gaugeway.usage.input_audio_tokens'?: number;
-  /** audio output tokens */
-  'gaugeway.usage.output_audio_tokens'?: number;
-  /** image input tokens */
-  'gaugeway.usage.input_image_tokens'?: number;
-  /** image output tokens */
-  'gaugeway.usage.output_image_tokens'?: number;
   /** web searches that the provider ran */
   'gaugeway.provider_tools.web_searches'?: number;
   /** pages that the provider retrieved */

@@ -21,6 +21,7 @@ const DOUBLES = new Set([
   'gen_ai.request.temperature',
   'gen_ai.request.top_p',
   'gen_ai.response.time_to_first_chunk',
+  'gen_ai.usage.cost',
 ]);
 
 /** Upper bounds of the histograms' buckets, as in `envoy/envoy.yaml`. */

@@ -10,11 +10,11 @@ use crate::documentation::documentation;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum CacheAttribute {
     /// `gen_ai.usage.cache_creation.input_tokens`
-    #[default]
     Creation,
     /// `gen_ai.usage.cache_write.input_tokens`
     Write,
     /// Both names.
+    #[default]
     Both,
 }
 
@@ -28,7 +28,7 @@ pub struct Compat {
 pub(super) const SETTINGS: &[Setting<Config>] = &[Setting {
     key: "compat.cache_attribute",
     kind: Word {
-        words: &["cache_creation", "cache_write", "both"],
+        words: &["both", "cache_creation", "cache_write"],
         set: |config, word| {
             config.compat.cache_attribute = match word {
                 "cache_creation" => CacheAttribute::Creation,
@@ -41,6 +41,7 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[Setting {
     },
     per_route: true,
     doc: documentation(
-        "name of the attribute for tokens written to a cache; OpenTelemetry is about to rename it to `cache_write`",
+        "name of the attribute for tokens written to a cache; OpenTelemetry v0.1.0 has renamed it to `cache_write`, and many backends read \
+         only `cache_creation`",
     ),
 }];

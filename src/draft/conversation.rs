@@ -339,6 +339,7 @@ impl Draft {
     /// The identifier of the response that the request continues, with state that the server keeps.
     pub fn previous_response(&mut self, value: Scalar<'_>) {
         self.conversation.previous = identity(value);
+        self.previous_response_id(value);
     }
 
     /// Adds a key that an answer in JSON must have.

@@ -225,12 +225,12 @@ impl Draft {
         self.open.part.tokens = value.count().unwrap_or(0);
     }
 
-    /// An entry of a list of counts by modality ends. `slots` are those of audio, images and video. A list replaces the one
-    /// before it. Text has no count of its own: it is the rest.
+    /// An entry of a list of counts by modality ends. `slots` are those of audio, images with documents, video, text and
+    /// documents. A list replaces the one before it.
     #[inline(never)]
-    pub fn modality_closed(&mut self, slots: fn(&mut UsageDetails) -> [Option<&mut u64>; 3]) {
+    pub fn modality_closed(&mut self, slots: fn(&mut UsageDetails) -> [Option<&mut u64>; 5]) {
         let part = core::mem::take(&mut self.open.part);
-        let kinds: [&[&str]; 3] = [&["AUDIO"], &["IMAGE", "DOCUMENT"], &["VIDEO"]];
+        let kinds: [&[&str]; 5] = [&["AUDIO"], &["IMAGE", "DOCUMENT"], &["VIDEO"], &["TEXT"], &["DOCUMENT"]];
         for (slot, kinds) in slots(self.counts.details_mut()).into_iter().zip(kinds) {
             let Some(slot) = slot else { continue };
             if part.index == 0 {

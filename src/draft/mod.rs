@@ -17,6 +17,7 @@ mod parameters;
 mod past_calls;
 mod prefix;
 mod provider_tools;
+mod rare;
 mod room;
 mod tool_choice;
 mod usage;

@@ -12,6 +12,7 @@ mod capabilities;
 mod conversations;
 mod export;
 mod feedback;
+mod filter_state;
 mod holding;
 mod host;
 mod inject;

@@ -17,10 +17,11 @@ use super::shared::Shared;
 use super::stream::Stream;
 use super::{capabilities, host, redirect, role, series_list, worker_metrics};
 use crate::budget::Budget;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::exchange::Observer;
 use crate::signal::memory::WaitingRuns;
 use crate::signal::stalls::OpenStreams;
+use crate::sink::attributes::Selection;
 use crate::sink::stats::{PRICE_TABLE, Registry, Stats};
 
 /// Milliseconds between two ticks.
@@ -96,8 +97,8 @@ impl Context for Root {
 impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
         match read_configuration(&self.get_plugin_configuration().unwrap_or_default()) {
-            Ok(config) => {
-                self.shared = Some(Rc::new(start(config)));
+            Ok((config, selection)) => {
+                self.shared = Some(Rc::new(start(config, selection)));
                 true
             }
             Err(error) => {
@@ -120,7 +121,9 @@ impl RootContext for Root {
             return self.leave();
         }
         let Some(shared) = &self.shared else { return };
-        series_list::define_new();
+        if shared.stats.is_some() {
+            series_list::define_new();
+        }
         worker_metrics::renew_number();
         shared.report_abandoned_runs(COUNTED_PER_TICK);
         STREAMS.with(|streams| shared.report_stalls(streams, COUNTED_PER_TICK));
@@ -135,20 +138,26 @@ impl RootContext for Root {
     }
 }
 
-fn read_configuration(bytes: &[u8]) -> Result<Config, String> {
+fn read_configuration(bytes: &[u8]) -> Result<(Config, Selection), String> {
     let text =
         core::str::from_utf8(bytes).map_err(|_| "configuration is not UTF-8; give JSON in a StringValue".to_owned())?;
-    Config::parse(text).map_err(|error| error.to_string())
+    let read = || {
+        let config = Config::parse(text)?;
+        let selection = Selection::of(&config.filter_state)?;
+        Ok((config, selection))
+    };
+    read().map_err(|error: ConfigError| error.to_string())
 }
 
 /// Prepares what the streams of a configuration share, and logs which features the host does not have.
-fn start(config: Config) -> Shared {
+fn start(config: Config, selection: Selection) -> Shared {
     role::declare();
     redirect::declare();
     let gauge = HostMetrics.define(&PRICE_TABLE, &[]);
     if let Some(gauge) = gauge {
         HostMetrics.emit(&PRICE_TABLE, gauge, config.prices.date());
     }
+    let stats = config.stats.then(|| STATS.with(Rc::clone));
     let memory = Memory::new(config.agent.slots);
     let conversations = Conversations::new(config.agent.conversations);
     let secret = secret();
@@ -165,7 +174,8 @@ fn start(config: Config) -> Shared {
         export,
         observer: Rc::new(observer),
         routes: RefCell::default(),
-        stats: STATS.with(Rc::clone),
+        stats,
+        selection,
         waiting: WAITING.with(Rc::clone),
         holding: Holding::default(),
         submissions: RefCell::default(),

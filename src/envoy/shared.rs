@@ -18,6 +18,7 @@ use crate::exchange::{Continuation, Exchange, MemoryKey, Observer, Routes};
 use crate::observation::{Observation, Outcome};
 use crate::signal::memory::{Pending, WaitingRun, WaitingRuns};
 use crate::signal::stalls::OpenStreams;
+use crate::sink::attributes::Selection;
 use crate::sink::otlp::{SpanReference, call_span};
 use crate::sink::stats::Stats;
 use crate::trace_context::{RunSpan, TraceContext};
@@ -29,7 +30,10 @@ const ROUTE_SETTINGS: &str = "xds\0route_metadata\0filter_metadata\0gaugeway\0co
 pub struct Shared {
     pub observer: Rc<Observer>,
     pub routes: RefCell<Routes>,
-    pub stats: Rc<RefCell<Stats>>,
+    /// The metrics of exchanges; None if they are switched off.
+    pub stats: Option<Rc<RefCell<Stats>>>,
+    /// The attributes that filter state gets.
+    pub selection: Selection,
     pub memory: Memory,
     pub conversations: Conversations,
     pub waiting: Rc<RefCell<WaitingRuns>>,
@@ -135,7 +139,7 @@ impl Shared {
 
     /// Counts an exchange in the metrics. `span` is its span, if that is sent.
     pub fn count(&self, seen: &Observation, config: &Config, span: Option<SpanReference>) {
-        if let Ok(mut stats) = self.stats.try_borrow_mut() {
+        if let Some(Ok(mut stats)) = self.stats.as_ref().map(|stats| stats.try_borrow_mut()) {
             stats.record(seen, config, &mut HostMetrics);
         }
         if let Some(Ok(export)) = self.export.as_ref().map(RefCell::try_borrow)

@@ -10,6 +10,7 @@ use super::answer;
 use super::attempt::{Attempt, is_mirrored};
 use super::capabilities::{self, Missing};
 use super::feedback::Submission;
+use super::filter_state::{self, Written};
 use super::host;
 use super::inject::Injection;
 use super::redirect::{self, EarlierLeg};
@@ -21,12 +22,7 @@ use crate::bytes::mix::Mix;
 use crate::config::{Config, Role};
 use crate::exchange::{AttemptFacts, End, Exchange, Head, SHELL, Unread};
 use crate::provider;
-use crate::sink::attributes::{ATTRIBUTES, Phase};
 
-/// Filter state that every exchange has when it has ended.
-const OUTCOME: &str = "gaugeway.outcome";
-/// Its value for a stream that was redirected internally. Such a stream is not counted.
-const REDIRECTED: &str = "redirected";
 /// The route of requests that Envoy mirrored. Envoy gives them no route.
 const MIRRORED: &str = "(mirrored)";
 
@@ -43,8 +39,7 @@ pub struct Stream {
     injection: Injection,
     /// Set if this is a feedback request, which is held.
     submission: Option<Rc<Submission>>,
-    /// Hash of the value last written of each attribute.
-    written: [u32; ATTRIBUTES.len()],
+    written: Written,
     /// How the response ends if nothing cuts it: whole if it comes from an upstream.
     answer: End,
     /// The bytes of the response's body that are still to come, if it has a content-length. A client may disconnect after the
@@ -65,7 +60,7 @@ impl Stream {
             attempt: None,
             injection: Injection::default(),
             submission: None,
-            written: [0; ATTRIBUTES.len()],
+            written: Written::new(),
             answer: End::Whole,
             body_left: None,
             response_body_seen: false,
@@ -266,51 +261,26 @@ impl Stream {
         }
     }
 
-    /// Writes the attributes that became known or changed.
+    /// Shares what became known with later exchanges, and writes the attributes.
     fn write(&mut self) {
         let Some(exchange) = &mut self.exchange else { return };
         let changes = exchange.changes();
         if !changes.any() {
             return;
         }
-        if let Some(shared) = &self.shared {
-            if changes.request {
-                shared.recall(exchange);
-            }
-            if changes.asks || changes.end {
-                shared.remember(exchange);
-            }
-            if changes.end {
-                shared.note_answer(exchange);
-                shared.conversations.remember(exchange);
-            }
+        let Some(shared) = &self.shared else { return };
+        if changes.request {
+            shared.recall(exchange);
         }
-        let (seen, names) = (exchange.observation(), exchange.config().compat.cache_attribute);
+        if changes.asks || changes.end {
+            shared.remember(exchange);
+        }
+        if changes.end {
+            shared.note_answer(exchange);
+            shared.conversations.remember(exchange);
+        }
         let is_final = self.attempt.as_ref().is_none_or(|attempt| attempt.is_last);
-        let mut text = String::new();
-        for (attribute, written) in ATTRIBUTES.iter().zip(&mut self.written) {
-            if !attribute.phase.is_due(changes) {
-                continue;
-            }
-            // Another attempt may follow. It could overwrite the outcome, but not remove the name of an error.
-            if !is_final && attribute.phase != Phase::Request && attribute.name != OUTCOME {
-                continue;
-            }
-            let Some(value) = attribute.value(seen, names) else {
-                // A value that was provisional cannot be removed, only emptied.
-                if changes.end && *written != 0 {
-                    host::set_property(attribute.name, "");
-                }
-                continue;
-            };
-            let hash = value.hash();
-            if *written != hash {
-                *written = hash;
-                text.clear();
-                value.write(&mut text);
-                host::set_property(attribute.name, &text);
-            }
-        }
+        self.written.write(&shared.selection, exchange, changes, is_final);
     }
 
     /// Finishes the exchange if it is not finished, and counts it. Does so once.
@@ -352,7 +322,7 @@ impl Stream {
     /// Leaves the report to the next leg of the call, which started at `start`.
     fn pass_to_next_leg(&mut self, start: u64) {
         EarlierLeg { start, asked_for_usage: self.injection.has_asked() }.leave();
-        host::set_property(OUTCOME, REDIRECTED);
+        filter_state::mark_redirected();
         if let (Some(shared), Some(exchange)) = (&self.shared, &mut self.exchange) {
             shared.give_back(exchange);
         }

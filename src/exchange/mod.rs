@@ -144,9 +144,11 @@ impl Exchange {
         observation.operation = target.api.operation;
         observation.provider = target.provider;
         observation.request.model = target.model.clone();
+        observation.request.api_kind = target.api.kind;
         observation.timing.start = now;
         observation.labels = config.labels.headers.iter().map(|(header, _)| head.text(header).into()).collect();
         observation.request.stream = target.expects_stream.then_some(true);
+        draft.server(head.text(":authority"), head.text(":scheme"));
         provider::headers::request(head, &mut draft);
         provider::client::request(head, &mut draft);
         draft.name_conversation(head.text(&config.conversation_header));

@@ -16,8 +16,10 @@ mod outcome;
 mod output;
 mod parse_error;
 mod quantities;
+mod rare;
 mod request;
 mod response;
+mod server;
 mod timing;
 mod usage;
 
@@ -33,8 +35,10 @@ pub use outcome::{Changes, INTERRUPTED, Outcome};
 pub use output::{GeneratedOutput, Parsed};
 pub use parse_error::{ParseError, ParseErrors};
 pub use quantities::{OtherQuantities, Quantities};
+pub use rare::RareDetails;
 pub use request::RequestParameters;
 pub use response::{FinishClass, FinishReason, RateLimits, ResponseDetails};
+pub use server::Server;
 pub use timing::{ChunkGaps, Timing};
 pub use usage::Usage;
 
@@ -63,6 +67,8 @@ pub struct Observation {
     pub operation: &'static str,
     /// `gen_ai.provider.name`: a value of OpenTelemetry if one fits.
     pub provider: Name,
+    /// The server that the request names; None if it names none.
+    pub server: Option<Server>,
     /// Name of the gateway's route; empty if the host does not give it.
     pub route: Text,
     /// The program that sent the request; None if nothing names it.
@@ -71,6 +77,8 @@ pub struct Observation {
     pub request: RequestParameters,
     /// What the response says about itself.
     pub response: ResponseDetails,
+    /// What only some requests and responses say; None if they say nothing of it.
+    pub rare: Option<Box<RareDetails>>,
     /// Values of the request headers that the configuration makes labels, in the order of the configuration. A header that
     /// the request lacks has an empty value.
     pub labels: Vec<Text>,

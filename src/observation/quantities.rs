@@ -14,14 +14,22 @@ pub struct Quantities<'a> {
     pub cache_write: u64,
     /// Input that was written to a cache for one hour.
     pub cache_write_1h: u64,
+    /// Text input, if it is reported. It has no price of its own.
+    pub input_text: u64,
+    /// Text input that was read from a cache, likewise.
+    pub cached_text: u64,
     /// Audio input.
     pub input_audio: u64,
     /// Audio input that was read from a cache.
     pub cached_audio: u64,
-    /// Image input.
+    /// Image input, and documents, which cost the same.
     pub input_image: u64,
-    /// Image input that was read from a cache.
+    /// Image input that was read from a cache, and documents.
     pub cached_image: u64,
+    /// Documents in the image input.
+    pub input_document: u64,
+    /// Documents in the image input that was read from a cache.
+    pub cached_document: u64,
     /// Video input.
     pub input_video: u64,
     /// All output.
@@ -30,6 +38,8 @@ pub struct Quantities<'a> {
     pub reasoning: u64,
     /// Output that was spent on citations.
     pub citations: u64,
+    /// Text output, if it is reported. It has no price of its own.
+    pub output_text: u64,
     /// Audio output.
     pub output_audio: u64,
     /// Image output.
@@ -71,12 +81,22 @@ pub struct Quantities<'a> {
 /// What an exchange used beside its token counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OtherQuantities {
+    /// Text input, in tokens; 0 also if it is not reported.
+    pub input_text: u64,
+    /// Text input that was read from a cache, in tokens; 0 also if it is not reported.
+    pub cached_text: u64,
+    /// Text output, in tokens; 0 also if it is not reported.
+    pub output_text: u64,
     /// Audio input, in tokens.
     pub input_audio: u64,
+    /// Audio input that was read from a cache, in tokens.
+    pub cached_audio: u64,
     /// Audio output, in tokens.
     pub output_audio: u64,
-    /// Image input, in tokens.
+    /// Image input, in tokens, without documents.
     pub input_image: u64,
+    /// Image input that was read from a cache, in tokens, without documents.
+    pub cached_image: u64,
     /// Image output, in tokens.
     pub output_image: u64,
     /// Number of web searches that the provider ran.
@@ -97,9 +117,14 @@ impl OtherQuantities {
     /// The reported ones of these quantities, and the models of attempts.
     pub fn of(used: &Quantities<'_>, attempt_models: Vec<Text>) -> Self {
         OtherQuantities {
+            input_text: used.input_text,
+            cached_text: used.cached_text,
+            output_text: used.output_text,
             input_audio: used.input_audio,
+            cached_audio: used.cached_audio,
             output_audio: used.output_audio,
-            input_image: used.input_image,
+            input_image: used.input_image.saturating_sub(used.input_document),
+            cached_image: used.cached_image.saturating_sub(used.cached_document),
             output_image: used.output_image,
             web_searches: used.web_searches,
             web_fetches: used.web_fetches,

@@ -31,6 +31,8 @@ pub struct RequestParameters {
     pub choice_count: Option<u64>,
     /// Requested output type, if the request gives it: `text`, `json`, `image` or `speech`.
     pub output_type: Option<&'static str>,
+    /// Kind of the API, if OpenTelemetry has a word for it.
+    pub api_kind: Option<&'static str>,
     /// Identifier of the conversation.
     pub conversation: Option<Text>,
     /// Number of messages in the request.

@@ -71,6 +71,7 @@ pub const REQUEST: &[Rule<Draft>] = &[
     scalar("top_k", Draft::top_k),
     scalar("stop_sequences[]", Draft::stop_sequence),
     scalar("output_config.format.type", output_type),
+    scalar("output_config.effort", Draft::reasoning_level),
     scalar("output_format.type", output_type),
     supersedes("messages[]", |d, _| d.message_opened()),
     close("messages[]", Draft::message_closed),

@@ -157,6 +157,21 @@ pub const MEDIA: &[Rule<Draft>] = &[
     text("contents.parts[].fileData.fileUri", Draft::message_media),
 ];
 
+/// Parameters of embeddings: of OpenAI and compatible vendors, Mistral, Cohere, Amazon Titan, Gemini, Vertex AI and DashScope.
+pub const EMBEDDING: &[Rule<Draft>] = &[
+    scalar("dimensions", Draft::embedding_dimensions),
+    scalar("output_dimension", Draft::embedding_dimensions),
+    scalar("outputDimensionality", Draft::embedding_dimensions),
+    scalar("output_dimensionality", Draft::embedding_dimensions),
+    scalar("requests[].outputDimensionality", Draft::embedding_dimensions),
+    scalar("requests[].output_dimensionality", Draft::embedding_dimensions),
+    scalar("parameters.outputDimensionality", Draft::embedding_dimensions),
+    scalar("parameters.dimension", Draft::embedding_dimensions),
+    scalar("encoding_format", Draft::embedding_encoding),
+    scalar("embedding_types[]", Draft::embedding_encoding),
+    scalar("embeddingTypes[]", Draft::embedding_encoding),
+];
+
 /// The members of responses that hold what was used. A number in them that no rule reads makes the cost a partial one.
 pub const USAGE_OBJECTS: [&str; 4] = ["usage", "usageMetadata", "usage_metadata", "usage_info"];
 

@@ -6,6 +6,9 @@ use crate::framing::Rules;
 use crate::json::{Group, Program};
 use crate::text::hash::Hashes;
 
+/// The rules for the requests of all APIs with the operation `embeddings`.
+const EMBEDDING: &[Group<Draft>] = &[("", common::EMBEDDING)];
+
 /// The compiled rules for the bodies of one endpoint.
 pub struct Programs {
     /// Rules for the request.
@@ -35,7 +38,7 @@ pub fn compile(hashes: Hashes) -> Vec<Programs> {
     }
     let programs = |e: &Endpoint| Programs {
         request: Program::new(
-            &[e.api.request, &common].concat(),
+            &[e.api.request, &common, if e.api.operation == "embeddings" { EMBEDDING } else { &[] }].concat(),
             Draft::document_opened,
             Draft::request_document_ended,
         ),

@@ -147,6 +147,8 @@ pub const CONFIG: &[Rule<Draft>] = &[
     scalar("presence_penalty", Draft::presence_penalty),
     scalar("stopSequences[]", Draft::stop_sequence),
     scalar("stop_sequences[]", Draft::stop_sequence),
+    scalar("thinkingConfig.thinkingLevel", Draft::reasoning_level),
+    scalar("thinking_config.thinking_level", Draft::reasoning_level),
     scalar("responseMimeType", mime_type),
     scalar("response_mime_type", mime_type),
     scalar("responseModalities[]", modality),
@@ -223,19 +225,22 @@ pub const ERROR: &[Rule<Draft>] = &[
     scalar("error.status", Draft::error_status),
 ];
 
-/// The counts of input tokens by modality: audio, images, video.
-pub fn input_modes(used: &mut UsageDetails) -> [Option<&mut u64>; 3] {
-    [Some(&mut used.input_audio), Some(&mut used.input_image), Some(&mut used.input_video)]
+/// The counts of input tokens by modality: audio, images with documents, video, text, documents.
+pub fn input_modes(used: &mut UsageDetails) -> [Option<&mut u64>; 5] {
+    let UsageDetails { input_audio, input_image, input_video, input_text, input_document, .. } = used;
+    [Some(input_audio), Some(input_image), Some(input_video), Some(input_text), Some(input_document)]
 }
 
 /// The counts of input tokens that were read from a cache, by modality.
-pub fn cached_modes(used: &mut UsageDetails) -> [Option<&mut u64>; 3] {
-    [Some(&mut used.cached_audio), Some(&mut used.cached_image), None]
+pub fn cached_modes(used: &mut UsageDetails) -> [Option<&mut u64>; 5] {
+    let UsageDetails { cached_audio, cached_image, cached_text, cached_document, .. } = used;
+    [Some(cached_audio), Some(cached_image), None, Some(cached_text), Some(cached_document)]
 }
 
 /// The counts of output tokens by modality.
-pub fn output_modes(used: &mut UsageDetails) -> [Option<&mut u64>; 3] {
-    [Some(&mut used.output_audio), Some(&mut used.output_image), Some(&mut used.output_video)]
+pub fn output_modes(used: &mut UsageDetails) -> [Option<&mut u64>; 5] {
+    let UsageDetails { output_audio, output_image, output_video, output_text, .. } = used;
+    [Some(output_audio), Some(output_image), Some(output_video), Some(output_text), None]
 }
 
 fn part(d: &mut Draft) {

@@ -79,6 +79,7 @@ const CONFIG: &[Rule<Draft>] = &[
     scalar("top_k", Draft::top_k),
     scalar("seed", Draft::seed),
     scalar("max_output_tokens", Draft::max_tokens),
+    scalar("thinking_level", Draft::reasoning_level),
     scalar("stop_sequences[]", Draft::stop_sequence),
 ];
 

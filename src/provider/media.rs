@@ -86,6 +86,7 @@ const EVENT: &[Rule<Draft>] = &[
 
 /// Speech to text is billed by tokens or by duration.
 const SOUND: &[Rule<Draft>] = &[
+    scalar("input_token_details.text_tokens", |d, v| d.detail(v, |q| &mut q.input_text)),
     scalar("input_token_details.audio_tokens", |d, v| d.detail(v, |q| &mut q.input_audio)),
     scalar("seconds", Draft::audio_seconds),
 ];

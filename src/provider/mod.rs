@@ -26,6 +26,7 @@ mod media;
 mod mistral;
 mod ollama;
 mod openai;
+pub mod own;
 mod responses;
 mod servers;
 mod shape;
@@ -47,6 +48,8 @@ pub struct Api {
     pub name: &'static str,
     /// `gen_ai.operation.name`
     pub operation: &'static str,
+    /// The word that OpenTelemetry has for the API: `openai.api.type`.
+    pub kind: Option<&'static str>,
     /// Rules for the body of the request.
     pub request: &'static [Group<Draft>],
     /// Rules for the documents of the response: the whole body, or each event of a stream.
@@ -76,6 +79,7 @@ impl Api {
     const DEFAULT: Api = Api {
         name: "",
         operation: "",
+        kind: None,
         request: &[],
         response: &[],
         document: |_| {},

@@ -13,6 +13,7 @@ use crate::json::{Rule, Scalar, close, deferred, digest, open, raw, scalar, text
 pub const RESPONSES: Api = Api {
     name: "openai-responses",
     operation: "chat",
+    kind: Some("responses"),
     request: &[("", SAMPLING), ("input[]", ITEM), ("", INPUT)],
     response: &[
         ("", EVENT),
@@ -166,7 +167,7 @@ pub const RESPONSE: &[Rule<Draft>] = &[
     scalar("model", Draft::response_model),
     scalar("status", Draft::choice_finish_reason),
     scalar("incomplete_details.reason", Draft::choice_finish_detail),
-    scalar("service_tier", Draft::service_tier),
+    scalar("service_tier", Draft::served_tier),
     scalar("tool_usage.web_search.num_requests", |d, v| d.provider_calls(v, ProviderTool::WebSearch)),
     close("tool_usage.image_gen", |d| d.tool_usage_closed(IMAGE_MODEL)),
     scalar("tool_usage.image_gen.input_tokens", |d, v| d.attempt_count(v, |s| &mut s.input)),

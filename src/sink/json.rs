@@ -139,6 +139,7 @@ mod tests {
             "gen_ai.response.model": HOSTILE,
             "gen_ai.usage.input_tokens": 3,
             "gaugeway.cost.usd": 7.5,
+            "gen_ai.usage.cost": 7.5,
             "gaugeway.cost.status": "priced",
             "gaugeway.outcome": "completed",
             "gaugeway.parse_error": "json",

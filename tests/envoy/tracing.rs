@@ -104,7 +104,7 @@ async fn cache_write_tokens_have_the_attribute_name_that_the_backend_reads() {
     let upstream = Upstream::start(fixtures).await;
     let spans = Receiver::start().await;
     for (choice, creation, write) in [
-        (None, true, false),
+        (None, true, true),
         (Some("cache_creation"), true, false),
         (Some("cache_write"), false, true),
         (Some("both"), true, true),

@@ -70,4 +70,5 @@ fn usage(said: &Value, reading: &mut Reading) {
     reading.usage.input = reading.count(either(&billed["input_tokens"], &tokens["input_tokens"]));
     reading.usage.output = reading.count(either(&billed["output_tokens"], &tokens["output_tokens"]));
     reading.usage.cache_read = reading.count(&said["cached_tokens"]);
+    reading.mode("image.input_tokens", &billed["image_tokens"]);
 }

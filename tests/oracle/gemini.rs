@@ -18,6 +18,7 @@ pub fn read(body: &Body, reading: &mut Reading) {
         reading.overlay(&mut thoughts, &usage["thoughtsTokenCount"]);
         reading.overlay(&mut tools, &usage["toolUsePromptTokenCount"]);
         reading.overlay(&mut total, &usage["totalTokenCount"]);
+        modes(usage, reading);
         for (position, candidate) in each(&data["candidates"]).enumerate() {
             let index = candidate["index"].as_u64().unwrap_or(position as u64);
             reading.finish(index, &candidate["finishReason"]);
@@ -47,12 +48,29 @@ pub fn read(body: &Body, reading: &mut Reading) {
     };
 }
 
+const INPUT: [&str; 3] = ["text.input_tokens", "audio.input_tokens", "image.input_tokens"];
+const CACHED: [&str; 3] =
+    ["text.cache_read.input_tokens", "audio.cache_read.input_tokens", "image.cache_read.input_tokens"];
+const OUTPUT: [&str; 3] = ["text.output_tokens", "audio.output_tokens", "image.output_tokens"];
+
+fn modes(usage: &Value, reading: &mut Reading) {
+    for (keys, list) in [
+        (INPUT, "promptTokensDetails"),
+        (INPUT, "promptTokenDetails"),
+        (CACHED, "cacheTokensDetails"),
+        (OUTPUT, "candidatesTokensDetails"),
+    ] {
+        reading.mode_list(keys, &usage[list], "tokenCount");
+    }
+}
+
 /// embedContent, batchEmbedContents, and Vertex's predict, which has one count per instance.
 pub fn read_embeddings(body: &Body, reading: &mut Reading) {
     for event in &body.events {
         let data = &event.data;
         let mut input = None;
         reading.overlay(&mut input, &data["usageMetadata"]["promptTokenCount"]);
+        modes(&data["usageMetadata"], reading);
         for prediction in each(&data["predictions"]) {
             if let Some(count) = reading.count(&prediction["embeddings"]["statistics"]["token_count"]) {
                 input = Some(input.unwrap_or(0) + count);
@@ -92,6 +110,13 @@ pub fn read_interaction(body: &Body, reading: &mut Reading) {
         reading.overlay(&mut thought, &usage["total_thought_tokens"]);
         reading.overlay(&mut cached, &usage["total_cached_tokens"]);
         reading.overlay(&mut tools, &usage["total_tool_use_tokens"]);
+        for (keys, list) in [
+            (INPUT, "input_tokens_by_modality"),
+            (CACHED, "cached_tokens_by_modality"),
+            (OUTPUT, "output_tokens_by_modality"),
+        ] {
+            reading.mode_list(keys, &usage[list], "tokens");
+        }
     }
     reading.usage.input = input.map(|input| sum(&[Some(input), tools]));
     reading.usage.output = output.or(thought).map(|_| sum(&[output, thought]));

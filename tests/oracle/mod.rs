@@ -59,14 +59,18 @@ pub const COVERED: &[&str] = &[
     "gaugeway.tool_call.names",
     "gaugeway.parse_error",
     "gen_ai.conversation.id",
+    "gen_ai.embeddings.dimension.count",
     "gen_ai.operation.name",
     "gen_ai.output.type",
     "gen_ai.provider.name",
     "gen_ai.request.choice.count",
+    "gen_ai.request.encoding_formats",
     "gen_ai.request.frequency_penalty",
     "gen_ai.request.max_tokens",
     "gen_ai.request.model",
     "gen_ai.request.presence_penalty",
+    "gen_ai.request.previous_response.id",
+    "gen_ai.request.reasoning.level",
     "gen_ai.request.seed",
     "gen_ai.request.stop_sequences",
     "gen_ai.request.stream",
@@ -76,11 +80,27 @@ pub const COVERED: &[&str] = &[
     "gen_ai.response.finish_reasons",
     "gen_ai.response.id",
     "gen_ai.response.model",
+    "gen_ai.usage.audio.cache_read.input_tokens",
+    "gen_ai.usage.audio.input_tokens",
+    "gen_ai.usage.audio.output_tokens",
     "gen_ai.usage.cache_creation.input_tokens",
     "gen_ai.usage.cache_read.input_tokens",
+    "gen_ai.usage.cache_write.input_tokens",
+    "gen_ai.usage.image.cache_read.input_tokens",
+    "gen_ai.usage.image.input_tokens",
+    "gen_ai.usage.image.output_tokens",
     "gen_ai.usage.input_tokens",
     "gen_ai.usage.output_tokens",
     "gen_ai.usage.reasoning.output_tokens",
+    "gen_ai.usage.text.cache_read.input_tokens",
+    "gen_ai.usage.text.input_tokens",
+    "gen_ai.usage.text.output_tokens",
+    "openai.api.type",
+    "openai.request.service_tier",
+    "openai.response.service_tier",
+    "openai.response.system_fingerprint",
+    "server.address",
+    "server.port",
 ];
 
 /// The expected report for a complete exchange, or `None` if it is not an LLM call.
@@ -114,6 +134,27 @@ pub fn observe(exchange: &Exchange) -> Option<Map> {
     }
     if let Some(provider) = reading.provider.filter(|_| !route.is_named) {
         map.insert("gen_ai.provider.name".into(), provider.into());
+    }
+    if route.api == route::Api::Media && route.operation == "image_generation" {
+        // All output is images, unless the usage says otherwise.
+        let output = reading.usage.output.unwrap_or(0);
+        reading.modes.entry("image.output_tokens").or_insert(output);
+    }
+    if map["gen_ai.provider.name"] == "openai" {
+        let kind = match route.api {
+            route::Api::Chat => Some("chat_completions"),
+            route::Api::Responses => Some("responses"),
+            _ => None,
+        };
+        let (tier, fingerprint) = (reading.tier.take(), reading.fingerprint.take());
+        let own = [
+            ("openai.api.type", kind.map(str::to_owned)),
+            ("openai.response.service_tier", tier),
+            ("openai.response.system_fingerprint", fingerprint),
+        ];
+        map.extend(own.into_iter().filter_map(|(key, word)| Some((key.to_owned(), word?.into()))));
+    } else {
+        map.remove("openai.request.service_tier");
     }
     let is_shown = reading.is_shown;
     report(exchange, &body, reading, &mut map);
@@ -191,6 +232,7 @@ fn report(exchange: &Exchange, body: &framing::Body, mut reading: Reading, map: 
         ("output_tokens", usage.output),
         ("cache_read.input_tokens", usage.cache_read),
         ("cache_creation.input_tokens", usage.cache_creation),
+        ("cache_write.input_tokens", usage.cache_creation),
         ("reasoning.output_tokens", usage.reasoning),
     ] {
         // The limit of a single count also applies to sums.
@@ -200,6 +242,8 @@ fn report(exchange: &Exchange, body: &framing::Body, mut reading: Reading, map: 
             None => {}
         }
     }
+    let modes = reading.modes.iter().filter(|(_, count)| **count > 0);
+    map.extend(modes.map(|(key, count)| (format!("gen_ai.usage.{key}"), (*count).into())));
     let words = [("gen_ai.response.model", reading.model), ("gen_ai.response.id", reading.id)];
     for (key, word) in words {
         if let Some(word) = word {

@@ -54,6 +54,7 @@ pub fn read(body: &Body, answer: Answer, reading: &mut Reading) {
     for event in &body.events {
         let data = &event.data;
         reading.name(&data["model"], &data["id"]);
+        served(data, reading);
         tally.take(&data["x_groq"]["usage"], reading);
         tally.take(&data["usage"], reading);
         for (position, choice) in each(&data["choices"]).enumerate() {
@@ -71,6 +72,16 @@ pub fn read(body: &Body, answer: Answer, reading: &mut Reading) {
         reading.finished |= event.kind().ends_with(".completed") || event.kind().ends_with(".done");
     }
     tally.settle(reading);
+}
+
+/// The last service tier and the last fingerprint. `auto` is no tier.
+pub fn served(data: &Value, reading: &mut Reading) {
+    let words = [("service_tier", &mut reading.tier), ("system_fingerprint", &mut reading.fingerprint)];
+    for (key, slot) in words {
+        if let Some(word) = text(&data[key]).filter(|word| (key, *word) != ("service_tier", "auto")) {
+            *slot = Some(word.to_owned());
+        }
+    }
 }
 
 /// Mistral's conversations. Each entry names its model, and a handoff may change it; the last one counts. Every
@@ -136,6 +147,16 @@ impl Tally {
             &usage["input_token_details"],
         );
         let spent = either(&usage["completion_tokens_details"], &usage["output_tokens_details"]);
+        for (key, mode) in
+            [("text.input_tokens", "text"), ("audio.input_tokens", "audio"), ("image.input_tokens", "image")]
+        {
+            reading.mode(key, &details[format!("{mode}_tokens")]);
+        }
+        for (key, mode) in
+            [("text.output_tokens", "text"), ("audio.output_tokens", "audio"), ("image.output_tokens", "image")]
+        {
+            reading.mode(key, &spent[format!("{mode}_tokens")]);
+        }
         // Some relays end with zeros.
         reading.overlay_unless_zero(&mut self.input, either(&usage["prompt_tokens"], &usage["input_tokens"]));
         reading.overlay_unless_zero(&mut self.output, either(&usage["completion_tokens"], &usage["output_tokens"]));

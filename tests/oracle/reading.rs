@@ -43,6 +43,11 @@ pub struct Reading {
     pub tools: Vec<String>,
     pub text: String,
     pub usage: Usage,
+    /// Counts by modality, by the end of the attribute's name.
+    pub modes: BTreeMap<&'static str, u64>,
+    /// The tier that served the request.
+    pub tier: Option<String>,
+    pub fingerprint: Option<String>,
     pub failed: bool,
     pub failure: Option<String>,
     /// The stream contained its end marker.
@@ -109,6 +114,30 @@ impl Reading {
     pub fn overlay(&mut self, slot: &mut Option<u64>, value: &Value) {
         if let Some(count) = self.count(value) {
             *slot = Some(count);
+        }
+    }
+
+    /// Sets a count of one modality, unless it is 0 or no count.
+    pub fn mode(&mut self, key: &'static str, value: &Value) {
+        if value.as_f64().is_some_and(|number| number > (1u64 << 32) as f64) {
+            self.odd_number();
+        }
+        let count =
+            value.as_f64().filter(|number| number.fract() == 0.0 && (1.0..=(1u64 << 32) as f64).contains(number));
+        if let Some(count) = count {
+            self.modes.insert(key, count as u64);
+        }
+    }
+
+    /// Reads a list of counts by modality. `keys` are those of text, audio and images; `number` is the name of the count.
+    pub fn mode_list(&mut self, keys: [&'static str; 3], list: &Value, number: &str) {
+        if each(list).next().is_none() {
+            return;
+        }
+        for (key, kind) in keys.into_iter().zip(["text", "audio", "image"]) {
+            let of_kind = each(list)
+                .filter(|entry| entry["modality"].as_str().is_some_and(|mode| mode.eq_ignore_ascii_case(kind)));
+            self.modes.insert(key, of_kind.filter_map(|entry| entry[number].as_u64()).sum());
         }
     }
 

@@ -23,6 +23,18 @@ pub fn read(route: &Route, exchange: &Exchange, map: &mut Map, reading: &mut Rea
         map.insert("gen_ai.request.stream".into(), true.into());
     }
     parameters(&asked, map);
+    server(exchange, map);
+    if let Some(tier) = text(&body["service_tier"]).filter(|tier| *tier != "auto") {
+        map.insert("openai.request.service_tier".into(), tier.into());
+    }
+    for (key, paths) in WORDS {
+        if let Some(word) = text(asked.first(paths)) {
+            map.insert((*key).into(), word.into());
+        }
+    }
+    if route.operation == "embeddings" {
+        embedding(&asked, map);
+    }
     if let Some(kind) = output_type(&asked) {
         map.insert("gen_ai.output.type".into(), kind.into());
     }
@@ -207,6 +219,53 @@ const FLOATS: &[(&str, &[&str])] = &[
         ],
     ),
 ];
+
+const WORDS: &[(&str, &[&str])] = &[
+    (
+        "gen_ai.request.reasoning.level",
+        &[
+            "/reasoning_effort",
+            "/reasoning/effort",
+            "/output_config/effort",
+            "/generationConfig/thinkingConfig/thinkingLevel",
+            "/generation_config/thinking_config/thinking_level",
+            "/generation_config/thinking_level",
+        ],
+    ),
+    (
+        "gen_ai.request.previous_response.id",
+        &["/previous_response_id", "/previous_interaction_id", "/thread/previous_message_id"],
+    ),
+];
+
+/// Fixtures are sent without TLS.
+fn server(exchange: &Exchange, map: &mut Map) {
+    let (address, port) = exchange.host.split_once(':').unwrap_or((&exchange.host, "80"));
+    if !address.is_empty() {
+        map.insert("server.address".into(), address.into());
+        map.insert("server.port".into(), port.parse::<u16>().unwrap().into());
+    }
+}
+
+fn embedding(asked: &Asked<'_>, map: &mut Map) {
+    let dimensions = asked.first(&[
+        "/dimensions",
+        "/output_dimension",
+        "/outputDimensionality",
+        "/output_dimensionality",
+        "/requests/0/outputDimensionality",
+        "/parameters/outputDimensionality",
+        "/parameters/dimension",
+    ]);
+    if let Some(count) = dimensions.as_u64() {
+        map.insert("gen_ai.embeddings.dimension.count".into(), count.into());
+    }
+    let formats = asked.first(&["/encoding_format", "/embedding_types", "/embeddingTypes"]);
+    let formats: Vec<&str> = text(formats).into_iter().chain(each(formats).filter_map(text)).collect();
+    if !formats.is_empty() {
+        map.insert("gen_ai.request.encoding_formats".into(), formats.into());
+    }
+}
 
 const STOPS: &[&str] = &[
     "/stop",

@@ -1,7 +1,7 @@
 //! OpenAI Responses. A stream contains each value up to three times; each value is read from one place.
 
 use super::framing::Body;
-use super::openai::Tally;
+use super::openai::{Tally, served};
 use super::reading::{Reading, each, either, fragment, text};
 use serde_json::Value;
 
@@ -27,6 +27,8 @@ pub fn read(body: &Body, reading: &mut Reading) {
             _ => {}
         }
         reading.name(&data["response"]["model"], &data["response"]["id"]);
+        served(&data["response"], reading);
+        served(data, reading);
     }
     if let Some(response) = whole {
         // Copilot's last event has another id than its first. The last one is used.

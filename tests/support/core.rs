@@ -56,7 +56,7 @@ pub fn pass(observer: &Rc<Observer>, wire: &Wire<'_>, end: End) -> Option<Exchan
 /// Like [`pass`], starting `now` nanoseconds after the epoch.
 pub fn pass_at(observer: &Rc<Observer>, wire: &Wire<'_>, end: End, mut now: u64) -> Option<Exchange> {
     let status = wire.status.to_string();
-    let mut head = vec![(":method", wire.method), (":authority", wire.host), (":path", wire.path)];
+    let mut head = vec![(":method", wire.method), (":scheme", "http"), (":authority", wire.host), (":path", wire.path)];
     head.extend(wire.request_headers.iter().map(|(n, v)| (n.as_str(), v.as_str())));
     let mut exchange = Exchange::start(observer, Head(&bytes(&head)), now)?;
     for piece in &wire.request {

@@ -22,7 +22,7 @@ pub type Series = BTreeMap<(String, BTreeMap<String, String>), u64>;
 
 /// Returns true for an attribute of the plugin in an access log line or a span.
 pub fn is_ours(key: &str) -> bool {
-    key.starts_with("gen_ai.") || key.starts_with("gaugeway.") || key == "error.type"
+    ["gen_ai.", "gaugeway.", "openai.", "server."].iter().any(|begin| key.starts_with(begin)) || key == "error.type"
 }
 
 /// Lists the differences of an access log line, where every value is a string. `timed` are the clock-dependent keys
@@ -92,6 +92,7 @@ fn is_real(key: &str) -> bool {
         "time_to_first_token",
         "chunk_gap.max",
         "usd",
+        "usage.cost",
     ]
     .iter()
     .any(|end| key.ends_with(end))
@@ -239,19 +240,21 @@ pub fn add_series(
     let operation = text("gen_ai.operation.name");
     let is_inference = ["chat", "generate_content", "text_completion"].contains(&operation);
     if is_inference {
-        for (metric, key, [audio, image]) in [
-            ("input_tokens", "input_tokens", ["input_audio_tokens", "input_image_tokens"]),
-            ("output_tokens", "output_tokens", ["output_audio_tokens", "output_image_tokens"]),
-            ("cache_read_input_tokens", "cache_read.input_tokens", ["", ""]),
-            ("cache_write_input_tokens", "cache_creation.input_tokens", ["", ""]),
-            ("reasoning_output_tokens", "reasoning.output_tokens", ["", ""]),
+        for (metric, key) in [
+            ("input_tokens", "input_tokens"),
+            ("output_tokens", "output_tokens"),
+            ("cache_read_input_tokens", "cache_read.input_tokens"),
+            ("cache_write_input_tokens", "cache_write.input_tokens"),
+            ("reasoning_output_tokens", "reasoning.output_tokens"),
         ] {
             let metric = format!("gen_ai_client_inference_usage_{metric}_total");
-            let total = count(&format!("gen_ai.usage.{key}")).unwrap_or(0);
-            let [audio, image] = [audio, image].map(|key| count(&format!("gaugeway.usage.{key}")).unwrap_or(0));
-            for (modality, tokens) in [("audio", audio), ("image", image), ("unknown", total - audio - image)] {
+            let mut rest = count(&format!("gen_ai.usage.{key}")).unwrap_or(0);
+            for modality in ["audio", "image", "text"] {
+                let tokens = count(&format!("gen_ai.usage.{modality}.{key}")).unwrap_or(0);
+                rest -= tokens;
                 add(&metric, &[("gen_ai_token_modality", modality)], tokens);
             }
+            add(&metric, &[("gen_ai_token_modality", "unknown")], rest);
         }
     }
     let nanousd = |key: &str| (seen.get(key).and_then(Value::as_f64).unwrap_or(0.0) * 1e9).round() as u64;
@@ -266,7 +269,7 @@ pub fn add_series(
         add("gaugeway_cost_unpriced_total", &[("part", name)], 1);
     }
     for (kind, modality) in [("input", "audio"), ("input", "image"), ("output", "audio"), ("output", "image")] {
-        let tokens = count(&format!("gaugeway.usage.{kind}_{modality}_tokens")).unwrap_or(0);
+        let tokens = count(&format!("gen_ai.usage.{modality}.{kind}_tokens")).unwrap_or(0);
         add(
             "gaugeway_modality_tokens_total",
             &[("gen_ai_token_type", kind), ("gen_ai_token_modality", modality)],

@@ -254,18 +254,17 @@ impl Rates {
 
     /// The amount that reading input from a cache saved, compared with the price of new input, in nano-dollars.
     fn cache_savings(&self, counted: &Quantities<'_>) -> u64 {
-        let saved = |read: &str, fresh: &str, count: u64| match (self.of(read), self.of(fresh)) {
+        let rate = |part: &str, whole: &str| if self.of(part) == SAME { self.of(whole) } else { self.of(part) };
+        let saved = |read: u128, fresh: u128, count: u64| match (read, fresh) {
             (read, fresh) if read < SAME && fresh < SAME => {
                 fresh.saturating_sub(read).saturating_mul(u128::from(count))
             }
             _ => 0,
         };
         let text = counted.cached.saturating_sub(counted.cached_audio).saturating_sub(counted.cached_image);
-        let sum = saved("r", "i", text).saturating_add(saved("ra", "ia", counted.cached_audio)).saturating_add(saved(
-            "ri",
-            "ii",
-            counted.cached_image,
-        ));
+        let sum = saved(self.of("r"), self.of("i"), text)
+            .saturating_add(saved(rate("ra", "r"), rate("ia", "i"), counted.cached_audio))
+            .saturating_add(saved(rate("ri", "r"), rate("ii", "i"), counted.cached_image));
         nanos(sum.saturating_mul(u128::from(COMMON / MILLION)).saturating_mul(self.factor) / 1000)
     }
 }

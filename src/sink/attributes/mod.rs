@@ -1,17 +1,20 @@
 //! The attributes of an exchange. The table [`ATTRIBUTES`] has one row for each.
 
 mod row;
+mod selection;
 mod table;
-mod timing;
 mod value;
 
 use crate::config::CacheAttribute;
 use crate::observation::{Changes, CostPart, FinishReason, Observation, OtherQuantities, ParseErrors, Text, Unpriced};
 
+use row::row;
+pub use selection::{PACKED, Selection};
 pub use table::ATTRIBUTES;
 pub use value::{AttributeValue, digits, json_string};
 
 /// An attribute: one row of [`ATTRIBUTES`].
+#[derive(Clone, Copy)]
 pub struct Attribute {
     /// Its name: OpenTelemetry's `gen_ai.*` if there is one. Envoy's filter state has it under `wasm.NAME`.
     pub name: &'static str,
@@ -67,6 +70,7 @@ pub enum AttributeType {
 }
 
 /// How to read an attribute from an observation. Each function returns None if there is no value.
+#[derive(Clone, Copy)]
 enum Read {
     Text(fn(&Observation) -> Option<&str>),
     List(fn(&Observation) -> &[Text]),
@@ -91,6 +95,9 @@ enum Read {
 }
 
 impl Attribute {
+    /// An attribute that has no value.
+    const NONE: Attribute = row("", "", Phase::End, "", Read::Bool(|_| None));
+
     /// The value in an observation. Returns None if it is unknown, or if `selected`, the setting `compat.cache_attribute`,
     /// selects the other name of this attribute.
     pub fn value<'o>(&self, seen: &'o Observation, selected: CacheAttribute) -> Option<AttributeValue<'o>> {

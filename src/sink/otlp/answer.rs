@@ -47,9 +47,9 @@ impl CollectorAnswer {
 
     /// Reads the field `partial_success`, which is the same in the responses for all signals.
     fn read_partial_success(&mut self, response: &[u8]) {
-        for (field, value) in Fields(response) {
+        for (field, value) in MessageFields(response) {
             let (1, Field::Bytes(partial)) = (field, value) else { continue };
-            for (field, value) in Fields(partial) {
+            for (field, value) in MessageFields(partial) {
                 match (field, value) {
                     // A negative number has no meaning.
                     (1, Field::Number(count)) => self.rejected = u64::try_from(count as i64).unwrap_or(0),
@@ -90,7 +90,7 @@ fn date(text: &str) -> Option<u64> {
 }
 
 /// The fields of a protobuf message, up to the first that is not valid. A string or message that is cut has what is there.
-struct Fields<'b>(&'b [u8]);
+struct MessageFields<'b>(&'b [u8]);
 
 enum Field<'b> {
     Number(u64),
@@ -98,7 +98,7 @@ enum Field<'b> {
     Fixed,
 }
 
-impl<'b> Iterator for Fields<'b> {
+impl<'b> Iterator for MessageFields<'b> {
     type Item = (u64, Field<'b>);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -117,7 +117,7 @@ impl<'b> Iterator for Fields<'b> {
     }
 }
 
-impl<'b> Fields<'b> {
+impl<'b> MessageFields<'b> {
     fn take(&mut self, length: usize) -> Option<&'b [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;

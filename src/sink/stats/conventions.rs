@@ -18,8 +18,8 @@ pub(super) const INPUT_TOKENS: Metric = counter(
     &[&TOKEN_MODALITY],
     "input tokens of inference, including cached ones",
     |o, out| {
-        let [audio, image] = o.quantities.as_ref().map_or([0, 0], |used| [used.input_audio, used.input_image]);
-        by_modality(inference(o, o.usage.input), [audio, image], out);
+        let parts = o.quantities.as_ref().map(|used| [used.input_audio, used.input_image, used.input_text]);
+        by_modality(inference(o, o.usage.input), parts, out);
     },
 )
 .by(Models)
@@ -32,8 +32,8 @@ pub(super) const OUTPUT_TOKENS: Metric = counter(
     &[&TOKEN_MODALITY],
     "output tokens of inference, including reasoning",
     |o, out| {
-        let [audio, image] = o.quantities.as_ref().map_or([0, 0], |used| [used.output_audio, used.output_image]);
-        by_modality(inference(o, o.usage.output), [audio, image], out);
+        let parts = o.quantities.as_ref().map(|used| [used.output_audio, used.output_image, used.output_text]);
+        by_modality(inference(o, o.usage.output), parts, out);
     },
 )
 .by(Models)
@@ -45,7 +45,10 @@ pub(super) const CACHE_READ_TOKENS: Metric = counter(
     "{token}",
     &[&TOKEN_MODALITY],
     "input tokens of inference that a cache had",
-    |o, out| by_modality(inference(o, o.usage.cache_read), [0, 0], out),
+    |o, out| {
+        let parts = o.quantities.as_ref().map(|used| [used.cached_audio, used.cached_image, used.cached_text]);
+        by_modality(inference(o, o.usage.cache_read), parts, out);
+    },
 )
 .by(Models)
 .of(V0_1);
@@ -56,7 +59,7 @@ pub(super) const CACHE_WRITE_TOKENS: Metric = counter(
     "{token}",
     &[&TOKEN_MODALITY],
     "input tokens of inference that were written to a cache",
-    |o, out| by_modality(inference(o, o.usage.cache_creation), [0, 0], out),
+    |o, out| by_modality(inference(o, o.usage.cache_creation), None, out),
 )
 .by(Models)
 .of(V0_1);
@@ -67,7 +70,7 @@ pub(super) const REASONING_TOKENS: Metric = counter(
     "{token}",
     &[&TOKEN_MODALITY],
     "output tokens of inference that were spent on reasoning",
-    |o, out| by_modality(inference(o, o.usage.reasoning), [0, 0], out),
+    |o, out| by_modality(inference(o, o.usage.reasoning), None, out),
 )
 .by(Models)
 .of(V0_1);
@@ -289,14 +292,18 @@ fn with_error(o: &Observation, duration: Option<u64>, out: Samples<'_>) {
     }
 }
 
-/// One sample for each modality that the provider tells apart. Their sum is the total. The modality of the other tokens is unknown.
-fn by_modality(total: Option<u64>, [audio, image]: [u64; 2], out: Samples<'_>) {
-    let Some(total) = total else { return };
-    let audio = audio.min(total);
-    let image = image.min(total - audio);
-    for (modality, tokens) in [("audio", audio), ("image", image), ("unknown", total - audio - image)] {
+/// One sample for each modality that the provider tells apart: audio, images and text. Their sum is the total. The modality of the other
+/// tokens is unknown.
+fn by_modality(total: Option<u64>, parts: Option<[u64; 3]>, out: Samples<'_>) {
+    let Some(mut rest) = total else { return };
+    for (modality, part) in ["audio", "image", "text"].into_iter().zip(parts.unwrap_or_default()) {
+        let tokens = part.min(rest);
+        rest -= tokens;
         if tokens > 0 {
             out(&[modality], tokens);
         }
+    }
+    if rest > 0 {
+        out(&["unknown"], rest);
     }
 }

@@ -34,7 +34,7 @@ fn the_fixtures_readme_lists_every_api_with_what_recorded_exchanges_show() {
         let target = provider::detect(fixture.request.method.as_bytes(), host, &fixture.request.path, &[]);
         let target = target.unwrap_or_else(|| panic!("{} is reported, but of no API", fixture.id));
         let failed = fixture.response.status >= 400 || seen["gaugeway.outcome"] == "error";
-        let counted = seen.keys().any(|key| key.starts_with("gen_ai.usage."));
+        let counted = seen.keys().any(|key| key.starts_with("gen_ai.usage.") && key.ends_with("_tokens"));
         let called = seen.contains_key("gaugeway.tool_call.names");
         let shown = [!failed && !fixture.is_stream(), fixture.is_stream(), called, failed, counted];
         let row = apis.get_mut(target.api.name).expect("detect() gives APIs of the list");

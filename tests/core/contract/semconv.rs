@@ -101,6 +101,7 @@ const CUSTOM: &[(&str, &[&str])] = &[
             "zhipuai",
         ],
     ),
+    ("openai.request.service_tier", &["flex", "priority"]),
 ];
 
 #[test]

@@ -196,7 +196,8 @@ impl Host {
 pub fn request_head(fixture: &Fixture) -> Headers {
     let request = &fixture.request;
     let host = request.header("host").unwrap_or_default();
-    let pseudo = [(":method", request.method.as_str()), (":path", &request.path), (":authority", host)];
+    let pseudo =
+        [(":method", request.method.as_str()), (":scheme", "http"), (":path", &request.path), (":authority", host)];
     let own = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     pairs(pseudo.into_iter().chain(own.filter(|(name, _)| *name != "host")))
 }

@@ -9,6 +9,7 @@ mod host_calls;
 mod inject;
 mod memory;
 mod missing_functions;
+mod outputs;
 mod refused_calls;
 
 #[path = "../../oracle/dice.rs"]

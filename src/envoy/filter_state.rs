@@ -1,0 +1,74 @@
+//! The attributes of a stream in the host's filter state, as the setting `attributes` selects them.
+
+use super::host;
+use crate::exchange::Exchange;
+use crate::observation::Changes;
+use crate::sink::attributes::{ATTRIBUTES, PACKED, Phase, Selection};
+use crate::sink::json;
+
+/// Filter state that says how the exchange ended.
+const OUTCOME: &str = "gaugeway.outcome";
+/// Its value for a stream that was redirected internally. Such a stream is not counted.
+const REDIRECTED: &str = "redirected";
+
+/// What a stream has written to filter state.
+pub struct Written {
+    /// Hash of the value last written of each attribute.
+    hashes: [u32; ATTRIBUTES.len()],
+}
+
+impl Written {
+    /// Nothing yet.
+    pub const fn new() -> Self {
+        Written { hashes: [0; ATTRIBUTES.len()] }
+    }
+
+    /// Writes the attributes that became known or changed. `is_final`: no other attempt of the call follows.
+    pub fn write(&mut self, selection: &Selection, exchange: &Exchange, changes: Changes, is_final: bool) {
+        match selection {
+            Selection::Off => {}
+            Selection::Packed if changes.end && is_final => {
+                let names = exchange.config().compat.cache_attribute;
+                host::set_property(PACKED, &json::attributes(exchange.observation(), names));
+            }
+            Selection::Packed => {}
+            Selection::Each(places) => self.write_each(places, exchange, changes, is_final),
+        }
+    }
+
+    fn write_each(&mut self, places: &[usize], exchange: &Exchange, changes: Changes, is_final: bool) {
+        let (seen, names) = (exchange.observation(), exchange.config().compat.cache_attribute);
+        let mut text = String::new();
+        for place in places {
+            let (Some(attribute), Some(written)) = (ATTRIBUTES.get(*place), self.hashes.get_mut(*place)) else {
+                continue;
+            };
+            if !attribute.phase.is_due(changes) {
+                continue;
+            }
+            // Another attempt may follow. It could overwrite the outcome, but not remove the name of an error.
+            if !is_final && attribute.phase != Phase::Request && attribute.name != OUTCOME {
+                continue;
+            }
+            let Some(value) = attribute.value(seen, names) else {
+                // A value that was provisional cannot be removed, only emptied.
+                if changes.end && *written != 0 {
+                    host::set_property(attribute.name, "");
+                }
+                continue;
+            };
+            let hash = value.hash();
+            if *written != hash {
+                *written = hash;
+                text.clear();
+                value.write(&mut text);
+                host::set_property(attribute.name, &text);
+            }
+        }
+    }
+}
+
+/// Marks the stream as one that was redirected internally, whatever the setting selects.
+pub fn mark_redirected() {
+    host::set_property(OUTCOME, REDIRECTED);
+}

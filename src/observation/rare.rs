@@ -1,0 +1,22 @@
+//! What only some requests and responses say.
+
+use super::Text;
+
+/// What only some requests and responses say. It is stored apart, so that other exchanges need no memory for it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RareDetails {
+    /// Service tier that the request asks for; None also if it leaves the choice to the provider.
+    pub requested_tier: Option<Text>,
+    /// Service tier that served the request.
+    pub served_tier: Option<Text>,
+    /// Fingerprint of the provider's configuration.
+    pub system_fingerprint: Option<Text>,
+    /// Level of reasoning that the request asks for, in the words of the API.
+    pub reasoning_level: Option<Text>,
+    /// Identifier of the response that the request continues.
+    pub previous_response: Option<Text>,
+    /// Number of dimensions that the request wants embeddings to have.
+    pub dimensions: Option<u64>,
+    /// Encodings that the request wants embeddings to have.
+    pub encodings: Vec<Text>,
+}
