@@ -7,6 +7,8 @@ use crate::documentation::documentation;
 pub struct Label {
     /// Its name in Prometheus. No name ends in another: Envoy finds a label by an expression that begins with `NAME=`.
     pub name: &'static str,
+    /// Its name as an attribute in OTLP.
+    pub attribute: &'static str,
     /// Says where the values come from. Only the manual uses it.
     pub source: &'static str,
     /// Says if a client can choose the values, and if not, why. Only the manual uses it.
@@ -54,13 +56,19 @@ impl NameKind {
 }
 
 /// A label with a bounded number of values.
-const fn bounded(name: &'static str, source: &'static str, client: &'static str) -> Label {
-    Label { name, source: documentation(source), client: documentation(client), kind: None }
+const fn bounded(name: &'static str, attribute: &'static str, source: &'static str, client: &'static str) -> Label {
+    Label { name, attribute, source: documentation(source), client: documentation(client), kind: None }
 }
 
 /// A label with an unbounded number of values.
-const fn unbounded(kind: NameKind, name: &'static str, source: &'static str, client: &'static str) -> Label {
-    Label { kind: Some(kind), ..bounded(name, source, client) }
+const fn unbounded(
+    kind: NameKind,
+    name: &'static str,
+    attribute: &'static str,
+    source: &'static str,
+    client: &'static str,
+) -> Label {
+    Label { kind: Some(kind), ..bounded(name, attribute, source, client) }
 }
 
 const FIXED: &str = "no: fixed list";
@@ -79,24 +87,24 @@ macro_rules! labels {
 }
 
 labels! {
-    OPERATION = bounded("gen_ai_operation_name", "the API", FIXED);
-    PROVIDER = bounded("gen_ai_provider_name", "host and path, or `apis[].provider`", FIXED);
-    REQUEST_MODEL = unbounded(NameKind::RequestModel, "gen_ai_request_model", REQUESTED, IF_KNOWN);
-    RESPONSE_MODEL = unbounded(NameKind::ResponseModel, "gen_ai_response_model", "the response's body", UNLESS_ECHOED);
-    ROUTE = bounded("route", "name of the Envoy route", "no");
-    TOKEN_TYPE = bounded("gen_ai_token_type", "`input` or `output`", FIXED);
-    TOKEN_MODALITY = bounded("gen_ai_token_modality", "`audio` or `image`", FIXED);
-    PART = bounded("part", "part of the cost, or what had no rate", FIXED);
-    OUTCOME = bounded("outcome", "how the exchange ended", FIXED);
-    ERROR_TYPE = unbounded(NameKind::ErrorType, "error_type", ERROR_SOURCE, "no: the provider chooses it");
-    FINISH_REASON = bounded("finish_reason", "class of the provider's finish reason", FIXED);
-    PARSE_ERROR = bounded("parse_error", "kind of what could not be read", FIXED);
-    TOOL_NAME = unbounded(NameKind::ToolName, "gen_ai_tool_name", "tool calls in answers", IF_CALLED);
-    KIND = bounded("kind", "kind of loop, of rate limit, of name, of missing memory or of a provider's tool", FIXED);
-    RESULT = bounded("result", "result of structured output, of span export or of `stream_usage.inject`", FIXED);
-    CAUSE = bounded("cause", "why a prompt cache was not read", FIXED);
-    STATUS = bounded("status", "how an agent's run ended", FIXED);
-    CLIENT_NAME = bounded("client_name", "the client, if it is a known one", "only a value of a fixed list");
+    OPERATION = bounded("gen_ai_operation_name", "gen_ai.operation.name", "the API", FIXED);
+    PROVIDER = bounded("gen_ai_provider_name", "gen_ai.provider.name", "host and path, or `apis[].provider`", FIXED);
+    REQUEST_MODEL = unbounded(NameKind::RequestModel, "gen_ai_request_model", "gen_ai.request.model", REQUESTED, IF_KNOWN);
+    RESPONSE_MODEL = unbounded(NameKind::ResponseModel, "gen_ai_response_model", "gen_ai.response.model", "the response's body", UNLESS_ECHOED);
+    ROUTE = bounded("route", "gaugeway.route", "name of the Envoy route", "no");
+    TOKEN_TYPE = bounded("gen_ai_token_type", "gen_ai.token.type", "`input` or `output`", FIXED);
+    TOKEN_MODALITY = bounded("gen_ai_token_modality", "gen_ai.token.modality", "`audio`, `image`, or `unknown` for all that the provider does not tell apart", FIXED);
+    PART = bounded("part", "gaugeway.part", "part of the cost, or what had no rate", FIXED);
+    OUTCOME = bounded("outcome", "gaugeway.outcome", "how the exchange ended", FIXED);
+    ERROR_TYPE = unbounded(NameKind::ErrorType, "error_type", "error.type", ERROR_SOURCE, "no: the provider chooses it");
+    FINISH_REASON = bounded("finish_reason", "gaugeway.finish_reason", "class of the provider's finish reason", FIXED);
+    PARSE_ERROR = bounded("parse_error", "gaugeway.parse_error", "kind of what could not be read", FIXED);
+    TOOL_NAME = unbounded(NameKind::ToolName, "gen_ai_tool_name", "gen_ai.tool.name", "tool calls in answers", IF_CALLED);
+    KIND = bounded("kind", "gaugeway.kind", "kind of loop, of rate limit, of name, of missing memory or of a provider's tool", FIXED);
+    RESULT = bounded("result", "gaugeway.result", "result of structured output, of span export or of `stream_usage.inject`", FIXED);
+    CAUSE = bounded("cause", "gaugeway.cause", "why a prompt cache was not read", FIXED);
+    STATUS = bounded("status", "gaugeway.status", "how an agent's run ended", FIXED);
+    CLIENT_NAME = bounded("client_name", "gaugeway.client.name", "the client, if it is a known one", "only a value of a fixed list");
 }
 
 const REQUESTED: &str = "the price table's name of the requested model, or its name in `labels.models`; else the answer's name if \
@@ -116,6 +124,8 @@ pub const COMMON: [&Label; 5] = [&OPERATION, &PROVIDER, &REQUEST_MODEL, &RESPONS
 pub enum Scope {
     /// All: counts of calls, tokens and money.
     Exchange,
+    /// Both models, but no route: the counters of the conventions.
+    Models,
     /// The requested model, but no route: latencies and other distributions.
     Model,
     /// The route, but no models: agents, tools and the plugin's own reading.
@@ -126,12 +136,13 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Scope; 4] = [Scope::Exchange, Scope::Model, Scope::Route, Scope::Provider];
+    pub const ALL: [Scope; 5] = [Scope::Exchange, Scope::Models, Scope::Model, Scope::Route, Scope::Provider];
 
     /// True for each label of [`COMMON`] that the metric has.
     pub const fn has(self) -> [bool; COMMON.len()] {
         match self {
             Scope::Exchange => [true, true, true, true, true],
+            Scope::Models => [true, true, true, true, false],
             Scope::Model => [true, true, true, false, false],
             Scope::Route => [true, true, false, false, true],
             Scope::Provider => [true, true, false, false, false],

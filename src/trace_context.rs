@@ -60,8 +60,26 @@ impl TraceContext {
 
     /// A new trace with the request's identifier (a UUID made by Envoy) as trace identifier. Returns None if it is not a UUID.
     pub fn of_request(id: &str) -> Option<Self> {
-        let trace = hex(&id.replace('-', ""))?;
-        Some(TraceContext { trace, span: [0; 8], sampled: true })
+        Some(TraceContext::new_trace(hex(&id.replace('-', ""))?, 1.0))
+    }
+
+    /// A new trace. It is sampled if `share` (0 to 1) of all traces includes it.
+    pub fn new_trace(trace: [u8; 16], share: f64) -> Self {
+        TraceContext { trace, span: [0; 8], sampled: is_sampled(trace, share) }
+    }
+
+    /// The place of a request in a trace, by its headers `traceparent`, `b3` and `x-b3-*`; None if it has none that is valid.
+    pub fn of_headers<T: AsRef<str>>(header: impl Fn(&str) -> Option<T>) -> Option<Self> {
+        let b3 = || match header("b3") {
+            Some(single) => TraceContext::parse_b3(single.as_ref()),
+            None => {
+                let (trace, span) = (header("x-b3-traceid")?, header("x-b3-spanid")?);
+                let sampled = header("x-b3-sampled");
+                let sampled = sampled.as_ref().map_or("1", T::as_ref);
+                TraceContext::parse_b3(&format!("{}-{}-{sampled}", trace.as_ref(), span.as_ref()))
+            }
+        };
+        header("traceparent").and_then(|value| TraceContext::parse(value.as_ref())).or_else(b3)
     }
 
     /// The span of a run whose first call, at `start`, has this trace context.

@@ -24,17 +24,23 @@ const DOUBLES = new Set([
 
 /** Upper bounds of the histograms' buckets, as in `envoy/envoy.yaml`. */
 const SECONDS = doubled(10_000, 14);
+const MINUTES = [...SECONDS, 163840000, 327680000, 600000000];
+const TOKENS = [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864];
 const BOUNDS = {
   gaugeway_agent_iterations: [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128],
   gaugeway_feedback_permille: [100, 200, 300, 400, 500, 600, 700, 800, 900, 1000],
   gaugeway_response_characters: [16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304],
-  gaugeway_tool_duration_microseconds: [...SECONDS, 163840000, 327680000, 600000000],
+  gaugeway_tool_duration_microseconds: MINUTES,
   gaugeway_tokens_per_kilocharacter: [50, 100, 150, 200, 250, 300, 350, 400, 500, 600, 800, 1000, 2000, 4000],
-  gen_ai_client_operation_duration_microseconds: [...SECONDS, 163840000, 327680000, 600000000],
+  gen_ai_client_embeddings_duration_microseconds: MINUTES,
+  gen_ai_client_embeddings_operation_input_tokens: TOKENS,
+  gen_ai_client_inference_duration_microseconds: MINUTES,
+  gen_ai_client_inference_operation_input_tokens: TOKENS,
+  gen_ai_client_inference_operation_output_tokens: TOKENS,
+  gen_ai_client_inference_time_to_first_chunk_microseconds: SECONDS,
+  gen_ai_client_operation_duration_microseconds: MINUTES,
   gen_ai_client_operation_time_to_first_chunk_microseconds: SECONDS,
-  gen_ai_client_token_usage: [
-    1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864,
-  ],
+  gen_ai_client_token_usage: TOKENS,
   gen_ai_server_time_per_output_token_microseconds: [
     10000, 25000, 50000, 75000, 100000, 150000, 200000, 300000, 400000, 500000, 750000, 1000000, 2500000,
   ],

@@ -13,7 +13,6 @@ use proxy_wasm::types::BufferType;
 
 use super::holding::{body_has_come, header_size};
 use super::host;
-use super::metrics::HostMetrics;
 use super::shared::Shared;
 use crate::exchange::{Exchange, Head};
 use crate::observation::{Attribution, Configured, Observation};
@@ -74,7 +73,7 @@ impl Submission {
         let body = hostcalls::get_buffer(BufferType::HttpRequestBody, 0, size).ok().flatten().unwrap_or_default();
         match Feedback::parse(&body) {
             Err(error) => self.reply(400, &format!("{error}\n")),
-            Ok(feedback) if shared.count(feedback) => self.reply(204, ""),
+            Ok(feedback) if shared.count_score(feedback) => self.reply(204, ""),
             Ok(_) => self.reply(404, "no answer with this response_id is remembered, or it has its score\n"),
         }
     }
@@ -141,7 +140,7 @@ impl Shared {
     }
 
     /// Counts a score, once for each answer. Returns false if the answer is not remembered.
-    fn count(&self, feedback: Feedback) -> bool {
+    fn count_score(&self, feedback: Feedback) -> bool {
         let slot = slot(self.observer.config.feedback.slot(feedback.answer));
         let Some((bytes, version)) = host::shared(&slot) else { return false };
         let Some(who) = feedback::recalled(feedback.answer, &bytes) else { return false };
@@ -150,9 +149,7 @@ impl Shared {
         }
         let configured = Some(Box::new(Configured { feedback: Some(feedback.permille), ..Configured::default() }));
         let seen = Observation { configured, ..who.observation() };
-        if let Ok(mut stats) = self.stats.try_borrow_mut() {
-            stats.record(&seen, &self.observer.config, &mut HostMetrics);
-        }
+        self.count(&seen, &self.observer.config, None);
         true
     }
 }

@@ -19,6 +19,7 @@
 //! | `define_metric` | panics on all but Ok | a proxy without metrics |
 //! | `set_tick_period_milliseconds` | panics on all but Ok | a proxy without timers |
 //! | `get_`, `set_shared_data` | panics on all but Ok, NotFound, CasMismatch | a proxy without shared data |
+//! | `done` | panics on all but Ok | Envoy: NotFound if the context is not waiting for it |
 //! | `close_stream` | panics on all but Ok | a proxy that cannot reset a stream |
 //! | `random_get` of WASI | does not have it | it returns a number of WASI's own, not a status of proxy-wasm |
 //! | `send_local_response` | cannot set the response code details | access logs tell the plugin's replies by them |
@@ -137,6 +138,12 @@ pub fn define_metric(kind: MetricType, name: &str) -> Option<u32> {
 pub fn set_tick(period: u32) -> bool {
     // SAFETY: the argument is a number.
     unsafe { proxy_set_tick_period_milliseconds(period) == 0 }
+}
+
+/// Lets the host delete the current root context, which has answered `on_done` with false.
+pub fn done() {
+    // SAFETY: the call has no arguments.
+    unsafe { proxy_done() };
 }
 
 /// A value that all workers share, and its version for [`set_shared`].
@@ -259,6 +266,7 @@ unsafe extern "C" {
     ) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, size: usize, out: *mut u32) -> u32;
     fn proxy_close_stream(kind: u32) -> u32;
+    fn proxy_done() -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_get_shared_data(
         key: *const u8,

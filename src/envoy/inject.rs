@@ -12,6 +12,7 @@ use proxy_wasm::types::{BufferType, MapType};
 use super::holding::{Holding, header_size};
 use super::host;
 use super::metrics::HostMetrics;
+use super::worker_metrics;
 use crate::budget::Share;
 use crate::config::{Config, Role};
 use crate::exchange::Head;
@@ -203,14 +204,16 @@ impl Injection {
         // After an internal redirect the request is the changed one.
         let is_changed = matches!(verdict, Verdict::Injected | Verdict::AnswerEncoded);
         if is_changed || seen.request.stream == Some(true) && !seen.request.decides_usage {
-            let define = || HostMetrics.define(INJECTIONS.kind, INJECTIONS.name, &[(RESULT.name, verdict.as_str())]);
+            let labels = [(RESULT.name, verdict.as_str())];
+            let define = || HostMetrics.define(&INJECTIONS, &labels);
             COUNTERS.with_borrow_mut(|counters| {
                 let Some(counter) = counters.get_mut(verdict as usize) else { return };
                 *counter = counter.or_else(define);
                 if let Some(counter) = *counter {
-                    HostMetrics.emit(INJECTIONS.kind, counter, 1);
+                    HostMetrics.emit(&INJECTIONS, counter, 1);
                 }
             });
+            worker_metrics::add(&INJECTIONS, &labels, 1);
         }
     }
 

@@ -10,6 +10,7 @@ mod answer;
 mod attempt;
 mod capabilities;
 mod conversations;
+mod export;
 mod feedback;
 mod holding;
 mod host;
@@ -25,8 +26,8 @@ mod secret;
 mod series_list;
 mod series_name;
 mod shared;
-mod spans;
 mod stream;
+mod worker_metrics;
 
 proxy_wasm::main! {{
     logger::install();

@@ -9,6 +9,7 @@ use core::hint::black_box;
 
 use super::metrics::HostMetrics;
 use super::role;
+use super::worker_metrics;
 use crate::exchange::Unread;
 use crate::labels::KIND;
 use crate::sink::stats::{Registry, UNREAD};
@@ -42,12 +43,14 @@ pub fn pass_unread(unread: Unread, is_attempt: bool) {
     if unread == Unread::OtherTraffic || !is_attempt && !role::claim() {
         return;
     }
-    let define = || HostMetrics.define(UNREAD.kind, UNREAD.name, &[(KIND.name, unread.as_str())]);
+    let labels = [(KIND.name, unread.as_str())];
+    let define = || HostMetrics.define(&UNREAD, &labels);
     COUNTERS.with(|counters| {
         let Some(cell) = counters.get(unread as usize) else { return };
         cell.set(cell.get().or_else(define));
         if let Some(counter) = cell.get() {
-            HostMetrics.emit(UNREAD.kind, counter, 1);
+            HostMetrics.emit(&UNREAD, counter, 1);
         }
     });
+    worker_metrics::add(&UNREAD, &labels, 1);
 }

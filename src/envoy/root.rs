@@ -1,6 +1,6 @@
 //! The root context: reads the configuration, creates the contexts of streams and does the periodic work.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{BorrowMutError, Cell, RefCell, RefMut};
 use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
@@ -8,14 +8,14 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
 use super::conversations::Conversations;
+use super::export::Export;
 use super::holding::Holding;
 use super::memory::Memory;
 use super::metrics::HostMetrics;
 use super::secret::secret;
 use super::shared::Shared;
-use super::spans::Spans;
 use super::stream::Stream;
-use super::{capabilities, host, redirect, role, series_list};
+use super::{capabilities, host, redirect, role, series_list, worker_metrics};
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::exchange::Observer;
@@ -46,22 +46,47 @@ thread_local! {
 pub struct Root {
     id: u32,
     shared: Option<Rc<Shared>>,
+    /// The configuration was replaced, and its last spans are being sent.
+    is_leaving: bool,
 }
 
 impl Root {
     /// A root context without a configuration.
     pub fn new(id: u32) -> Self {
-        Root { id, shared: None }
+        Root { id, shared: None, is_leaving: false }
+    }
+
+    fn export(&self) -> Option<Result<RefMut<'_, Export>, BorrowMutError>> {
+        self.shared.as_ref()?.export.as_ref().map(RefCell::try_borrow_mut)
+    }
+
+    /// Lets the host delete this root if it waits only for that.
+    fn leave(&mut self) {
+        if self.is_leaving && self.export().is_none_or(|export| export.is_ok_and(|mut export| export.is_closed())) {
+            self.is_leaving = false;
+            host::done();
+        }
     }
 }
 
 impl Context for Root {
-    fn on_http_call_response(&mut self, token: u32, _: usize, _: usize, _: usize) {
-        if let Some(spans) = self.shared.as_ref().and_then(|shared| shared.spans.as_ref())
-            && let Ok(mut spans) = spans.try_borrow_mut()
-        {
-            spans.on_response(token);
+    fn on_http_call_response(&mut self, token: u32, _: usize, body_size: usize, _: usize) {
+        if let Some(Ok(mut export)) = self.export() {
+            export.on_response(token, body_size);
         }
+        self.leave();
+    }
+
+    fn on_done(&mut self) -> bool {
+        let is_closed = match self.export() {
+            Some(Ok(mut export)) => export.close(),
+            _ => true,
+        };
+        self.is_leaving = !is_closed;
+        if self.is_leaving {
+            host::set_tick(SHORT_TICK);
+        }
+        is_closed
     }
 }
 
@@ -88,11 +113,15 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        if self.is_leaving {
+            return self.leave();
+        }
         let Some(shared) = &self.shared else { return };
         series_list::define_new();
+        worker_metrics::renew_number();
         shared.report_abandoned_runs(RUNS_PER_TICK);
-        if let Some(Ok(mut spans)) = shared.spans.as_ref().map(RefCell::try_borrow_mut) {
-            spans.send();
+        if let Some(Ok(mut export)) = self.export() {
+            export.send();
         }
         // Both act for streams: calls of the root come before, or after its context is set again.
         shared.holding.release_stuck(host::now());
@@ -112,15 +141,15 @@ fn read_configuration(bytes: &[u8]) -> Result<Config, String> {
 fn start(config: Config) -> Shared {
     role::declare();
     redirect::declare();
-    let gauge = HostMetrics.define(PRICE_TABLE.kind, PRICE_TABLE.name, &[]);
+    let gauge = HostMetrics.define(&PRICE_TABLE, &[]);
     if let Some(gauge) = gauge {
-        HostMetrics.emit(PRICE_TABLE.kind, gauge, config.prices.date());
+        HostMetrics.emit(&PRICE_TABLE, gauge, config.prices.date());
     }
     let memory = Memory::new(config.agent.slots);
     let conversations = Conversations::new(config.agent.conversations);
     let secret = secret();
     let has_secret = secret.is_some();
-    let spans = Spans::new(&config.otlp).map(RefCell::new);
+    let export = Export::new(&config.otlp).map(RefCell::new);
     let alone = Observer::with_budget(config, BUDGET.with(Rc::clone));
     let observer = match secret {
         Some(secret) => alone.sharing(secret),
@@ -129,7 +158,7 @@ fn start(config: Config) -> Shared {
     let shared = Shared {
         memory,
         conversations,
-        spans,
+        export,
         observer: Rc::new(observer),
         routes: RefCell::default(),
         stats: STATS.with(Rc::clone),

@@ -6,14 +6,18 @@ use std::rc::{Rc, Weak};
 use proxy_wasm::types::MapType;
 
 use super::conversations::Conversations;
+use super::export::Export;
 use super::feedback::Submission;
 use super::holding::Holding;
 use super::host;
 use super::memory::Memory;
 use super::metrics::HostMetrics;
-use super::spans::Spans;
+use super::root::SHORT_TICK;
+use crate::config::Config;
 use crate::exchange::{Continuation, Exchange, MemoryKey, Observer, Routes};
+use crate::observation::{Observation, Outcome};
 use crate::signal::memory::{Pending, WaitingRun, WaitingRuns};
+use crate::sink::otlp::{SpanReference, call_span};
 use crate::sink::stats::Stats;
 use crate::trace_context::{RunSpan, TraceContext};
 
@@ -28,7 +32,7 @@ pub struct Shared {
     pub memory: Memory,
     pub conversations: Conversations,
     pub waiting: Rc<RefCell<WaitingRuns>>,
-    pub spans: Option<RefCell<Spans>>,
+    pub export: Option<RefCell<Export>>,
     pub holding: Holding,
     /// The feedback requests that need ticks. Their streams own them.
     pub submissions: RefCell<Vec<Weak<Submission>>>,
@@ -128,12 +132,24 @@ impl Shared {
         }
     }
 
-    /// Makes the spans of an exchange that has ended. Envoy shows its own span only now, so the calls that the answer asks for
-    /// were remembered without it.
-    pub fn trace(&self, exchange: &mut Exchange) {
-        let Some(Ok(mut spans)) = self.spans.as_ref().map(RefCell::try_borrow_mut) else { return };
-        let place = place();
-        if exchange.run_span().is_none() {
+    /// Counts an exchange in the metrics. `span` is its span, if that is sent.
+    pub fn count(&self, seen: &Observation, config: &Config, span: Option<SpanReference>) {
+        if let Ok(mut stats) = self.stats.try_borrow_mut() {
+            stats.record(seen, config, &mut HostMetrics);
+        }
+        if let Some(Ok(export)) = self.export.as_ref().map(RefCell::try_borrow)
+            && let Some(Ok(mut metrics)) = export.metrics.as_ref().map(|metrics| metrics.queue.try_borrow_mut())
+        {
+            metrics.record(seen, config, seen.timing.end.unwrap_or_else(host::now), span);
+        }
+    }
+
+    /// Makes the spans and the log record of an exchange that has ended. Returns its own span, if that is sent. Envoy shows its span only
+    /// now, so the calls that the answer asks for were remembered without it.
+    pub fn trace(&self, exchange: &mut Exchange) -> Option<SpanReference> {
+        let mut export = self.export.as_ref()?.try_borrow_mut().ok()?;
+        let place = place(exchange);
+        if export.spans.is_some() && exchange.run_span().is_none() {
             let before = exchange.previous_lead().map(|lead| MemoryKey { call: !lead.call, ..lead });
             match before.and_then(|before| self.memory.take(before)?.run) {
                 Some(run) => exchange.set_run_span(run),
@@ -145,12 +161,23 @@ impl Shared {
                 self.attach_trace(&exchange.kept_keys(), run);
             }
         }
-        // All calls of a run are recorded or none, whatever the sampling decision of the later ones.
+        // All calls of a recorded run are recorded, whatever the sampling decision of the later ones.
         let run = exchange.run_span();
-        if let Some(place) = place.or(run.map(RunSpan::context)).filter(|place| place.sampled || run.is_some()) {
-            let names = exchange.config().compat.cache_attribute;
-            spans.queue.exchange(exchange.observation(), names, place, run);
+        let place = place.or(run.map(RunSpan::context))?;
+        let (seen, names) = (exchange.observation(), exchange.config().compat.cache_attribute);
+        let has_failed = seen.outcome != Some(Outcome::Completed);
+        let is_sent = run.is_some() || place.sampled || has_failed && export.sends_all_errors;
+        let own = call_span(place, run, seen.timing.start);
+        let spans = export.spans.as_mut().filter(|_| is_sent);
+        let has_room = spans.is_some_and(|spans| spans.queue.exchange(seen, names, place, run));
+        if let Some(logs) = export.logs.as_mut().filter(|_| has_failed) {
+            logs.queue.failure(seen, TraceContext { sampled: is_sent, ..own });
         }
+        // The next tick may be too late.
+        if export.needs_short_tick() {
+            host::set_tick(SHORT_TICK);
+        }
+        has_room.then_some(SpanReference { trace: own.trace, span: own.span })
     }
 
     /// Adds the trace of a run to its remembered calls. If the results have already arrived, leaves the trace for the
@@ -186,25 +213,21 @@ impl Shared {
         }
         let end = waiting.since;
         let seen = waiting.given_up(entry.is_left);
-        let spans = self.spans.as_ref().map(RefCell::try_borrow_mut);
-        if let (Some(run), Some(ended), Some(Ok(mut spans))) = (entry.run, seen.agent.ended, spans) {
+        if let (Some(run), Some(ended)) = (entry.run, seen.agent.ended)
+            && let Some(Ok(mut export)) = self.export.as_ref().map(RefCell::try_borrow_mut)
+            && let Some(spans) = &mut export.spans
+        {
             spans.queue.run(&seen, run, ended, end);
         }
-        if let Ok(mut stats) = self.stats.try_borrow_mut() {
-            stats.record(&seen, &self.observer.config, &mut HostMetrics);
-        }
+        self.count(&seen, &self.observer.config, None);
     }
 }
 
-/// The request's place in a trace: by `traceparent` or B3, which Envoy's tracing sets, or in a trace of its own by `x-request-id`.
-fn place() -> Option<TraceContext> {
+/// The request's place in a trace. Envoy's tracing sets its headers after the request has passed the plugin, so they are read at the
+/// end. A request without headers of a trace and without an identifier is a trace of its own, if the host has random numbers.
+fn place(exchange: &Exchange) -> Option<TraceContext> {
     let text =
         |name: &str| host::header(MapType::HttpRequestHeaders, name).and_then(|value| String::from_utf8(value).ok());
-    let place = text("traceparent").and_then(|value| TraceContext::parse(&value));
-    let b3 = || {
-        let sampled = || text("x-b3-sampled").unwrap_or_else(|| "1".to_owned());
-        let parts = || Some(format!("{}-{}-{}", text("x-b3-traceid")?, text("x-b3-spanid")?, sampled()));
-        TraceContext::parse_b3(&text("b3").or_else(parts)?)
-    };
-    place.or_else(b3).or_else(|| TraceContext::of_request(&text("x-request-id")?))
+    let random = || Some(TraceContext::new_trace(*host::random()?.first_chunk()?, exchange.config().otlp.sample));
+    TraceContext::of_headers(text).or(exchange.place()).or_else(random)
 }

@@ -12,7 +12,6 @@ use super::capabilities::{self, Missing};
 use super::feedback::Submission;
 use super::host;
 use super::inject::Injection;
-use super::metrics::HostMetrics;
 use super::redirect::{self, EarlierLeg};
 use super::role;
 use super::room;
@@ -345,11 +344,9 @@ impl Stream {
             self.write();
         }
         let (Some(shared), Some(exchange)) = (&self.shared, &mut self.exchange) else { return };
-        if let Ok(mut stats) = shared.stats.try_borrow_mut() {
-            stats.record(exchange.observation(), exchange.config(), &mut HostMetrics);
-        }
+        let span = shared.trace(exchange);
+        shared.count(exchange.observation(), exchange.config(), span);
         self.injection.count(exchange.observation());
-        shared.trace(exchange);
     }
 
     /// Leaves the report to the next leg of the call, which started at `start`.

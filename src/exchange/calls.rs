@@ -202,6 +202,11 @@ impl Exchange {
         }
     }
 
+    /// The place in a trace that the request came with.
+    pub fn place(&self) -> Option<TraceContext> {
+        self.place
+    }
+
     /// Sets the trace context of the exchange. If it is the first call of an agent's run, the run's span starts here.
     pub fn set_trace_context(&mut self, context: TraceContext) {
         if self.run.span.is_none() && self.draft.observation.agent.iteration == Some(1) {

@@ -34,7 +34,7 @@ use crate::observation::{Changes, Observation, Outcome, ParseError, Step, Text, 
 use crate::provider::{self, Api, Certainty, Programs};
 use crate::signal::cache::Comparison;
 use crate::signal::memory::Pending;
-use crate::trace_context::RunSpan;
+use crate::trace_context::{RunSpan, TraceContext};
 
 pub use crate::provider::Head;
 pub use attempt::AttemptFacts;
@@ -69,6 +69,8 @@ pub struct Exchange {
     path_model: Option<Text>,
     /// True if the texts are reported, as those of a sampled trace.
     content_is_sampled: bool,
+    /// None if no spans or log records are sent, or the request has no place in a trace.
+    place: Option<TraceContext>,
     run: RunState,
     /// The remembered call that the request continues.
     previous: Option<Box<Comparison>>,
@@ -146,8 +148,10 @@ impl Exchange {
         texts::start(&mut draft, &config.privacy, observer.callers.is_some());
         draft.conversation.set_loop_limits(config.agent.loops);
         cache::start(&mut draft, &config.agent, observer.callers.is_some());
+        let mut place = None;
         if !config.otlp.cluster.is_empty() {
             draft.conversation.measure_results();
+            place = texts::place(head, config.otlp.sample);
         }
         let share = Share::new(&observer.budget, Side::Request, address);
         let body = Body::request(head.text("content-type"), head.whole("content-encoding"), share);
@@ -167,6 +171,7 @@ impl Exchange {
             path_asks_for_stream: target.streams,
             path_model: target.model,
             content_is_sampled,
+            place,
             run: RunState::default(),
             previous: None,
         })

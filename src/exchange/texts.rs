@@ -23,6 +23,13 @@ pub(super) fn is_sampled(head: Head<'_>, share: f64) -> bool {
     context.is_some_and(|context| trace_context::is_sampled(context.trace, share))
 }
 
+/// The place of a request in a trace: by `traceparent` or B3, or in a trace of its own by `x-request-id`, of which `share` is sampled.
+pub(super) fn place(head: Head<'_>, share: f64) -> Option<TraceContext> {
+    let of_request = || TraceContext::of_request(head.whole("x-request-id"));
+    TraceContext::of_headers(|name| Some(head.whole(name)).filter(|value| !value.is_empty()))
+        .or_else(|| Some(TraceContext::new_trace(of_request()?.trace, share)))
+}
+
 impl Exchange {
     /// The answer has ended: sets its hash and length, and the texts if they are reported. A text that the end of
     /// the exchange or a limit on its length has cut is reported without what touches the cut.

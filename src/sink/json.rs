@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use super::attributes::{ATTRIBUTES, AttributeValue, json_string};
-use super::stats::{MetricKind, Registry, Stats};
+use super::stats::{Metric, MetricKind, Registry, Stats};
 use crate::config::{CacheAttribute, Config};
 use crate::observation::Observation;
 
@@ -61,21 +61,22 @@ impl JsonSamples {
 }
 
 impl Registry for JsonRegistry {
-    fn define(&mut self, _: MetricKind, name: &str, labels: &[(&str, &str)]) -> Option<u32> {
+    fn define(&mut self, metric: &Metric, labels: &[(&str, &str)]) -> Option<u32> {
         let mut object = String::from("{");
         for (name, value) in labels {
             key(&mut object, name);
             json_string(&mut object, value);
         }
         object.push('}');
-        self.series.push(JsonSeries { name: name.to_owned(), labels: object });
+        self.series.push(JsonSeries { name: metric.name.to_owned(), labels: object });
         u32::try_from(self.series.len() - 1).ok()
     }
 
-    fn emit(&mut self, kind: MetricKind, series: u32, value: u64) {
+    fn emit(&mut self, metric: &Metric, series: u32, sample: u64) {
         let series = usize::try_from(series).ok().and_then(|at| self.series.get(at));
         let Some(JsonSeries { name, labels }) = series else { return };
-        let kind = match kind {
+        let value = metric.scale.for_envoy(sample);
+        let kind = match metric.kind {
             MetricKind::Counter => "counter",
             MetricKind::Gauge => "gauge",
             MetricKind::Histogram => "histogram",

@@ -17,7 +17,7 @@ use tokio::process::Command;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const HOSTILE: &str = "<img src=x onerror=alert(1)>&quot;";
-const DURATION: &str = "gen_ai_client_operation_duration_microseconds";
+const DURATION: &str = "gen_ai_client_inference_duration_microseconds";
 const FIRST_TOKEN: &str = "gen_ai_server_time_to_first_token_microseconds";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

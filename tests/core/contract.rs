@@ -15,13 +15,13 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::support::core::{Wire, pass};
 use crate::support::fixtures::Fixture;
-use gaugeway::config::{CacheAttribute, Config, default_file, documented_settings};
+use gaugeway::config::{CacheAttribute, Config, Conventions, default_file, documented_settings};
 use gaugeway::exchange::{End, Observer, REASONS};
 use gaugeway::labels::{LABELS, Label, Scope};
 use gaugeway::observation::{CacheBreak, CacheBreakCause, Observation, Unpriced};
 use gaugeway::provider::WITHOUT_PRICE;
 use gaugeway::sink::attributes::{ATTRIBUTES, AttributeType, AttributeValue};
-use gaugeway::sink::stats::{METRICS, Metric, MetricKind, PLUGIN_METRICS, Registry, Stats};
+use gaugeway::sink::stats::{METRICS, Metric, PLUGIN_METRICS, Registry, Stats};
 use serde_json::Value;
 
 const REFERENCE: &str = "envoy/reference.md";
@@ -90,13 +90,30 @@ fn the_reference_has_the_table_of_metrics() {
         let by = match metric.scope {
             _ if is_own => "",
             Scope::Exchange => "models, route",
+            Scope::Models => "models",
             Scope::Model => "model",
             Scope::Route => "route",
             Scope::Provider => "neither",
         };
-        format!("| `{}` | {kind} | {} | {by} | {labels} | {} |", metric.name, unit(metric.unit), metric.doc)
+        let version = match metric.conventions {
+            Some(Conventions::V0_1) => "0.1",
+            Some(Conventions::V1_41) => "1.41",
+            None => "",
+        };
+        let names = format!(
+            "| `{}` | {kind} | {} | `{}` | {} ",
+            metric.name,
+            unit(metric.unit),
+            metric.otlp,
+            unit(metric.otlp_unit())
+        );
+        format!("{names}| {version} | {by} | {labels} | {} |", metric.doc)
     });
-    assert_table(REFERENCE, "| metric | kind | unit | by | own labels | meaning |", rows);
+    assert_table(
+        REFERENCE,
+        "| metric | kind | unit | in OTLP | unit in OTLP | `semconv` | by | own labels | meaning |",
+        rows,
+    );
 }
 
 #[test]
@@ -131,11 +148,11 @@ fn the_reference_lists_what_can_lack_a_rate() {
 
 #[test]
 fn the_reference_has_the_table_of_labels() {
-    let rows = LABELS.iter().map(|Label { name, source, client, kind }| {
+    let rows = LABELS.iter().map(|Label { name, attribute, source, client, kind }| {
         let kind = kind.map(|kind| format!("`{}`", kind.as_str())).unwrap_or_default();
-        format!("| `{name}` | {source} | {client} | {kind} |")
+        format!("| `{name}` | `{attribute}` | {source} | {client} | {kind} |")
     });
-    assert_table(REFERENCE, "| label | source | client | kind of name |", rows);
+    assert_table(REFERENCE, "| label | attribute in OTLP | source | client | kind of name |", rows);
 }
 
 #[test]
@@ -173,12 +190,15 @@ fn fixtures_fill_every_attribute_with_a_value_of_its_type() {
 #[test]
 fn fixtures_lead_to_every_metric_with_exactly_the_labels_of_its_row() {
     let mut series = LabelsOfMetrics::default();
-    let (config, mut stats) = (Config::parse(r#"{"labels": {"max_series": 100000}}"#).unwrap(), Stats::default());
-    for mut seen in observations() {
-        stats.record(&seen, &config, &mut series);
-        // Errors come without a model in every fixture. Any metric can come with one.
-        seen.response.model.get_or_insert_with(|| "m".into());
-        stats.record(&seen, &config, &mut series);
+    let (mut config, mut stats) = (Config::parse(r#"{"labels": {"max_series": 100000}}"#).unwrap(), Stats::default());
+    for conventions in [Conventions::V0_1, Conventions::V1_41] {
+        config.conventions = conventions;
+        for mut seen in observations() {
+            stats.record(&seen, &config, &mut series);
+            // Errors come without a model in every fixture. Any metric can come with one.
+            seen.response.model.get_or_insert_with(|| "m".into());
+            stats.record(&seen, &config, &mut series);
+        }
     }
     for Metric { name, scope, labels, .. } in METRICS {
         let found = series.0.get(*name).unwrap_or_else(|| panic!("no exchange in tests/fixtures moves {name}"));
@@ -188,7 +208,8 @@ fn fixtures_lead_to_every_metric_with_exactly_the_labels_of_its_row() {
         assert!(unset.is_empty(), "no exchange in tests/fixtures gives {name} a value of {unset:?}");
         assert_eq!(*found, wanted, "the samples of {name} (left) have other labels than its row (right)");
     }
-    assert_eq!(series.0.len(), METRICS.len());
+    let names: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
+    assert_eq!(series.0.len(), names.len());
 }
 
 /// The labels of all series of a metric, by the metric's name.
@@ -196,13 +217,14 @@ fn fixtures_lead_to_every_metric_with_exactly_the_labels_of_its_row() {
 struct LabelsOfMetrics(BTreeMap<String, BTreeSet<String>>);
 
 impl Registry for LabelsOfMetrics {
-    fn define(&mut self, _: MetricKind, name: &str, labels: &[(&str, &str)]) -> Option<u32> {
+    fn define(&mut self, metric: &Metric, labels: &[(&str, &str)]) -> Option<u32> {
+        let name = metric.name;
         let names = labels.iter().map(|(name, _)| (*name).to_owned());
         self.0.entry(name.to_owned()).or_default().extend(names);
         Some(0)
     }
 
-    fn emit(&mut self, _: MetricKind, _: u32, _: u64) {}
+    fn emit(&mut self, _: &Metric, _: u32, _: u64) {}
 }
 
 /// The observation of every fixture that is LLM traffic, on a route that has a name.

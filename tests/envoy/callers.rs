@@ -20,7 +20,7 @@ const APIS: [Api; 3] = [Api::Completions, Api::Messages, Api::Responses];
 const RUNS: &str = "gaugeway_agent_runs_total";
 const DURATIONS: &str = "gaugeway_tool_duration_microseconds_count";
 /// A histogram with one value per call. Envoy shows the values of all histograms later than those of counters.
-const REQUESTS: &str = "gen_ai_client_operation_duration_microseconds_count";
+const REQUESTS: &str = "gen_ai_client_inference_duration_microseconds_count";
 
 /// The credentials of two callers, whose names begin with `prefix`: of the first, of the second, and of the first when it has
 /// renewed them.

@@ -97,7 +97,7 @@ async fn a_disconnected_client_is_counted_once_with_the_values_seen_so_far() {
     assert_eq!(counted.values().sum::<u64>(), 5, "{counted:?}");
     assert!(counted.keys().all(|(_, outcome)| outcome == "client_disconnect"), "{counted:?}");
     assert_eq!(gateway.total("gaugeway_input_tokens_total").await, 3 * 412);
-    assert_eq!(gateway.total("gen_ai_client_operation_duration_microseconds_count").await, 5);
+    assert_eq!(gateway.total("gen_ai_client_inference_duration_microseconds_count").await, 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -324,7 +324,7 @@ impl Gateway {
         let sum = |samples: &[_]| crate::support::prometheus::total(samples, metric, &[]) as u64;
         let all = self.counted().await.values().sum::<u64>();
         let shown = |samples: &[_]| {
-            crate::support::prometheus::total(samples, "gen_ai_client_operation_duration_microseconds_count", &[])
+            crate::support::prometheus::total(samples, "gen_ai_client_inference_duration_microseconds_count", &[])
                 >= all as f64
         };
         sum(&self.envoy.samples_when(shown, Duration::from_secs(2)).await)

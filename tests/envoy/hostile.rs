@@ -272,7 +272,7 @@ fn series(samples: &[Sample]) -> usize {
 /// Returns all samples once the histograms include all requests.
 async fn counted(envoy: &Envoy, requests: f64) -> Vec<Sample> {
     let shown =
-        |samples: &[Sample]| total(samples, "gen_ai_client_operation_duration_microseconds_count", &[]) >= requests;
+        |samples: &[Sample]| total(samples, "gen_ai_client_inference_duration_microseconds_count", &[]) >= requests;
     let samples = envoy.samples_when(shown, Duration::from_secs(5)).await;
     assert_eq!(total(&samples, "gaugeway_requests_total", &[]), requests);
     samples

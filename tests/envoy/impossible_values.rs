@@ -334,10 +334,10 @@ async fn a_successful_call_beyond_the_series_limit_has_an_empty_error_type() {
     for fixture in fixtures.iter().cycle().take(8) {
         replay(&envoy, fixture).await;
     }
-    let timed = |samples: &[Sample]| total(samples, "gen_ai_client_operation_duration_microseconds_count", &[]) >= 8.0;
+    let timed = |samples: &[Sample]| total(samples, "gen_ai_client_inference_duration_microseconds_count", &[]) >= 8.0;
     let samples = envoy.samples_when(timed, PATIENCE).await;
     assert!(timed(&samples) && total(&samples, "gaugeway_series_overflow_total", &[]) > 0.0);
-    for name in ["gaugeway_requests_total", "gen_ai_client_operation_duration_microseconds_count"] {
+    for name in ["gaugeway_requests_total", "gen_ai_client_inference_duration_microseconds_count"] {
         let errors = |value: &str| -> f64 {
             let ours = samples.iter().filter(|sample| sample.name == name && sample.label("error_type") == value);
             ours.map(|sample| sample.value).sum()

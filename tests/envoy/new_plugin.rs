@@ -98,7 +98,7 @@ impl Site {
     /// Sends these fixtures and returns all series of the plugin.
     async fn calls(&self, fixtures: &[&str]) -> Values {
         let counted = |samples: &[Sample]| {
-            let ended = "gen_ai_client_operation_duration_microseconds_count";
+            let ended = "gen_ai_client_inference_duration_microseconds_count";
             (total(samples, "gaugeway_requests_total", &[]), total(samples, ended, &[]))
         };
         let (requests, ended) = counted(&self.envoy.samples().await);

@@ -112,9 +112,13 @@ async fn replay(http: Http, travel: fn(&Fixture) -> &'static str, together: usiz
 
     // The buckets of envoy.yaml are in use instead of Envoy's defaults.
     for (metric, bound) in [
-        ("gen_ai_client_token_usage_bucket", "67108864"),
+        ("gen_ai_client_inference_operation_input_tokens_bucket", "67108864"),
+        ("gen_ai_client_inference_operation_output_tokens_bucket", "67108864"),
+        ("gen_ai_client_embeddings_operation_input_tokens_bucket", "67108864"),
+        ("gen_ai_client_inference_duration_microseconds_bucket", "600000000"),
+        ("gen_ai_client_embeddings_duration_microseconds_bucket", "600000000"),
         ("gen_ai_client_operation_duration_microseconds_bucket", "600000000"),
-        ("gen_ai_client_operation_time_to_first_chunk_microseconds_bucket", "81920000"),
+        ("gen_ai_client_inference_time_to_first_chunk_microseconds_bucket", "81920000"),
         ("gen_ai_server_time_to_first_token_microseconds_bucket", "60000000"),
         ("gen_ai_server_time_per_output_token_microseconds_bucket", "2500000"),
     ] {

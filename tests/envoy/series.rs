@@ -238,7 +238,7 @@ impl Site {
     /// All samples, once the histograms include all calls.
     async fn counted(&self, calls: usize) -> Vec<Sample> {
         let flushed = |samples: &[Sample]| {
-            total(samples, "gen_ai_client_operation_duration_microseconds_count", &[]) == calls as f64
+            total(samples, "gen_ai_client_inference_duration_microseconds_count", &[]) == calls as f64
         };
         let samples = self.envoy.samples_when(flushed, PATIENCE).await;
         assert!(flushed(&samples), "not every call is counted");
@@ -252,8 +252,8 @@ impl Site {
         for (metric, value) in [
             ("gaugeway_requests_total", 1.0),
             ("gaugeway_input_tokens_total", 5.0),
-            ("gen_ai_client_operation_duration_microseconds_count", 1.0),
-            ("gen_ai_client_token_usage_count", 2.0),
+            ("gen_ai_client_inference_duration_microseconds_count", 1.0),
+            ("gen_ai_client_inference_operation_input_tokens_count", 1.0),
         ] {
             assert_eq!(total(samples, metric, &own), value, "{metric} of {model}");
         }

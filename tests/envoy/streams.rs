@@ -45,14 +45,14 @@ async fn time_to_first_chunk_time_to_first_token_and_time_per_token_match_the_up
     assert!(entry["gen_ai.response.time_to_first_chunk"].is_null(), "only a stream has this time: {entry}");
     assert!(entry["gaugeway.time_to_first_token"].is_null(), "only a stream has this time: {entry}");
 
-    let duration = "gen_ai_client_operation_duration_microseconds";
+    let duration = "gen_ai_client_inference_duration_microseconds";
     let shown = |samples: &[Sample]| total(samples, &format!("{duration}_count"), &[]) == 2.0;
     let samples = envoy.samples_when(shown, Duration::from_secs(5)).await;
     let sum =
         |metric: &str, model: &str| total(&samples, &format!("{metric}_sum"), &[("gen_ai_request_model", model)]) / 1e6;
     let near = |seen: f64, told: f64| (seen - told).abs() <= told * 0.06; // Envoy's sums are exact to 6 %
     let (chunk, token) = (
-        sum("gen_ai_client_operation_time_to_first_chunk_microseconds", "gpt-4o-mini"),
+        sum("gen_ai_client_inference_time_to_first_chunk_microseconds", "gpt-4o-mini"),
         sum("gen_ai_server_time_to_first_token_microseconds", "gpt-4o-mini"),
     );
     assert!(near(chunk, first_chunk) && near(token, first_token), "{chunk} {token}: {entry}");
@@ -66,7 +66,7 @@ async fn time_to_first_chunk_time_to_first_token_and_time_per_token_match_the_up
     let pace = sum("gen_ai_server_time_per_output_token_microseconds", "gpt-4o-mini");
     assert!((0.9..1.0 + LATE).contains(&(pace / (0.15 * (events - 2.0) / 7.0))), "wrong time per token: {pace} s");
     let (chunks, tokens) = (
-        "gen_ai_client_operation_time_to_first_chunk_microseconds_count",
+        "gen_ai_client_inference_time_to_first_chunk_microseconds_count",
         "gen_ai_server_time_to_first_token_microseconds_count",
     );
     assert_eq!(

@@ -17,7 +17,7 @@ use gaugeway::config::{CacheAttribute, Config};
 use gaugeway::exchange::{End, Exchange, Head, Observer};
 use gaugeway::json::{Documents, Ended, Program, Rule, Scalar, Scanner, Validator, close, open, raw, scalar, text};
 use gaugeway::sink::attributes::ATTRIBUTES;
-use gaugeway::sink::stats::{MetricKind, Registry, Stats};
+use gaugeway::sink::stats::{Metric, Registry, Stats};
 use serde_json::Value;
 
 /// Name and function of a target.
@@ -328,7 +328,8 @@ fn commands(data: &[u8]) -> Vec<&[u8]> {
 struct NameChecker;
 
 impl Registry for NameChecker {
-    fn define(&mut self, _: MetricKind, metric: &str, labels: &[(&str, &str)]) -> Option<u32> {
+    fn define(&mut self, metric: &Metric, labels: &[(&str, &str)]) -> Option<u32> {
+        let metric = metric.name;
         for (name, value) in labels {
             assert!(
                 name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
@@ -340,5 +341,5 @@ impl Registry for NameChecker {
         Some(1)
     }
 
-    fn emit(&mut self, _: MetricKind, _: u32, _: u64) {}
+    fn emit(&mut self, _: &Metric, _: u32, _: u64) {}
 }

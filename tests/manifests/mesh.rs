@@ -218,7 +218,7 @@ impl Run {
 
     async fn counts(&self) {
         let tokens = |all: &[_], metric: &str| total(all, metric, &[("gen_ai_request_model", "claude-sonnet-4")]);
-        let flushed = "gen_ai_client_token_usage_count";
+        let flushed = "gen_ai_client_inference_operation_input_tokens_count";
         let samples = self.envoy.samples_when(|all| tokens(all, flushed) == 2.0, PATIENCE).await;
         let seen = &self.fixture.observation;
         assert_eq!(
@@ -229,11 +229,11 @@ impl Run {
         assert_eq!(total(&samples, "gaugeway_requests_total", &labels), 1.0);
         let bounds: BTreeSet<u64> = samples
             .iter()
-            .filter(|sample| sample.name == "gen_ai_client_token_usage_bucket")
+            .filter(|sample| sample.name == "gen_ai_client_inference_operation_input_tokens_bucket")
             .filter_map(|sample| sample.label("le").parse().ok())
             .collect();
         let (_, buckets) = mesh::istio_annotations();
-        let wanted = buckets["wasmcustom.gen_ai_client_token_usage"].as_array().unwrap().iter();
+        let wanted = buckets["wasmcustom.gen_ai_client_inference_operation_input_tokens"].as_array().unwrap().iter();
         assert_eq!(bounds, wanted.map(|bound| bound.as_u64().unwrap()).collect());
     }
 }

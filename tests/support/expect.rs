@@ -138,6 +138,11 @@ const COUNTERS: &[&str] = &[
     "gaugeway_cache_read_tokens_total",
     "gaugeway_cache_creation_tokens_total",
     "gaugeway_reasoning_tokens_total",
+    "gen_ai_client_inference_usage_input_tokens_total",
+    "gen_ai_client_inference_usage_output_tokens_total",
+    "gen_ai_client_inference_usage_cache_read_input_tokens_total",
+    "gen_ai_client_inference_usage_cache_write_input_tokens_total",
+    "gen_ai_client_inference_usage_reasoning_output_tokens_total",
     "gaugeway_cost_nanousd_total",
     "gaugeway_cost_parts_nanousd_total",
     "gaugeway_cost_unpriced_total",
@@ -161,9 +166,13 @@ const COUNTERS: &[&str] = &[
 ];
 
 const DISTRIBUTIONS: &[&str] = &[
-    "gen_ai_client_token_usage",
+    "gen_ai_client_inference_operation_input_tokens",
+    "gen_ai_client_inference_operation_output_tokens",
+    "gen_ai_client_embeddings_operation_input_tokens",
+    "gen_ai_client_inference_duration_microseconds",
+    "gen_ai_client_embeddings_duration_microseconds",
     "gen_ai_client_operation_duration_microseconds",
-    "gen_ai_client_operation_time_to_first_chunk_microseconds",
+    "gen_ai_client_inference_time_to_first_chunk_microseconds",
     "gen_ai_server_time_to_first_token_microseconds",
     "gen_ai_server_time_per_output_token_microseconds",
     "gaugeway_agent_iterations",
@@ -217,6 +226,24 @@ pub fn add_series(
         ("gaugeway_reasoning_tokens_total", "gen_ai.usage.reasoning.output_tokens"),
     ] {
         add(metric, &[], count(key).unwrap_or(0));
+    }
+    let operation = text("gen_ai.operation.name");
+    let is_inference = ["chat", "generate_content", "text_completion"].contains(&operation);
+    if is_inference {
+        for (metric, key, [audio, image]) in [
+            ("input_tokens", "input_tokens", ["input_audio_tokens", "input_image_tokens"]),
+            ("output_tokens", "output_tokens", ["output_audio_tokens", "output_image_tokens"]),
+            ("cache_read_input_tokens", "cache_read.input_tokens", ["", ""]),
+            ("cache_write_input_tokens", "cache_creation.input_tokens", ["", ""]),
+            ("reasoning_output_tokens", "reasoning.output_tokens", ["", ""]),
+        ] {
+            let metric = format!("gen_ai_client_inference_usage_{metric}_total");
+            let total = count(&format!("gen_ai.usage.{key}")).unwrap_or(0);
+            let [audio, image] = [audio, image].map(|key| count(&format!("gaugeway.usage.{key}")).unwrap_or(0));
+            for (modality, tokens) in [("audio", audio), ("image", image), ("unknown", total - audio - image)] {
+                add(&metric, &[("gen_ai_token_modality", modality)], tokens);
+            }
+        }
     }
     let nanousd = |key: &str| (seen.get(key).and_then(Value::as_f64).unwrap_or(0.0) * 1e9).round() as u64;
     add("gaugeway_cost_nanousd_total", &[], nanousd("gaugeway.cost.usd"));
@@ -276,15 +303,23 @@ pub fn add_series(
         add("gaugeway_parse_errors_total", &[("parse_error", parse_errors)], 1);
     }
 
-    add("gen_ai_client_operation_duration_microseconds_count", &[("error_type", error)], 1);
-    if timed.contains(&TIMING[0]) {
-        add("gen_ai_client_operation_time_to_first_chunk_microseconds_count", &[], 1);
+    let kind = match operation {
+        _ if is_inference => "inference",
+        "embeddings" => "embeddings",
+        _ => "operation",
+    };
+    add(&format!("gen_ai_client_{kind}_duration_microseconds_count"), &[("error_type", error)], 1);
+    if timed.contains(&TIMING[0]) && is_inference {
+        add("gen_ai_client_inference_time_to_first_chunk_microseconds_count", &[], 1);
     }
     if outcome != "completed" {
         return;
     }
-    for (kind, key) in [("input", "gen_ai.usage.input_tokens"), ("output", "gen_ai.usage.output_tokens")] {
-        add("gen_ai_client_token_usage_count", &[("gen_ai_token_type", kind)], u64::from(count(key).is_some()));
+    for direction in ["input", "output"] {
+        let is_known = count(&format!("gen_ai.usage.{direction}_tokens")).is_some();
+        if is_inference || kind == "embeddings" && direction == "input" {
+            add(&format!("gen_ai_client_{kind}_operation_{direction}_tokens_count"), &[], u64::from(is_known));
+        }
     }
     let characters = count("gaugeway.response.characters");
     add("gaugeway_response_characters_count", &[], u64::from(characters.is_some()));

@@ -97,7 +97,9 @@ async fn run(once: bool) -> Result<ExitCode, String> {
     }
     // Counters are updated at once, histograms with the next flush.
     let timed = |all: &[Sample]| {
-        total(all, "gen_ai_client_operation_duration_microseconds_count", &[]) >= exported.len() as f64
+        let durations = ["inference", "embeddings", "operation"]
+            .map(|kind| total(all, &format!("gen_ai_client_{kind}_duration_microseconds_count"), &[]));
+        durations.iter().sum::<f64>() >= exported.len() as f64
     };
     let samples = envoy.samples_when(timed, Duration::from_secs(2)).await;
     let counted = total(&samples, "gaugeway_requests_total", &[]);

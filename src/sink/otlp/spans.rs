@@ -3,7 +3,11 @@
 //! The trace of a run is the trace of its first call. The spans of later calls are children of the run's span and link to
 //! their own trace. Spec: OTLP 1 (protobuf), OpenTelemetry's `gen_ai` spans. Memory: [`QUEUE`] bytes.
 
-use super::wire::{attribute, bytes, fixed, number};
+use std::rc::Rc;
+
+use super::delivery::{Batch, Source};
+use super::envelope::Envelope;
+use super::wire::{attribute, bytes, fixed, message, number};
 use crate::config::CacheAttribute;
 use crate::observation::{Agent, Observation, Outcome, RunEnd, ToolResult};
 use crate::sink::attributes::{ATTRIBUTES, AttributeValue};
@@ -13,123 +17,163 @@ use crate::trace_context::{RunSpan, TraceContext};
 pub const QUEUE: usize = 256 * 1024;
 
 /// Encoded spans that wait to be sent.
-#[derive(Default)]
 pub struct SpanQueue {
+    envelope: Rc<Envelope>,
     /// The fields `spans` of a `ScopeSpans` message.
     spans: Vec<u8>,
     count: u64,
-    /// Number of dropped spans. The caller resets it.
-    pub dropped: u64,
+    dropped: u64,
+    /// The last span did not fit.
+    is_full: bool,
+}
+
+/// The trace context of an exchange's own span. The exchange started at `start`, has this `place` and is part of `run`.
+pub fn call_span(place: TraceContext, run: Option<RunSpan>, start: u64) -> TraceContext {
+    let trace = run.map_or(place.trace, |run| run.trace);
+    TraceContext { trace, span: place.derive(start, 1), sampled: place.sampled || run.is_some() }
 }
 
 impl SpanQueue {
-    /// The spans of an exchange that is over, at `place` and as part of `run`. `names` is the setting `compat.cache_attribute`.
-    pub fn exchange(&mut self, seen: &Observation, names: CacheAttribute, place: TraceContext, run: Option<RunSpan>) {
-        let trace = run.map_or(place.trace, |run| run.trace);
-        let parent = run.map_or(place.span, |run| run.span);
-        let (start, end) = (seen.timing.start, seen.timing.end.unwrap_or(seen.timing.start));
-        let model = seen.request.model.as_deref().or(seen.response.model.as_deref()).unwrap_or_default();
-        let name = format!("{} {model}", seen.operation);
-        let mut chat = Span::new(trace, place.derive(start, 1), parent, name.trim_end(), CLIENT, [start, end]);
-        for attribute in ATTRIBUTES {
-            if let Some(value) = attribute.value(seen, names) {
-                chat.attribute(attribute.name, value);
-            }
-        }
-        if place.span != [0; 8] && run.is_some_and(|run| ![run.span, run.parent].contains(&place.span)) {
-            chat.link(place);
-        }
-        if seen.outcome != Some(Outcome::Completed) {
-            chat.failed();
-        }
-        self.push(chat);
+    /// An empty queue of spans with this resource and scope.
+    pub fn new(envelope: Rc<Envelope>) -> Self {
+        SpanQueue { envelope, spans: Vec::new(), count: 0, dropped: 0, is_full: false }
+    }
 
-        let Some(run) = run else { return };
+    /// Returns true if the queue should be sent soon.
+    pub fn is_half_full(&self) -> bool {
+        self.spans.len() > QUEUE / 2
+    }
+
+    /// Adds the spans of an exchange that is over, at `place` and as part of `run`. `names` is the setting `compat.cache_attribute`. Returns
+    /// true if there was room for the exchange's own span.
+    pub fn exchange(
+        &mut self,
+        seen: &Observation,
+        names: CacheAttribute,
+        place: TraceContext,
+        run: Option<RunSpan>,
+    ) -> bool {
+        let (start, end) = (seen.timing.start, seen.timing.end.unwrap_or(seen.timing.start));
+        let own = call_span(place, run, start);
+        let chat = Span {
+            trace: own.trace,
+            span: own.span,
+            parent: run.map_or(place.span, |run| run.span),
+            name: [seen.operation, seen.request.model.as_deref().unwrap_or_default()],
+            kind: CLIENT,
+            times: [start, end],
+        };
+        let has_room = self.push(&chat, |out| {
+            for row in ATTRIBUTES {
+                if let Some(value) = row.value(seen, names) {
+                    write(out, row.name, value);
+                }
+            }
+            if place.span != [0; 8] && run.is_some_and(|run| ![run.span, run.parent].contains(&place.span)) {
+                link(out, place);
+            }
+            if seen.outcome != Some(Outcome::Completed) {
+                failed(out);
+            }
+        });
+
+        let Some(run) = run else { return has_room };
         for (at, result) in seen.agent.results.iter().enumerate() {
             if let Some(called_at) = result.called_at {
-                let span = place.derive(start, 2 + at as u64);
-                self.tool(result, Span::new(trace, span, run.span, &tool_name(result), INTERNAL, [called_at, start]));
+                self.tool(result, run, place.derive(start, 2 + at as u64), [called_at, start]);
             }
         }
         if let Some(ended) = seen.agent.ended {
             self.run(seen, run, ended, end);
         }
+        has_room
     }
 
     /// Adds the span of a run that ended at `end`.
     pub fn run(&mut self, seen: &Observation, run: RunSpan, ended: RunEnd, end: u64) {
-        let mut span = Span::new(run.trace, run.span, run.parent, "invoke_agent", INTERNAL, [run.start, end]);
-        span.attribute("gen_ai.operation.name", AttributeValue::Text("invoke_agent"));
-        span.attribute("gen_ai.provider.name", AttributeValue::Text(&seen.provider));
-        if let Some(model) = &seen.request.model {
-            span.attribute("gen_ai.request.model", AttributeValue::Text(model));
-        }
-        // The run's span has the same client as the spans of its calls.
-        for attribute in ATTRIBUTES.iter().filter(|attribute| OF_A_RUN.contains(&attribute.name)) {
-            if let Some(value) = attribute.value(seen, CacheAttribute::default()) {
-                span.attribute(attribute.name, value);
+        let RunSpan { trace, span, parent, start } = run;
+        let span = Span { trace, span, parent, name: ["invoke_agent", ""], kind: INTERNAL, times: [start, end] };
+        self.push(&span, |out| {
+            write(out, "gen_ai.operation.name", AttributeValue::Text("invoke_agent"));
+            write(out, "gen_ai.provider.name", AttributeValue::Text(&seen.provider));
+            if let Some(model) = &seen.request.model {
+                write(out, "gen_ai.request.model", AttributeValue::Text(model));
             }
-        }
-        span.attribute("gaugeway.agent.status", AttributeValue::Text(ended.as_str()));
-        let Agent { iteration, looping, .. } = seen.agent;
-        if let Some(iterations) = iteration {
-            span.attribute("gaugeway.agent.iterations", AttributeValue::Count(iterations));
-        }
-        if let Some(kind) = looping {
-            span.attribute("gaugeway.agent.loop", AttributeValue::Text(kind.as_str()));
-        }
-        if ended != RunEnd::Completed {
-            span.attribute("error.type", AttributeValue::Text(ended.as_str()));
-            span.failed();
-        }
-        self.push(span);
+            // The run's span has the same client as the spans of its calls.
+            for row in ATTRIBUTES.iter().filter(|row| OF_A_RUN.contains(&row.name)) {
+                if let Some(value) = row.value(seen, CacheAttribute::default()) {
+                    write(out, row.name, value);
+                }
+            }
+            write(out, "gaugeway.agent.status", AttributeValue::Text(ended.as_str()));
+            let Agent { iteration, looping, .. } = seen.agent;
+            if let Some(iterations) = iteration {
+                write(out, "gaugeway.agent.iterations", AttributeValue::Count(iterations));
+            }
+            if let Some(kind) = looping {
+                write(out, "gaugeway.agent.loop", AttributeValue::Text(kind.as_str()));
+            }
+            if ended != RunEnd::Completed {
+                write(out, "error.type", AttributeValue::Text(ended.as_str()));
+                failed(out);
+            }
+        });
     }
 
-    fn tool(&mut self, result: &ToolResult, mut span: Span) {
-        span.attribute("gen_ai.operation.name", AttributeValue::Text("execute_tool"));
-        if let Some(name) = &result.name {
-            span.attribute("gen_ai.tool.name", AttributeValue::Text(name));
-        }
-        if let Some(bytes) = result.bytes {
-            span.attribute("gaugeway.tool.result.bytes", AttributeValue::Count(bytes));
-        }
-        if result.failed {
-            span.attribute("error.type", AttributeValue::Text("tool_error"));
-            span.failed();
-        }
-        self.push(span);
+    fn tool(&mut self, result: &ToolResult, run: RunSpan, span: [u8; 8], times: [u64; 2]) {
+        let name = ["execute_tool", result.name.as_deref().unwrap_or_default()];
+        let span = Span { trace: run.trace, span, parent: run.span, name, kind: INTERNAL, times };
+        self.push(&span, |out| {
+            write(out, "gen_ai.operation.name", AttributeValue::Text("execute_tool"));
+            if let Some(name) = &result.name {
+                write(out, "gen_ai.tool.name", AttributeValue::Text(name));
+            }
+            if let Some(bytes) = result.bytes {
+                write(out, "gaugeway.tool.result.bytes", AttributeValue::Count(bytes));
+            }
+            if result.failed {
+                write(out, "error.type", AttributeValue::Text("tool_error"));
+                failed(out);
+            }
+        });
     }
 
-    fn push(&mut self, span: Span) {
-        if self.spans.len() + span.0.len() > QUEUE {
+    /// Writes a span behind the others. `rest` writes its attributes, links and status. If there is no room for all of it, it is
+    /// removed, and later spans are dropped until the queue is empty again. Returns true if there was room.
+    fn push(&mut self, span: &Span<'_>, rest: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let before = self.spans.len();
+        if !self.is_full {
+            message(&mut self.spans, 2, |out| {
+                span.write(out);
+                rest(out);
+            });
+            self.is_full = self.spans.len() > QUEUE;
+        }
+        if self.is_full {
+            self.spans.truncate(before);
             self.dropped += 1;
-            return;
+        } else {
+            self.count += 1;
         }
-        bytes(&mut self.spans, 2, &span.0);
-        self.count += 1;
-    }
-
-    /// Removes all waiting spans. Returns them as an `ExportTraceServiceRequest`, and their number; None if there are none.
-    pub fn export(&mut self, service: &str) -> Option<(Vec<u8>, u64)> {
-        if self.count == 0 {
-            return None;
-        }
-        let (mut resource, mut scope, mut scope_spans, mut resource_spans, mut request) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        attribute(&mut resource, 1, "service.name", &AttributeValue::Text(service));
-        bytes(&mut scope, 1, b"gaugeway");
-        bytes(&mut scope, 2, env!("CARGO_PKG_VERSION").as_bytes());
-        bytes(&mut scope_spans, 1, &scope);
-        scope_spans.append(&mut self.spans);
-        bytes(&mut resource_spans, 1, &resource);
-        bytes(&mut resource_spans, 2, &scope_spans);
-        bytes(&mut request, 1, &resource_spans);
-        Some((request, core::mem::take(&mut self.count)))
+        !self.is_full
     }
 }
 
-fn tool_name(result: &ToolResult) -> String {
-    format!("execute_tool {}", result.name.as_deref().unwrap_or_default()).trim_end().to_owned()
+impl Source for SpanQueue {
+    fn take(&mut self, _: u64) -> Option<Batch> {
+        self.is_full = false;
+        let items = core::mem::take(&mut self.count);
+        if items == 0 {
+            return None;
+        }
+        let body = self.envelope.wrap(&self.spans);
+        self.spans.clear();
+        Some(Batch { body, items })
+    }
+
+    fn take_dropped(&mut self) -> u64 {
+        core::mem::take(&mut self.dropped)
+    }
 }
 
 /// Attributes of an exchange that are also those of its run.
@@ -146,40 +190,57 @@ const OF_A_RUN: [&str; 6] = [
 const INTERNAL: u64 = 1;
 const CLIENT: u64 = 3;
 
-/// An encoded `Span` message.
-struct Span(Vec<u8>);
+/// The fields that every `Span` message has.
+struct Span<'n> {
+    trace: [u8; 16],
+    span: [u8; 8],
+    /// All zero if there is none.
+    parent: [u8; 8],
+    /// Two words. The second one may be empty.
+    name: [&'n str; 2],
+    kind: u64,
+    /// Start and end.
+    times: [u64; 2],
+}
 
-impl Span {
-    fn new(trace: [u8; 16], span: [u8; 8], parent: [u8; 8], name: &str, kind: u64, times: [u64; 2]) -> Self {
-        let mut out = Vec::with_capacity(512);
-        bytes(&mut out, 1, &trace);
-        bytes(&mut out, 2, &span);
-        if parent != [0; 8] {
-            bytes(&mut out, 4, &parent);
+impl Span<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        bytes(out, 1, &self.trace);
+        bytes(out, 2, &self.span);
+        if self.parent != [0; 8] {
+            bytes(out, 4, &self.parent);
         }
-        bytes(&mut out, 5, name.as_bytes());
-        number(&mut out, 6, kind);
-        for (field, time) in (7..).zip(times) {
-            fixed(&mut out, field, time);
+        message(out, 5, |name| {
+            let [first, second] = self.name;
+            name.extend_from_slice(first.as_bytes());
+            if !second.is_empty() {
+                name.push(b' ');
+                name.extend_from_slice(second.as_bytes());
+            }
+        });
+        number(out, 6, self.kind);
+        for (field, time) in (7..).zip(self.times) {
+            fixed(out, field, time);
         }
-        Span(out)
     }
+}
 
-    fn attribute(&mut self, key: &str, value: AttributeValue<'_>) {
-        attribute(&mut self.0, 9, key, &value);
-    }
+/// Appends an attribute of a span.
+fn write(out: &mut Vec<u8>, key: &str, value: AttributeValue<'_>) {
+    attribute(out, 9, key, &value);
+}
 
-    fn link(&mut self, to: TraceContext) {
-        let mut link = Vec::new();
-        bytes(&mut link, 1, &to.trace);
-        bytes(&mut link, 2, &to.span);
-        bytes(&mut self.0, 13, &link);
-    }
+/// Appends a link.
+fn link(out: &mut Vec<u8>, to: TraceContext) {
+    message(out, 13, |link| {
+        bytes(link, 1, &to.trace);
+        bytes(link, 2, &to.span);
+    });
+}
 
-    /// Sets the status to `STATUS_CODE_ERROR`.
-    fn failed(&mut self) {
-        bytes(&mut self.0, 15, &[3 << 3, 2]);
-    }
+/// Appends the status `STATUS_CODE_ERROR`.
+fn failed(out: &mut Vec<u8>) {
+    bytes(out, 15, &[3 << 3, 2]);
 }
 
 #[cfg(test)]
@@ -212,8 +273,12 @@ mod tests {
         seen
     }
 
+    fn queue() -> SpanQueue {
+        SpanQueue::new(Rc::new(Envelope::new(&[("service.name", "gateway")])))
+    }
+
     fn exported(queue: &mut SpanQueue) -> Vec<opentelemetry_proto::tonic::trace::v1::Span> {
-        let (body, count) = queue.export("gateway").unwrap();
+        let Batch { body, items: count } = queue.take(0).unwrap();
         let request = ExportTraceServiceRequest::decode(&*body).unwrap();
         let [resource] = &request.resource_spans[..] else { panic!("one resource") };
         assert_eq!(resource.resource.as_ref().unwrap().attributes[0].key, "service.name");
@@ -260,7 +325,7 @@ mod tests {
     fn the_span_of_a_run_is_the_parent_of_its_calls_and_tools() {
         let place = TraceContext::parse(PARENT).unwrap();
         let run = TraceContext { span: [5; 8], ..place }.run_span(500);
-        let mut queue = SpanQueue::default();
+        let mut queue = queue();
         queue.exchange(&agent(Some(RunEnd::Completed)), CacheAttribute::default(), place, Some(run));
         let spans = exported(&mut queue);
         let names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
@@ -276,13 +341,13 @@ mod tests {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), 3);
-        assert_eq!(queue.export("gateway"), None);
+        assert!(queue.take(0).is_none());
     }
 
     #[test]
     fn attributes_keep_their_types() {
         let place = TraceContext::parse(PARENT).unwrap();
-        let mut queue = SpanQueue::default();
+        let mut queue = queue();
         queue.exchange(&agent(None), CacheAttribute::default(), place, None);
         let spans = exported(&mut queue);
         assert_eq!(spans[0].parent_span_id, place.span);
@@ -300,13 +365,35 @@ mod tests {
 
     #[test]
     fn the_queue_is_bounded_and_dropped_spans_are_counted() {
-        let mut queue = SpanQueue::default();
+        let mut queue = queue();
         for _ in 0..5_000 {
             queue.exchange(&agent(None), CacheAttribute::default(), TraceContext::parse(PARENT).unwrap(), None);
         }
-        assert!(queue.dropped > 0 && queue.spans.len() < QUEUE + 16);
-        let (body, count) = queue.export("gateway").unwrap();
-        assert_eq!(count + queue.dropped, 5_000);
-        assert!(body.len() < QUEUE + 200);
+        assert!(queue.is_half_full() && queue.spans.len() <= QUEUE);
+        let dropped = queue.take_dropped();
+        assert!(dropped > 0 && queue.take_dropped() == 0);
+        let spans = exported(&mut queue);
+        assert_eq!(spans.len() as u64 + dropped, 5_000);
+        assert!(spans.iter().all(|span| span.attributes.len() == spans[0].attributes.len()), "a span is cut");
+        queue.exchange(&agent(None), CacheAttribute::default(), TraceContext::parse(PARENT).unwrap(), None);
+        assert_eq!((exported(&mut queue).len(), queue.take_dropped()), (1, 0));
+    }
+
+    #[test]
+    fn a_call_without_a_model_has_the_operation_as_name_and_a_failed_one_an_error_as_status() {
+        let mut seen = agent(None);
+        seen.request.model = None;
+        seen.response.model = Some("m".into());
+        seen.outcome = Some(Outcome::Timeout);
+        seen.error = Some("timeout".into());
+        let place = TraceContext::parse(PARENT).unwrap();
+        let mut queue = queue();
+        queue.exchange(&seen, CacheAttribute::default(), place, None);
+        let spans = exported(&mut queue);
+        assert_eq!((spans.len(), spans[0].name.as_str()), (1, "chat"));
+        let status = spans[0].status.as_ref().unwrap();
+        assert_eq!((status.code, status.message.as_str()), (2, ""));
+        assert!(spans[0].attributes.iter().any(|attribute| attribute.key == "error.type"));
+        assert_eq!(spans[0].span_id, call_span(place, None, seen.timing.start).span);
     }
 }

@@ -44,9 +44,18 @@ pub fn message(out: &mut Vec<u8>, field: u64, write: impl FnOnce(&mut Vec<u8>)) 
         *first = length as u8;
         return;
     }
-    let mut prefix = Vec::with_capacity(5);
-    varint(&mut prefix, length as u64);
-    out.splice(start..=start, prefix);
+    // The message makes room for the other bytes of its length.
+    let more = (length.ilog2() / 7) as usize;
+    out.resize(out.len() + more, 0);
+    out.copy_within(start + 1..start + 1 + length, start + 1 + more);
+    let mut rest = length;
+    for byte in out.iter_mut().skip(start).take(more) {
+        *byte = rest as u8 | 0x80;
+        rest >>= 7;
+    }
+    if let Some(last) = out.get_mut(start + more) {
+        *last = rest as u8;
+    }
 }
 
 /// Appends a field `KeyValue`.

@@ -3,6 +3,7 @@
 //! Envoy never forgets a series, so their number is bounded: see [`shares`]. A name whose share is full becomes `other`, or for an
 //! answer's model the name in the price table. Memory: one number per series, and one per tool.
 
+mod conventions;
 mod metric;
 mod names;
 mod plugin;
@@ -19,8 +20,8 @@ use crate::config::Config;
 use crate::labels::{Label, NameKind, Scope, is_common_error};
 use crate::observation::{COST_LIMIT, Observation, clipped};
 
-pub use metric::{Collect, Metric, MetricKind, Registry, Samples};
-pub use plugin::{INJECTIONS, OVERFLOW, PLUGIN_METRICS, PRICE_TABLE, SPANS, UNREAD};
+pub use metric::{Collect, Metric, MetricKind, Registry, Samples, Scale};
+pub use plugin::{INJECTIONS, LOG_RECORDS, OVERFLOW, PLUGIN_METRICS, POINTS, PRICE_TABLE, SPANS, UNREAD};
 pub use table::METRICS;
 
 /// The longest value of a label, in bytes. Longer values are cut.
@@ -42,12 +43,21 @@ const TOOLS: usize = 4096;
 pub struct Stats {
     seed: u64,
     /// By a hash of the metric and the values of its labels.
-    series: HashMap<u64, u32, BuildNumbers>,
+    series: HashMap<u64, Known, BuildNumbers>,
     shares: Shares,
     /// Hashes of the tools that answers have named.
     tools: HashSet<u64, BuildNumbers>,
     /// By the kind of the lost name.
     overflow: [Option<u32>; NameKind::ALL.len()],
+}
+
+/// A series of the output, and the room that it takes.
+#[derive(Clone, Copy)]
+struct Known {
+    series: u32,
+    /// The set of the kinds of its names.
+    kinds: u8,
+    kind: MetricKind,
 }
 
 /// A sample's metric and the values of its own labels.
@@ -71,13 +81,14 @@ impl Stats {
         let mut names = Names::of(seen, config);
         let mixes = names.mixes(self.seed, ANY);
         let mut is_looked_up = false;
-        for (at, metric) in METRICS.iter().enumerate() {
+        for (at, metric) in METRICS.iter().enumerate().filter(|(_, metric)| metric.is_in(config.conventions)) {
             (metric.collect)(seen, &mut |values, value| {
                 if value == 0 && metric.kind == MetricKind::Counter {
                     return;
                 }
                 let sample = Sample { at, metric, values };
-                let mut series = self.series.get(&sample.key(&mixes, values.iter().copied())).copied();
+                let known = self.series.get(&sample.key(&mixes, values.iter().copied()));
+                let mut series = known.map(|known| known.series);
                 if series.is_none() {
                     if !core::mem::replace(&mut is_looked_up, true) {
                         names.look_up(config);
@@ -85,9 +96,24 @@ impl Stats {
                     series = self.find_or_define(sample, &names, config.labels.max_series, host);
                 }
                 if let Some(series) = series {
-                    host.emit(metric.kind, series, value.min(SAMPLE_LIMIT));
+                    host.emit(metric, series, value.min(SAMPLE_LIMIT));
                 }
             });
+        }
+    }
+
+    /// Forgets the series that the output no longer has. Their names have room again.
+    pub fn retain(&mut self, mut has: impl FnMut(u32) -> bool) {
+        let shares = &mut self.shares;
+        self.series.retain(|_, known| {
+            let is_kept = has(known.series);
+            if !is_kept {
+                shares.give_back(known.kinds.into(), known.kind);
+            }
+            is_kept
+        });
+        for overflow in &mut self.overflow {
+            *overflow = overflow.filter(|series| has(*series));
         }
     }
 
@@ -126,10 +152,12 @@ impl Stats {
             let own =
                 own.iter().map(|(label, name, kind)| (*label, if allowed & kind == *kind { *name } else { OTHER }));
             let key = sample.key(&names.mixes(self.seed, allowed), own.clone().map(|(_, name)| name));
-            let known = self.series.get(&key).copied();
+            let known = self.series.get(&key).map(|known| known.series);
             if known.is_some() || self.shares.take(allowed, sample.metric.kind, limit) {
                 self.count_lost(kinds & !allowed, host);
-                return known.or_else(|| self.define(key, sample.metric, names.pairs(scope, allowed).chain(own), host));
+                return known.or_else(|| {
+                    self.define((key, allowed), sample.metric, names.pairs(scope, allowed).chain(own), host)
+                });
             }
             // The next smaller subset. The highest bit stays longest. The empty set always has room.
             allowed = allowed.checked_sub(1)? & kinds;
@@ -152,9 +180,9 @@ impl Stats {
         for (kind, overflow) in NameKind::ALL.into_iter().zip(&mut self.overflow) {
             if kinds & kind.bit() != 0 {
                 let labels = OVERFLOW.labels.iter().map(|label| (label.name, kind.as_str()));
-                *overflow = overflow.or_else(|| host.define(OVERFLOW.kind, OVERFLOW.name, &labels.collect::<Vec<_>>()));
+                *overflow = overflow.or_else(|| host.define(&OVERFLOW, &labels.collect::<Vec<_>>()));
                 if let Some(series) = *overflow {
-                    host.emit(OVERFLOW.kind, series, 1);
+                    host.emit(&OVERFLOW, series, 1);
                 }
             }
         }
@@ -162,7 +190,7 @@ impl Stats {
 
     fn define<'n>(
         &mut self,
-        key: u64,
+        (key, kinds): (u64, usize),
         metric: &Metric,
         labels: impl Iterator<Item = (&'n str, &'n str)>,
         host: &mut impl Registry,
@@ -170,8 +198,8 @@ impl Stats {
         let labels: Vec<_> = labels.map(|(name, value)| (name, cleaned(value))).collect();
         let labels: Vec<_> = labels.iter().map(|(name, value)| (*name, &**value)).collect();
         let labels: Vec<_> = labels.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        let series = host.define(metric.kind, metric.name, &labels)?;
-        self.series.insert(key, series);
+        let series = host.define(metric, &labels)?;
+        self.series.insert(key, Known { series, kinds: kinds as u8, kind: metric.kind });
         Some(series)
     }
 }

@@ -7,6 +7,7 @@ use crate::observation::Observation;
 /// Counts the samples that lost a name because its share of the series was full.
 pub const OVERFLOW: Metric = counter(
     "gaugeway_series_overflow_total",
+    "gaugeway.series.overflow",
     "{sample}",
     &[&KIND],
     "samples that lost a name because the share of its kind is full: request_model, response_model, tool_name, \
@@ -17,15 +18,38 @@ pub const OVERFLOW: Metric = counter(
 /// Counts the spans that the plugin exports itself.
 pub const SPANS: Metric = counter(
     "gaugeway_spans_total",
+    "gaugeway.spans",
     "{span}",
     &[&RESULT],
-    "spans that the plugin exports itself, by result: sent, failed, dropped",
+    "spans that the plugin exports itself, by result: sent, failed (the collector refused them), dropped (they did not fit into the queue)",
+    nothing,
+);
+
+/// Counts the data points of metrics that the plugin exports itself.
+pub const POINTS: Metric = counter(
+    "gaugeway_otlp_points_total",
+    "gaugeway.otlp.points",
+    "{point}",
+    &[&RESULT],
+    "data points of metrics that the plugin exports itself, by result: sent, failed, dropped; cumulative points of a request \
+     that failed for a while are not counted, because the next request has newer values",
+    nothing,
+);
+
+/// Counts the log records that the plugin exports itself.
+pub const LOG_RECORDS: Metric = counter(
+    "gaugeway_otlp_logs_total",
+    "gaugeway.otlp.logs",
+    "{record}",
+    &[&RESULT],
+    "log records that the plugin exports itself, by result: sent, failed, dropped",
     nothing,
 );
 
 /// Counts the exchanges that are not read. They are not in any other metric.
 pub const UNREAD: Metric = counter(
     "gaugeway_unread_requests_total",
+    "gaugeway.unread_requests",
     "{request}",
     &[&KIND],
     "exchanges that passed unread for lack of memory: budget (`limits.stream_memory_bytes` is used up), vm (the VM's memory is nearly full)",
@@ -35,6 +59,7 @@ pub const UNREAD: Metric = counter(
 /// Counts what became of streams whose clients did not ask for usage, if `stream_usage.inject` is set.
 pub const INJECTIONS: Metric = counter(
     "gaugeway_usage_injections_total",
+    "gaugeway.usage_injections",
     "{request}",
     &[&RESULT],
     "streams whose client did not ask for usage, by what the plugin did: injected, or why not",
@@ -42,10 +67,16 @@ pub const INJECTIONS: Metric = counter(
 );
 
 /// The date of the price table. Set at start.
-pub const PRICE_TABLE: Metric =
-    gauge("gaugeway_price_table_timestamp_seconds", "s", &[], "date of the price table in seconds since 1970", nothing);
+pub const PRICE_TABLE: Metric = gauge(
+    "gaugeway_price_table_timestamp_seconds",
+    "gaugeway.price_table.timestamp",
+    "s",
+    &[],
+    "date of the price table in seconds since 1970",
+    nothing,
+);
 
 /// Every metric of the plugin itself. They have no common labels, and exchanges have no samples for them.
-pub const PLUGIN_METRICS: &[Metric] = &[OVERFLOW, SPANS, INJECTIONS, UNREAD, PRICE_TABLE];
+pub const PLUGIN_METRICS: &[Metric] = &[OVERFLOW, SPANS, POINTS, LOG_RECORDS, INJECTIONS, UNREAD, PRICE_TABLE];
 
 fn nothing(_: &Observation, _: Samples<'_>) {}

@@ -1,4 +1,4 @@
-//! The room for series. Envoy never removes a series, so their number is bounded by `labels.max_series`, and each set of
+//! The room for series. Envoy never removes a series and a backend keeps those of OTLP for days, so their number is bounded by `labels.max_series`, and each set of
 //! [`NameKind`]s has its own share of it.
 //!
 //! A series belongs to the set of the kinds of its names. Names of one kind, however many, only fill shares of sets with this kind. So
@@ -26,12 +26,26 @@ impl Shares {
     /// such names always has room: the operator bounds their number.
     pub fn take(&mut self, kinds: usize, kind: MetricKind, limit: usize) -> bool {
         let Some(taken) = self.taken.get_mut(kinds) else { return false };
-        let after = *taken + if kind == MetricKind::Histogram { HISTOGRAM } else { 1 };
+        let after = *taken + units(kind);
         let has_room = kinds == 0 || after <= limit * percent(kinds) / 100;
         if has_room {
             *taken = after;
         }
         has_room
+    }
+
+    /// Gives back the room of a series.
+    pub fn give_back(&mut self, kinds: usize, kind: MetricKind) {
+        if let Some(taken) = self.taken.get_mut(kinds) {
+            *taken = taken.saturating_sub(units(kind));
+        }
+    }
+}
+
+const fn units(kind: MetricKind) -> usize {
+    match kind {
+        MetricKind::Histogram => HISTOGRAM,
+        MetricKind::Counter | MetricKind::Gauge => 1,
     }
 }
 

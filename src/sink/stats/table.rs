@@ -1,42 +1,43 @@
 //! The table of metrics.
 
-use super::metric::{Metric, Samples, counter, gauge, histogram};
+use super::conventions;
+use super::metric::{Metric, Samples, Scale, counter, duration, gauge, histogram, money};
 use crate::labels::Scope::{Model, Provider, Route};
 use crate::labels::{
     CAUSE, CLIENT_NAME, ERROR_TYPE, FINISH_REASON, KIND, OUTCOME, PARSE_ERROR, PART, RESULT, STATUS, TOKEN_MODALITY,
     TOKEN_TYPE, TOOL_NAME,
 };
-use crate::observation::{CostStatus, Observation, Outcome};
+use crate::observation::{CostStatus, Outcome};
 
 /// Every metric of exchanges.
 pub const METRICS: &[Metric] = &[
-    counter("gaugeway_requests_total", "{request}", &[&OUTCOME, &ERROR_TYPE], "finished exchanges", |o, out| {
+    counter("gaugeway_requests_total", "gaugeway.requests", "{request}", &[&OUTCOME, &ERROR_TYPE], "finished exchanges", |o, out| {
         if let Some(outcome) = o.outcome {
             let error = o.error.as_deref().unwrap_or_default();
             out(&[outcome.as_str(), error], 1);
         }
     }),
-    counter("gaugeway_input_tokens_total", "{token}", &[], "input tokens, including cached ones", |o, out| {
+    counter("gaugeway_input_tokens_total", "gaugeway.input.tokens", "{token}", &[], "input tokens, including cached ones", |o, out| {
         one(out, o.usage.input)
     }),
-    counter("gaugeway_output_tokens_total", "{token}", &[], "output tokens, including reasoning", |o, out| {
+    counter("gaugeway_output_tokens_total", "gaugeway.output.tokens", "{token}", &[], "output tokens, including reasoning", |o, out| {
         one(out, o.usage.output)
     }),
-    counter("gaugeway_cache_read_tokens_total", "{token}", &[], "input tokens read from a cache", |o, out| {
+    counter("gaugeway_cache_read_tokens_total", "gaugeway.cache.read.tokens", "{token}", &[], "input tokens read from a cache", |o, out| {
         one(out, o.usage.cache_read)
     }),
-    counter("gaugeway_cache_creation_tokens_total", "{token}", &[], "input tokens written to a cache", |o, out| {
+    counter("gaugeway_cache_creation_tokens_total", "gaugeway.cache.creation.tokens", "{token}", &[], "input tokens written to a cache", |o, out| {
         one(out, o.usage.cache_creation)
     }),
-    counter("gaugeway_reasoning_tokens_total", "{token}", &[], "output tokens spent on reasoning", |o, out| {
+    counter("gaugeway_reasoning_tokens_total", "gaugeway.reasoning.tokens", "{token}", &[], "output tokens spent on reasoning", |o, out| {
         one(out, o.usage.reasoning)
     }),
-    counter("gaugeway_cost_nanousd_total", "{nanoUSD}", &[], "cost in billionths of a US dollar", |o, out| {
+    money("gaugeway_cost_nanousd_total", "gaugeway.cost.usd", &[], "cost in billionths of a US dollar", |o, out| {
         one(out, o.cost.nanousd)
     }),
-    counter(
+    money(
         "gaugeway_cost_parts_nanousd_total",
-        "{nanoUSD}",
+        "gaugeway.cost.parts.usd",
         &[&PART],
         "computed cost in billionths of a US dollar, by part: input, cache_read, cache_write, output, reasoning, audio, image, tools, \
          requests",
@@ -49,6 +50,7 @@ pub const METRICS: &[Metric] = &[
     .by(Model),
     counter(
         "gaugeway_cost_unpriced_total",
+        "gaugeway.cost.unpriced",
         "{request}",
         &[&PART],
         "exchanges in whose cost something had no rate, by what it is",
@@ -59,9 +61,9 @@ pub const METRICS: &[Metric] = &[
         },
     )
     .by(Model),
-    counter(
+    money(
         "gaugeway_cache_savings_nanousd_total",
-        "{nanoUSD}",
+        "gaugeway.cache.savings.usd",
         &[],
         "what input read from a cache would have cost more without the cache, in billionths of a US dollar",
         |o, out| one(out, Some(o.cost.bill.cache_savings)),
@@ -69,6 +71,7 @@ pub const METRICS: &[Metric] = &[
     .by(Model),
     counter(
         "gaugeway_cache_lost_tokens_total",
+        "gaugeway.cache.lost.tokens",
         "{token}",
         &[&CAUSE],
         "estimate of the input tokens that a prompt cache had after the previous call of the conversation and that were not read from it, \
@@ -80,9 +83,9 @@ pub const METRICS: &[Metric] = &[
         },
     )
     .by(Model),
-    counter(
+    money(
         "gaugeway_cache_lost_nanousd_total",
-        "{nanoUSD}",
+        "gaugeway.cache.lost.usd",
         &[&CAUSE],
         "estimate of what these tokens cost more than if they had been read from the cache, in billionths of a US dollar, by cause",
         |o, out| {
@@ -94,6 +97,7 @@ pub const METRICS: &[Metric] = &[
     .by(Model),
     counter(
         "gaugeway_modality_tokens_total",
+        "gaugeway.modality.tokens",
         "{token}",
         &[&TOKEN_TYPE, &TOKEN_MODALITY],
         "audio and image tokens, which are part of the input and output tokens",
@@ -109,6 +113,7 @@ pub const METRICS: &[Metric] = &[
     .by(Model),
     counter(
         "gaugeway_provider_tool_calls_total",
+        "gaugeway.provider_tool.calls",
         "{call}",
         &[&KIND],
         "calls of tools that the provider runs: web_search, web_fetch, file_search, maps_search, code_run",
@@ -125,6 +130,7 @@ pub const METRICS: &[Metric] = &[
     .by(Model),
     counter(
         "gaugeway_unpriced_requests_total",
+        "gaugeway.unpriced.requests",
         "{request}",
         &[],
         "exchanges with token counts but no price for the model",
@@ -132,12 +138,13 @@ pub const METRICS: &[Metric] = &[
             one(out, (o.cost.status == Some(CostStatus::Unpriced)).then_some(1));
         },
     ),
-    counter("gaugeway_usage_missing_total", "{request}", &[], "complete answers without token counts", |o, out| {
+    counter("gaugeway_usage_missing_total", "gaugeway.usage.missing", "{request}", &[], "complete answers without token counts", |o, out| {
         one(out, (o.cost.status == Some(CostStatus::NoUsage)).then_some(1));
     })
     .by(Route),
     counter(
         "gaugeway_usage_hidden_total",
+        "gaugeway.usage.hidden",
         "{request}",
         &[],
         "calls that the client, the upstream or the gateway cut before their usage was known in full",
@@ -148,6 +155,7 @@ pub const METRICS: &[Metric] = &[
     .by(Route),
     counter(
         "gaugeway_finish_reasons_total",
+        "gaugeway.finish_reasons",
         "{choice}",
         &[&FINISH_REASON],
         "choices by finish reason: stop, length, tool_call, content_filter, error, other",
@@ -160,6 +168,7 @@ pub const METRICS: &[Metric] = &[
     .by(Model),
     counter(
         "gaugeway_parse_errors_total",
+        "gaugeway.parse_errors",
         "{request}",
         &[&PARSE_ERROR],
         "exchanges that the plugin could not read in full, by kind",
@@ -170,62 +179,26 @@ pub const METRICS: &[Metric] = &[
         },
     )
     .by(Route),
-    histogram("gen_ai_client_token_usage", "{token}", &[&TOKEN_TYPE], "tokens per completed exchange", |o, out| {
-        if o.outcome == Some(Outcome::Completed) {
-            for (kind, tokens) in [("input", o.usage.input), ("output", o.usage.output)] {
-                if let Some(value) = tokens {
-                    out(&[kind], value);
-                }
-            }
-        }
-    }),
-    histogram(
-        "gen_ai_client_operation_duration_microseconds",
-        "us",
-        &[&ERROR_TYPE],
-        "microseconds from the request's headers to the end of the response",
-        |o, out| {
-            if let Some(value) = micros(o, o.timing.end) {
-                out(&[o.error.as_deref().unwrap_or_default()], value);
-            }
-        },
-    ),
-    histogram(
-        "gen_ai_client_operation_time_to_first_chunk_microseconds",
-        "us",
-        &[],
-        "microseconds from the request's headers to the first bytes of a streamed response",
-        |o, out| {
-            one(out, micros(o, o.timing.first_chunk));
-        },
-    ),
-    histogram(
-        "gen_ai_server_time_to_first_token_microseconds",
-        "us",
-        &[],
-        "microseconds from the request's headers to the first generated token of a completed stream",
-        |o, out| {
-            if o.outcome == Some(Outcome::Completed) {
-                one(out, micros(o, o.timing.first_token));
-            }
-        },
-    ),
-    histogram(
-        "gen_ai_server_time_per_output_token_microseconds",
-        "us",
-        &[],
-        "microseconds per output token after the first one, in completed streams",
-        |o, out| {
-            let end = micros(o, o.timing.end).zip(micros(o, o.timing.first_token));
-            if o.outcome == Some(Outcome::Completed)
-                && let (Some((end, first)), Some(tokens @ 2..)) = (end, o.usage.output)
-            {
-                one(out, Some(end.saturating_sub(first) / (tokens - 1)));
-            }
-        },
-    ),
+    conventions::INPUT_TOKENS,
+    conventions::OUTPUT_TOKENS,
+    conventions::CACHE_READ_TOKENS,
+    conventions::CACHE_WRITE_TOKENS,
+    conventions::REASONING_TOKENS,
+    conventions::INPUT_TOKENS_PER_CALL,
+    conventions::OUTPUT_TOKENS_PER_CALL,
+    conventions::EMBEDDED_TOKENS_PER_CALL,
+    conventions::TOKENS_PER_CALL_BY_TYPE,
+    conventions::INFERENCE_DURATION,
+    conventions::EMBEDDINGS_DURATION,
+    conventions::OTHER_DURATION,
+    conventions::DURATION,
+    conventions::TIME_TO_FIRST_CHUNK,
+    conventions::TIME_TO_FIRST_CHUNK_1_41,
+    conventions::TIME_TO_FIRST_TOKEN,
+    conventions::TIME_PER_OUTPUT_TOKEN,
     counter(
         "gaugeway_tool_calls_total",
+        "gaugeway.tool.calls",
         "{call}",
         &[&TOOL_NAME],
         "calls of the client's tools in answers",
@@ -236,32 +209,33 @@ pub const METRICS: &[Metric] = &[
         },
     )
     .by(Route),
-    counter("gaugeway_tool_errors_total", "{result}", &[&TOOL_NAME], "failed tool results in requests", |o, out| {
+    counter("gaugeway_tool_errors_total", "gaugeway.tool.errors", "{result}", &[&TOOL_NAME], "failed tool results in requests", |o, out| {
         for result in o.agent.results.iter().filter(|result| result.failed) {
             let name = result.name.as_deref().unwrap_or_default();
             out(&[name], 1);
         }
     })
     .by(Route),
-    histogram(
+    duration(
         "gaugeway_tool_duration_microseconds",
-        "us",
+        "gaugeway.tool.duration",
         &[&TOOL_NAME],
-        "microseconds from the answer that calls a tool to the request that brings the result",
+        "time from the answer that calls a tool to the request that brings the result",
         |o, out| {
             for result in &o.agent.results {
                 // Without a clock both readings are 0.
                 if let Some(called_at) = result.called_at.filter(|called_at| *called_at > 0) {
                     let name = result.name.as_deref().unwrap_or_default();
-                    let value = o.timing.start.saturating_sub(called_at) / 1000;
-                    out(&[name], value);
+                    out(&[name], o.timing.start.saturating_sub(called_at));
                 }
             }
         },
     )
-    .by(Provider),
+    .by(Provider)
+    .with_bounds(DURATIONS),
     counter(
         "gaugeway_agent_runs_total",
+        "gaugeway.agent.runs",
         "{run}",
         &[&STATUS, &CLIENT_NAME],
         "agent runs that ended: completed, max_iterations, loop, error, cancelled, abandoned, unknown",
@@ -274,6 +248,7 @@ pub const METRICS: &[Metric] = &[
     .by(Route),
     counter(
         "gaugeway_agent_loops_total",
+        "gaugeway.agent.loops",
         "{run}",
         &[&KIND],
         "agent runs that began to repeat themselves: retry, oscillation, drift",
@@ -284,12 +259,14 @@ pub const METRICS: &[Metric] = &[
         },
     )
     .by(Route),
-    histogram("gaugeway_agent_iterations", "{iteration}", &[], "iterations of an agent run that ended", |o, out| {
+    histogram("gaugeway_agent_iterations", "gaugeway.agent.iterations", "{iteration}", &[], "iterations of an agent run that ended", |o, out| {
         one(out, o.agent.iteration.filter(|_| o.agent.ended.is_some()));
     })
-    .by(Route),
+    .by(Route)
+    .with_bounds(ITERATIONS),
     counter(
         "gaugeway_structured_output_total",
+        "gaugeway.structured_output",
         "{answer}",
         &[&RESULT],
         "complete answers to requests for JSON: ok, failed (not JSON), incomplete (a required key is missing)",
@@ -301,6 +278,7 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(
         "gaugeway_refusals_total",
+        "gaugeway.refusals",
         "{answer}",
         &[],
         "answers that the model refused or a content filter stopped",
@@ -309,21 +287,24 @@ pub const METRICS: &[Metric] = &[
         },
     )
     .by(Model),
-    counter("gaugeway_empty_answers_total", "{answer}", &[], "complete answers without any content", |o, out| {
+    counter("gaugeway_empty_answers_total", "gaugeway.empty_answers", "{answer}", &[], "complete answers without any content", |o, out| {
         one(out, o.output.empty.then_some(1));
     })
     .by(Model),
     histogram(
         "gaugeway_response_characters",
+        "gaugeway.response.characters",
         "{character}",
         &[],
         "length of a complete answer's text in Unicode code points",
         |o, out| {
             one(out, o.output.characters.filter(|_| o.outcome == Some(Outcome::Completed)));
         },
-    ),
+    )
+    .with_bounds(CHARACTERS),
     histogram(
         "gaugeway_tokens_per_kilocharacter",
+        "gaugeway.tokens_per_kilocharacter",
         "{token}",
         &[],
         "output tokens per 1,000 characters of a complete answer",
@@ -334,12 +315,15 @@ pub const METRICS: &[Metric] = &[
                 one(out, Some(tokens.saturating_mul(1000) / characters));
             }
         },
-    ),
-    histogram("gaugeway_feedback_permille", "[ppth]", &[], "feedback scores in thousandths", |o, out| {
+    )
+    .with_bounds(DENSITIES),
+    Metric { scale: Scale::Thousandths, ..histogram("gaugeway_feedback_permille", "gaugeway.feedback", "[ppth]", &[], "feedback scores in thousandths", |o, out| {
         one(out, o.configured.as_ref().and_then(|configured| configured.feedback));
-    }),
+    })
+    .with_bounds(SCORES) },
     gauge(
         "gaugeway_ratelimit_remaining",
+        "gaugeway.ratelimit.remaining",
         "1",
         &[&KIND],
         "what is left of the provider's rate limits: requests, tokens, input_tokens, output_tokens",
@@ -357,17 +341,38 @@ pub const METRICS: &[Metric] = &[
             }
         },
     ),
-    gauge("gaugeway_retry_after_seconds", "s", &[], "seconds that the provider last asked to wait", |o, out| {
+    gauge("gaugeway_retry_after_seconds", "gaugeway.retry_after", "s", &[], "seconds that the provider last asked to wait", |o, out| {
         one(out, o.limits.retry_after)
     }),
 ];
 
-fn one(out: Samples<'_>, value: Option<u64>) {
+pub(super) fn one(out: Samples<'_>, value: Option<u64>) {
     if let Some(value) = value {
         out(&[], value);
     }
 }
 
-fn micros(o: &Observation, reading: Option<u64>) -> Option<u64> {
-    o.timing.since_start(reading).map(|nanos| nanos / 1000)
-}
+/// Buckets of durations of calls and tools, in nanoseconds: OpenTelemetry's, up to ten minutes.
+pub(super) const DURATIONS: &[u64] = &[
+    10_000_000,
+    20_000_000,
+    40_000_000,
+    80_000_000,
+    160_000_000,
+    320_000_000,
+    640_000_000,
+    1_280_000_000,
+    2_560_000_000,
+    5_120_000_000,
+    10_240_000_000,
+    20_480_000_000,
+    40_960_000_000,
+    81_920_000_000,
+    163_840_000_000,
+    327_680_000_000,
+    600_000_000_000,
+];
+const ITERATIONS: &[u64] = &[1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128];
+const CHARACTERS: &[u64] = &[16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304];
+const DENSITIES: &[u64] = &[50, 100, 150, 200, 250, 300, 350, 400, 500, 600, 800, 1000, 2000, 4000];
+const SCORES: &[u64] = &[100, 200, 300, 400, 500, 600, 700, 800, 900, 1000];

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::config::Conventions;
 use crate::observation::{FinishClass, FinishReason, Outcome, Text, ToolResult, Usage};
 
 /// A registry that adds up the values of each series. Its name is that of the metric with its labels as `,NAME=VALUE`.
@@ -12,7 +13,8 @@ struct Host {
 }
 
 impl Registry for Host {
-    fn define(&mut self, _: MetricKind, name: &str, labels: &[(&str, &str)]) -> Option<u32> {
+    fn define(&mut self, metric: &Metric, labels: &[(&str, &str)]) -> Option<u32> {
+        let name = metric.name;
         let labels: Vec<_> = labels.iter().map(|(name, value)| format!(",{name}={value}")).collect();
         let name = format!("{name}{}", labels.concat());
         assert!(self.unique.insert(name.clone()), "{name} is defined twice");
@@ -20,7 +22,8 @@ impl Registry for Host {
         u32::try_from(self.names.len() - 1).ok()
     }
 
-    fn emit(&mut self, _: MetricKind, series: u32, value: u64) {
+    fn emit(&mut self, metric: &Metric, series: u32, sample: u64) {
+        let value = metric.scale.for_envoy(sample);
         *self.sums.entry(self.names[series as usize].clone()).or_default() += value;
     }
 }
@@ -150,7 +153,7 @@ fn no_flood_of_invented_names_takes_the_series_of_honest_ones_and_no_sample_is_l
     honest.error = Some("rate_limit_exceeded".into());
     let before = host.names.len();
     stats.record(&honest, &config, &mut host);
-    for (metric, new) in METRICS.iter().map(|metric| {
+    for (metric, new) in METRICS.iter().filter(|metric| is_of_chats(metric)).map(|metric| {
         let of = |name: &&String| name.split(',').next() == Some(metric.name);
         (metric, host.names.iter().skip(before).filter(of).collect::<Vec<_>>())
     }) {
@@ -286,7 +289,7 @@ fn duration_and_requests_do_not_depend_on_usage() {
     stats.record(&seen, &Config::parse("").unwrap(), &mut host);
     let starts = |name: &str| host.sums.iter().find(|(n, _)| n.starts_with(name)).map(|(_, sum)| *sum);
     assert_eq!(starts("gaugeway_requests_total,"), Some(1));
-    assert_eq!(starts("gen_ai_client_operation_duration_microseconds,"), Some(5000));
+    assert_eq!(starts("gen_ai_client_inference_duration_microseconds,"), Some(5000));
     assert_eq!(starts("gaugeway_input_tokens_total,"), None);
 }
 
@@ -298,16 +301,23 @@ fn every_sample_has_one_value_for_each_label_of_its_row() {
             (metric.collect)(&seen, &mut |values, _| assert_eq!(values.len(), metric.labels.len(), "{}", metric.name));
         }
     }
-    let seen = full();
     for metric in METRICS {
         let mut samples = 0;
-        (metric.collect)(&seen, &mut |_, _| samples += 1);
+        for operation in ["chat", "embeddings", "rerank"] {
+            (metric.collect)(&Observation { operation, ..full() }, &mut |_, _| samples += 1);
+        }
         let fails = ["gaugeway_unpriced_requests_total", "gaugeway_usage_hidden_total"].contains(&metric.name);
         assert!(samples > 0 || fails, "the observation has no sample of {}", metric.name);
     }
 }
 
-/// An observation with a sample of every metric, but for those that exclude another.
+/// Returns true if a chat has samples of the metric, under the default conventions.
+fn is_of_chats(metric: &Metric) -> bool {
+    let of_others = ["gen_ai_client_embeddings_", "gen_ai_client_operation_duration_"];
+    metric.is_in(Conventions::default()) && !of_others.iter().any(|beginning| metric.name.starts_with(beginning))
+}
+
+/// An observation with a sample of every metric of its operation, but for those that exclude another.
 fn full() -> Observation {
     use crate::observation::{
         CacheBreak, CacheBreakCause, CostPart, CostStatus, Loop, OtherQuantities, ParseError, Parsed, RunEnd, Unpriced,

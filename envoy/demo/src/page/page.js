@@ -1,6 +1,6 @@
 // Draws Envoy's statistics and access log every two seconds. Text from outside is only ever set as textContent.
 
-const DURATION = 'gen_ai_client_operation_duration_microseconds';
+const DURATION = 'gen_ai_client_inference_duration_microseconds';
 const FIRST_TOKEN = 'gen_ai_server_time_to_first_token_microseconds';
 
 const $ = id => document.getElementById(id);
