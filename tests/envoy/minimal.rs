@@ -24,8 +24,6 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Metrics are exported every ten seconds. In one test the first two exports fail.
-const EXPORT: Duration = Duration::from_secs(45);
 /// The number of calls that are made at the same time.
 const TOGETHER: usize = 24;
 
@@ -147,7 +145,7 @@ impl Site {
         let is_cut = calls.iter().any(|call| call.cut);
         let expected = comparable(expected(calls, spans), is_cut);
         let seen = || comparable(expect::series(&points::samples(&self.receiver)), is_cut);
-        let end = Instant::now() + EXPORT;
+        let end = Instant::now() + PATIENCE;
         while seen() != expected && Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
@@ -296,7 +294,7 @@ fn shipped() -> String {
     std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/minimal.yaml")).unwrap()
 }
 
-/// The shipped file with the addresses of this run, and with the admin port that the tests need.
+/// The shipped file with the addresses and the interval of this run, and with the admin port that the tests need.
 fn yaml(upstream: SocketAddr, collector: SocketAddr) -> String {
     let wasm = std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test");
     let mut yaml = shipped();
@@ -304,6 +302,8 @@ fn yaml(upstream: SocketAddr, collector: SocketAddr) -> String {
         ("port_value: 4318", format!("port_value: {}", collector.port())),
         ("port_value: 8080", format!("port_value: {}", upstream.port())),
         ("port_value: 10000", "port_value: 0".to_owned()),
+        // Metrics are exported every second instead of every ten.
+        ("\"collector\"}", "\"collector\", \"interval\": 1}".to_owned()),
         ("filename: dist/gaugeway.wasm", format!("filename: {wasm}")),
     ] {
         assert_eq!(yaml.matches(from).count(), 1, "envoy/minimal.yaml must contain {from:?} once");
