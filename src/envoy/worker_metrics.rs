@@ -33,8 +33,6 @@ pub struct WorkerMetrics {
     settings: Otlp,
     /// None until the number of the worker is known.
     envelope: Option<Envelope>,
-    /// The time before which no new export begins, in nanoseconds since 1970.
-    due: u64,
     has_more: bool,
 }
 
@@ -63,7 +61,6 @@ impl WorkerMetrics {
                 store: MetricStore::new(now, settings.temporality),
                 settings: settings.clone(),
                 envelope: None,
-                due: now.saturating_add(settings.interval.saturating_mul(SECOND)),
                 has_more: false,
             }));
             stores.push((settings.clone(), Rc::downgrade(&new)));
@@ -92,13 +89,8 @@ impl WorkerMetrics {
 
 impl Source for WorkerMetrics {
     fn take(&mut self, now: u64) -> Option<Batch> {
-        if now < self.due && !self.has_more {
-            return None;
-        }
         self.name_source(now);
         let envelope = self.envelope.as_ref()?;
-        // Two configurations may share this source. The interval is that of both together.
-        self.due = now.saturating_add(self.settings.interval.saturating_mul(SECOND / 2));
         let idle_after = self.settings.idle_after.saturating_mul(SECOND);
         let request = self.store.export(envelope, now, idle_after);
         self.has_more = request.as_ref().is_some_and(|request| request.has_more);
