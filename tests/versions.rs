@@ -38,6 +38,8 @@ const TESTS: &[&str] = &[
     "local_replies::an_answer_of_the_provider_is_no_local_reply_even_if_the_header_of_the_router_is_missing",
     "local_replies::an_answer_that_no_provider_gave_has_envoys_reason_and_no_cost",
     "instances::the_second_instance_in_a_filter_chain_stands_down_and_logs_once",
+    "minimal::nothing_is_lost_if_every_fifth_client_disconnects_and_the_collector_fails_for_a_while",
+    "minimal::the_minimal_configuration_exports_the_spans_and_metrics_of_every_fixture",
     "redirects::a_redirected_call_is_reported_once_for_the_leg_that_answered",
     "redirects::a_redirected_client_gets_no_usage_that_it_did_not_ask_for",
     "replay::every_fixture_gives_its_observation_over_http_2_in_small_pieces_concurrently",

@@ -1,18 +1,22 @@
 //! `envoy/minimal.yaml` is short, and what the plugin exports with it is complete: each exchange leads to one span with typed
-//! attributes, also if clients disconnect.
+//! attributes, and the metrics are the sums of all exchanges. So it is if clients disconnect and if the collector fails for a while.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::replay::timed;
 use crate::support::client::{self, Http};
 use crate::support::core::{self, TIMING};
 use crate::support::envoy::{Envoy, Options};
-use crate::support::expect;
+use crate::support::expect::{self, Series};
 use crate::support::fixtures::Fixture;
-use crate::support::otlp::{Attribute, Receiver, Span};
+use crate::support::otlp::{Answer, Attribute, Receiver, Span};
+use crate::support::points;
 use crate::support::upstream::Upstream;
+use gaugeway::config::Config;
+use gaugeway::exchange::Exchange;
+use gaugeway::observation::Observation;
 use gaugeway::sink::attributes::{ATTRIBUTES, AttributeType};
 use http_body_util::BodyExt;
 use serde_json::{Map, Value};
@@ -37,21 +41,34 @@ fn the_minimal_configuration_has_at_most_60_lines_and_one_key_in_each() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_minimal_configuration_exports_one_typed_span_for_each_fixture() {
+async fn the_minimal_configuration_exports_the_spans_and_metrics_of_every_fixture() {
     let site = Site::start().await;
     let calls = site.send(Fixture::all(), |_| false).await;
-    site.assert_one_span_for_each(&calls).await;
+    let spans = site.assert_one_span_for_each(&calls).await;
+    site.assert_sums(&calls, &spans).await;
+
+    let (count, faults) = points::exemplar_faults(&site.receiver.points(), &spans);
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    assert!(count >= 200, "there are only {count} exemplars");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_call_leads_to_one_span_if_every_fifth_client_disconnects() {
+async fn nothing_is_lost_if_every_fifth_client_disconnects_and_the_collector_fails_for_a_while() {
     let site = Site::start().await;
-    let calls = site.send(Fixture::all(), |number| number % 5 == 4).await;
-    site.assert_one_span_for_each(&calls).await;
+    site.receiver.script("/v1/metrics", [Answer::Close, Answer::status(503)]);
+    let outage = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        site.receiver.down(true);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        site.receiver.down(false);
+    };
+    let (calls, ()) = tokio::join!(site.send(Fixture::all(), |number| number % 5 == 4), outage);
+    let spans = site.assert_one_span_for_each(&calls).await;
+    site.assert_sums(&calls, &spans).await;
 }
 
 struct Site {
-    _upstream: Upstream,
+    upstream: Arc<Upstream>,
     receiver: Receiver,
     envoy: Envoy,
 }
@@ -67,12 +84,12 @@ struct Call {
 
 impl Site {
     async fn start() -> Self {
-        let upstream = Upstream::start(Fixture::all()).await;
+        let upstream = Arc::new(Upstream::start(Fixture::all()).await);
         let receiver = Receiver::start().await;
         let options = Options { concurrency: 2, ..Options::to(upstream.addr) };
         let yaml = yaml(upstream.addr, receiver.addr);
         let envoy = Envoy::try_start_as(yaml, &options).await.unwrap_or_else(|error| panic!("{error}"));
-        Self { _upstream: upstream, receiver, envoy }
+        Self { upstream, receiver, envoy }
     }
 
     /// Makes a call of each fixture. The clients of those for whose number `cut` holds disconnect.
@@ -81,10 +98,10 @@ impl Site {
         let (mut calls, places) = (JoinSet::new(), Arc::new(Semaphore::new(TOGETHER)));
         for (number, fixture) in fixtures.into_iter().enumerate() {
             let place = Arc::clone(&places).acquire_owned().await.unwrap();
-            let (addr, call) =
-                (self.envoy.addr, Call { trace: format!("{:032x}", number + 1), cut: cut(number), fixture });
+            let (addr, upstream) = (self.envoy.addr, Arc::clone(&self.upstream));
+            let call = Call { trace: format!("{:032x}", number + 1), cut: cut(number), fixture };
             calls.spawn(async move {
-                call.make(addr).await;
+                call.make(addr, &upstream).await;
                 drop(place);
                 call
             });
@@ -92,13 +109,13 @@ impl Site {
         calls.join_all().await
     }
 
-    /// Waits for the spans of these calls and compares them with the fixtures' observations.
-    async fn assert_one_span_for_each(&self, calls: &[Call]) {
+    /// Waits for the spans of these calls and compares them with the fixtures' observations. Returns them.
+    async fn assert_one_span_for_each(&self, calls: &[Call]) -> Vec<Span> {
         let expected = calls.iter().filter(|call| !call.fixture.observation.is_empty()).count();
         let arrived = |spans: &[Span]| spans.iter().filter(|span| span.kind == "CLIENT").count();
         let mut spans = Vec::new();
-        let end = std::time::Instant::now() + PATIENCE;
-        while arrived(&spans) < expected && std::time::Instant::now() < end {
+        let end = Instant::now() + PATIENCE;
+        while arrived(&spans) < expected && Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(100)).await;
             spans = self.receiver.spans();
         }
@@ -120,19 +137,39 @@ impl Site {
             faults.join("\n"),
             self.envoy.log()
         );
+        spans
+    }
+
+    /// Waits for the metrics of these calls. Each must be the sum of what the calls' spans or fixtures say.
+    async fn assert_sums(&self, calls: &[Call], spans: &[Span]) {
+        let is_cut = calls.iter().any(|call| call.cut);
+        let expected = comparable(expected(calls, spans), is_cut);
+        let seen = || comparable(expect::series(&points::samples(&self.receiver)), is_cut);
+        let end = Instant::now() + PATIENCE;
+        while seen() != expected && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        let mut faults = expect::series_faults(&expected, &seen());
+        faults.extend(points::faults(&self.receiver.points()));
+        let log = self.envoy.log();
+        assert!(faults.is_empty(), "{} faults:\n{}\nEnvoy's log:\n{log}", faults.len(), faults.join("\n"));
+        assert!(expected.len() > 500, "only {} series were compared", expected.len());
     }
 }
 
 impl Call {
-    async fn make(&self, addr: SocketAddr) {
+    async fn make(&self, addr: SocketAddr, upstream: &Upstream) {
         let streamed = self.fixture.response.events.len() > 1;
         let travel = match (self.cut, streamed) {
             (false, _) => "",
-            (true, true) => "gap=300",
-            (true, false) => "wait=600",
+            (true, true) => "gap=10000",
+            (true, false) => "wait=10000",
         };
-        let parent = format!("00-{}-{}-01", self.trace, &self.trace[16..]);
-        let request = client::request(&self.fixture, &[("traceparent", &parent), ("x-upstream", travel)]);
+        let (id, parent) = (client::request_id(), format!("00-{}-{}-01", self.trace, &self.trace[16..]));
+        // Each call has a caller of its own: none continues the run of another.
+        let headers =
+            [("traceparent", parent.as_str()), ("x-upstream", travel), ("x-request-id", &id), ("x-auth-token", &id)];
+        let request = client::request(&self.fixture, &headers);
         let what = &self.fixture.id;
         if !self.cut {
             client::send(addr, request, Http::One).await.unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -141,10 +178,11 @@ impl Call {
                 client::open(addr, request, Http::One).await.unwrap_or_else(|error| panic!("{what}: {error}"));
             open.response.body_mut().frame().await.expect("a stream has an event").unwrap();
         } else {
-            // The future, and with it the connection, is dropped after the timeout.
-            let answered =
-                tokio::time::timeout(Duration::from_millis(300), client::open(addr, request, Http::One)).await;
-            assert!(answered.is_err(), "{what}: the answer came before the client could disconnect");
+            // The future, and with it the connection, is dropped when the upstream has the request.
+            tokio::select! {
+                _ = client::open(addr, request, Http::One) => panic!("{what}: the answer came before the client disconnected"),
+                received = upstream.take_request(&id, PATIENCE) => assert!(received.is_some(), "{what}: no request arrived"),
+            }
         }
     }
 
@@ -157,8 +195,11 @@ impl Call {
     fn span_faults(&self, span: &Span) -> Vec<String> {
         let (expected, seen) = (&self.fixture.observation, observation(span));
         let text = |key: &str| expected.get(key).and_then(Value::as_str);
-        let model = text("gen_ai.request.model").or_else(|| text("gen_ai.response.model").filter(|_| !self.cut));
-        let name = [text("gen_ai.operation.name"), model].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let name = ["gen_ai.operation.name", "gen_ai.request.model"]
+            .into_iter()
+            .filter_map(text)
+            .collect::<Vec<_>>()
+            .join(" ");
         let mut faults = Vec::new();
         if span.name != name {
             faults.push(format!("the span is called {:?}, not {name:?}", span.name));
@@ -184,6 +225,39 @@ impl Call {
         faults.extend(core::differences(expected, &seen));
         faults
     }
+}
+
+/// The series that these calls must lead to. What a call has done before its client disconnected is only in its span.
+fn expected(calls: &[Call], spans: &[Span]) -> Series {
+    let (mut series, config, cut) = (Series::new(), Config::parse("").unwrap(), Observation::default());
+    for call in calls.iter().filter(|call| !call.fixture.observation.is_empty()) {
+        if call.cut {
+            let span = spans.iter().find(|span| span.kind == "CLIENT" && call.is_of(span)).unwrap();
+            let seen = observation(span);
+            let timed: Vec<_> = TIMING.iter().filter(|key| seen.contains_key(**key)).copied().collect();
+            expect::add_series(&mut series, &seen, &timed, Some(&cut), &config);
+        } else {
+            let exchange = expect::in_the_core(&call.fixture);
+            let seen = exchange.as_ref().map(Exchange::observation);
+            let timed = timed(exchange.as_ref());
+            expect::add_series(&mut series, &call.fixture.observation, &timed, seen, &config);
+        }
+    }
+    series
+}
+
+/// The series without the route, which has no name in the minimal configuration. If calls were cut, without the metrics of agents'
+/// runs: how a run ends is not in the spans of its calls.
+fn comparable(series: Series, is_cut: bool) -> Series {
+    let mut comparable = Series::new();
+    for ((name, mut labels), value) in series {
+        let metric = name.strip_suffix("_count").unwrap_or(&name);
+        if !(is_cut && expect::BY_THE_CORE.contains(&metric)) {
+            labels.remove("route");
+            *comparable.entry((name, labels)).or_default() += value;
+        }
+    }
+    comparable
 }
 
 /// The attributes of a span as in an `observation.json`.
@@ -220,7 +294,7 @@ fn shipped() -> String {
     std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/minimal.yaml")).unwrap()
 }
 
-/// The shipped file with the addresses of this run, and with the admin port that the tests need.
+/// The shipped file with the addresses and the interval of this run, and with the admin port that the tests need.
 fn yaml(upstream: SocketAddr, collector: SocketAddr) -> String {
     let wasm = std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test");
     let mut yaml = shipped();
@@ -228,6 +302,8 @@ fn yaml(upstream: SocketAddr, collector: SocketAddr) -> String {
         ("port_value: 4318", format!("port_value: {}", collector.port())),
         ("port_value: 8080", format!("port_value: {}", upstream.port())),
         ("port_value: 10000", "port_value: 0".to_owned()),
+        // Metrics are exported every second instead of every ten.
+        ("\"collector\"}", "\"collector\", \"interval\": 1}".to_owned()),
         ("filename: dist/gaugeway.wasm", format!("filename: {wasm}")),
     ] {
         assert_eq!(yaml.matches(from).count(), 1, "envoy/minimal.yaml must contain {from:?} once");

@@ -196,7 +196,7 @@ const BETWEEN_CALLS: &[&str] =
     &["gaugeway_tool_duration_microseconds", "gaugeway_cache_lost_tokens_total", "gaugeway_cache_lost_nanousd_total"];
 
 /// Metrics of agent runs. They are not attributes, so the expected values come from the core.
-const BY_THE_CORE: &[&str] = &[
+pub const BY_THE_CORE: &[&str] = &[
     "gaugeway_tool_errors_total",
     "gaugeway_agent_runs_total",
     "gaugeway_agent_loops_total",

@@ -17,4 +17,5 @@ pub mod expect;
 pub mod manifests;
 pub mod mesh;
 pub mod phoenix;
+pub mod points;
 pub mod responder;

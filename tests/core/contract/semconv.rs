@@ -1,12 +1,16 @@
-//! The attributes agree with OpenTelemetry's conventions for generative AI, v0.1.0.
+//! The attributes and metrics agree with OpenTelemetry's conventions for generative AI, v0.1.0.
 
+mod metrics;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{REFERENCE, assert_same, assert_table, lower};
+use super::{REFERENCE, assert_same, assert_table, lower, observations};
 use crate::support::fixtures::Fixture;
+use gaugeway::config::Conventions;
 use gaugeway::sink::attributes::ATTRIBUTES;
+use gaugeway::sink::stats::{METRICS, Metric, MetricKind};
+use metrics::{COMMON, Instrument, METRIC_ROWS, MODALITIES, MetricRow};
 use serde_json::Value;
 use table::{ATTRIBUTE_ROWS, Level, Row};
 
@@ -55,6 +59,13 @@ const PENDING: &[&str] = &[
     "openai.response.service_tier",
     "openai.response.system_fingerprint",
 ];
+
+/// Metrics of the conventions that the plugin does not report, and why.
+const METRICS_NOT_REPORTED: &[(&str, &str)] =
+    &[("gen_ai.server.request.duration", "at a gateway it is the same as `gen_ai.client.inference.duration`")];
+
+/// Metrics that the plugin will report.
+const PENDING_METRICS: &[&str] = &["gen_ai.client.inference.time_per_output_chunk"];
 
 /// Attributes under names that are neither the plugin's own nor in the conventions.
 const FOR_BACKENDS: &[&str] = &[
@@ -120,7 +131,8 @@ fn every_attribute_has_the_name_and_the_type_of_the_conventions_or_is_our_own() 
 
 #[test]
 fn every_attribute_of_the_conventions_is_reported_or_has_a_reason_not_to_be() {
-    let wanted: Vec<_> = ATTRIBUTE_ROWS.iter().map(|row| row.name).filter(|name| !PENDING.contains(name)).collect();
+    let is_wanted = |name: &&str| is_reported(name) || !PENDING.contains(name);
+    let wanted: Vec<_> = ATTRIBUTE_ROWS.iter().map(|row| row.name).filter(is_wanted).collect();
     let reported = ATTRIBUTES.iter().map(|attribute| attribute.name).filter(|name| wanted.contains(name));
     let accounted: Vec<_> = reported.chain(NOT_REPORTED.iter().map(|(name, _)| *name)).collect();
     assert_same("ATTRIBUTES with NOT_REPORTED", &accounted, "the table of the conventions", &wanted);
@@ -169,8 +181,82 @@ fn fixtures_have_only_listed_values_and_those_for_which_the_conventions_have_non
     }
     let found: Vec<_> =
         custom.iter().map(|(name, values)| (*name, values.iter().map(String::as_str).collect())).collect();
-    let listed: Vec<(_, Vec<_>)> = CUSTOM.iter().map(|(name, values)| (*name, values.to_vec())).collect();
+    let listed: Vec<(_, Vec<_>)> =
+        CUSTOM.iter().filter(|(name, _)| is_reported(name)).map(|(name, values)| (*name, values.to_vec())).collect();
     assert_eq!(found, listed, "values of the fixtures (left) that the conventions do not list, and CUSTOM (right)");
+}
+
+#[test]
+fn every_metric_has_the_name_unit_and_buckets_of_the_conventions_or_is_our_own() {
+    let mut faults = Vec::new();
+    for metric in METRICS.iter().filter(|metric| metric.is_in(Conventions::V0_1)) {
+        match (METRIC_ROWS.iter().find(|row| row.name == metric.otlp), metric.otlp.starts_with("gaugeway.")) {
+            (None, true) => {}
+            (Some(row), false) => faults.extend(metric_faults(metric, row)),
+            _ => faults.push(format!("{} is neither in the conventions nor in our own namespace", metric.otlp)),
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+fn metric_faults(metric: &Metric, row: &MetricRow) -> Vec<String> {
+    let instrument = match metric.kind {
+        MetricKind::Counter => Some(Instrument::Counter),
+        MetricKind::Histogram => Some(Instrument::Histogram),
+        MetricKind::Gauge => None,
+    };
+    let bounds: Vec<_> =
+        metric.bounds.iter().map(|bound| *bound as f64 / metric.scale.divisor().unwrap_or(1.0)).collect();
+    let labels: Vec<_> =
+        metric.scope.labels().chain(metric.labels.iter().copied()).map(|label| label.attribute).collect();
+    let allowed = |name: &&str| COMMON.iter().any(|(common, _)| common == name) || row.attributes.contains(name);
+    let needed = COMMON.iter().filter(|(_, level)| *level == Level::Required).map(|(name, _)| name);
+    let mut faults = Vec::new();
+    let mut check = |holds: bool, what: &str| {
+        if !holds {
+            faults.push(format!("{}: {what}: {labels:?} {bounds:?}; {}", row.name, row.source));
+        }
+    };
+    check(instrument == Some(row.instrument), "another instrument");
+    check(metric.otlp_unit() == row.unit, "another unit");
+    // Calls may take longer than the last bound that the conventions advise.
+    check(bounds.starts_with(row.bounds) && (bounds.len() == row.bounds.len() || row.unit == "s"), "other bounds");
+    check(labels.iter().all(allowed), "an attribute that the conventions do not list");
+    check(needed.chain(row.attributes).all(|name| labels.contains(name)), "a required attribute is missing");
+    faults
+}
+
+#[test]
+fn every_metric_of_the_conventions_is_reported_or_has_a_reason_not_to_be() {
+    let reported: Vec<_> =
+        METRICS.iter().filter(|metric| metric.is_in(Conventions::V0_1)).map(|metric| metric.otlp).collect();
+    let is_wanted = |name: &&str| reported.contains(name) || !PENDING_METRICS.contains(name);
+    let wanted: Vec<_> = METRIC_ROWS.iter().map(|row| row.name).filter(is_wanted).collect();
+    let reported = reported.iter().copied().filter(|name| wanted.contains(name));
+    let accounted: Vec<_> = reported.chain(METRICS_NOT_REPORTED.iter().map(|(name, _)| *name)).collect();
+    assert_same("METRICS with METRICS_NOT_REPORTED", &accounted, "the table of the conventions", &wanted);
+    let rows = METRICS_NOT_REPORTED.iter().map(|(name, reason)| format!("| `{name}` | {reason} |"));
+    assert_table(REFERENCE, "| metric of the conventions | why it is not reported |", rows);
+}
+
+#[test]
+fn the_modalities_of_tokens_are_those_of_the_conventions() {
+    let mut found = BTreeSet::new();
+    for seen in observations() {
+        for metric in METRICS {
+            let place = metric.labels.iter().position(|label| label.attribute == "gen_ai.token.modality");
+            let Some(place) = place else { continue };
+            (metric.collect)(&seen, &mut |values, _| {
+                found.insert(values[place].to_owned());
+            });
+        }
+    }
+    assert!(found.len() > 1, "the fixtures have only {found:?}");
+    assert!(found.iter().all(|modality| MODALITIES.contains(&modality.as_str())), "{found:?}");
+}
+
+fn is_reported(name: &str) -> bool {
+    ATTRIBUTES.iter().any(|attribute| attribute.name == name)
 }
 
 fn row(name: &str) -> Option<&'static Row> {

@@ -7,7 +7,7 @@ mod point;
 mod record;
 mod span;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
@@ -117,16 +117,12 @@ impl Receiver {
 
     /// The last point of each series of the metric. A series is an instance of the service with the attributes of the point.
     pub fn latest(&self, name: &str) -> Vec<Point> {
-        let mut latest: Vec<Point> = Vec::new();
-        for point in self.state.lock().unwrap().points.iter().filter(|point| point.name == name) {
-            let same =
-                |known: &&mut Point| known.instance() == point.instance() && known.attributes == point.attributes;
-            match latest.iter_mut().find(same) {
-                Some(known) => *known = point.clone(),
-                None => latest.push(point.clone()),
-            }
+        let state = self.state.lock().unwrap();
+        let mut latest = BTreeMap::new();
+        for point in state.points.iter().filter(|point| point.name == name) {
+            latest.insert((point.instance(), format!("{:?}", point.attributes)), point);
         }
-        latest
+        latest.into_values().cloned().collect()
     }
 
     /// The first span that fits, or None after the timeout. By default Envoy exports spans every five seconds.
