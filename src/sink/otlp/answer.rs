@@ -47,13 +47,13 @@ impl CollectorAnswer {
 
     /// Reads the field `partial_success`, which is the same in the responses for all signals.
     fn read_partial_success(&mut self, response: &[u8]) {
-        for (field, value) in MessageFields(response) {
-            let (1, Field::Bytes(partial)) = (field, value) else { continue };
-            for (field, value) in MessageFields(partial) {
+        for (field, value) in WireFields(response) {
+            let (1, WireField::Bytes(partial)) = (field, value) else { continue };
+            for (field, value) in WireFields(partial) {
                 match (field, value) {
                     // A negative number has no meaning.
-                    (1, Field::Number(count)) => self.rejected = u64::try_from(count as i64).unwrap_or(0),
-                    (2, Field::Bytes(text)) => {
+                    (1, WireField::Number(count)) => self.rejected = u64::try_from(count as i64).unwrap_or(0),
+                    (2, WireField::Bytes(text)) => {
                         let text = String::from_utf8_lossy(text);
                         let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
                         self.message = clean.take(MESSAGE).collect();
@@ -90,34 +90,34 @@ fn date(text: &str) -> Option<u64> {
 }
 
 /// The fields of a protobuf message, up to the first that is not valid. A string or message that is cut has what is there.
-struct MessageFields<'b>(&'b [u8]);
+struct WireFields<'b>(&'b [u8]);
 
-enum Field<'b> {
+enum WireField<'b> {
     Number(u64),
     Bytes(&'b [u8]),
     Fixed,
 }
 
-impl<'b> Iterator for MessageFields<'b> {
-    type Item = (u64, Field<'b>);
+impl<'b> Iterator for WireFields<'b> {
+    type Item = (u64, WireField<'b>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let tag = self.varint()?;
         let value = match tag & 7 {
-            0 => Field::Number(self.varint()?),
-            1 => self.take(8).map(|_| Field::Fixed)?,
+            0 => WireField::Number(self.varint()?),
+            1 => self.take(8).map(|_| WireField::Fixed)?,
             2 => {
                 let length = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
-                Field::Bytes(self.take(length.min(self.0.len()))?)
+                WireField::Bytes(self.take(length.min(self.0.len()))?)
             }
-            5 => self.take(4).map(|_| Field::Fixed)?,
+            5 => self.take(4).map(|_| WireField::Fixed)?,
             _ => return None,
         };
         Some((tag >> 3, value))
     }
 }
 
-impl<'b> MessageFields<'b> {
+impl<'b> WireFields<'b> {
     fn take(&mut self, length: usize) -> Option<&'b [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;

@@ -1,13 +1,13 @@
 use super::*;
 
 #[derive(Default)]
-struct WaitingItems {
+struct TestSource {
     items: u64,
     size: usize,
     dropped: u64,
 }
 
-impl Source for WaitingItems {
+impl Source for TestSource {
     fn take(&mut self, _: u64) -> Option<Batch> {
         let items = core::mem::take(&mut self.items);
         (items > 0).then(|| Batch { body: vec![items as u8; self.size.max(1)], items })
@@ -18,8 +18,8 @@ impl Source for WaitingItems {
     }
 }
 
-fn waiting(items: u64) -> WaitingItems {
-    WaitingItems { items, ..WaitingItems::default() }
+fn waiting(items: u64) -> TestSource {
+    TestSource { items, ..TestSource::default() }
 }
 
 fn status(status: u16) -> CollectorAnswer {
@@ -31,7 +31,7 @@ fn tally(sent: u64, failed: u64, dropped: u64) -> Tally {
 }
 
 /// Sends what waits, and passes the answer.
-fn exchange(delivery: &mut Delivery, now: u64, source: &mut WaitingItems, answer: &CollectorAnswer) -> Option<Vec<u8>> {
+fn exchange(delivery: &mut Delivery, now: u64, source: &mut TestSource, answer: &CollectorAnswer) -> Option<Vec<u8>> {
     let body = delivery.next(now, source)?.to_vec();
     delivery.sent();
     delivery.answered(now, answer);
@@ -153,10 +153,10 @@ fn a_partial_success_counts_the_rejected_items_and_is_told_once_a_minute() {
 #[test]
 fn what_cannot_be_sent_is_counted() {
     let mut delivery = Delivery::new(Retention::Resend, 0, 0);
-    let mut large = WaitingItems { items: 3, size: REQUEST_LIMIT + 1, dropped: 2 };
+    let mut large = TestSource { items: 3, size: REQUEST_LIMIT + 1, dropped: 2 };
     assert_eq!(delivery.next(0, &mut large), None);
     assert_eq!(delivery.take_tally(), tally(0, 0, 5));
-    assert!(delivery.next(0, &mut WaitingItems { items: 3, size: REQUEST_LIMIT, dropped: 0 }).is_some());
+    assert!(delivery.next(0, &mut TestSource { items: 3, size: REQUEST_LIMIT, dropped: 0 }).is_some());
     delivery.lost();
     assert_eq!(delivery.take_tally(), tally(0, 3, 0));
 }
@@ -179,6 +179,36 @@ fn a_closing_delivery_sends_at_once_what_waits_and_does_not_try_again() {
     delivery.sent();
     assert!(delivery.is_waiting());
     // The last request stays unanswered, and more has come.
-    delivery.give_up(3, &mut WaitingItems { items: 5, size: 1, dropped: 1 });
+    delivery.give_up(3, &mut TestSource { items: 5, size: 1, dropped: 1 });
     assert_eq!((delivery.take_tally(), delivery.is_waiting()), (tally(3, 4, 6), false));
+}
+
+#[test]
+fn the_rest_of_an_export_is_sent_without_delay_unless_the_collector_wants_a_pause() {
+    struct Parts(u64);
+    impl Source for Parts {
+        fn take(&mut self, _: u64) -> Option<Batch> {
+            self.0 = self.0.checked_sub(1)?;
+            Some(Batch { body: vec![1], items: 1 })
+        }
+
+        fn take_dropped(&mut self) -> u64 {
+            0
+        }
+
+        fn has_more(&self) -> bool {
+            self.0 > 0
+        }
+    }
+    let (mut delivery, mut parts) = (Delivery::new(Retention::Replace, 10 * SECOND, 0), Parts(3));
+    let mut sent = |delivery: &mut Delivery, now, answer: &CollectorAnswer| {
+        let is_sent = delivery.next(now, &mut parts).is_some();
+        delivery.sent();
+        delivery.answered(now, answer);
+        is_sent
+    };
+    assert!(sent(&mut delivery, 10 * SECOND, &status(200)));
+    assert!(sent(&mut delivery, 11 * SECOND, &status(503)));
+    assert!(!sent(&mut delivery, 11 * SECOND, &status(200)));
+    assert!(sent(&mut delivery, 40 * SECOND, &status(200)));
 }

@@ -2,6 +2,9 @@
 //!
 //! At most one request is in flight. Spec: OTLP 1, "OTLP/HTTP Response" and "OTLP/HTTP Throttling". Memory: one request.
 
+#[cfg(test)]
+mod tests;
+
 use super::answer::CollectorAnswer;
 use crate::bytes::mix::Mix;
 
@@ -230,6 +233,3 @@ impl Delivery {
         longest / 2 + Mix::new(now).number(u64::from(self.failures)).finish() % (longest / 2)
     }
 }
-
-#[cfg(test)]
-mod tests;
