@@ -30,6 +30,7 @@ mod ledger;
 mod local_replies;
 mod memory;
 mod new_plugin;
+mod outputs;
 mod passing;
 mod planted;
 mod privacy;
