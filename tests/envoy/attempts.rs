@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::outputs;
 use crate::support::acting::{ActingUpstream, TOKENS};
 use crate::support::client::{self, Http, Raw};
 use crate::support::envoy::{Envoy, Options};
@@ -91,6 +92,32 @@ async fn each_attempt_is_reported_as_far_as_envoy_shows_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_last_attempt_of_a_call_packs_its_attributes() {
+    let gateway = Gateway::start_with(r#""role": "upstream", "attributes": "packed""#).await;
+    for (route, acts, outcome) in [("/retry", "503 ok", "completed"), ("/retry", "reset 503", "error")] {
+        let entry = gateway.call(route, acts).await;
+        let packed = outputs::packed(&entry).unwrap_or_else(|| panic!("{acts}: {entry}"));
+        assert_eq!(
+            (&packed["gaugeway.outcome"], packed.get("error.type")),
+            match outcome {
+                "error" => (&json!("error"), Some(&json!("503"))),
+                _ => (&json!("completed"), None),
+            }
+        );
+        assert_eq!(
+            packed.get("gen_ai.usage.input_tokens").and_then(Value::as_u64),
+            match outcome {
+                "error" => None,
+                _ => Some(TOKENS.0 as u64),
+            }
+        );
+    }
+    // Envoy does not show that no attempt follows this one.
+    let entry = gateway.call("", "reset").await;
+    assert_eq!(outputs::packed(&entry), None, "{entry}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mirrored_request_is_counted_with_a_route_of_its_own() {
     let gateway = Gateway::start().await;
     // Reading the client's address would crash Envoy. The plugin reads it for encoded bodies of other requests.
@@ -141,12 +168,17 @@ impl Gateway {
 
     /// The same with another `role` of the plugin.
     async fn start_as(role: &str) -> Self {
+        Self::start_with(&format!("\"role\": \"{role}\"")).await
+    }
+
+    /// The same with these settings of the plugin. The access log has the packed attributes, if there are any.
+    async fn start_with(settings: &str) -> Self {
         let upstream = ActingUpstream::start().await;
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let path = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
         let plugin = std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test envoy");
         let filter = fs::read_to_string(path("envoy/upstream-filter.yaml")).unwrap();
-        let filter = filter.replace("\"role\": \"upstream\"", &format!("\"role\": \"{role}\""));
+        let filter = filter.replace("\"role\": \"upstream\"", settings);
         let filter: String =
             filter.replace("dist/gaugeway.wasm", &plugin).lines().map(|line| format!("\n    {line}")).collect();
         let cluster = |name: &str, port: u16| {
@@ -175,7 +207,7 @@ impl Gateway {
         ];
         let routes: Vec<_> = routes.iter().map(String::as_str).collect();
         let llm = "\n    load_assignment:\n      cluster_name: llm\n";
-        let replace = vec![(llm.to_owned(), format!("{filter}{llm}"))];
+        let replace = vec![(llm.to_owned(), format!("{filter}{llm}")), outputs::logging_packed()];
         let clusters = [cluster("refused", closed), cluster("mirror", upstream.addr.port())];
         let options = Options { plugin: false, replace, ..Options::to(upstream.addr) }.with(&routes, &clusters);
         Self { envoy: Envoy::start(&options).await, upstream }

@@ -35,6 +35,7 @@ mod memory;
 mod metrics;
 mod minimal;
 mod new_plugin;
+mod outputs;
 mod passing;
 mod planted;
 mod privacy;
