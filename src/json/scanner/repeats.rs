@@ -61,7 +61,9 @@ struct RecordedCall {
 enum RecordedArgument {
     Open(u32),
     Close,
-    Scalar(Scalar<'static>),
+    Null,
+    Bool(bool),
+    Other,
     Number(u32, u32),
     Text(u32, u32),
 }
@@ -223,15 +225,15 @@ impl RecordedSpan {
                 CallArgument::Open(index) => RecordedArgument::Open(index),
                 CallArgument::Close => RecordedArgument::Close,
                 CallArgument::Literal(_, length) | CallArgument::String(_, length) if length as usize > LIMIT => {
-                    RecordedArgument::Scalar(Scalar::Other)
+                    RecordedArgument::Other
                 }
                 CallArgument::Literal(distance, length) => {
                     let at = position(distance)?;
                     match literal_value(part(read, at, length)?.as_bytes()) {
-                        Scalar::Null => RecordedArgument::Scalar(Scalar::Null),
-                        Scalar::Bool(value) => RecordedArgument::Scalar(Scalar::Bool(value)),
+                        Scalar::Null => RecordedArgument::Null,
+                        Scalar::Bool(value) => RecordedArgument::Bool(value),
                         Scalar::Number(_) => RecordedArgument::Number(at, length),
-                        _ => RecordedArgument::Scalar(Scalar::Other),
+                        _ => RecordedArgument::Other,
                     }
                 }
                 CallArgument::String(distance, length) => RecordedArgument::Text(position(distance)?, length),
@@ -255,7 +257,9 @@ impl RecordedSpan {
                     node.close.into_iter().for_each(|apply| apply(target));
                     continue;
                 }
-                RecordedArgument::Scalar(value) => *value,
+                RecordedArgument::Null => Scalar::Null,
+                RecordedArgument::Bool(value) => Scalar::Bool(*value),
+                RecordedArgument::Other => Scalar::Other,
                 RecordedArgument::Number(at, length) => {
                     Scalar::Number(part(&self.bytes, *at, *length).unwrap_or_default())
                 }
