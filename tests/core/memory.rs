@@ -10,9 +10,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use gaugeway::budget::Budget;
-use gaugeway::config::Config;
+use gaugeway::config::{Config, Temporality};
 use gaugeway::exchange::{End, Exchange, Head, Observer, Unread};
-use gaugeway::observation::{ParseError, ParseErrors};
+use gaugeway::observation::{Observation, Outcome, ParseError, ParseErrors};
+use gaugeway::sink::otlp::{MetricStore, SpanReference};
 use gaugeway::text::hash::Key;
 use serde_json::{Value, json};
 
@@ -248,4 +249,29 @@ fn without_memory_for_lists_they_are_cut_and_the_rest_is_read() {
     assert!(seen.output.tools.len() < 128 && seen.response.finish_reasons.len() < 128);
     assert_eq!((seen.usage.input, seen.usage.output), (Some(5), Some(7)));
     assert!(measured.budget.reserved() <= 8 << 20);
+}
+
+#[test]
+fn a_thousand_series_of_otlp_metrics_take_less_than_two_megabytes() {
+    let config = Config::parse("").unwrap();
+    let before = ALLOCATED.get();
+    let mut store = MetricStore::new(1, Temporality::Cumulative);
+    let mut calls = 0;
+    while store.series() < 1000 {
+        let mut seen = Observation { operation: "chat", provider: "openai".into(), ..Observation::default() };
+        seen.response.model = Some(format!("gpt-4o-2024-08-06-of-{calls}").into());
+        seen.route = "the-route-of-an-application-in-a-namespace".into();
+        seen.outcome = Some(Outcome::Completed);
+        (seen.usage.input, seen.usage.output, seen.cost.nanousd) = (Some(1), Some(1), Some(1));
+        (seen.timing.start, seen.timing.first_chunk, seen.timing.first_token) = (1, Some(2), Some(3));
+        // Each duration is in another bucket, so each leaves an exemplar.
+        for end in [10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000] {
+            seen.timing.end = Some(end);
+            store.record(&seen, &config, 1, Some(SpanReference { trace: [1; 16], span: [2; 8] }));
+        }
+        calls += 1;
+    }
+    let bytes = ALLOCATED.get() - before;
+    println!("{} series take {bytes} bytes", store.series());
+    assert!(bytes < 2_000_000, "{} series take {bytes} bytes", store.series());
 }
