@@ -220,6 +220,8 @@ pub fn serve(linker: &mut Linker<State>, module: &Module) -> wasmtime::Result<()
             })
         },
     )?;
+    linker
+        .func_wrap("env", "proxy_done", |mut guest: Caller<'_, State>| guarded(&mut guest, "proxy_done", |_| Ok(0)))?;
     linker.func_wrap("env", "proxy_set_tick_period_milliseconds", |mut guest: Caller<'_, State>, _: u32| {
         guarded(&mut guest, "proxy_set_tick_period_milliseconds", |_| Ok(0))
     })?;
