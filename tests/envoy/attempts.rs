@@ -94,23 +94,15 @@ async fn each_attempt_is_reported_as_far_as_envoy_shows_its_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_the_last_attempt_of_a_call_packs_its_attributes() {
     let gateway = Gateway::start_with(r#""role": "upstream", "attributes": "packed""#).await;
-    for (route, acts, outcome) in [("/retry", "503 ok", "completed"), ("/retry", "reset 503", "error")] {
-        let entry = gateway.call(route, acts).await;
+    let tokens = Some(TOKENS.0 as u64);
+    for (acts, outcome, error, tokens) in
+        [("503 ok", "completed", None, tokens), ("reset 503", "error", Some("503"), None)]
+    {
+        let entry = gateway.call("/retry", acts).await;
         let packed = outputs::packed(&entry).unwrap_or_else(|| panic!("{acts}: {entry}"));
-        assert_eq!(
-            (&packed["gaugeway.outcome"], packed.get("error.type")),
-            match outcome {
-                "error" => (&json!("error"), Some(&json!("503"))),
-                _ => (&json!("completed"), None),
-            }
-        );
-        assert_eq!(
-            packed.get("gen_ai.usage.input_tokens").and_then(Value::as_u64),
-            match outcome {
-                "error" => None,
-                _ => Some(TOKENS.0 as u64),
-            }
-        );
+        let text = |key: &str| packed.get(key).and_then(Value::as_str);
+        let counted = packed.get("gen_ai.usage.input_tokens").and_then(Value::as_u64);
+        assert_eq!((text("gaugeway.outcome"), text("error.type"), counted), (Some(outcome), error, tokens), "{acts}");
     }
     // Envoy does not show that no attempt follows this one.
     let entry = gateway.call("", "reset").await;
