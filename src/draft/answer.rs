@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::calls::AnswerCalls;
 use super::{Draft, entry};
+use crate::bytes::is_equal;
 use crate::json::{Scalar, Validator};
 use crate::observation::{FinishClass, FinishReason, LIST, Parsed, Text};
 use crate::text::content::Content;
@@ -183,7 +184,12 @@ impl Draft {
     pub fn response_model(&mut self, value: Scalar<'_>) {
         if let Scalar::Text(model) = value
             && !model.is_empty()
-            && self.observation.response.model.as_deref() != Some(model)
+            && !self
+                .observation
+                .response
+                .model
+                .as_deref()
+                .is_some_and(|known| is_equal(known.as_bytes(), model.as_bytes()))
         {
             self.observation.response.model = Some(model.into());
         }

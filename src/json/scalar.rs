@@ -38,6 +38,9 @@ impl Scalar<'_> {
     #[inline(never)]
     pub fn whole(self) -> Option<u64> {
         let Scalar::Number(number) = self else { return None };
+        if let [digit @ b'0'..=b'9'] = number.as_bytes() {
+            return Some(u64::from(digit - b'0'));
+        }
         if let Ok(whole) = number.parse::<u64>() {
             return Some(whole).filter(|n| *n <= EXACT_LIMIT);
         }

@@ -10,6 +10,7 @@
 
 use super::values::literal_value;
 use super::{LIMIT, Scanner, ScannerFrame, ScannerState};
+use crate::bytes::is_equal;
 use crate::json::program::{Ended, MAX_DEPTH, Program, Scalar};
 
 /// Longest recorded span before a text, in bytes.
@@ -47,7 +48,24 @@ struct RecordedDocument {
 /// Bytes and the rule calls that they cause.
 struct RecordedSpan {
     bytes: Box<str>,
-    calls: Box<[RuleCall]>,
+    calls: Box<[RecordedCall]>,
+}
+
+/// A call to repeat.
+struct RecordedCall {
+    node: u16,
+    argument: RecordedArgument,
+}
+
+/// The value that a rule receives. Literals are parsed once. Numbers and texts are given by position and length in the span.
+enum RecordedArgument {
+    Open(u32),
+    Close,
+    Null,
+    Bool(bool),
+    Other,
+    Number(u32, u32),
+    Text(u32, u32),
 }
 
 /// A call of the rule of a node.
@@ -62,8 +80,7 @@ pub(super) enum CallArgument {
     Open(u32),
     /// The end of an object.
     Close,
-    /// A literal: its distance from the end of the piece of input, and its length. In a [`RecordedSpan`], its position
-    /// in the span replaces the distance.
+    /// A literal: its distance from the end of the piece of input, and its length.
     Literal(u32, u32),
     /// The same for a string, without quotes.
     String(u32, u32),
@@ -87,7 +104,7 @@ impl RepeatCache {
 impl Scanner {
     /// Most heap memory of a scanner, in bytes.
     pub const BOUND: usize =
-        size_of::<RecordedDocument>() + MAX_PREFIX + MAX_SUFFIX + 2 * MAX_CALLS * size_of::<RuleCall>();
+        size_of::<RecordedDocument>() + MAX_PREFIX + MAX_SUFFIX + 2 * MAX_CALLS * size_of::<RecordedCall>();
 
     /// Reads bytes like [`Scanner::feed`]. It is faster if `bytes` start at the begin of a document that resembles the
     /// previous one.
@@ -195,50 +212,73 @@ impl Scanner {
 impl RecordedSpan {
     /// The bytes from the start of `bytes` to the start of `rest`. Returns None if they are longer than `max_length`,
     /// cause too many calls, or are not UTF-8.
-    fn new(bytes: &[u8], rest: &[u8], mut calls: Vec<RuleCall>, max_length: usize) -> Option<Self> {
+    fn new(bytes: &[u8], rest: &[u8], calls: Vec<RuleCall>, max_length: usize) -> Option<Self> {
         let read = bytes.get(..bytes.len() - rest.len())?;
         if read.len() > max_length || calls.len() > MAX_CALLS {
             return None;
         }
-        for call in &mut calls {
-            if let CallArgument::Literal(place, _) | CallArgument::String(place, _) = &mut call.argument {
-                // The distance from the end of the piece becomes the position in the span.
-                *place = u32::try_from(bytes.len()).ok()?.checked_sub(*place)?;
-            }
-        }
-        Some(RecordedSpan { bytes: core::str::from_utf8(read).ok()?.into(), calls: calls.into() })
+        let read = core::str::from_utf8(read).ok()?;
+        // The distance from the end of the piece becomes the position in the span.
+        let position = |distance: u32| u32::try_from(bytes.len()).ok()?.checked_sub(distance);
+        let recorded = |RuleCall { node, argument }| {
+            let argument = match argument {
+                CallArgument::Open(index) => RecordedArgument::Open(index),
+                CallArgument::Close => RecordedArgument::Close,
+                CallArgument::Literal(_, length) | CallArgument::String(_, length) if length as usize > LIMIT => {
+                    RecordedArgument::Other
+                }
+                CallArgument::Literal(distance, length) => {
+                    let at = position(distance)?;
+                    match literal_value(part(read, at, length)?.as_bytes()) {
+                        Scalar::Null => RecordedArgument::Null,
+                        Scalar::Bool(value) => RecordedArgument::Bool(value),
+                        Scalar::Number(_) => RecordedArgument::Number(at, length),
+                        _ => RecordedArgument::Other,
+                    }
+                }
+                CallArgument::String(distance, length) => RecordedArgument::Text(position(distance)?, length),
+            };
+            Some(RecordedCall { node, argument })
+        };
+        let calls: Option<Box<[_]>> = calls.into_iter().map(recorded).collect();
+        Some(RecordedSpan { bytes: read.into(), calls: calls? })
     }
 
     /// Makes the recorded calls.
     fn repeat<T>(&self, program: &Program<T>, target: &mut T) {
-        let part = |at: u32, length: u32| {
-            let (at, length) = (at as usize, length as usize);
-            self.bytes.get(at..at + length).filter(|_| length <= LIMIT)
-        };
-        for RuleCall { node, argument } in &self.calls {
+        for RecordedCall { node, argument } in &self.calls {
             let Some(node) = program.node(*node) else { continue };
-            match (argument, node.open, node.close, node.scalar) {
-                (CallArgument::Open(index), Some(apply), _, _) => apply(target, *index),
-                (CallArgument::Close, _, Some(apply), _) => apply(target),
-                (CallArgument::Literal(at, length), _, _, Some(apply)) => {
-                    let literal = part(*at, *length);
-                    apply(target, literal.map_or(Scalar::Other, |literal| literal_value(literal.as_bytes())));
+            let value = match argument {
+                RecordedArgument::Open(index) => {
+                    node.open.into_iter().for_each(|apply| apply(target, *index));
+                    continue;
                 }
-                (CallArgument::String(at, length), _, _, Some(apply)) => {
-                    apply(target, part(*at, *length).map_or(Scalar::Other, Scalar::Text));
+                RecordedArgument::Close => {
+                    node.close.into_iter().for_each(|apply| apply(target));
+                    continue;
                 }
-                _ => {}
+                RecordedArgument::Null => Scalar::Null,
+                RecordedArgument::Bool(value) => Scalar::Bool(*value),
+                RecordedArgument::Other => Scalar::Other,
+                RecordedArgument::Number(at, length) => {
+                    Scalar::Number(part(&self.bytes, *at, *length).unwrap_or_default())
+                }
+                RecordedArgument::Text(at, length) => Scalar::Text(part(&self.bytes, *at, *length).unwrap_or_default()),
+            };
+            if let Some(apply) = node.scalar {
+                apply(target, value);
             }
         }
     }
 }
 
-/// Returns the bytes after `prefix`, or None if `bytes` do not start with it. Compares eight bytes at a time: in
-/// WebAssembly, `==` compares slices byte by byte.
+/// A part of a span.
+fn part(span: &str, at: u32, length: u32) -> Option<&str> {
+    span.get(at as usize..at as usize + length as usize)
+}
+
+/// Returns the bytes after `prefix`, or None if `bytes` do not start with it.
 fn strip_prefix<'b>(prefix: &str, bytes: &'b [u8]) -> Option<&'b [u8]> {
-    let (bytes, rest) = bytes.split_at_checked(prefix.len())?;
-    let ((words, tail), (other_words, other_tail)) = (prefix.as_bytes().as_chunks::<8>(), bytes.as_chunks::<8>());
-    let is_same = |(a, b): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b);
-    let is_equal = tail.iter().zip(other_tail).all(|(a, b)| a == b) && words.iter().zip(other_words).all(is_same);
-    is_equal.then_some(rest)
+    let (begin, rest) = bytes.split_at_checked(prefix.len())?;
+    is_equal(prefix.as_bytes(), begin).then_some(rest)
 }
