@@ -5,7 +5,8 @@
 //! VMs of later configurations, take that one. It lives as long as the process has a VM with this `vm_id`.
 //!
 //! Nobody outside can guess it: it has 256 random bits, is never written to a log, an attribute, a metric or a request, and the
-//! hashes made with it do not leave the process either. Only plugins that the operator gives the same `vm_id` can read it.
+//! hashes made with it, by SipHash with 128 bits that follow from it, do not leave the process either. Only plugins that the
+//! operator gives the same `vm_id` can read it.
 //!
 //! A host without `random_get` or without shared data has no key. Its exchanges share nothing.
 
