@@ -145,7 +145,6 @@ async fn envoy_ends_at_once_and_without_a_crash_although_spans_wait() {
         assert!(begin.elapsed() < Duration::from_secs(10), "Envoy still runs: {}", site.envoy.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    eprintln!("SIGTERM: received {} requests", site.collector.received().len());
     let log = site.envoy.log();
     assert!(!log.contains("[critical]") && !log.contains("panicked"), "{log}");
 }
