@@ -3,14 +3,13 @@
 use super::Exchange;
 use crate::budget::Share;
 use crate::config::{Capture, Config};
-use crate::draft::{BLOCK, Draft};
+use crate::draft::Draft;
 use crate::framing::Body;
-use crate::observation::ChunkGaps;
 use crate::text::content::Content;
 use crate::text::fingerprint::Fingerprint;
 
 /// Maximum memory of what a shell keeps of a stream besides its exchange, in bytes.
-pub const SHELL: usize = 640;
+pub const SHELL: usize = 560;
 
 /// Why an exchange is not read.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,8 +39,7 @@ pub(super) fn charge(config: &Config) -> usize {
     let texts = if config.privacy.capture == Capture::Off { 0 } else { 2 * Content::BOUND };
     let hashes = [config.privacy.hash.prompt, config.privacy.hash.tools].into_iter().filter(|hash| *hash).count();
     let hashes = hashes * (size_of::<Fingerprint>() + Fingerprint::BOUND);
-    let gaps = size_of::<ChunkGaps>() + BLOCK;
-    SHELL + size_of::<Exchange>() + Draft::BOUND + Body::BOUND + texts + hashes + gaps
+    SHELL + size_of::<Exchange>() + Draft::BOUND + Body::BOUND + texts + hashes
 }
 
 impl Exchange {

@@ -2,6 +2,7 @@
 
 use super::{End, Exchange, ExchangePhase, Head, readable};
 use crate::budget::{Share, Side};
+use crate::draft::BLOCK;
 use crate::framing::Body;
 use crate::observation::ChunkGaps;
 use crate::provider;
@@ -72,9 +73,10 @@ impl Exchange {
 
     /// A chunk of a stream arrived.
     fn note_chunk(&mut self, now: u64) {
-        match &mut self.draft.observation.timing.gaps {
-            Some(gaps) => gaps.chunk(now),
-            gaps => *gaps = Some(Box::new(ChunkGaps::new(now))),
+        if let Some(gaps) = &mut self.draft.observation.timing.gaps {
+            gaps.chunk(now);
+        } else if self.draft.keeps(size_of::<ChunkGaps>() + BLOCK) {
+            self.draft.observation.timing.gaps = Some(Box::new(ChunkGaps::new(now)));
         }
         match &self.stream {
             Some(stream) => stream.chunk(now),
