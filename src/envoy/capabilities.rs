@@ -12,7 +12,7 @@ const READINGS: usize = 1000;
 /// Logs the features whose absence shows at start. `metrics`: a metric was defined. `timer`: a tick period was set. `secret`: there
 /// is a key for the hashes of callers.
 pub fn log_missing_at_start(metrics: bool, timer: bool, secret: bool) {
-    let properties = host::property("plugin_root_id").is_some();
+    let properties = host::has_property("plugin_root_id");
     let shared_data = Memory::is_kept();
     let features: [(bool, &str); 6] = [
         (metrics, "metrics (nothing is counted)"),

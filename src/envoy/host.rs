@@ -98,6 +98,17 @@ pub fn property(path: &str) -> Option<Vec<u8>> {
     returned(|out, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), out, size) })
 }
 
+/// Returns true if the host knows the property. Its value may be empty.
+pub fn has_property(path: &str) -> bool {
+    let mut status = 0;
+    returned(|out, size| {
+        // SAFETY: the host reads `path` and writes pointer and size.
+        status = unsafe { proxy_get_property(path.as_ptr(), path.len(), out, size) };
+        status
+    });
+    status == 0
+}
+
 /// Sets the filter state `wasm.<name>` of the stream. Returns whether the host did.
 pub fn set_property(name: &str, value: &str) -> bool {
     // SAFETY: the host reads `name` and `value`.

@@ -101,7 +101,7 @@ fn completions(prompt: &str, answer: &str, stream: bool) -> Fixture {
     let usage = json!({"prompt_tokens": 50, "completion_tokens": 9, "total_tokens": 59});
     let logprobs = || json!({"content": [{"token": word(), "logprob": -0.1, "top_logprobs": [{"token": word()}]}]});
     let at = ("api.openai.com", "/v1/chat/completions");
-    let head = |kind: &str| json!({"id": "chatcmpl-1", "object": kind, "model": "gpt-4o", "system_fingerprint": word(), word(): word()});
+    let head = |kind: &str| json!({"id": "chatcmpl-1", "object": kind, "model": "gpt-4o", "system_fingerprint": "fp_1", word(): word()});
     if !stream {
         let mut body = head("chat.completion");
         body["choices"] = json!([{"index": 0, "logprobs": logprobs(), "finish_reason": "tool_calls", "message": {

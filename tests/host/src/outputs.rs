@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use crate::host::{self, Host};
-use crate::refused_calls::same;
 use gaugeway_demo::fixtures::Fixture;
 use serde_json::{Map, Value};
 
