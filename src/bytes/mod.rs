@@ -37,7 +37,8 @@ mod tests {
         let bytes: Vec<u8> = (0..40).collect();
         for length in 0..=bytes.len() {
             let whole = &bytes[..length];
-            assert!(is_equal(whole, &whole.to_vec()), "{length}");
+            let copy = whole.to_vec();
+            assert!(is_equal(whole, &copy), "{length}");
             assert!(!is_equal(whole, &bytes[..length.saturating_sub(1)]) || length == 0);
             for at in 0..length {
                 let mut other = whole.to_vec();

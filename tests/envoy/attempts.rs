@@ -94,7 +94,7 @@ async fn each_attempt_is_reported_as_far_as_envoy_shows_its_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_the_last_attempt_of_a_call_packs_its_attributes() {
     let gateway = Gateway::start_with(r#""role": "upstream", "attributes": "packed""#).await;
-    let tokens = Some(TOKENS.0 as u64);
+    let tokens = Some(TOKENS.0);
     for (acts, outcome, error, tokens) in
         [("503 ok", "completed", None, tokens), ("reset 503", "error", Some("503"), None)]
     {
