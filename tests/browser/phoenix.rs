@@ -113,18 +113,21 @@ async fn phoenix_shows_an_agent_run_with_its_calls_and_tools() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn phoenix_shows_the_figures_of_calls_whose_spans_the_plugin_sends() {
     let phoenix = Phoenix::start().await;
-    let (_envoy, traces) = traffic::send(phoenix.addr, Vec::new()).await;
+    let (_envoy, traces) = traffic::send(json!({"cluster": "otlp"}), |options| options.otlp = Some(phoenix.addr)).await;
     for (call, trace) in CALLS.iter().zip(&traces.calls) {
         let spans = phoenix.spans(trace, 1).await;
         let [span] = spans.as_slice() else { panic!("{} has more than one span: {spans:#?}", call.fixture) };
-        let kind = if call.operation == "embeddings" { "EMBEDDING" } else { "LLM" };
+        let (kind, model) = match call.operation {
+            "embeddings" => ("EMBEDDING", "embedding.model_name"),
+            _ => ("LLM", "llm.model_name"),
+        };
         let status = if call.answered.is_none() { "ERROR" } else { "UNSET" };
         assert_eq!(span["name"], format!("{} {}", call.operation, call.requested));
         let shown = [&span["span_kind"], &span["status_code"], &span["parent_id"]];
         assert_eq!(shown, [&json!(kind), &json!(status), &Value::Null], "{}", call.fixture);
         let attributes = &span["attributes"];
         assert_eq!(attributes["session.id"], CONVERSATION, "{}", call.fixture);
-        assert_eq!(attributes["llm.model_name"], call.requested, "{}", call.fixture);
+        assert_eq!(attributes[model], call.requested, "{}", call.fixture);
         for (name, tokens) in TOKENS.into_iter().zip(call.tokens) {
             assert_eq!(attributes[name].as_u64(), tokens, "{name} of {}", call.fixture);
         }
@@ -136,8 +139,9 @@ async fn phoenix_shows_the_figures_of_calls_whose_spans_the_plugin_sends() {
         let tokens = [&TOKENS[0], &TOKENS[1]].map(|name| span["attributes"][*name].as_u64());
         assert_eq!(tokens, if span["span_kind"] == "LLM" { TURN.map(Some) } else { [None; 2] }, "{span:#}");
     }
-    let sessions =
-        phoenix.ask("{ projects { edges { node { sessions { edges { node { sessionId numTraces } } } } } } }").await;
+    let sessions = phoenix
+        .ask("{ projects { edges { node { sessions(first: 9) { edges { node { sessionId numTraces } } } } } } }")
+        .await;
     let sessions = &sessions["projects"]["edges"][0]["node"]["sessions"]["edges"];
     assert_eq!(*sessions, json!([{"node": {"sessionId": CONVERSATION, "numTraces": CALLS.len() + 1}}]));
 }

@@ -1,14 +1,12 @@
 //! Calls of several kinds and an agent's run, whose spans the plugin itself sends to a backend, and the figures that the
 //! upstream serves for them.
 
-use std::net::SocketAddr;
-
 use crate::support::agent::{Api, Conversation, Line};
 use crate::support::client;
 use crate::support::envoy::{Envoy, Options};
 use crate::support::fixtures::Fixture;
 use crate::support::upstream::Upstream;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A call whose trace has no other span, and the figures in its answer.
 pub struct Call {
@@ -64,11 +62,13 @@ pub struct Traces {
     pub run: String,
 }
 
-/// Sends all calls through an Envoy that does not trace. `replace` are replacements in its configuration.
-pub async fn send(backend: SocketAddr, replace: Vec<(String, String)>) -> (Envoy, Traces) {
+/// Sends all calls through an Envoy that does not trace. `otlp` is the plugin's setting of this name, and `adapt` adds the
+/// address of the backend to Envoy's configuration.
+pub async fn send(otlp: Value, adapt: impl FnOnce(&mut Options)) -> (Envoy, Traces) {
     let upstream = Upstream::start(Fixture::all()).await;
-    let config = json!({"otlp": {"cluster": "otlp"}, "conversation": {"header": "x-conversation"}});
-    let options = Options { otlp: Some(backend), tracing: false, config, replace, ..Options::to(upstream.addr) };
+    let config = json!({"otlp": otlp, "conversation": {"header": "x-conversation"}});
+    let mut options = Options { tracing: false, config, ..Options::to(upstream.addr) };
+    adapt(&mut options);
     let envoy = Envoy::start(&options).await;
 
     let mut traces = Traces { calls: CALLS.map(|_| client::request_id()), run: String::new() };

@@ -30,7 +30,9 @@ impl Mlflow {
                 .env("_MLFLOW_SERVER_FILE_STORE", format!("sqlite:///{}", folder.join("mlflow.db").display()))
                 .env("_MLFLOW_SERVER_ARTIFACT_ROOT", folder.join("artifacts"))
                 .env("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-                .env("MLFLOW_DISABLE_TELEMETRY", "true");
+                .env("MLFLOW_DISABLE_TELEMETRY", "true")
+                // Otherwise MLflow downloads its list of prices.
+                .env("MLFLOW_MODEL_CATALOG_URI", "");
             command
         });
         Self { addr, backend: mlflow.await }
