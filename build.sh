@@ -39,7 +39,7 @@ usage() {
                           prometheus  alerts, recording rules and dashboard in a real Prometheus
                           manifests   Istio, Envoy Gateway and Docker Compose
                           clients     LangChain, LlamaIndex, OpenAI's and Anthropic's SDKs, and a local model
-                          browser     the live page and Phoenix in Chromium
+                          browser     the live page and Phoenix in Chromium, and MLflow
                           edge        the npm package in Node.js, Deno, workerd and Chromium
                           release     the image in a registry, a second build of the plugin, signatures, licences, the prices, the cost export
                           agents      Claude Code, Codex and agents of ten frameworks (2 GB on disk); runs only if it is named
@@ -380,6 +380,7 @@ test_browser() {
     find_envoy
     find_chromium
     find_phoenix
+    find_mlflow
     run_tests browser --test browser "$@"
 }
 
@@ -752,7 +753,7 @@ find_chromium() {
     export GAUGEWAY_CHROMIUM
 }
 
-# ---- The manifests' schemas, and Phoenix ----
+# ---- The manifests' schemas, Phoenix and MLflow ----
 
 # Installs a Python with YAML, JSON schemas and the schema of Docker Compose files.
 find_manifests() {
@@ -765,6 +766,12 @@ find_phoenix() {
     export GAUGEWAY_PHOENIX=$TOOLS/phoenix/bin/phoenix
 }
 
+# Installs MLflow without what only its other parts need.
+find_mlflow() {
+    python_from tests/browser/mlflow.txt "$TOOLS/mlflow/server" "MLflow (210 MB on disk)"
+    export GAUGEWAY_MLFLOW=$TOOLS/mlflow/server/bin/python
+}
+
 # Creates a virtual environment with one package from PyPI and its dependencies.
 python_with() { # FOLDER PACKAGE VERSION
     local python=$1/bin/python found
@@ -775,6 +782,26 @@ python_with() { # FOLDER PACKAGE VERSION
     python3 -m venv --clear "$1" >&2 || die "python3 cannot create a virtual environment; install python3-venv"
     "$python" -m pip install --quiet --only-binary=:all: "$2==$3" >&2 ||
         die "cannot install $2 $3 from PyPI for $(uname -sm) and $(python3 -V); check the network connection"
+}
+
+fetch_uv() {
+    need python3 "install Python 3"
+    fetch_wheel uv==$UV_VERSION "$TOOLS/uv-$UV_VERSION" "check that PyPI has uv for this machine"
+}
+
+# Creates a virtual environment with the packages of a list, whose cache is beside it. uv takes seconds where pip takes
+# minutes.
+python_from() { # LIST FOLDER WHAT
+    local uv
+    ! cmp -s "$1" "$2/installed" || return 0
+    fetch_uv
+    say "installing $3"
+    uv=("$TOOLS/uv-$UV_VERSION/uv-$UV_VERSION.data/scripts/uv" --quiet --cache-dir "${2%/*}/cache" --no-python-downloads)
+    chmod +x "${uv[0]}"
+    "${uv[@]}" venv --clear --python python3 "$2" >&2 &&
+        "${uv[@]}" pip install --python "$2/bin/python" --only-binary :all: --requirement "$1" >&2 ||
+        die "cannot install $1 from PyPI for $(uname -sm) and $(python3 -V); it needs Python 3.11 to 3.13 and a network connection"
+    cp "$1" "$2/installed"
 }
 
 # ---- Prices ----
@@ -836,15 +863,14 @@ find_clients() {
 
 # ---- Coding agents and frameworks of agents ----
 
-# Installs them from PyPI and npm, all at the same time. uv takes seconds where pip takes minutes.
+# Installs them from PyPI and npm, all at the same time.
 find_agents() {
     local folder=$TOOLS/agents jobs=() job
-    need python3 "install Python 3"
-    fetch_wheel uv==$UV_VERSION "$TOOLS/uv-$UV_VERSION" "check that PyPI has uv for this machine"
+    fetch_uv
     find_node
-    install_agents frameworks "the OpenAI Agents SDK, LangChain, LangGraph, pydantic-ai, Google ADK, smolagents and AutoGen" &
+    python_from tests/agents/frameworks.txt "$folder/frameworks" "the OpenAI Agents SDK, LangChain, LangGraph, pydantic-ai, Google ADK, smolagents and AutoGen" &
     jobs+=($!)
-    install_agents crewai "CrewAI and instructor" &
+    python_from tests/agents/crewai.txt "$folder/crewai" "CrewAI and instructor" &
     jobs+=($!)
     install_packages tests/agents "$folder/npm" "Vercel's AI SDK" &
     jobs+=($!)
@@ -852,19 +878,6 @@ find_agents() {
     jobs+=($!)
     for job in "${jobs[@]}"; do wait "$job" || exit 1; done
     export GAUGEWAY_AGENTS=$folder GAUGEWAY_CODING=$folder/coding GAUGEWAY_NODE
-}
-
-# Creates the virtual environment of tests/agents/NAME.txt.
-install_agents() { # NAME WHAT
-    local list=tests/agents/$1.txt folder=$TOOLS/agents/$1 uv
-    ! cmp -s "$list" "$folder/installed" || return 0
-    say "installing $2"
-    uv=("$TOOLS/uv-$UV_VERSION/uv-$UV_VERSION.data/scripts/uv" --quiet --cache-dir "$TOOLS/agents/cache" --no-python-downloads)
-    chmod +x "${uv[0]}"
-    "${uv[@]}" venv --clear --python python3 "$folder" >&2 &&
-        "${uv[@]}" pip install --python "$folder/bin/python" --only-binary :all: --requirement "$list" >&2 ||
-        die "cannot install $list from PyPI for $(uname -sm) and $(python3 -V); it needs Python 3.11 to 3.13 and a network connection"
-    cp "$list" "$folder/installed"
 }
 
 # ---- Messages ----

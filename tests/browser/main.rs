@@ -1,5 +1,5 @@
-//! Tests that need a real browser: the demo's live page, and the spans in Phoenix. Run them with `./build.sh test
-//! browser`.
+//! Tests that need real products: the demo's live page in a browser, and the spans in Phoenix and MLflow. Run them with
+//! `./build.sh test browser`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -11,8 +11,10 @@
     reason = "tests read environment variables and the clock, and fail by panicking"
 )]
 
+mod mlflow;
 mod page;
 mod phoenix;
+mod traffic;
 
 #[path = "../support/mod.rs"]
 mod support;

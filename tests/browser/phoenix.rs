@@ -7,6 +7,7 @@ use crate::support::envoy::{Envoy, Options};
 use crate::support::fixtures::Fixture;
 use crate::support::phoenix::Phoenix;
 use crate::support::upstream::Upstream;
+use crate::traffic::{self, CALLS, CONVERSATION, TURN};
 use serde_json::{Value, json};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -20,6 +21,14 @@ const TRANSLATED: [(&str, &str); 6] = [
     ("gen_ai.usage.output_tokens", "llm.token_count.completion"),
     ("gen_ai.usage.cache_read.input_tokens", "llm.token_count.prompt_details.cache_read"),
     ("gen_ai.usage.cache_creation.input_tokens", "llm.token_count.prompt_details.cache_write"),
+];
+
+/// Phoenix's names for the tokens of the prompt, of the completion, read from a cache and written to it.
+const TOKENS: [&str; 4] = [
+    "llm.token_count.prompt",
+    "llm.token_count.completion",
+    "llm.token_count.prompt_details.cache_read",
+    "llm.token_count.prompt_details.cache_write",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -91,6 +100,55 @@ async fn phoenix_shows_an_agent_run_with_its_calls_and_tools() {
     let spans = phoenix.spans(TRACE, 6).await;
     assert_eq!(spans.len(), 6, "{spans:#?}");
     let page = phoenix.trace_page(TRACE, "phoenix-agent.png").await;
+    let seen = assert_run(&spans);
+    let agent = spans.iter().find(|span| span["name"] == "invoke_agent").unwrap();
+    assert_eq!(agent["parent_id"], PARENT);
+    for (name, _, _) in &seen {
+        assert!(page.document.contains(name.as_str()), "the page does not contain {name}");
+    }
+    let picture = page.picture;
+    assert!(picture.detail > 0.004, "the screenshot is blank: {}", picture.detail);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn phoenix_shows_the_figures_of_calls_whose_spans_the_plugin_sends() {
+    let phoenix = Phoenix::start().await;
+    let (_envoy, traces) = traffic::send(json!({"cluster": "otlp"}), |options| options.otlp = Some(phoenix.addr)).await;
+    for (call, trace) in CALLS.iter().zip(&traces.calls) {
+        let spans = phoenix.spans(trace, 1).await;
+        let [span] = spans.as_slice() else { panic!("{} has more than one span: {spans:#?}", call.fixture) };
+        let (kind, model) = match call.operation {
+            "embeddings" => ("EMBEDDING", "embedding.model_name"),
+            _ => ("LLM", "llm.model_name"),
+        };
+        let status = if call.answered.is_none() { "ERROR" } else { "UNSET" };
+        assert_eq!(span["name"], format!("{} {}", call.operation, call.requested));
+        let shown = [&span["span_kind"], &span["status_code"], &span["parent_id"]];
+        assert_eq!(shown, [&json!(kind), &json!(status), &Value::Null], "{}", call.fixture);
+        let attributes = &span["attributes"];
+        assert_eq!(attributes["session.id"], CONVERSATION, "{}", call.fixture);
+        assert_eq!(attributes[model], call.requested, "{}", call.fixture);
+        for (name, tokens) in TOKENS.into_iter().zip(call.tokens) {
+            assert_eq!(attributes[name].as_u64(), tokens, "{name} of {}", call.fixture);
+        }
+    }
+
+    let spans = phoenix.spans(&traces.run, 6).await;
+    assert_run(&spans);
+    for span in &spans {
+        let tokens = [&TOKENS[0], &TOKENS[1]].map(|name| span["attributes"][*name].as_u64());
+        assert_eq!(tokens, if span["span_kind"] == "LLM" { TURN.map(Some) } else { [None; 2] }, "{span:#}");
+    }
+    let sessions = phoenix
+        .ask("{ projects { edges { node { sessions(first: 9) { edges { node { sessionId numTraces } } } } } } }")
+        .await;
+    let sessions = &sessions["projects"]["edges"][0]["node"]["sessions"]["edges"];
+    assert_eq!(*sessions, json!([{"node": {"sessionId": CONVERSATION, "numTraces": CALLS.len() + 1}}]));
+}
+
+/// Fails unless the spans are those of a run with three calls and two tools below the span of the run. Returns the name,
+/// kind and parent of each.
+fn assert_run(spans: &[Value]) -> Vec<(String, String, &'static str)> {
     let agent = spans.iter().find(|span| span["name"] == "invoke_agent").expect("there is no span invoke_agent");
     let mut seen: Vec<_> = spans
         .iter()
@@ -105,10 +163,5 @@ async fn phoenix_shows_an_agent_run_with_its_calls_and_tools() {
     let tool = |name: &str| (format!("execute_tool {name}"), "TOOL".to_owned(), "agent");
     let run = ("invoke_agent".to_owned(), "AGENT".to_owned(), "client");
     assert_eq!(seen, [chat(), chat(), chat(), tool("read"), tool("search"), run]);
-    assert_eq!(agent["parent_id"], PARENT);
-    for (name, _, _) in &seen {
-        assert!(page.document.contains(name.as_str()), "the page does not contain {name}");
-    }
-    let picture = page.picture;
-    assert!(picture.detail > 0.004, "the screenshot is blank: {}", picture.detail);
+    seen
 }

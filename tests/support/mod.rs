@@ -10,12 +10,14 @@ pub use gaugeway_demo::{
 
 pub mod acting;
 pub mod agent;
+pub mod backend;
 pub mod core;
 pub mod crash;
 pub mod edge;
 pub mod expect;
 pub mod manifests;
 pub mod mesh;
+pub mod mlflow;
 pub mod phoenix;
 pub mod points;
 pub mod responder;

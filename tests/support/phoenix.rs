@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -13,15 +13,15 @@ use flate2::read::ZlibDecoder;
 use http_body_util::Full;
 use hyper::Request;
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
+use super::backend::{Backend, PATIENCE, free, setting};
 use super::client::{self, Http};
 
 pub struct Phoenix {
     /// Serves `POST /v1/traces`, the API and the pages.
     pub addr: SocketAddr,
-    _child: Child,
-    folder: PathBuf,
+    backend: Backend,
 }
 
 /// A page as rendered by a browser.
@@ -38,38 +38,22 @@ pub struct Picture {
     pub detail: f64,
 }
 
-/// The first start creates the database tables, so it is slow.
-const PATIENCE: Duration = Duration::from_secs(240);
-
 impl Phoenix {
     /// Starts Phoenix and waits until it answers. Panics with Phoenix's log if it does not.
     pub async fn start() -> Self {
         let [addr, grpc] = free();
-        let folder = std::env::temp_dir().join(format!("gaugeway-phoenix-{}-{}", std::process::id(), addr.port()));
-        fs::create_dir_all(&folder).unwrap();
-        let log = fs::File::create(folder.join("log")).unwrap();
-        let child = Command::new(setting("GAUGEWAY_PHOENIX"))
-            .arg("serve")
-            .env("PHOENIX_WORKING_DIR", &folder)
-            .env("PHOENIX_HOST", addr.ip().to_string())
-            .env("PHOENIX_PORT", addr.port().to_string())
-            .env("PHOENIX_GRPC_PORT", grpc.port().to_string())
-            .env("PHOENIX_TELEMETRY_ENABLED", "false")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .expect("cannot start phoenix");
-        let mut phoenix = Self { addr, _child: child, folder };
-        let end = Instant::now() + PATIENCE;
-        while !client::get(addr, "/healthz").await.is_ok_and(|reply| reply.status == 200) {
-            let ended = phoenix._child.try_wait().unwrap();
-            let log = || fs::read_to_string(phoenix.folder.join("log")).unwrap_or_default();
-            assert!(ended.is_none() && Instant::now() < end, "Phoenix does not answer: {}", log());
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        phoenix
+        let phoenix = Backend::start("phoenix", addr, "/healthz", |folder| {
+            let mut command = Command::new(setting("GAUGEWAY_PHOENIX"));
+            command
+                .arg("serve")
+                .env("PHOENIX_WORKING_DIR", folder)
+                .env("PHOENIX_HOST", addr.ip().to_string())
+                .env("PHOENIX_PORT", addr.port().to_string())
+                .env("PHOENIX_GRPC_PORT", grpc.port().to_string())
+                .env("PHOENIX_TELEMETRY_ENABLED", "false");
+            command
+        });
+        Self { addr, backend: phoenix.await }
     }
 
     /// The spans of a trace, oldest first, once there are `count`. Phoenix stores spans some time after it received
@@ -110,15 +94,8 @@ impl Phoenix {
         // Cargo sets the variable for tests only. Examples compile this file too, but take no pictures.
         let picture = option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from).join(name);
         drop(fs::remove_file(&picture));
-        let document = browse(&url, &[&format!("--screenshot={}", picture.display())], &self.folder).await;
+        let document = browse(&url, &[&format!("--screenshot={}", picture.display())], &self.backend.folder).await;
         Page { document, picture: Picture::read(&picture) }
-    }
-}
-
-impl Drop for Phoenix {
-    fn drop(&mut self) {
-        drop(self._child.start_kill());
-        drop(fs::remove_dir_all(&self.folder));
     }
 }
 
@@ -163,14 +140,4 @@ async fn browse(url: &str, arguments: &[&str], folder: &Path) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     document
-}
-
-/// Two different free ports. Both are bound at once so that they differ.
-fn free() -> [SocketAddr; 2] {
-    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    held.map(|listener| listener.local_addr().unwrap())
-}
-
-fn setting(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run ./build.sh test"))
 }

@@ -134,7 +134,7 @@ impl State {
 
     async fn data(&self) -> Value {
         let stats = self.stats().await;
-        let drawn = ["gaugeway_", "gen_ai_client_operation_duration_", "gen_ai_server_time_to_first_token_"];
+        let drawn = ["gaugeway_", "gen_ai_client_inference_duration_", "gen_ai_server_time_to_first_token_"];
         let stats = stats.map(|samples| {
             let drawn = samples.into_iter().filter(|one| drawn.iter().any(|start| one.name.starts_with(start)));
             drawn.map(|one| json!([one.name, one.labels, one.value])).collect::<Vec<_>>()
