@@ -134,7 +134,7 @@ impl RootContext for Root {
         shared.holding.release_stuck(host::now());
         shared.answer_stuck_submissions();
         let _ = hostcalls::set_effective_context(self.id);
-        host::set_tick(if shared.holding.needs_short_tick() { SHORT_TICK } else { TICK });
+        shared.set_tick();
     }
 }
 
@@ -179,6 +179,7 @@ fn start(config: Config, selection: Selection) -> Shared {
         waiting: WAITING.with(Rc::clone),
         holding: Holding::default(),
         submissions: RefCell::default(),
+        is_tick_short: Cell::new(false),
         expects_llm_traffic: Cell::new(false),
     };
     capabilities::log_missing_at_start(gauge.is_some(), host::set_tick(TICK), has_secret);

@@ -12,7 +12,7 @@ use super::holding::Holding;
 use super::host;
 use super::memory::Memory;
 use super::metrics::HostMetrics;
-use super::root::SHORT_TICK;
+use super::root::{SHORT_TICK, TICK};
 use crate::config::Config;
 use crate::exchange::{Continuation, Exchange, MemoryKey, Observer, Routes};
 use crate::observation::{Observation, Outcome};
@@ -41,6 +41,8 @@ pub struct Shared {
     pub holding: Holding,
     /// The feedback requests that need ticks. Their streams own them.
     pub submissions: RefCell<Vec<Weak<Submission>>>,
+    /// The ticks come every [`SHORT_TICK`].
+    pub is_tick_short: Cell<bool>,
     /// The last request was LLM traffic, so the next is likely to be: all of its headers are read in one call.
     pub expects_llm_traffic: Cell<bool>,
 }
@@ -137,6 +139,21 @@ impl Shared {
         }
     }
 
+    /// Lets the next tick come soon. Envoy starts its timer again at each change of the period, so the period changes once until then:
+    /// under load there would be no tick otherwise.
+    pub fn hasten_tick(&self) {
+        if !self.is_tick_short.replace(true) {
+            host::set_tick(SHORT_TICK);
+        }
+    }
+
+    /// Sets the period of the ticks. A tick has come.
+    pub fn set_tick(&self) {
+        let is_short = self.holding.needs_short_tick();
+        self.is_tick_short.set(is_short);
+        host::set_tick(if is_short { SHORT_TICK } else { TICK });
+    }
+
     /// Counts an exchange in the metrics. `span` is its span, if that is sent.
     pub fn count(&self, seen: &Observation, config: &Config, span: Option<SpanReference>) {
         if let Some(Ok(mut stats)) = self.stats.as_ref().map(|stats| stats.try_borrow_mut()) {
@@ -180,7 +197,7 @@ impl Shared {
         }
         // The next tick may be too late.
         if export.needs_short_tick() {
-            host::set_tick(SHORT_TICK);
+            self.hasten_tick();
         }
         has_room.then_some(SpanReference { trace: own.trace, span: own.span })
     }

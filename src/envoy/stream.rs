@@ -16,7 +16,6 @@ use super::inject::Injection;
 use super::redirect::{self, EarlierLeg};
 use super::role;
 use super::room;
-use super::root::SHORT_TICK;
 use super::shared::Shared;
 use crate::bytes::mix::Mix;
 use crate::config::{Config, Role};
@@ -235,7 +234,7 @@ impl Stream {
         }
         let holds = self.injection.on_request_headers(self.id, head, config, api, &shared.holding);
         if holds && shared.holding.needs_short_tick() {
-            host::set_tick(SHORT_TICK);
+            shared.hasten_tick();
         }
         holds
     }

@@ -62,11 +62,11 @@ async fn every_panel_and_common_query_has_values_other_than_0_under_traffic() {
     let envoy = Envoy::start(
         &Options {
             config: json!({
-                "labels": {"headers": {"x-team": "team"}, "max_series": 10_000},
+                "labels": {"headers": {"x-team": "team"}, "max_series": 20_000},
                 "feedback": {"path": FEEDBACK, "secret": "correct-horse-battery"},
                 "stream_usage": {"inject": true},
                 "streams": {"stalled_after": 1},
-                "otlp": {"cluster": "otlp"},
+                "otlp": {"cluster": "otlp", "exceptions": true},
             }),
             otlp: Some(spans.addr),
             replace: vec![
@@ -112,8 +112,10 @@ async fn every_panel_and_common_query_has_values_other_than_0_under_traffic() {
 
     prometheus.all_rules_are_healthy_and_name_what_exists().await;
     for metric in [
+        "gen_ai_client_inference_duration",
+        "gen_ai_client_embeddings_duration",
         "gen_ai_client_operation_duration",
-        "gen_ai_client_operation_time_to_first_chunk",
+        "gen_ai_client_inference_time_to_first_chunk",
         "gen_ai_server_time_to_first_token",
         "gen_ai_server_time_per_output_token",
     ] {
