@@ -290,7 +290,7 @@ export interface Configuration {
   feedback?: {path?: string; secret?: string; slots?: number};
   /** No effect here, unless thousands of exchanges are open at once. */
   limits?: {stream_memory_bytes?: number};
-  /** No effect here: `gaugeway/otlp` sends spans. */
+  /** No effect here: `gaugeway/otlp` sends spans and metrics. */
   otlp?: {
     cluster?: string; errors?: boolean; exceptions?: boolean; idle_after?: number; instance?: string; interval?: number; logs_path?: string;
     metrics_path?: string; path?: string; sample?: number; service?: string; temporality?: 'cumulative' | 'delta';

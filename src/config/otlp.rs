@@ -56,7 +56,7 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[
         },
         per_route: false,
         doc: documentation(
-            "Envoy cluster of a collector that receives spans and metrics as OTLP over HTTP; empty means that nothing is sent",
+            "Envoy cluster of a collector that receives spans, metrics and log records as OTLP over HTTP; empty means that nothing is sent",
         ),
     },
     Setting {
@@ -88,7 +88,8 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[
         },
         per_route: false,
         doc: documentation(
-            "`service.instance.id` without the number of the worker, which is added; empty means the identifier of Envoy's node",
+            "`service.instance.id` without the `vm_id` and the number of the worker, which are added; empty means the identifier of Envoy's node, or a \
+             random one if it has none",
         ),
     },
     Setting {
@@ -101,7 +102,7 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[
         key: "otlp.logs_path",
         kind: Text { default: Some("/v1/logs"), set: |config, text| path(&mut config.otlp.logs_path, text) },
         per_route: false,
-        doc: documentation("path of log records at that collector"),
+        doc: documentation("path of log records at that collector; empty means that none are sent"),
     },
     Setting {
         key: "otlp.metrics_path",
@@ -148,7 +149,7 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[
         },
         per_route: false,
         doc: documentation(
-            "whether the values of metrics count from the start of a series or from the export before; Prometheus accepts the first only",
+            "whether the values of metrics count from the start of a series or from the export before; Prometheus accepts only `cumulative`",
         ),
     },
 ];

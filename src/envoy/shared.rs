@@ -203,7 +203,7 @@ impl Shared {
     }
 
     /// Adds the trace of a run to its remembered calls. If the results have already arrived, leaves the trace for the
-    /// exchange that has_failed_result them.
+    /// exchange that brought them.
     fn attach_trace(&self, calls: &[MemoryKey], run: RunSpan) {
         let attached = calls.iter().filter(|call| self.memory.trace(**call, run)).count();
         if let Some(lead) = calls.first().filter(|_| attached == 0) {

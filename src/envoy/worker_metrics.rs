@@ -1,6 +1,6 @@
 //! The OTLP metrics of this worker: their stores, and the identity of the worker.
 //!
-//! Configurations with the same collector share a store. So an update of the configuration loses nothing, and each series has one
+//! Configurations with equal `otlp` settings share a store. So an update of other settings continues the series, and each series has one
 //! writer.
 
 use core::cell::RefCell;
@@ -91,7 +91,8 @@ impl Source for WorkerMetrics {
     fn take(&mut self, now: u64) -> Option<Batch> {
         self.name_source(now);
         let envelope = self.envelope.as_ref()?;
-        let idle_after = self.settings.idle_after.saturating_mul(SECOND);
+        // A series must not be forgotten before it is sent.
+        let idle_after = self.settings.idle_after.max(2 * self.settings.interval).saturating_mul(SECOND);
         let request = self.store.export(envelope, now, idle_after);
         self.has_more = request.as_ref().is_some_and(|request| request.has_more);
         let request = request?;

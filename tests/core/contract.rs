@@ -111,7 +111,7 @@ fn the_reference_has_the_table_of_metrics() {
     });
     assert_table(
         REFERENCE,
-        "| metric | kind | unit | in OTLP | unit in OTLP | `semconv` | by | own labels | meaning |",
+        "| metric | kind | unit | name in OTLP | unit in OTLP | `semconv` | by | own labels | meaning |",
         rows,
     );
 }

@@ -21,7 +21,8 @@ pub const SPANS: Metric = counter(
     "gaugeway.spans",
     "{span}",
     &[&RESULT],
-    "spans that the plugin exports itself, by result: sent, failed (the collector refused them), dropped (they did not fit into the queue)",
+    "spans that the plugin exports itself, by result: sent, failed (refused, without an answer at the end of a configuration, or there is no such \
+     cluster), dropped (never sent: no room, or the configuration ended)",
     nothing,
 );
 
@@ -31,8 +32,8 @@ pub const POINTS: Metric = counter(
     "gaugeway.otlp.points",
     "{point}",
     &[&RESULT],
-    "data points of metrics that the plugin exports itself, by result: sent, failed, dropped; cumulative points of a request \
-     that failed for a while are not counted, because the next request has newer values",
+    "data points of metrics that the plugin exports itself, by result: sent, failed, dropped, as for spans; if a request with \
+     cumulative points fails and may succeed later, its points are not counted, because the next request has newer values",
     nothing,
 );
 
@@ -42,7 +43,7 @@ pub const LOG_RECORDS: Metric = counter(
     "gaugeway.otlp.logs",
     "{record}",
     &[&RESULT],
-    "log records that the plugin exports itself, by result: sent, failed, dropped",
+    "log records that the plugin exports itself, by result: sent, failed, dropped, as for spans",
     nothing,
 );
 
@@ -72,7 +73,7 @@ pub const PRICE_TABLE: Metric = gauge(
     "gaugeway.price_table.timestamp",
     "s",
     &[],
-    "date of the price table in seconds since 1970",
+    "date of the price table in seconds since 1970; only in Envoy's statistics",
     nothing,
 );
 
