@@ -1,7 +1,7 @@
 //! SipHash-2-4, a keyed hash of short byte strings.
 //!
-//! Without the key nobody can compute it, or find two inputs with the same hash. For inputs of about 64 bytes it takes less than a tenth of
-//! the instructions of HMAC-SHA-256.
+//! A hash can be computed only with the key. Without the key nobody can find two inputs with the same hash. An input of about 64 bytes
+//! takes less than a tenth of the instructions of HMAC-SHA-256.
 //!
 //! Specification: Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012).
 

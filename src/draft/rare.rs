@@ -1,4 +1,4 @@
-//! Rules of what only some requests and responses say. Its memory is reserved with [`Draft::keeps`].
+//! Rules for details that few requests and responses have. Its memory is reserved with [`Draft::keeps`].
 
 use super::{BLOCK, Draft, entry};
 use crate::json::Scalar;

@@ -1,5 +1,5 @@
 //! Sends spans, metrics and log records to a collector from the tick of the root. Each signal has a channel of its own with at
-//! most one request in flight; [`Delivery`] decides what is sent when, and counts what became of it.
+//! most one request in flight; [`Delivery`] decides when a request is sent, and counts the results.
 //!
 //! When a configuration is replaced, its root stays until what waits is sent, but not longer than [`LAST_WAIT`].
 
@@ -29,7 +29,7 @@ const LAST_WAIT: u64 = 2_000_000_000;
 /// Nanoseconds in a second.
 const SECOND: u64 = 1_000_000_000;
 
-/// What a configuration sends, and what of it waits.
+/// The channels of a configuration to its collector, with the items that wait.
 pub struct Export {
     /// The spans that wait, and their channel. None if no spans are sent.
     pub spans: Option<Outlet<SpanQueue>>,
@@ -45,7 +45,7 @@ pub struct Export {
 
 /// A queue and its channel.
 pub struct Outlet<Q> {
-    /// What waits.
+    /// The items that wait.
     pub queue: Q,
     channel: Channel,
 }
@@ -152,12 +152,12 @@ impl Export {
     }
 }
 
-/// What can become of an item: the values of the label `result`.
+/// The possible results of an item: the values of the label `result`.
 const RESULTS: [&str; 3] = ["sent", "failed", "dropped"];
 
-/// The way of one signal to the collector.
+/// The requests of one signal to the collector.
 struct Channel {
-    /// What its items are called in the log.
+    /// The name of its items in the log.
     items: &'static str,
     cluster: String,
     path: String,

@@ -11,7 +11,7 @@ const OUTCOME: &str = "gaugeway.outcome";
 /// Its value for a stream that was redirected internally. Such a stream is not counted.
 const REDIRECTED: &str = "redirected";
 
-/// What a stream has written to filter state.
+/// The values that a stream has written to filter state.
 pub struct Written {
     /// Hash of the value last written of each attribute.
     hashes: [u32; ATTRIBUTES.len()],
@@ -68,7 +68,7 @@ impl Written {
     }
 }
 
-/// Marks the stream as one that was redirected internally, whatever the setting selects.
+/// Marks the stream as one that was redirected internally, with every value of the setting.
 pub fn mark_redirected() {
     host::set_property(OUTCOME, REDIRECTED);
 }

@@ -77,7 +77,7 @@ pub struct Observation {
     pub request: RequestParameters,
     /// What the response says about itself.
     pub response: ResponseDetails,
-    /// What only some requests and responses say; None if they say nothing of it.
+    /// Details that few requests and responses have; None if there are none.
     pub rare: Option<Box<RareDetails>>,
     /// Values of the request headers that the configuration makes labels, in the order of the configuration. A header that
     /// the request lacks has an empty value.

@@ -1,8 +1,8 @@
-//! What only some requests and responses say.
+//! Details that few requests and responses have.
 
 use super::Text;
 
-/// What only some requests and responses say. It is stored apart, so that other exchanges need no memory for it.
+/// Details that few requests and responses have. They are stored apart, so that other exchanges need no memory for them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RareDetails {
     /// Service tier that the request asks for; None also if it leaves the choice to the provider.

@@ -1,6 +1,6 @@
 //! The number of a worker among those of its proxy, which makes `service.instance.id` unique.
 //!
-//! The workers share a list of times. The place of a time is the number of a worker, which renews the time every second. A worker whose VM
+//! The workers share a list of times. The index of a time is the number of a worker. The worker sets its time again every second. A worker whose VM
 //! is replaced leaves a time that gets old, so its number is free for the next one.
 
 /// Age in nanoseconds from which on a number is free.

@@ -10,13 +10,11 @@ use super::envelope::Envelope;
 use super::wire::{attribute, bytes, fixed, message, number, varint};
 use crate::observation::Observation;
 use crate::sink::attributes::AttributeValue::{self, Integer, Text};
+use crate::sink::stats::INFERENCE;
 use crate::trace_context::TraceContext;
 
 /// Maximum number of bytes of log records that wait to be sent. Further records are dropped.
 const LOGS: usize = 64 * 1024;
-
-/// The operations that the conventions call inference.
-const INFERENCE: [&str; 3] = ["chat", "generate_content", "text_completion"];
 
 /// `SEVERITY_NUMBER_WARN`
 const WARN: u64 = 13;

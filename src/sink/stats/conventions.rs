@@ -268,7 +268,7 @@ pub const GAP_METRICS: &[Metric] = &[
 ];
 
 /// The operations that the conventions call inference.
-const INFERENCE: [&str; 3] = ["chat", "generate_content", "text_completion"];
+pub const INFERENCE: [&str; 3] = ["chat", "generate_content", "text_completion"];
 const EMBEDDINGS: &str = "embeddings";
 
 const TOKENS: &[u64] =

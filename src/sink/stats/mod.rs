@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::labels::{Label, NameKind, Scope, is_common_error};
 use crate::observation::{COST_LIMIT, Observation, clipped};
 
-pub use conventions::GAP_METRICS;
+pub use conventions::{GAP_METRICS, INFERENCE};
 pub use metric::{Collect, Metric, MetricKind, Registry, Samples, Scale};
 pub use plugin::{INJECTIONS, LOG_RECORDS, OVERFLOW, PLUGIN_METRICS, POINTS, PRICE_TABLE, SPANS, UNREAD};
 pub use table::METRICS;

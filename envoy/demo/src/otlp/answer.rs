@@ -1,4 +1,4 @@
-//! Answers that a test tells the receiver to give, and the requests that it got.
+//! The answers that a test sets for the receiver, and the requests that it got.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 /// The answer to one request.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// What the request contains is kept if the status is a success.
+    /// A response. The receiver keeps the items of the request if the status is a success.
     Reply { status: u16, headers: Vec<(&'static str, String)>, body: Vec<u8> },
     /// Closes the connection without a response, and keeps nothing.
     Close,

@@ -1,4 +1,4 @@
-//! The delivery of one signal to a collector: when to send, what to send again, and what became of the items.
+//! The delivery of one signal to a collector: the time of each request, the requests to send again, and the results of the items.
 //!
 //! At most one request is in flight. Spec: OTLP 1, "OTLP/HTTP Response" and "OTLP/HTTP Throttling". Memory: one request.
 
@@ -54,7 +54,7 @@ pub enum Retention {
     Lose,
 }
 
-/// What became of items. An item is counted when its fate is known.
+/// Numbers of items by their result. An item is counted when its result is final.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Tally {
     /// Accepted by the collector.
@@ -79,12 +79,12 @@ pub struct Delivery {
     /// The last items of a closing delivery were taken from their source.
     is_drained: bool,
     tally: Tally,
-    /// The last line in the log: when.
+    /// The time of the last line in the log, in nanoseconds since 1970.
     told: Option<u64>,
     complaint: Option<String>,
 }
 
-/// What a delivery waits for. The body is kept only if it may be sent again.
+/// The event that a delivery waits for. The body is kept only if it may be sent again.
 enum DeliveryState {
     /// New items.
     Idle,
@@ -111,7 +111,7 @@ impl Delivery {
         }
     }
 
-    /// The body to send now, if there is one. The caller tells then if it is [`Delivery::sent`] or [`Delivery::lost`].
+    /// Returns the body to send now, if there is one. Then the caller calls [`Delivery::sent`], [`Delivery::lost`] or [`Delivery::answered`].
     pub fn next(&mut self, now: u64, source: &mut dyn Source) -> Option<&[u8]> {
         self.tally.dropped += source.take_dropped();
         let has_more = self.failures == 0 && source.has_more();
@@ -185,7 +185,7 @@ impl Delivery {
         self.is_closing = true;
     }
 
-    /// Counts what was not delivered until the end.
+    /// Counts the items that are not delivered at the end.
     pub fn give_up(&mut self, now: u64, source: &mut dyn Source) {
         match self.take_state() {
             DeliveryState::Idle => {}
@@ -205,7 +205,7 @@ impl Delivery {
         matches!(self.state, DeliveryState::Idle) && now >= self.due
     }
 
-    /// What became of items since the last call.
+    /// The results of items since the last call.
     pub fn take_tally(&mut self) -> Tally {
         core::mem::take(&mut self.tally)
     }
