@@ -24,7 +24,7 @@ export function dialog(call) {
   const known = Object.entries(IDENTITY).filter(([name]) => of(call, name) !== undefined);
   const ids = [
     ...known.map(([name, label]) => [`${label} (hash)`, of(call, name)]),
-    ['Trace', call.trace], ['Span', call.span], ...call.links.map(([trace]) => ['Client’s trace', trace]),
+    ['Trace', call.trace], ['Span', call.span], ...call.links.map(([trace]) => ['Linked trace', trace]),
     ['Response', of(call, 'gen_ai.response.id')], ['Session', of(call, 'gen_ai.conversation.id')],
   ];
   pairs('call-ids', ids);

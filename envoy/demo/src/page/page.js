@@ -61,16 +61,19 @@ function drawFolded(items) {
 function drawTotals(calls, tools, runs, span) {
   const all = figures(calls);
   const inner = runs.flatMap(run => run.all);
+  const broken = [...new Set(tools.filter(tool => tool.failed).map(tool => of(tool, 'gen_ai.tool.name') ?? 'a tool'))];
   const parts = partsOf(calls);
   const streams = all['first-count'];
+  const models = grouped(calls, modelOf, costOf).filter(model => model[2]);
   const [mostly, share] = [parts[0], (parts[0]?.[1] ?? 0) / (all.spend[1] || 1)];
   fill($('totals'), {
     ...all,
-    why: mostly ? `${Math.round(100 * share)} % ${mostly[0].toLowerCase()}` : '',
+    why: mostly ? `${Math.round(100 * share)} % for ${mostly[0].toLowerCase()}` : '',
+    'why-model': models.length > 1 ? `${Math.round(100 * models[0][2] / all.spend[1])} % for ${models[0][0]}` : '',
     'failed-of': all.failed[1] ? `${all.failed[0]} failed, ${all['failed-share'][0]}` : calls.length ? 'none failed' : '',
     'first-note': streams ? `of ${number(streams, 'stream')}` : '', 'duration-note': `of ${number(calls.length, 'call')}`,
     runs: [count(inner.length), inner.length], 'runs-bad': bad(inner),
-    tools: number(tools.length, 'tool call'), 'tools-failed': tools.some(tool => tool.failed) ? `${count(tools.filter(tool => tool.failed).length)} failed` : '',
+    tools: number(tools.length, 'tool call'), 'tools-failed': broken.length ? `${broken.join(', ')} failed` : '',
   });
   $('first-card').hidden = !streams;
   $('runs-card').hidden = !inner.length;
