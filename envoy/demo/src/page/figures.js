@@ -78,7 +78,9 @@ export function grouped(items, keyOf, amount = () => 1) {
   const groups = new Map();
   for (const item of items) {
     const key = keyOf(item);
-    if (key !== undefined) groups.set(key, [...(groups.get(key) ?? []), item]);
+    if (key === undefined) continue;
+    if (!groups.has(key)) groups.set(key, []);
+    groups.get(key).push(item);
   }
   return [...groups].map(([key, own]) => [key, own, sum(own, amount)]).sort((a, b) => b[2] - a[2]);
 }
