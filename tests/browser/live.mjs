@@ -89,7 +89,7 @@ test('a cut call says client disconnect once, and is no failure', async () => {
 test('cards with nothing to say are hidden', async () => {
   const visible = await page.value(`[...document.querySelectorAll('#charts .box')].filter(one => !one.hidden).map(one => one.querySelector('h2').textContent)`);
   assert.ok(visible.includes('Tools') && visible.includes('Spend by part'), visible.join());
-  assert.ok(!visible.includes('Reasons of failures'), visible.join());
+  assert.ok(!visible.includes('What went wrong'), visible.join());
   assert.deepEqual(await texts('#charts .box:not([hidden]) ul:empty'), []);
 });
 

@@ -101,7 +101,7 @@ function drawWhy(calls, tools) {
   }));
   const outcomes = grouped(calls, outcomeOf).map(([outcome, own]) => [outcome.replace('_', ' '), count(own.length), own.length, toneOf(outcome)]);
   bars('outcome-bars', calls.every(call => outcomeOf(call) === 'completed') ? [] : outcomes);
-  bars('error-bars', grouped(calls.filter(hasFailed), call => reasonOf(call) || undefined).map(([reason, own]) => [reason, count(own.length), own.length, 'bad']));
+  bars('error-bars', grouped(calls, call => reasonOf(call) || undefined).map(([reason, own]) => [reason, count(own.length), own.length, outcomeOf(own[0]) === 'local_reply' ? 'quiet' : 'bad']));
   const finishes = calls.flatMap(call => of(call, 'gen_ai.response.finish_reasons') ?? []);
   bars('finish-bars', several(grouped(finishes, reason => reason).map(([reason, own]) => [reason, count(own.length), own.length])));
   const saved = sum(calls, call => Math.round((of(call, 'gaugeway.cost.cache_savings.usd') ?? 0) * 1e9));
