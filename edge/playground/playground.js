@@ -151,6 +151,7 @@ function press(button) {
 function fill(name, bytes) {
   whole[name] = bytes;
   notes[name] = undefined;
+  id(`${name}-body`).scrollTop = 0;
   const more = bytes.length - SHOWN;
   const text = decoder.decode(bytes.subarray(0, SHOWN));
   id(name).value = more > 0 ? `${text}\n… and ${more.toLocaleString('en')} bytes, which are read too unless you edit this text` : text;
@@ -290,7 +291,7 @@ function draw() {
 
 /** The reason why there are no token counts, if it is the request's. */
 function silence(seen) {
-  const silent = shown.response.body.length && seen['gen_ai.usage.output_tokens'] === undefined && seen['gaugeway.outcome'] === 'completed';
+  const silent = shown.response.body.length && seen['gen_ai.usage.output_tokens'] === undefined && seen['gaugeway.outcome'] === 'completed' && !seen['gaugeway.parse_error'];
   if (!silent || !['chat', 'text_completion'].includes(seen['gen_ai.operation.name'])) return '';
   let asked;
   try {
