@@ -71,5 +71,11 @@ export function line(id, points, [from, to], words) {
   $(id).setAttribute('aria-label', `Over time: at most ${words(most)} in ${Math.max(Math.round((to - from) / slots.length / 1000), 1)} seconds`);
 }
 
-/** The path of dots at [share of the width, share of the height]. Each is a line without a length, with round ends. */
-export const dots = places => places.map(([x, y]) => `M${(2 + 96 * x).toFixed(1)},${(21 - 18 * y).toFixed(1)}h0`).join('');
+/** Draws dots of [time, amount, true if it is red]. Each is a line without a length, with round ends. */
+export function dots(chart, points, [from, to], most, label) {
+  const drawn = ([at, amount]) => `M${(2 + 96 * (at - from) / (to - from || 1)).toFixed(1)},${(21 - 18 * amount / (most || 1)).toFixed(1)}h0`;
+  const [plain, red] = chart.children;
+  plain.setAttribute('d', points.filter(point => !point[2]).map(drawn).join(''));
+  red.setAttribute('d', points.filter(point => point[2]).map(drawn).join(''));
+  chart.setAttribute('aria-label', label);
+}

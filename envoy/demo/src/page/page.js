@@ -79,6 +79,11 @@ function drawTotals(calls, tools, runs, span) {
   $('runs-card').hidden = !inner.length;
   line('calls-line', calls.map(call => [call.end, 1]), span, count);
   line('spend-line', calls.map(call => [call.end, costOf(call)]), span, usd);
+  for (const [id, amount, what] of [['first-dots', firstOf, 'Time to the first token'], ['duration-dots', durationOf, 'Duration']]) {
+    const points = pointsOf(calls, amount);
+    const most = Math.max(...points.map(point => point[1]), 0);
+    dots($(id), points, span, most, `${what} of each call over time, at most ${lasted(most)}`);
+  }
 }
 
 function bad(runs) {
@@ -112,18 +117,16 @@ function drawWhy(calls, tools) {
   write($('hint'), `${number(silent.length, 'stream')} without token counts, so without a cost. ${NO_USAGE}`);
 }
 
-function drawModels(calls, [from, to]) {
+const pointsOf = (calls, amount) => calls.filter(call => amount(call) !== undefined).map(call => [call.end, amount(call), hasFailed(call)]);
+
+function drawModels(calls, span) {
   const slowest = Math.max(...calls.map(durationOf), 1);
   const tail = (own, name) => own[`${name}-count`] > 1 ? [`${own[`${name}-high`]} ${own[`${name}-95`][0]}`, own[`${name}-95`][1]] : '';
   list($('models'), MODEL, grouped(calls, modelOf).map(([model, own]) => {
     const all = figures(own);
-    const places = own.map(call => [hasFailed(call), [(call.end - from) / (to - from || 1), durationOf(call) / slowest]]);
-    return {key: model, model, ...all, 'first-tail': tail(all, 'first'), 'duration-tail': tail(all, 'duration'), places};
-  }), (row, {places, model}) => {
-    const [good, failed] = row.querySelectorAll('.dots path');
-    good.setAttribute('d', dots(places.filter(place => !place[0]).map(place => place[1])));
-    failed.setAttribute('d', dots(places.filter(place => place[0]).map(place => place[1])));
-    row.querySelector('.dots').setAttribute('aria-label', `Duration of each call of ${model} over time`);
+    return {key: model, model, own, ...all, 'first-tail': tail(all, 'first'), 'duration-tail': tail(all, 'duration')};
+  }), (row, {own, model}) => {
+    dots(row.querySelector('.dots'), pointsOf(own, durationOf), span, slowest, `Duration of each call of ${model} over time, at most ${lasted(slowest)}`);
   });
   write($('models-note'), `Times are measured in each call: the median, and the slowest call or, from 20 calls on, the 95th percentile. The dots show the duration of each call, at most ${lasted(slowest)}; failed calls are red.`);
 }

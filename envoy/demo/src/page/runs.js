@@ -84,14 +84,18 @@ function toolsOf(run) {
 const titleOf = run => run.agentName ?? (run.agent ? 'Sub-agent' : run.client ?? modelOf(run.calls[0] ?? run.ended ?? {attributes: {}}));
 const toneOf = run => ({completed: 'good', running: 'quiet', unknown: 'quiet', cancelled: 'quiet'})[run.status] ?? 'bad';
 
-/** The runs that are drawn. */
-const SHOWN = 50;
+/** The runs that are drawn at first, and at most. */
+const [FEW, MOST] = [8, 200];
 
 const opened = new Set();
+let isLong = false;
 
 export function drawRuns(runs, now) {
-  write($('runs-note'), runs.length > SHOWN ? `${SHOWN} of ${runs.length}` : '');
-  list($('runs'), template('run'), runs.slice(0, SHOWN).map(run => {
+  const shown = runs.slice(0, isLong ? MOST : FEW);
+  write($('runs-note'), shown.length < runs.length ? `the last ${shown.length} of ${runs.length}` : '');
+  $('runs-more').hidden = runs.length <= FEW;
+  write($('runs-more'), isLong ? 'Show fewer' : 'Show more');
+  list($('runs'), template('run'), shown.map(run => {
     const [calls, tools, helpers] = [sum(run.all, one => one.calls.length), toolsOf(run), run.all.length - 1];
     const failures = run.all.flatMap(one => one.tools.filter(tool => tool.failed).map(tool => `${of(tool, 'gen_ai.tool.name') ?? 'a tool'}${one === run ? '' : ` of ${titleOf(one)}`} failed`));
     const story = [STORIES[run.status]?.(run), ...new Set(failures)].filter(Boolean);
@@ -119,6 +123,10 @@ export function drawRuns(runs, now) {
 const brief = id => id.length > 16 ? `${id.slice(0, 8)}…${id.slice(-4)}` : id;
 
 export function watchRuns(redraw) {
+  $('runs-more').addEventListener('click', () => {
+    isLong = !isLong;
+    redraw();
+  });
   $('runs').addEventListener('click', ({target}) => {
     const [row, step] = [target.closest('.run'), target.closest('.step button')];
     if (step) return dialog(step.closest('.step').item);
