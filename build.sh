@@ -381,6 +381,8 @@ test_browser() {
     find_chromium
     find_phoenix
     find_mlflow
+    find_node
+    export GAUGEWAY_NODE
     run_tests browser --test browser "$@"
 }
 
