@@ -11,6 +11,7 @@ fn the_playground_shows_the_cores_observations_and_sends_nothing() {
         .args(["--test", "--test-reporter=spec"])
         .arg(tests.join("edge/playground/page.mjs"))
         .env("GAUGEWAY_FIXTURES", tests.join("fixtures"))
+        .env("GAUGEWAY_SCREENSHOTS", Path::new(env!("CARGO_TARGET_TMPDIR")).join("look"))
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));

@@ -6,6 +6,8 @@ import {tmpdir} from 'node:os';
 import {extname, join, normalize} from 'node:path';
 
 const TYPES = {'.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.wasm': 'application/wasm'};
+/** True once the playground has read the call. */
+const READY = `document.getElementById('results')?.getAttribute('aria-busy') === 'false'`;
 
 export async function serve(folder) {
   const asked = [];
@@ -52,18 +54,22 @@ export class Browser {
     return new Promise((settle, fail) => this.#waiting.set(id, {method, settle, fail}));
   }
 
-  /** Opens a new tab. `requests` and `complaints` are updated while it is open. */
-  async open(url, {width = 1280, height = 900, scheme = 'light'} = {}) {
+  /**
+   * Opens a new tab, in which `script` runs first, and waits until `ready` is true. `requests` and `complaints` are updated while it
+   * is open.
+   */
+  async open(url, {width = 1280, height = 900, scheme = 'light', script = '', ready = READY} = {}) {
     const {targetId} = await this.send('Target.createTarget', {url: 'about:blank'});
     const {sessionId} = await this.send('Target.attachToTarget', {targetId, flatten: true});
-    const page = new Page((method, params) => this.send(method, params, sessionId));
+    const page = new Page((method, params) => this.send(method, params, sessionId), () => this.send('Target.closeTarget', {targetId}));
     const before = this.#heard;
     this.#heard = message => (message.sessionId === sessionId ? page.hear(message) : before(message));
     for (const domain of ['Page', 'Runtime', 'Network', 'Log', 'Accessibility', 'DOM']) await page.send(`${domain}.enable`);
     await page.send('Emulation.setDeviceMetricsOverride', {width, height, deviceScaleFactor: 1, mobile: false});
     await page.send('Emulation.setEmulatedMedia', {features: [{name: 'prefers-color-scheme', value: scheme}]});
+    await page.send('Page.addScriptToEvaluateOnNewDocument', {source: script});
     await page.send('Page.navigate', {url});
-    await page.until(`document.readyState === 'complete' && document.getElementById('results')?.getAttribute('aria-busy') === 'false'`);
+    await page.until(`document.readyState === 'complete' && (${ready})`);
     return page;
   }
 
@@ -88,8 +94,9 @@ class Page {
   requests = [];
   complaints = [];
 
-  constructor(send) {
+  constructor(send, close) {
     this.send = send;
+    this.close = close;
   }
 
   hear({method, params}) {
@@ -115,7 +122,7 @@ class Page {
 
   /** Waits until the page has read the last edit. */
   settled() {
-    return this.until(`document.getElementById('results').getAttribute('aria-busy') === 'false'`);
+    return this.until(READY);
   }
 
   text(selector) {
@@ -129,7 +136,7 @@ class Page {
   }
 
   async press(key, text) {
-    const code = {Tab: 9, Enter: 13, End: 35, Home: 36, ArrowRight: 39, ArrowDown: 40}[key];
+    const code = {Tab: 9, Enter: 13, Escape: 27, End: 35, Home: 36, ArrowRight: 39, ArrowDown: 40}[key];
     const event = {key, code: key, windowsVirtualKeyCode: code, ...(text && {text})};
     await this.send('Input.dispatchKeyEvent', {type: text ? 'keyDown' : 'rawKeyDown', ...event});
     await this.send('Input.dispatchKeyEvent', {type: 'keyUp', ...event});
