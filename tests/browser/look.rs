@@ -1,46 +1,51 @@
 //! What people see: the live page with a run of Claude Code, and the same run in Phoenix, in a real browser, light, dark and
 //! 400 pixels wide. The pictures are saved in cargo's folder for temporary test files.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::claude_code;
+use crate::claude_code::{self, Model};
 use crate::support::client;
 use crate::support::envoy::{Envoy, Options};
 use crate::support::fixtures::Fixture;
+use crate::support::otlp::Receiver;
 use crate::support::phoenix::Phoenix;
 use gaugeway_demo::page::{Live, Replay, Subject};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Four calls of the agent, and three of its sub-agent.
+const CALLS: usize = 7;
 /// The page has room for names of models that somebody invents.
 const LONG: &str =
     "an-invented-model-whose-name-is-longer-than-the-screen-of-a-phone-and-has-no-place-to-break-the-line";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everybody_can_read_the_page_with_a_run_of_claude_code_and_phoenix_shows_its_tree() {
-    let phoenix = Phoenix::start().await;
-    let model = claude_code::model().await;
-    let config = json!({"otlp": {"cluster": "otlp", "metrics_path": "", "logs_path": ""}});
-    let options = Options { otlp: Some(phoenix.addr), tracing: false, config, ..Options::to(model.addr) };
-    let envoy = Envoy::start(&options).await;
-    let tools = claude_code::run(envoy.addr).await;
-    assert_eq!(tools.iter().filter(|(_, failed)| *failed).count(), 2, "{tools:?}");
-
+async fn everybody_can_read_the_page_with_a_run_of_claude_code() {
+    let spans = Receiver::start().await;
+    let scene = Scene::start(spans.addr).await;
+    scene.run().await;
     // The model answers 404 to other paths.
     let mut refused = Fixture::load("openai-chat/error-429-to-a-stream-request");
     refused.request.body = String::from_utf8_lossy(&refused.request.body).replace("gpt-4o", LONG).into();
-    client::replay(envoy.addr, &refused, &[]).await;
-    // Four calls of the agent, three of its sub-agent, and the refused one.
-    let log = envoy.entries_of(8, PATIENCE).await;
-    assert_eq!(log.len(), 8, "{log:#?}");
+    client::replay(scene.envoy.addr, &refused, &[]).await;
+    let log = scene.envoy.entries_of(CALLS + 1, PATIENCE).await;
+    assert_eq!(log.len(), CALLS + 1, "{log:#?}");
 
-    let live = serve(&envoy, &log).await;
+    let live = serve(&scene.envoy, &log).await;
     node("page.mjs", &[("GAUGEWAY_PAGE", &format!("http://{}/", live.addr))]).await;
+}
 
-    let first = log.iter().find(|call| call["gen_ai.request.model"] == "claude-sonnet-5-5").unwrap();
-    let trace = first["request_id"].as_str().unwrap().replace('-', "");
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn phoenix_shows_the_tree_of_a_run_of_claude_code() {
+    let phoenix = Phoenix::start().await;
+    let scene = Scene::start(phoenix.addr).await;
+    scene.run().await;
+    let log = scene.envoy.entries_of(CALLS, PATIENCE).await;
+    let trace = log[0]["request_id"].as_str().unwrap().replace('-', "");
+    // The run, four calls and four tools.
     let spans = phoenix.spans(&trace, 9).await;
     let names: Vec<_> = spans.iter().map(|span| span["name"].clone()).collect();
     let shown = ["invoke_agent", "chat claude-sonnet-5-5", "execute_tool Bash", "execute_tool Agent"];
@@ -58,6 +63,27 @@ async fn everybody_can_read_the_pictures_of_the_manuals() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_checks_of_pages_find_planted_faults() {
     node("faults.mjs", &[]).await;
+}
+
+/// Envoy between Claude Code and its model. The plugin sends its spans, and Envoy none.
+struct Scene {
+    envoy: Envoy,
+    _model: Model,
+}
+
+impl Scene {
+    async fn start(collector: SocketAddr) -> Self {
+        let model = claude_code::model().await;
+        let config = json!({"otlp": {"cluster": "otlp", "metrics_path": "", "logs_path": ""}});
+        let options = Options { otlp: Some(collector), tracing: false, config, ..Options::to(model.addr) };
+        Scene { envoy: Envoy::start(&options).await, _model: model }
+    }
+
+    /// Runs Claude Code. Its first command fails, and the file that its sub-agent reads does not exist.
+    async fn run(&self) {
+        let tools = claude_code::run(self.envoy.addr).await;
+        assert_eq!(tools.iter().filter(|(_, failed)| *failed).count(), 2, "{tools:?}");
+    }
 }
 
 async fn serve(envoy: &Envoy, log: &[Value]) -> Live {
