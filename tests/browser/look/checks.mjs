@@ -30,7 +30,8 @@ export async function readable(page, when) {
 
 /** Fails unless Tab reaches every element that can be used, shows where it is, and leaves the page at its end. */
 export async function reachable(page, when) {
-  await page.value(`document.activeElement.blur(), scrollTo(0, 0)`);
+  // Tab goes on from what had the focus last.
+  await page.value(`{const all = document.querySelector('dialog:modal') ?? document.body; all.tabIndex = -1; all.focus(); all.removeAttribute('tabindex')}`);
   const wanted = await page.value(`(${usable})()`);
   assert.ok(wanted.length > 0, `${when}: there is nothing to use`);
   assert.deepEqual(await page.value(`(${onlyForMice})()`), [], `${when}: only a mouse can use these`);
@@ -54,6 +55,7 @@ export async function photograph(page, name) {
   const folder = process.env.GAUGEWAY_SCREENSHOTS;
   // A picture that is higher than the window has no room for a scroll bar.
   await page.send('Emulation.setScrollbarsHidden', {hidden: true});
+  await page.value(`new Promise(settle => requestAnimationFrame(() => requestAnimationFrame(settle)))`);
   const {cssContentSize: {width, height}} = await page.send('Page.getLayoutMetrics');
   const clip = {x: 0, y: 0, width, height: Math.min(height, 8000), scale: 1};
   const {data} = await page.send('Page.captureScreenshot', {captureBeyondViewport: true, clip});
@@ -85,6 +87,15 @@ function overflowing() {
       const boxes = around.filter(({left, right, top, bottom}) => left < x && x < right && top < y && y < bottom);
       const smallest = boxes.sort((a, b) => a.width - b.width)[0];
       if (smallest && (box.left < smallest.left || box.right > smallest.right)) found.push(`${name} leaves its box`);
+    }
+    // A break inside of a short word means that its column is too narrow.
+    for (const node of one.closest('pre, code, dd') ? [] : one.childNodes) {
+      for (const {0: word, index} of node.nodeType === 3 ? node.data.matchAll(/(?<![^\s])\w{2,16}(?![^\s])/g) : []) {
+        const range = document.createRange();
+        range.setStart(node, index);
+        range.setEnd(node, index + word.length);
+        if (new Set([...range.getClientRects()].map(({top}) => Math.round(top))).size > 1) found.push(`${name} breaks the word ${word}`);
+      }
     }
     if (scrolls) continue;
     const own = [...one.childNodes].some(node => node.nodeType === 3 && node.data.trim());

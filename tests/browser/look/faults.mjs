@@ -13,6 +13,7 @@ const FAULTS = [
   [/does not fit/, '<p style="width:60px;white-space:nowrap">claude-sonnet-4-5-20250929</p>'],
   [/does not fit/, '<p style="width:60px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap">claude-sonnet-4-5-20250929</p>'],
   [/does not fit/, '<p style="height:9px;overflow:hidden">two<br>lines</p>'],
+  [/breaks the word completed/, '<p style="width:60px;overflow-wrap:anywhere">is completed</p>'],
   [/leaves its drawing/, '<svg viewBox="0 0 90 9" width="90"><text x="80" y="8" font-size="9">claude-sonnet</text></svg>'],
   [/leaves its box/, '<svg viewBox="0 0 90 9" width="90"><rect width="30" height="9" fill="#fff"/><text x="3" y="8" font-size="9">claude</text></svg>'],
   [/too little contrast[^]*p 4\.4\d "grey"/, '<p style="color:#777">grey</p>'],
