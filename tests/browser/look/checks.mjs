@@ -50,18 +50,18 @@ export async function reachable(page, when) {
   assert.deepEqual(missing, [], `${when}: Tab does not reach these`);
 }
 
-/** Saves a picture of the whole page. */
+/** Saves a picture of the whole page, or of the whole dialog that is open. */
 export async function photograph(page, name) {
   const folder = process.env.GAUGEWAY_SCREENSHOTS;
-  // A picture that is higher than the window has no room for a scroll bar.
-  await page.send('Emulation.setScrollbarsHidden', {hidden: true});
-  await page.value(`new Promise(settle => requestAnimationFrame(() => requestAnimationFrame(settle)))`);
-  const {cssContentSize: {width, height}} = await page.send('Page.getLayoutMetrics');
-  const clip = {x: 0, y: 0, width, height: Math.min(height, 8000), scale: 1};
-  const {data} = await page.send('Page.captureScreenshot', {captureBeyondViewport: true, clip});
+  const {width, height, whole} = await page.value(`({
+    width: innerWidth, height: innerHeight,
+    whole: document.querySelector('dialog:modal')?.scrollHeight + 120 || document.documentElement.scrollHeight,
+  })`);
+  await page.send('Emulation.setDeviceMetricsOverride', {width, height: Math.min(whole, 8000), deviceScaleFactor: 1, mobile: false});
+  const {data} = await page.send('Page.captureScreenshot');
   await mkdir(folder, {recursive: true});
   await writeFile(join(folder, `${name}.png`), Buffer.from(data, 'base64'));
-  await page.send('Emulation.setScrollbarsHidden', {hidden: false});
+  await page.send('Emulation.setDeviceMetricsOverride', {width, height, deviceScaleFactor: 1, mobile: false});
 }
 
 // ---- The rest runs in the page. A function is sent as its source, so it cannot call another one of this file. ----
