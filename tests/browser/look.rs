@@ -1,4 +1,4 @@
-//! What people see: the live page with a run of Claude Code, and the same run in Phoenix, in a real browser, light, dark and
+//! The live page with a run of Claude Code, the same run in Phoenix, and the pictures of the manuals, in a real browser: light, dark and
 //! 400 pixels wide. The pictures are saved in cargo's folder for temporary test files.
 
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-// What holds for every page: its text fits, has enough contrast, and all of it can be used with the keyboard.
+// Checks of every page: its text fits, has enough contrast, and all of it can be used with the keyboard.
 import assert from 'node:assert/strict';
 import {mkdir, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
@@ -120,7 +120,7 @@ function tooFaint() {
     }
     return colours.get(text);
   };
-  // What is behind everything depends on the scheme of the page.
+  // The colour behind everything depends on the scheme of the page.
   const probe = document.body.appendChild(Object.assign(document.createElement('i'), {style: 'background: canvas'}));
   const canvas = colour(getComputedStyle(probe).backgroundColor).slice(0, 3);
   probe.remove();

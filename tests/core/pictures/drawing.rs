@@ -50,7 +50,7 @@ impl<'d> Element<'d> {
         self.source.split_once('>').unwrap_or_else(|| panic!("{} has no end", self.source)).1
     }
 
-    /// Where its `transform` puts it.
+    /// The place to which its `transform` moves it.
     pub fn place(&self) -> [f64; 2] {
         let place = self.source.split_once("translate(").and_then(|(_, rest)| rest.split_once(')')).unwrap().0;
         let (x, y) = place.split_once(' ').unwrap();

@@ -147,7 +147,7 @@ impl Step {
         exchange.finish(End::Whole, end);
     }
 
-    /// What the step adds to the history.
+    /// The messages that the step adds to the history.
     fn messages(&self, number: u64) -> Vec<Value> {
         let Some(tool) = &self.tool else { return Vec::new() };
         let id = tool_id(number);
