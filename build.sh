@@ -39,7 +39,7 @@ usage() {
                           prometheus  alerts, recording rules and dashboard in a real Prometheus
                           manifests   Istio, Envoy Gateway and Docker Compose
                           clients     LangChain, LlamaIndex, OpenAI's and Anthropic's SDKs, and a local model
-                          browser     the live page and Phoenix in Chromium, and MLflow
+                          browser     the live page with a run of Claude Code and Phoenix in Chromium, and MLflow
                           edge        the npm package in Node.js, Deno, workerd and Chromium
                           release     the image in a registry, a second build of the plugin, signatures, licences, the prices, the cost export
                           agents      Claude Code, Codex and agents of ten frameworks (2 GB on disk); runs only if it is named
@@ -381,8 +381,7 @@ test_browser() {
     find_chromium
     find_phoenix
     find_mlflow
-    find_node
-    export GAUGEWAY_NODE
+    find_coding
     run_tests browser --test browser "$@"
 }
 
@@ -876,10 +875,17 @@ find_agents() {
     jobs+=($!)
     install_packages tests/agents "$folder/npm" "Vercel's AI SDK" &
     jobs+=($!)
-    install_packages tests/agents/coding "$folder/coding" "Claude Code and Codex" &
+    find_coding &
     jobs+=($!)
     for job in "${jobs[@]}"; do wait "$job" || exit 1; done
-    export GAUGEWAY_AGENTS=$folder GAUGEWAY_CODING=$folder/coding GAUGEWAY_NODE
+    find_coding
+    export GAUGEWAY_AGENTS=$folder
+}
+
+find_coding() {
+    find_node
+    install_packages tests/agents/coding "$TOOLS/agents/coding" "Claude Code and Codex"
+    export GAUGEWAY_CODING=$TOOLS/agents/coding GAUGEWAY_NODE
 }
 
 # ---- Messages ----

@@ -1,5 +1,5 @@
-//! Tests that need real products: the demo's live page in a browser, and the spans in Phoenix and MLflow. Run them with
-//! `./build.sh test browser`.
+//! Tests that need real products: the demo's live page in a browser, with a run of Claude Code, and the spans in Phoenix and
+//! MLflow. Run them with `./build.sh test browser`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -11,6 +11,8 @@
     reason = "tests read environment variables and the clock, and fail by panicking"
 )]
 
+mod claude_code;
+mod look;
 mod mlflow;
 mod page;
 mod phoenix;

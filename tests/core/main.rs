@@ -24,6 +24,7 @@ mod loops;
 mod manual;
 mod memory;
 mod otlp;
+mod pictures;
 mod providers;
 mod recorded_costs;
 #[cfg(feature = "capture")]

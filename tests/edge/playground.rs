@@ -13,6 +13,7 @@ fn the_playground_shows_the_cores_observations_and_sends_nothing() {
         .arg(tests.join("edge/playground/page.mjs"))
         .arg(tests.join("edge/playground/curl.mjs"))
         .env("GAUGEWAY_FIXTURES", tests.join("fixtures"))
+        .env("GAUGEWAY_SCREENSHOTS", Path::new(env!("CARGO_TARGET_TMPDIR")).join("look"))
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));

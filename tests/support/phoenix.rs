@@ -85,12 +85,17 @@ impl Phoenix {
         answer["data"].clone()
     }
 
+    /// The address of the page of a trace.
+    pub async fn trace_url(&self, trace_id: &str) -> String {
+        let project = &self.ask("{ projects { edges { node { id name } } } }").await["projects"]["edges"][0]["node"];
+        assert_eq!(project["name"], "default");
+        format!("http://{}/projects/{}/traces/{trace_id}", self.addr, project["id"].as_str().unwrap())
+    }
+
     /// Opens the page of a trace in a browser. The screenshot is saved under `name` in cargo's folder for temporary
     /// test files.
     pub async fn trace_page(&self, trace_id: &str, name: &str) -> Page {
-        let project = &self.ask("{ projects { edges { node { id name } } } }").await["projects"]["edges"][0]["node"];
-        assert_eq!(project["name"], "default");
-        let url = format!("http://{}/projects/{}/traces/{trace_id}", self.addr, project["id"].as_str().unwrap());
+        let url = self.trace_url(trace_id).await;
         // Cargo sets the variable for tests only. Examples compile this file too, but take no pictures.
         let picture = option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from).join(name);
         drop(fs::remove_file(&picture));

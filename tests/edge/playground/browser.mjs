@@ -54,16 +54,20 @@ export class Browser {
     return new Promise((settle, fail) => this.#waiting.set(id, {method, settle, fail}));
   }
 
-  /** Opens a new tab and waits until `ready` is true in it. `requests` and `complaints` are updated while it is open. */
-  async open(url, {width = 1280, height = 900, scheme = 'light', ready = READY} = {}) {
+  /**
+   * Opens a new tab, in which `script` runs first, and waits until `ready` is true. `requests` and `complaints` are updated while it
+   * is open.
+   */
+  async open(url, {width = 1280, height = 900, scheme = 'light', script = '', ready = READY} = {}) {
     const {targetId} = await this.send('Target.createTarget', {url: 'about:blank'});
     const {sessionId} = await this.send('Target.attachToTarget', {targetId, flatten: true});
-    const page = new Page((method, params) => this.send(method, params, sessionId));
+    const page = new Page((method, params) => this.send(method, params, sessionId), () => this.send('Target.closeTarget', {targetId}));
     const before = this.#heard;
     this.#heard = message => (message.sessionId === sessionId ? page.hear(message) : before(message));
     for (const domain of ['Page', 'Runtime', 'Network', 'Log', 'Accessibility', 'DOM']) await page.send(`${domain}.enable`);
     await page.send('Emulation.setDeviceMetricsOverride', {width, height, deviceScaleFactor: 1, mobile: false});
     await page.send('Emulation.setEmulatedMedia', {features: [{name: 'prefers-color-scheme', value: scheme}]});
+    await page.send('Page.addScriptToEvaluateOnNewDocument', {source: script});
     await page.send('Page.navigate', {url});
     await page.until(`document.readyState === 'complete' && (${ready})`);
     return page;
@@ -90,8 +94,9 @@ class Page {
   requests = [];
   complaints = [];
 
-  constructor(send) {
+  constructor(send, close) {
     this.send = send;
+    this.close = close;
   }
 
   hear({method, params}) {
