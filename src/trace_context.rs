@@ -103,15 +103,24 @@ impl TraceContext {
 }
 
 fn hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
+    let (pairs, []) = digits.as_bytes().as_chunks::<2>() else { return None };
     let mut out = [0; N];
-    let lower = |b: u8| b.is_ascii_digit() || matches!(b, b'a'..=b'f');
-    if digits.len() != 2 * N || !digits.bytes().all(lower) {
+    if pairs.len() != N {
         return None;
     }
-    for (at, slot) in out.iter_mut().enumerate() {
-        *slot = u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok()?;
+    for (slot, [high, low]) in out.iter_mut().zip(pairs) {
+        *slot = digit(*high)? << 4 | digit(*low)?;
     }
     Some(out)
+}
+
+/// The value of a hexadecimal digit in lower case.
+fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    }
 }
 
 /// Returns true if a trace is sampled, if `share` (0 to 1) of all traces are. All calls of a trace get the same answer.

@@ -1,4 +1,5 @@
-// Parses what users paste or drop: a request, a response, a stream or a HAR file.
+// Parses what users paste or drop: a request, a curl command, a response, a stream or a HAR file.
+import {isCurl, readCurl} from './curl.js';
 
 /** Headers that must not appear in a screenshot. The core does not read them. */
 const SECRET = /^(proxy-)?authorization$|^(set-)?cookie$|api-key$|token$/i;
@@ -8,13 +9,23 @@ const encoder = new TextEncoder();
 
 /** Returns method, URL, headers and body. Throws an error that says what is wrong. */
 export function parseRequest(bytes) {
+  const command = parseCurl(bytes);
+  if (command) return {...parseRequest(command), note: 'Read as a curl command.'};
   const {first, headers, body} = split(bytes);
   const [, method, target] = /^([A-Z]+) (\S+)/.exec(first) ?? [];
-  if (!method) throw new Error('The request has no first line. It must start with a line such as POST https://api.openai.com/v1/chat/completions');
+  if (!method) throw new Error('The request has no first line. It must start with a line such as POST https://api.openai.com/v1/chat/completions, or be a curl command.');
   const host = headers.get('host');
   if (!/^https?:/.test(target) && !host) throw new Error(`${target} has no host. Add a line such as host: api.openai.com, or write the whole URL.`);
   const url = new URL(target, host ? `https://${host}` : undefined);
   return {method, url: url.href, headers, body};
+}
+
+/** Returns the request of a curl command as bytes without its secrets, or undefined if it is no curl command. */
+export function parseCurl(bytes) {
+  const text = decoder.decode(bytes);
+  if (!isCurl(text)) return;
+  const {method, url, headers, body} = readCurl(text);
+  return written(`${method} ${discreet(url)}`, headers.map(([name, value]) => ({name, value})), encoder.encode(body));
 }
 
 /** Returns status, headers and body, with a note if the headers had to be guessed. */
@@ -43,13 +54,20 @@ function call({request, response = {}}) {
   const content = response.content ?? {};
   const answer = content.encoding === 'base64' ? unbase64(content.text) : encoder.encode(content.text ?? '');
   const url = new URL(request.url);
-  for (const name of url.searchParams.keys()) if (/^(key|.*token)$/i.test(name)) url.searchParams.set(name, 'hidden');
   return {
     title: `${request.method} ${url.host}${url.pathname} ${response.status ?? ''}`.trim(),
-    request: written(`${request.method} ${url.href}`, request.headers, encoder.encode(request.postData?.text ?? '')),
+    request: written(`${request.method} ${discreet(url)}`, request.headers, encoder.encode(request.postData?.text ?? '')),
     // A browser stores the decoded body but keeps the encoding headers.
     response: written(String(response.status || 200), response.headers, answer, ['content-encoding', 'transfer-encoding']),
   };
+}
+
+/** The URL without the secrets of its query and without a password. */
+function discreet(address) {
+  const url = new URL(address);
+  for (const name of url.searchParams.keys()) if (/^(key|.*token|api[-_]?key)$/i.test(name)) url.searchParams.set(name, 'hidden');
+  url.username = url.password = '';
+  return url.href;
 }
 
 function written(first, headers = [], body, without = []) {

@@ -1,6 +1,9 @@
 // The page: reads its inputs again after each edit. After it has loaded, it makes no requests.
 import {span} from '../otlp.js';
-import {parseHar, parseRequest, parseResponse} from './input.js';
+import {aim, body, marks, strip} from './bodies.js';
+import {isCurl} from './curl.js';
+import {broken, id, make} from './dom.js';
+import {parseCurl, parseHar, parseRequest, parseResponse} from './input.js';
 import {faultOf, keyOf} from './place.js';
 import {courses, knownAt, read} from './reading.js';
 
@@ -10,16 +13,17 @@ const OWN = ['onError', 'onObservation', 'route', 'waitUntil'];
 /** Measured while this page reads the bytes, so they say nothing about the call. */
 const TIMES = /time_to_first|chunk_gap|duration|per_output_token/;
 
-/** A larger text is not put into a textarea, and a larger body is not shown completely. */
+/** A larger text is not put into a textarea. */
 const SHOWN = 200_000;
-const AROUND = 200;
 
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
-const [id, make] = [name => document.getElementById(name), element];
 
 /** Bytes that a textarea cannot represent: other line ends, invalid UTF-8 or too much text. An edit replaces them. */
 const whole = {request: undefined, response: undefined};
+
+/** What was done with a pasted text, until it is edited. */
+const notes = {request: undefined, response: undefined};
 let har = [];
 let waiting;
 let turn = 0;
@@ -27,12 +31,19 @@ let shown;
 
 for (const name of ['request', 'response']) {
   id(name).addEventListener('input', () => {
-    whole[name] = undefined;
+    whole[name] = notes[name] = undefined;
     press();
     if (/^\s*\{\s*"log"/.test(id(name).value)) take(id(name).value, name);
     later();
   });
 }
+// A pasted command is shown as the request that it sends, without its secrets. A typed one stays as it is.
+id('request').addEventListener('paste', event => {
+  const text = event.clipboardData.getData('text');
+  if (!isCurl(text)) return;
+  event.preventDefault();
+  put(encoder.encode(text), 'request');
+});
 id('config').addEventListener('input', later);
 for (const name of ['cut', 'ending']) id(name).addEventListener('change', now);
 id('entries').addEventListener('change', () => choose(har[id('entries').value]));
@@ -54,6 +65,16 @@ addEventListener('drop', event => {
   if (file) open(file, onto);
   else take(event.dataTransfer.getData('text'), onto);
 });
+
+addEventListener('click', event => {
+  const [, number] = /^#mark-(\d+)$/.exec(event.target.closest?.('a')?.getAttribute('href') ?? '') ?? [];
+  if (!number) return;
+  event.preventDefault();
+  aim(number);
+});
+new ResizeObserver(() => {
+  if (shown) for (const part of ['request', 'response']) strip(part, marks(shown).filter(place => place.part === part));
+}).observe(id('where'));
 
 // Loads all examples now, so that no request is made later.
 const buttons = [...document.querySelectorAll('[data-example]')];
@@ -99,9 +120,19 @@ async function take(text, onto) {
 }
 
 function put(bytes, onto) {
-  const isRequest = /^[A-Z]+ \S+/.test(decoder.decode(bytes.subarray(0, 64)));
+  let command;
+  try {
+    command = onto !== 'response' && parseCurl(bytes);
+  } catch {
+    // The command stays as it is, and its error is shown beside it.
+  }
+  const isRequest = command || /^[A-Z]+ \S+/.test(decoder.decode(bytes.subarray(0, 64))) || isCurl(decoder.decode(bytes.subarray(0, 4096)));
+  const part = onto ?? (isRequest ? 'request' : 'response');
+  // The response of an example does not belong to another request.
+  if (part === 'request' && buttons.some(button => button.getAttribute('aria-pressed') === 'true')) fill('response', new Uint8Array());
   press();
-  fill(onto ?? (isRequest ? 'request' : 'response'), bytes);
+  fill(part, command || bytes);
+  if (command) notes.request = 'Converted from a curl command. Paste its output below: curl -i also prints the status and the headers.';
   now();
 }
 
@@ -119,6 +150,8 @@ function press(button) {
 
 function fill(name, bytes) {
   whole[name] = bytes;
+  notes[name] = undefined;
+  id(`${name}-body`).scrollTop = 0;
   const more = bytes.length - SHOWN;
   const text = decoder.decode(bytes.subarray(0, SHOWN));
   id(name).value = more > 0 ? `${text}\n… and ${more.toLocaleString('en')} bytes, which are read too unless you edit this text` : text;
@@ -162,7 +195,7 @@ function side(name, parse) {
   let note;
   try {
     parsed = parse(whole[name] ?? encoder.encode(area.value));
-    note = parsed.note;
+    note = notes[name] ?? parsed.note;
   } catch (error) {
     note = error.message;
   }
@@ -230,11 +263,15 @@ function draw() {
     make('div', {}, make('dt', {}, name), make('dd', isBad(name, value) ? {class: 'bad'} : {}, value)),
   ));
 
+  const hint = silence(seen);
+  id('hint').hidden = !hint;
+  id('hint').textContent = hint;
+
   id('grain').textContent = typeof grain === 'number'
     ? `Read in pieces of ${grain === 1 ? '1 byte' : `${grain.toLocaleString('en')} bytes`}. A mark ends where an attribute was first known or last changed.`
     : 'A mark is the piece after which an attribute was first known or last changed.';
-  const places = marks();
-  for (const part of ['request', 'response']) body(part, places.filter(place => place.part === part));
+  const places = marks(shown);
+  for (const part of ['request', 'response']) body(part, shown[part].body, places.filter(place => place.part === part));
   table(places);
   id('step').max = steps.length - 1;
   id('step').value = steps.length - 1;
@@ -252,56 +289,21 @@ function draw() {
   id('span').textContent = JSON.stringify(span(seen, {...details, headers: shown.request.headers}), null, 2);
 }
 
-/** The positions to mark, in order: where attributes were first known and where they changed last. */
-function marks() {
-  const at = new Map();
-  for (const {key, first, last} of shown.courses.values()) {
-    for (const step of new Set([first, last])) at.set(step, [...(at.get(step) ?? []), key]);
+/** The reason why there are no token counts, if it is the request's. */
+function silence(seen) {
+  const silent = shown.response.body.length && seen['gen_ai.usage.output_tokens'] === undefined && seen['gaugeway.outcome'] === 'completed' && !seen['gaugeway.parse_error'];
+  if (!silent || !['chat', 'text_completion'].includes(seen['gen_ai.operation.name'])) return '';
+  let asked;
+  try {
+    asked = JSON.parse(decoder.decode(shown.request.body));
+  } catch {
+    // Without a readable request nothing is known of its options.
   }
-  const inBodies = [...at].filter(([step]) => shown.steps[step].end).sort(([one], [other]) => one - other);
-  return inBodies.map(([step, keys], number) => ({step, keys, number: number + 1, ...shown.steps[step]}));
-}
-
-/** Shows a body with its marks. Of a large body only the text around the marks is shown. */
-function body(part, places) {
-  const bytes = shown[part].body;
-  const isLarge = bytes.length > SHOWN;
-  const out = [];
-  let at = 0;
-  const text = (from, to) => decoder.decode(bytes.subarray(from, to));
-  const plain = to => {
-    if (isLarge && to - at > 3 * AROUND) {
-      const [from, until] = [after(bytes, at + AROUND), after(bytes, to - AROUND)];
-      const gap = make('span', {class: 'gap'}, ` … ${(until - from).toLocaleString('en')} bytes … `);
-      out.push(text(at, from), gap, text(until, to));
-    } else if (to > at) {
-      out.push(text(at, to));
-    }
-    at = Math.max(at, to);
-  };
-  for (const {step, start, end, number, keys} of places) {
-    const to = after(bytes, end);
-    plain(Math.max(at, end - start > 1 ? Math.max(start, to - AROUND) : wordBefore(bytes, end)));
-    out.push(make('mark', {id: `mark-${number}`, 'data-step': step, title: keys.join('\n')}, text(at, to)));
-    out.push(make('span', {class: 'pin'}, String(number)));
-    at = to;
-  }
-  plain(bytes.length);
-  id(`${part}-body`).replaceChildren(...(out.length ? out : [make('span', {class: 'gap'}, 'empty')]));
-}
-
-/** The end of the UTF-8 character that contains the previous byte. */
-function after(bytes, end) {
-  while (end < bytes.length && (bytes[end] & 0xc0) === 0x80) end++;
-  return end;
-}
-
-/** The start of the JSON member or line that ends there. */
-function wordBefore(bytes, end) {
-  let at = end - 1;
-  while (at > 0 && '\r\n,]} '.includes(String.fromCharCode(bytes[at]))) at--;
-  while (at > 0 && end - at < 120 && !'\n,{['.includes(String.fromCharCode(bytes[at - 1]))) at--;
-  return after(bytes, at);
+  // Only OpenAI's chat and completions APIs, which have a list of choices, and those that copy them have the option.
+  const isOpenAi = /"choices"\s*:/.test(decoder.decode(shown.response.body.subarray(0, 4096)));
+  if (!seen['gen_ai.request.stream'] || !isOpenAi) return 'No token counts: the answer has none, so there is no cost.';
+  if (asked?.stream_options?.include_usage === true) return 'No token counts, although the request sets stream_options.include_usage: the stream was cut, or this provider ignores the option.';
+  return 'No token counts, so no cost: a chat stream has them only if the request sets "stream_options": {"include_usage": true}. The plugin’s setting stream_usage.inject adds the option to requests and hides its effect from the client.';
 }
 
 function table(places) {
@@ -319,11 +321,6 @@ function table(places) {
   id('attributes').replaceChildren(...rows);
 }
 
-/** A name with permitted line breaks between its words. */
-function broken(name) {
-  return name.split(/(?<=[._])/).flatMap(word => [word, make('wbr')]);
-}
-
 /** Shows the attributes known after a step. */
 function scrub(step) {
   const known = knownAt(shown.changes, step);
@@ -334,7 +331,7 @@ function scrub(step) {
     const words = value === undefined ? 'not yet' : Array.isArray(value) ? value.join(', ') : String(value);
     row.children[1].textContent = TIMES.test(key) && value !== undefined ? `${value.toPrecision(2)} s (measured in this page)` : words;
   }
-  for (const mark of document.querySelectorAll('mark[data-step]')) mark.classList.toggle('later', Number(mark.dataset.step) > step);
+  for (const mark of document.querySelectorAll('[data-step]')) mark.classList.toggle('later', Number(mark.dataset.step) > step);
   id('step-name').textContent = shown.steps[step].name;
   id('step').setAttribute('aria-valuetext', shown.steps[step].name);
 }
@@ -342,11 +339,4 @@ function scrub(step) {
 function complain(error) {
   id('problem').hidden = !error;
   id('problem').textContent = error ? String(error.message ?? error) : '';
-}
-
-function element(name, attributes = {}, ...content) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...content);
-  return made;
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Config;
 use super::setting::Setting;
-use super::setting::SettingKind::{Other, Whole};
+use super::setting::SettingKind::{Bool, Other, Whole};
 use super::value::{ConfigError, object};
 use crate::documentation::documentation;
 use crate::labels::LABELS;
@@ -20,6 +20,8 @@ pub struct LabelSettings {
     pub headers: Vec<(String, String)>,
     /// `labels.models`
     pub models: HashSet<String>,
+    /// `labels.route`
+    pub route: bool,
 }
 
 /// Maximum number of request headers that become labels.
@@ -88,6 +90,14 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[
         per_route: true,
         doc: documentation(
             "models whose names are always labels, in requests and answers, without taking room; a client's other names are not",
+        ),
+    },
+    Setting {
+        key: "labels.route",
+        kind: Bool { default: true, set: |config, route| config.labels.route = route },
+        per_route: false,
+        doc: documentation(
+            "read the name of the route, for the label `route`; `false` makes fewer series and saves one call of Envoy in each request",
         ),
     },
 ];

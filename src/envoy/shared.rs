@@ -252,9 +252,15 @@ impl Shared {
     }
 }
 
-/// The request's place in a trace. Envoy's tracing sets its headers after the request has passed the plugin, so they are read at the
-/// end. A request without headers of a trace and without an identifier is a trace of its own, if the host has random numbers.
+/// The request's place in a trace. A single call of an application that sends its trace is a child of the application's span, beside
+/// Envoy's own. Otherwise it is below Envoy's span: Envoy's tracing sets its headers after the request has passed the plugin, so they
+/// are read at the end. A request without headers of a trace and without an identifier is a trace of its own, if the host has random
+/// numbers.
 fn place(exchange: &Exchange) -> Option<TraceContext> {
+    let is_single = exchange.observation().agent.iteration.is_none();
+    if let Some(of_application) = exchange.place().filter(|place| is_single && place.span != [0; 8]) {
+        return Some(of_application);
+    }
     let text =
         |name: &str| host::header(MapType::HttpRequestHeaders, name).and_then(|value| String::from_utf8(value).ok());
     let random = || Some(TraceContext::new_trace(*host::random()?.first_chunk()?, exchange.config().otlp.sample));

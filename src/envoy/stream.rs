@@ -214,7 +214,7 @@ impl Stream {
         exchange.identify(head, || source_address(attempt));
         if attempt.is_some_and(|attempt| attempt.is_mirrored) {
             exchange.route(MIRRORED);
-        } else {
+        } else if config.labels.route {
             let route = host::property("xds\0route_name").unwrap_or_default();
             exchange.route(core::str::from_utf8(&route).unwrap_or_default());
         }
@@ -293,8 +293,8 @@ impl Stream {
         if redirect::is_redirected(&details) {
             return self.pass_to_next_leg(start);
         }
-        let now = host::now();
-        let facts = self.attempt.as_mut().map(|attempt| attempt.facts(&details, status, now.saturating_sub(start)));
+        let elapsed = || host::now().saturating_sub(start);
+        let facts = self.attempt.as_mut().map(|attempt| attempt.facts(&details, status, elapsed()));
         if !has_ended {
             let end = facts
                 .as_ref()
@@ -304,7 +304,7 @@ impl Stream {
             if is_unheard {
                 capabilities::log_once(Missing::ResponseBodies);
             }
-            exchange.finish(if is_unheard { End::Unheard } else { end }, now);
+            exchange.finish(if is_unheard { End::Unheard } else { end }, host::now());
         }
         if !exchange.is_recognised() {
             return;

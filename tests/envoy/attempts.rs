@@ -1,12 +1,13 @@
 //! The plugin in a cluster's filter chain (`envoy/upstream-filter.yaml`): how each attempt of a call is reported. The table
 //! of the cases is in `envoy/README.md`; `tests/versions.rs` runs this in every supported Envoy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::collector::{Collector, text};
 use crate::outputs;
 use crate::support::acting::{ActingUpstream, TOKENS};
 use crate::support::client::{self, Http, Raw};
@@ -110,6 +111,40 @@ async fn only_the_last_attempt_of_a_call_packs_its_attributes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_attempt_has_a_span_in_the_trace_of_the_call() {
+    let collector = Collector::start().await;
+    let settings = r#""role": "upstream", "otlp": {"cluster": "otlp", "metrics_path": ""}"#;
+    let gateway = Gateway::exporting(settings, Some(collector.addr)).await;
+    let calls = [
+        ("ok", vec!["completed"]),
+        ("503 ok", vec!["error", "completed"]),
+        ("reset ok", vec!["attempt_failed", "completed"]),
+        ("reset 503", vec!["attempt_failed", "error"]),
+    ];
+    for (acts, _) in &calls {
+        gateway.call("/retry", acts).await;
+    }
+    let expected: Vec<_> = calls.into_iter().map(|(_, outcomes)| outcomes).collect();
+    let mut spans = collector.spans_when(expected.iter().flatten().count(), PATIENCE).await;
+    spans.sort_by_key(|span| span.start_time_unix_nano);
+    let mut found: Vec<(&[u8], Vec<String>)> = Vec::new();
+    for span in &spans {
+        let outcome = text(&span.attributes, "gaugeway.outcome").unwrap();
+        let (tokens, status) = (text(&span.attributes, "gen_ai.usage.input_tokens"), span.status.as_ref());
+        assert_eq!(tokens, (outcome == "completed").then(|| TOKENS.0.to_string()), "{span:?}");
+        assert_eq!(status.is_some_and(|status| status.code == 2), outcome != "completed", "{span:?}");
+        match found.iter_mut().find(|(trace, _)| *trace == span.trace_id) {
+            Some((_, outcomes)) => outcomes.push(outcome),
+            None => found.push((&span.trace_id, vec![outcome])),
+        }
+    }
+    let found: Vec<_> = found.into_iter().map(|(_, outcomes)| outcomes).collect();
+    assert_eq!(found, expected);
+    let ids: BTreeSet<_> = spans.iter().map(|span| &span.span_id).collect();
+    assert_eq!(ids.len(), spans.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mirrored_request_is_counted_with_a_route_of_its_own() {
     let gateway = Gateway::start().await;
     // Reading the client's address would crash Envoy. The plugin reads it for encoded bodies of other requests.
@@ -165,6 +200,11 @@ impl Gateway {
 
     /// The same with these settings of the plugin. The access log has the packed attributes, if there are any.
     async fn start_with(settings: &str) -> Self {
+        Self::exporting(settings, None).await
+    }
+
+    /// The same with the collector of the cluster `otlp`.
+    async fn exporting(settings: &str, otlp: Option<SocketAddr>) -> Self {
         let upstream = ActingUpstream::start().await;
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let path = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
@@ -201,7 +241,7 @@ impl Gateway {
         let llm = "\n    load_assignment:\n      cluster_name: llm\n";
         let replace = vec![(llm.to_owned(), format!("{filter}{llm}")), outputs::logging_packed()];
         let clusters = [cluster("refused", closed), cluster("mirror", upstream.addr.port())];
-        let options = Options { plugin: false, replace, ..Options::to(upstream.addr) }.with(&routes, &clusters);
+        let options = Options { plugin: false, replace, otlp, ..Options::to(upstream.addr) }.with(&routes, &clusters);
         Self { envoy: Envoy::start(&options).await, upstream }
     }
 

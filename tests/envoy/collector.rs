@@ -100,7 +100,7 @@ impl Collector {
         self.received()
     }
 
-    /// The spans of the accepted requests, each with the `service.name` of its resource.
+    /// The plugin's spans of the accepted requests, each with the `service.name` of its resource. Envoy's own spans have another one.
     pub fn spans(&self) -> Vec<(String, Span)> {
         let accepted = self.received().into_iter().filter(|export| export.path == "/v1/traces" && export.status == 200);
         let requests = accepted.map(|export| ExportTraceServiceRequest::decode(export.body).unwrap());
@@ -110,7 +110,7 @@ impl Collector {
             let spans = one.scope_spans.into_iter().flat_map(|scope| scope.spans);
             spans.map(move |span| (service.clone(), span)).collect::<Vec<_>>()
         });
-        of_resource.collect()
+        of_resource.filter(|(service, _)| service != "llm-gateway").collect()
     }
 
     /// The spans once there are `count`, or after the timeout.
@@ -146,11 +146,12 @@ impl Drop for Collector {
     }
 }
 
-/// The string value of an attribute.
+/// The value of an attribute that is a string or a whole number.
 pub fn text(attributes: &[KeyValue], key: &str) -> Option<String> {
     let found = attributes.iter().find(|pair| pair.key == key)?;
     match found.value.as_ref()?.value.as_ref()? {
         any_value::Value::StringValue(text) => Some(text.clone()),
+        any_value::Value::IntValue(number) => Some(number.to_string()),
         _ => None,
     }
 }

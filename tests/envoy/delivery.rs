@@ -138,15 +138,28 @@ async fn envoy_ends_at_once_and_without_a_crash_although_spans_wait() {
     site.calls(3).await;
     assert_eq!(site.collector.received_when(1, PATIENCE).await.len(), 1);
     calls(&mut to_both_workers(&site.envoy).await, 6).await;
-    let pid = site.envoy.pid().to_string();
-    assert!(tokio::process::Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
-    let begin = Instant::now();
-    while !site.envoy.has_ended() {
-        assert!(begin.elapsed() < Duration::from_secs(10), "Envoy still runs: {}", site.envoy.log());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    site.terminate().await;
     let log = site.envoy.log();
     assert!(!log.contains("[critical]") && !log.contains("panicked"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sigterm_loses_at_most_the_spans_of_the_last_second() {
+    let mut site = Site::start(json!({})).await;
+    let mut line = Line::open(site.envoy.addr).await.unwrap();
+    let (begin, mut ends) = (Instant::now(), Vec::new());
+    while begin.elapsed() < Duration::from_secs(4) {
+        assert_eq!(Conversation::plain().turn(&mut line, "echo").await.status, 200);
+        ends.push(begin.elapsed());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let end = begin.elapsed();
+    site.terminate().await;
+    let (made, kept) = (ends.len(), site.distinct_spans());
+    // The spans are sent in the order of the calls, so those that are lost are the last.
+    let lost = ends.get(kept).map_or(0.0, |first| (end - *first).as_secs_f64());
+    println!("{made} calls, {} lost: those of the last {lost:.2} s", made - kept);
+    assert!(lost < 1.5, "{} of {made} calls are lost: those of the last {lost} s", made - kept);
 }
 
 /// An upstream, an Envoy with two workers, and the collector of the plugin.
@@ -180,6 +193,17 @@ impl Site {
             Options { concurrency: 2, tracing: false, otlp: Some(collector.addr), ..Options::to(upstream.addr) };
         let options = change(Options { config: to_collector(config), ..options });
         Self { _upstream: upstream, collector, envoy: Envoy::start(&options).await, options }
+    }
+
+    /// Sends SIGTERM to Envoy, and waits until it has ended.
+    async fn terminate(&mut self) {
+        let pid = self.envoy.pid().to_string();
+        assert!(tokio::process::Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+        let begin = Instant::now();
+        while !self.envoy.has_ended() {
+            assert!(begin.elapsed() < Duration::from_secs(10), "Envoy still runs: {}", self.envoy.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Makes calls on one connection: all by one worker.

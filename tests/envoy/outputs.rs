@@ -1,4 +1,4 @@
-//! The setting `attributes` in a real Envoy: what its access log gets of a call.
+//! The settings `attributes` and `labels.route` in a real Envoy: what its access log and its statistics get of a call.
 
 use std::fs;
 use std::path::Path;
@@ -9,6 +9,7 @@ use crate::support::core::{TIMING, differences};
 use crate::support::envoy::{Envoy, Options};
 use crate::support::expect;
 use crate::support::fixtures::Fixture;
+use crate::support::prometheus::{Sample, total};
 use crate::support::upstream::Upstream;
 use serde_json::{Map, Value, json};
 
@@ -70,6 +71,21 @@ async fn only_the_attributes_of_a_list_are_in_the_access_log() {
     for (fixture, entry) in logged(json!(names)).await {
         let wanted: Vec<_> = names.into_iter().filter(|name| fixture.observation.contains_key(*name)).collect();
         assert_eq!(single(&entry), wanted, "{}", fixture.id);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_setting_for_the_route_no_series_has_its_label() {
+    let fixture = Fixture::load("openai-chat/unary");
+    let upstream = Upstream::start(vec![fixture.clone()]).await;
+    for (config, label) in [(json!({}), Some("llm")), (json!({"labels": {"route": false}}), None)] {
+        let envoy = Envoy::start(&Options { config, ..Options::to(upstream.addr) }).await;
+        client::replay(envoy.addr, &fixture, &[]).await;
+        let counted = |samples: &[Sample]| total(samples, "gaugeway_requests_total", &[]) >= 1.0;
+        let samples = envoy.samples_when(counted, PATIENCE).await;
+        let of_call: Vec<_> = samples.iter().filter(|sample| sample.name == "gaugeway_requests_total").collect();
+        assert_eq!(of_call.len(), 1, "{of_call:?}");
+        assert_eq!(of_call[0].labels.get("route").map(String::as_str), label, "{of_call:?}");
     }
 }
 

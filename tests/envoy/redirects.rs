@@ -1,8 +1,10 @@
 //! Internal redirects: Envoy follows a redirect of the provider itself, for example to another model. The client makes one
 //! call, and one call is reported.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::collector::{Collector, text};
 use crate::support::acting::{ActingUpstream, Served, TOKENS, answer};
 use crate::support::client::{self, Http, Reply};
 use crate::support::envoy::{self, Envoy, Options};
@@ -95,6 +97,25 @@ async fn a_header_of_the_client_does_not_make_a_call_a_redirected_one() {
     assert_eq!(total(&gateway.counted(1.0).await, "gaugeway_requests_total", &[("outcome", "completed")]), 1.0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redirected_call_has_one_span_from_its_first_leg_to_the_end_of_the_answer() {
+    let collector = Collector::start().await;
+    let config = json!({"otlp": {"cluster": "otlp", "metrics_path": ""}});
+    let gateway = Gateway::exporting(config, false, Some(collector.addr)).await;
+    for acts in [format!("wait=400,{FALLBACK} ok"), "ok".to_owned()] {
+        assert_eq!(gateway.call(&body(false, None), &acts).await.reply.status, 200);
+    }
+    let spans = collector.spans_when(2, PATIENCE).await;
+    let [redirected, plain] = spans.as_slice() else { panic!("{spans:#?}") };
+    let seconds = (redirected.end_time_unix_nano - redirected.start_time_unix_nano) as f64 / 1e9;
+    assert!((0.4..5.0).contains(&seconds), "{seconds} s");
+    for span in [redirected, plain] {
+        assert_eq!(text(&span.attributes, "gaugeway.outcome").as_deref(), Some("completed"), "{span:?}");
+        assert_eq!(text(&span.attributes, "gen_ai.usage.input_tokens"), Some(TOKENS.0.to_string()), "{span:?}");
+    }
+    assert_ne!(redirected.trace_id, plain.trace_id);
+}
+
 struct Gateway {
     upstream: ActingUpstream,
     envoy: Envoy,
@@ -111,10 +132,15 @@ struct Call {
 
 impl Gateway {
     async fn start(config: Value, pretends: bool) -> Self {
+        Self::exporting(config, pretends, None).await
+    }
+
+    /// The same with the collector of the cluster `otlp`.
+    async fn exporting(config: Value, pretends: bool, otlp: Option<SocketAddr>) -> Self {
         let upstream = ActingUpstream::start().await;
         let redirects = "internal_redirect_policy: {max_internal_redirects: 1, redirect_response_codes: [302]}";
         let route = "route: {cluster: llm, timeout: 0s";
-        let mut options = Options { config, ..Options::to(upstream.addr) };
+        let mut options = Options { config, otlp, ..Options::to(upstream.addr) };
         options.replace.push((format!("{route}}}   # 0s"), format!("{route}, {redirects}}}   # 0s")));
         options.replace.push(envoy::holding_requests());
         let fallback = format!("{{name: fallback, match: {{prefix: /fallback/}}, {route}, {redirects}}}}}");

@@ -77,6 +77,24 @@ async fn a_run_of_three_calls_is_one_trace_under_the_span_of_the_first_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_span_of_a_single_call_is_beside_envoys_if_the_application_sends_its_trace_and_else_below_it() {
+    let site = Site::start(true, json!({})).await;
+    let mut line = Line::open(site.envoy.addr).await.unwrap();
+    let (trace, span) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+    for has_parent in [true, false] {
+        let mut conversation = Conversation::plain();
+        if has_parent {
+            conversation.headers.push(("traceparent", format!("00-{trace}-{span}-01")));
+        }
+        let envoys = site.envoys(&conversation.turn(&mut line, "echo").await.request_id).await;
+        let own = |one: &Span| one.trace_id == envoys.trace_id && one.service != "llm-gateway";
+        let own = site.spans.wait_for(own, PATIENCE).await.expect("the plugin sent no span in the trace of Envoy's");
+        let expected = if has_parent { [span, span] } else { ["", &envoys.span_id] };
+        assert_eq!([envoys.parent_id.as_str(), own.parent_id.as_str()], expected, "{envoys:?} {own:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_envoys_spans_a_run_has_the_clients_span_as_parent_or_starts_a_trace() {
     let site = Site::start(false, json!({"agent": {"abandoned_after": 1}, "otlp": {"service": "helpdesk"}})).await;
     let mut lines = to_both_workers(&site.envoy).await;

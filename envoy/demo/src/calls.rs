@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use gaugeway_demo::client;
 use gaugeway_demo::fixtures::Fixture;
 use gaugeway_demo::local_model::LocalModel;
-use gaugeway_demo::page::Replay;
+use gaugeway_demo::replay::Replay;
 use gaugeway_demo::upstream::Upstream;
 
 pub enum Provider {
@@ -23,7 +23,10 @@ pub enum Provider {
 #[derive(Clone)]
 pub struct Call {
     pub id: String,
+    /// The title in the terminal.
     pub title: String,
+    /// The title of the page's button.
+    label: String,
     /// The expected values of the access log, without those that depend on the clock.
     pub expected: Option<Map<String, Value>>,
     path: String,
@@ -98,6 +101,13 @@ impl Provider {
         }
     }
 
+    /// The buttons of the live page. Only the upstream of recorded exchanges has a model for the agent.
+    pub fn replays(&self, calls: &[Call]) -> Vec<Replay> {
+        let agent = matches!(self, Self::Recorded { .. })
+            .then(|| Replay::of_agent("A coding agent whose sub-agent has a failing tool"));
+        agent.into_iter().chain(calls.iter().map(Call::replay)).collect()
+    }
+
     /// A command to send a call by hand.
     pub fn by_hand(&self) -> String {
         let (model, key) = match self {
@@ -118,6 +128,7 @@ impl Call {
         Self {
             id: client::request_id(),
             title: title.to_owned(),
+            label: label(title),
             expected: None,
             path: path.to_owned(),
             headers: own.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
@@ -125,7 +136,7 @@ impl Call {
         }
     }
 
-    fn of_fixture(fixture: &Fixture) -> Self {
+    fn of_fixture(fixture: &Fixture, label: &str) -> Self {
         let mut headers = fixture.request.headers.clone();
         headers.push(("x-fixture".to_owned(), fixture.id.clone()));
         if fixture.is_stream() {
@@ -134,6 +145,7 @@ impl Call {
         Self {
             id: client::request_id(),
             title: fixture.id.clone(),
+            label: label.to_owned(),
             expected: Some(fixture.observation.clone()),
             path: fixture.request.path.clone(),
             headers,
@@ -153,8 +165,7 @@ impl Call {
     /// The same call for a button of the live page. Each request has a new id.
     pub fn replay(&self) -> Replay {
         let call = self.clone();
-        let request = move || Self { id: client::request_id(), ..call.clone() }.request();
-        Replay { title: self.title.clone(), request: Box::new(request) }
+        Replay::of_call(&self.label, move || Self { id: client::request_id(), ..call.clone() }.request())
     }
 
     /// The differences between the access log line and the fixture. Without a fixture, the missing values that every
@@ -187,27 +198,39 @@ fn same(value: &Value, seen: &str) -> bool {
 
 /// One recorded exchange of each important kind, if the fixtures have one.
 fn recorded(fixtures: &[Fixture]) -> Vec<Call> {
-    type Wanted = (&'static str, &'static str, fn(&Fixture) -> bool);
+    type Wanted = (&'static str, &'static str, &'static str, fn(&Fixture) -> bool);
     let wanted: [Wanted; 6] = [
-        ("openai-chat", "unary-tool-result-cached-prompt", |one| {
+        ("A prompt from the cache (OpenAI)", "openai-chat", "unary-tool-result-cached-prompt", |one| {
             !one.is_stream() && saw(one, "gaugeway.response.hash")
         }),
-        ("openai-chat", "stream-include-usage", |one| one.is_stream() && saw(one, "gaugeway.response.hash")),
-        ("openai-responses", "", |one| one.is_stream() && saw(one, "gaugeway.tool_call.names")),
-        ("anthropic-messages", "", |one| one.is_stream() && saw(one, "gen_ai.usage.output_tokens")),
-        ("gemini-generate", "stream-crlf-growing-usage", |one| {
+        ("A stream (OpenAI)", "openai-chat", "stream-include-usage", |one| {
+            one.is_stream() && saw(one, "gaugeway.response.hash")
+        }),
+        ("A tool call (OpenAI Responses)", "openai-responses", "", |one| {
+            one.is_stream() && saw(one, "gaugeway.tool_call.names")
+        }),
+        ("Thinking and a tool call (Claude)", "anthropic-messages", "", |one| {
             one.is_stream() && saw(one, "gen_ai.usage.output_tokens")
         }),
-        ("openai-chat", "", |one| one.response.status == 429),
+        ("A stream (Gemini)", "gemini-generate", "stream-crlf-growing-usage", |one| {
+            one.is_stream() && saw(one, "gen_ai.usage.output_tokens")
+        }),
+        ("A refusal: rate limit (OpenAI)", "openai-chat", "", |one| one.response.status == 429),
     ];
     wanted
         .iter()
-        .filter_map(|(api, case, fits)| {
+        .filter_map(|(label, api, case, fits)| {
             let fitting = fixtures.iter().filter(|one| one.api().starts_with(api) && fits(one));
-            fitting.max_by_key(|one| (one.id == format!("{api}/{case}"), one.observation.len()))
+            let best = fitting.max_by_key(|one| (one.id == format!("{api}/{case}"), one.observation.len()))?;
+            Some(Call::of_fixture(best, label))
         })
-        .map(Call::of_fixture)
         .collect()
+}
+
+/// A title that begins a line.
+fn label(title: &str) -> String {
+    let mut letters = title.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn saw(fixture: &Fixture, key: &str) -> bool {

@@ -253,6 +253,11 @@ impl Envoy {
         self.access_log.lock().unwrap().clone()
     }
 
+    /// The access log lines that have come since the last call of this method. They are kept no longer.
+    pub fn take_entries(&self) -> Vec<Value> {
+        std::mem::take(&mut *self.access_log.lock().unwrap())
+    }
+
     /// The access log line of the call with this `x-request-id`, once it is written.
     pub async fn entry(&self, request_id: &str, timeout: Duration) -> Option<Value> {
         self.entry_where(|entry| entry["request_id"] == request_id, timeout).await

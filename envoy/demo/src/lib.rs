@@ -1,7 +1,8 @@
 //! The parts of the demo, also used by the tests and the benchmark: an upstream that replays fixtures, a real Envoy
-//! with the repository's envoy.yaml, a span receiver, a client and the live page. Every server listens on 127.0.0.1
+//! with the repository's envoy.yaml, a span receiver, a client, an agent and the live page. Every server listens on 127.0.0.1
 //! only.
 
+pub mod agent;
 pub mod answers;
 pub mod client;
 pub mod envoy;
@@ -13,6 +14,7 @@ pub mod page;
 pub mod prometheus;
 mod protobuf;
 pub mod recorded;
+pub mod replay;
 pub mod scripted;
 mod span_attributes;
 pub mod upstream;

@@ -18,6 +18,7 @@ use gaugeway_demo::otlp::{Receiver, Span};
 use gaugeway_demo::page::{Live, Subject};
 use gaugeway_demo::prometheus::{Sample, total};
 use report::Report;
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -63,6 +64,8 @@ async fn run(once: bool) -> Result<ExitCode, String> {
     };
     let options = Options {
         otlp: Some(spans.addr),
+        // The page shows the plugin's own spans, and Prometheus's text has its metrics.
+        config: json!({"otlp": {"cluster": "otlp", "metrics_path": "", "logs_path": ""}}),
         own_ports: true,
         replace: provider.changes(),
         ..Options::to(provider.addr())
@@ -89,7 +92,7 @@ async fn run(once: bool) -> Result<ExitCode, String> {
             () = stop.asked() => return Ok(ExitCode::SUCCESS),
         }
         if let Some(live) = &live {
-            live.show(&envoy.entries());
+            live.show(&spans.take_spans(), &[]);
         }
     }
     if let Some(span) = exported.iter().max_by_key(|span| span.attributes.len()) {
@@ -116,7 +119,7 @@ async fn run(once: bool) -> Result<ExitCode, String> {
         return Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     report.note("Running until Ctrl-C. New calls are printed here.");
-    let mut seen = envoy.entries().len();
+    let mut seen = envoy.take_entries().len();
     loop {
         tokio::select! {
             () = stop.asked() => return Ok(ExitCode::SUCCESS),
@@ -125,11 +128,11 @@ async fn run(once: bool) -> Result<ExitCode, String> {
         if envoy.has_ended() {
             return Err(format!("Envoy ended:\n{}", envoy.log()));
         }
-        let entries = envoy.entries();
+        let entries = envoy.take_entries();
         if let Some(live) = &live {
-            live.show(&entries);
+            live.show(&spans.take_spans(), &entries);
         }
-        for entry in entries.iter().skip(seen) {
+        for entry in &entries {
             seen += 1;
             report.call(seen, "", entry);
         }
@@ -142,7 +145,7 @@ async fn live_page(envoy: &Envoy, provider: &Provider, calls: &[Call]) -> Result
         admin: envoy.admin,
         title: format!("Envoy {} → {}", envoy.addr, provider.name()),
         by_hand: provider.by_hand(),
-        replays: calls.iter().map(Call::replay).collect(),
+        replays: provider.replays(calls),
     };
     Live::start(subject, PAGE_PORT).await
 }

@@ -8,7 +8,7 @@
 //! | `whole` | one write (the default, unless the fixture has a gap) |
 //! | `cut=<n>` | n bytes per write |
 //! | `events` | one event per write, with the fixture's gap between them |
-//! | `gap=<ms>` | one event per write, with this gap instead of the fixture's |
+//! | `gap=<ms>` | one event per write, with this gap instead of the fixture's; also between the pieces of a generated answer |
 //! | `pause=<ms>` | one event per write, with this gap before the last but two |
 //! | `reset-after=<n>` | resets the connection after n bytes of the body |
 //! | `trailers` | sends HTTP trailers (over HTTP/1.1 only if the client sends `te: trailers`) |
@@ -272,7 +272,7 @@ fn replay(fixture: &Fixture, travel: &Travel) -> Response<Piecewise> {
 
 fn made(answer: Answer, travel: &Travel) -> Response<Piecewise> {
     let reply = Response::builder().header("content-type", answer.kind);
-    finish(reply, answer.pieces, Duration::ZERO, answer.length, travel)
+    finish(reply, answer.pieces, travel.gap.unwrap_or_default(), answer.length, travel)
 }
 
 /// A response whose pieces are written separately, with `gap` between them.

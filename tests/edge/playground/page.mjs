@@ -158,6 +158,61 @@ test('requests and responses can be pasted or dropped, and errors are shown next
   assert.deepEqual(await observation(), await expected('openai-chat/stream-include-usage'));
 });
 
+test('a pasted curl command becomes its request without its secrets, and a typed one is read as it is', async () => {
+  await open();
+  const command = `curl 'https://api.openai.com/v1/chat/completions?api_key=sk-secret' \\\n  -H 'Content-Type: application/json' -H 'Authorization: Bearer sk-secret' \\\n  --data-raw $'{"model":"gpt-4.1","stream":true,"messages":[{"role":"user","content":"it\\'s"}]}' --compressed`;
+  const paste = text => page.value(`{
+    const clipboardData = new DataTransfer();
+    clipboardData.setData('text', ${JSON.stringify(text)});
+    document.getElementById('request').dispatchEvent(new ClipboardEvent('paste', {clipboardData, bubbles: true, cancelable: true}));
+  }`);
+  await paste(command);
+  await page.until(`document.getElementById('response').value === ''`);
+  await page.settled();
+  const request = await page.value(`document.getElementById('request').value`);
+  assert.match(request, /^POST https:\/\/api\.openai\.com\/v1\/chat\/completions\?api_key=hidden\ncontent-type: application\/json\nauthorization: hidden\n\n\{"model":"gpt-4\.1"/);
+  assert.ok(!request.includes('sk-secret') && request.includes(`"it's"`), request);
+  assert.match(await page.text('#request-note'), /^Converted from a curl command/);
+  assert.equal((await observation())['gen_ai.request.model'], 'gpt-4.1');
+
+  await page.type('request', command);
+  assert.equal(await page.text('#request-note'), 'Read as a curl command.');
+  assert.equal((await observation())['gen_ai.request.model'], 'gpt-4.1');
+  await page.type('request', `curl https://api.openai.com/v1/chat/completions -d @body.json`);
+  assert.match(await page.text('#request-note'), /^The body is in the file body\.json/);
+  await drop('call.sh', command);
+  await page.until(`document.getElementById('request').value.startsWith('POST ')`);
+});
+
+test('a stream without token counts says which option it lacks', async () => {
+  await open();
+  const hint = () => page.value(`document.getElementById('hint').hidden ? '' : document.getElementById('hint').textContent`);
+  assert.equal(await hint(), '');
+  const name = 'openai-chat/stream-without-usage';
+  await page.value(`document.querySelector('[data-example="${name}"]').click()`);
+  await page.settled();
+  assert.match(await hint(), /^No token counts, so no cost: .*"stream_options": \{"include_usage": true\}.*stream_usage\.inject/);
+  await page.type('request', (await written(name, 'request')).replace(/\{/, '{"stream_options": {"include_usage": true}, '));
+  assert.match(await hint(), /^No token counts, although the request sets/);
+});
+
+test('the marks of both bodies stay in sight while the attributes scroll', async () => {
+  await open();
+  const ticks = await page.value(`[...document.querySelectorAll('.strip')].map(strip => [...strip.children].map(tick => tick.getBoundingClientRect().top - strip.getBoundingClientRect().top >= 0 && tick.getBoundingClientRect().bottom <= strip.getBoundingClientRect().bottom + 1))`);
+  assert.ok(ticks.every(own => own.length && own.every(Boolean)), JSON.stringify(ticks));
+  assert.equal(ticks.flat().length, await page.value(`document.querySelectorAll('pre mark').length`));
+  assert.match(await page.text('.pin'), /^1 \w+/);
+
+  const row = `[...document.querySelectorAll('#attributes tr:has(a)')].at(-1)`;
+  await page.value(`${row}.scrollIntoView({block: 'end'})`);
+  const before = await page.value(`scrollY`);
+  assert.ok(before > 0);
+  await page.value(`${row}.querySelector('a').click()`);
+  assert.equal(await page.value(`scrollY`), before);
+  const [mark, pane] = await page.value(`[document.querySelector('mark.aimed'), document.querySelector('mark.aimed').closest('pre')].map(one => ({top: one.getBoundingClientRect().top, bottom: one.getBoundingClientRect().bottom}))`);
+  assert.ok(pane.top >= 0 && mark.top >= pane.top - 1 && mark.bottom <= pane.bottom + 1, JSON.stringify([mark, pane]));
+});
+
 test('the LLM calls of a HAR file are listed, without their secrets', async () => {
   await open();
   const names = ['openai-chat/unary', 'openai-responses/stream-text'];

@@ -101,6 +101,11 @@ impl Receiver {
         self.state.lock().unwrap().spans.iter().cloned().collect()
     }
 
+    /// The spans that have come since the last call of this method. They are kept no longer.
+    pub fn take_spans(&self) -> Vec<Span> {
+        std::mem::take(&mut self.state.lock().unwrap().spans).into()
+    }
+
     /// All data points, in the order in which they arrived.
     pub fn points(&self) -> Vec<Point> {
         self.state.lock().unwrap().points.iter().cloned().collect()

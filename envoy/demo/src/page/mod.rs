@@ -1,9 +1,10 @@
-//! The live page of `./build.sh run`: its files, Envoy's statistics and the last calls as JSON, and a POST that sends a
-//! call again.
+//! The live page of `./build.sh run`: its files, the last calls and agent runs with Envoy's counters as JSON, and a POST that
+//! sends a call again.
 //!
-//! It listens on 127.0.0.1 only. It keeps the last 100 calls, and ten minutes of totals for the charts.
+//! It listens on 127.0.0.1 only, and keeps the last [`KEPT`] items.
 
-use std::collections::VecDeque;
+mod kept;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -16,16 +17,29 @@ use hyper::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::client::{self, Http};
-use crate::prometheus::{self, Sample, total};
+use crate::client;
+use crate::otlp::Span;
+use crate::prometheus::{self, total};
+use crate::replay::Replay;
+pub use kept::KEPT;
+use kept::Kept;
 
-const PERIOD: Duration = Duration::from_secs(2);
-const READINGS: usize = 300;
-const CALLS: usize = 100;
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The files of the page: path, type and content.
+const FILES: [(&str, &str, &str); 7] = [
+    ("/", "text/html", include_str!("index.html")),
+    ("/page.css", "text/css", include_str!("page.css")),
+    ("/page.js", "text/javascript", include_str!("page.js")),
+    ("/call.js", "text/javascript", include_str!("call.js")),
+    ("/draw.js", "text/javascript", include_str!("draw.js")),
+    ("/figures.js", "text/javascript", include_str!("figures.js")),
+    ("/runs.js", "text/javascript", include_str!("runs.js")),
+];
 
 /// The content of the page.
 pub struct Subject {
@@ -36,12 +50,6 @@ pub struct Subject {
     /// A command to send a call by hand.
     pub by_hand: String,
     pub replays: Vec<Replay>,
-}
-
-/// A call that a button sends again.
-pub struct Replay {
-    pub title: String,
-    pub request: Box<dyn Fn() -> Request<Full<Bytes>> + Send + Sync>,
 }
 
 /// The running page. Dropping the value stops it.
@@ -60,15 +68,8 @@ impl Live {
         };
         let listener = listener.map_err(|error| format!("the live page cannot listen on 127.0.0.1: {error}"))?;
         let addr = listener.local_addr().map_err(|error| format!("the live page has no address: {error}"))?;
-        let state = Arc::new(State { subject, calls: Mutex::default(), history: Mutex::default() });
+        let state = Arc::new(State { subject, since: now(), kept: Mutex::default() });
         let mut tasks = JoinSet::new();
-        let reader = Arc::clone(&state);
-        tasks.spawn(async move {
-            loop {
-                reader.stats().await;
-                tokio::time::sleep(PERIOD).await;
-            }
-        });
         let shared = Arc::clone(&state);
         tasks.spawn(async move {
             // Dropped together with this task, so that connections end with the page.
@@ -90,76 +91,58 @@ impl Live {
         Ok(Self { addr, state, _tasks: tasks })
     }
 
-    /// Updates the calls from the access log.
-    pub fn show(&self, log: &[Value]) {
-        let numbered = log.iter().enumerate().rev().filter_map(|(number, line)| {
-            let mut call = line.as_object()?.clone();
-            call.insert("number".to_owned(), number.into());
-            Some(Value::Object(call))
-        });
-        *self.state.calls.lock().unwrap() = numbered.take(CALLS).collect();
+    /// Adds new spans and new lines of the access log. The page uses the plugin's spans and the lines of other traffic.
+    pub fn show(&self, spans: &[Span], log: &[Value]) {
+        let mut kept = self.state.kept.lock().unwrap();
+        kept.spans(spans);
+        kept.lines(log);
     }
 }
 
 struct State {
     subject: Subject,
-    /// The newest call first.
-    calls: Mutex<Vec<Value>>,
-    /// Time in milliseconds, number of calls, cost in billionths of a dollar. The oldest reading is first.
-    history: Mutex<VecDeque<[u64; 3]>>,
+    /// The start of the page, in milliseconds since 1970.
+    since: u64,
+    kept: Mutex<Kept>,
 }
 
 impl State {
-    /// The statistics that the page draws, or None if Envoy does not answer.
-    async fn stats(&self) -> Option<Vec<Sample>> {
+    /// The number of calls and the cost in billionths of a dollar that Envoy has counted, or None if it does not answer.
+    async fn counted(&self) -> Option<[f64; 2]> {
         let get = client::get(self.subject.admin, "/stats/prometheus?filter=wasmcustom");
-        let reply = tokio::time::timeout(PERIOD, get).await.ok()?.ok().filter(|reply| reply.status == 200)?;
+        let reply = tokio::time::timeout(PATIENCE, get).await.ok()?.ok().filter(|reply| reply.status == 200)?;
         let samples = prometheus::parse(&String::from_utf8_lossy(&reply.body));
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-        let [calls, cost] =
-            ["gaugeway_requests_total", "gaugeway_cost_nanousd_total"].map(|name| total(&samples, name, &[]) as u64);
-        let mut history = self.history.lock().unwrap();
-        history.push_back([now, calls, cost]);
-        // Several pages may be open, so one reading per period is kept, and the newest one.
-        if let Some(before) = history.len().checked_sub(3)
-            && history[before + 2][0] - history[before][0] < PERIOD.as_millis() as u64
-        {
-            history.remove(before + 1);
-        }
-        if history.len() > READINGS {
-            history.pop_front();
-        }
-        Some(samples)
+        Some(["gaugeway_requests_total", "gaugeway_cost_nanousd_total"].map(|name| total(&samples, name, &[])))
     }
 
-    async fn data(&self) -> Value {
-        let stats = self.stats().await;
-        let drawn = ["gaugeway_", "gen_ai_client_inference_duration_", "gen_ai_server_time_to_first_token_"];
-        let stats = stats.map(|samples| {
-            let drawn = samples.into_iter().filter(|one| drawn.iter().any(|start| one.name.starts_with(start)));
-            drawn.map(|one| json!([one.name, one.labels, one.value])).collect::<Vec<_>>()
-        });
+    /// The items from a number on, and everything else that the page shows.
+    async fn data(&self, from: usize) -> Value {
+        let counted = self.counted().await;
         let Subject { admin, title, by_hand, replays, .. } = &self.subject;
-        json!({
-            "stats": stats,
-            "history": *self.history.lock().unwrap(),
-            "calls": *self.calls.lock().unwrap(),
-            "replays": replays.iter().map(|one| &one.title).collect::<Vec<_>>(),
-            "admin": admin.to_string(),
-            "title": title,
-            "by_hand": by_hand,
-        })
+        let mut data = self.kept.lock().unwrap().since(from);
+        data["counted"] = counted.map_or(Value::Null, |counted| counted.to_vec().into());
+        data["replays"] = replays.iter().map(|one| one.title.as_str()).collect();
+        data["admin"] = admin.to_string().into();
+        data["title"] = title.as_str().into();
+        data["by_hand"] = by_hand.as_str().into();
+        data["since"] = self.since.into();
+        data["now"] = now().into();
+        data
     }
 
     async fn send(&self, number: &str) -> (StatusCode, String) {
         let Some(replay) = number.parse().ok().and_then(|at: usize| self.subject.replays.get(at)) else {
             return (StatusCode::NOT_FOUND, format!("there is no call {number}"));
         };
-        match client::send(self.subject.envoy, (replay.request)(), Http::One).await {
-            Ok(reply) => (StatusCode::OK, format!("{}: status {}", replay.title, reply.status)),
+        match (replay.act)(self.subject.envoy).await {
+            Ok(told) => (StatusCode::OK, format!("{}: {told}", replay.title)),
             Err(error) => (StatusCode::BAD_GATEWAY, format!("{}: no response from Envoy: {error}", replay.title)),
         }
     }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }
 
 async fn answer(request: Request<Incoming>, state: &State) -> Response<Full<Bytes>> {
@@ -172,12 +155,13 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Full<Byte
             let (status, words) = state.send(number).await;
             reply(status, "text/plain", words)
         }
-        (&Method::GET, None) => match path {
-            "/" => reply(StatusCode::OK, "text/html", include_str!("index.html")),
-            "/page.css" => reply(StatusCode::OK, "text/css", include_str!("page.css")),
-            "/page.js" => reply(StatusCode::OK, "text/javascript", include_str!("page.js")),
-            "/data" => reply(StatusCode::OK, "application/json", state.data().await.to_string()),
-            _ => reply(StatusCode::NOT_FOUND, "text/plain", "there is only /\n"),
+        (&Method::GET, None) if path == "/data" => {
+            let from = request.uri().query().and_then(|query| query.strip_prefix("from=")?.parse().ok());
+            reply(StatusCode::OK, "application/json", state.data(from.unwrap_or(0)).await.to_string())
+        }
+        (&Method::GET, None) => match FILES.iter().find(|(own, ..)| *own == path) {
+            Some((_, kind, content)) => reply(StatusCode::OK, kind, *content),
+            None => reply(StatusCode::NOT_FOUND, "text/plain", "there is only /\n"),
         },
         _ => reply(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "there is nothing like that\n"),
     }

@@ -1,193 +1,168 @@
-// Draws Envoy's statistics and access log every two seconds. Text from outside is only ever set as textContent.
+// Fetches new calls and runs every two seconds and draws them.
+import {dialog} from './call.js';
+import {$, bars, dots, fill, line, list, make, table, template, write} from './draw.js';
+import {NO_USAGE, clock, costOf, count, durationOf, figures, firstOf, grouped, hasFailed, lasted, modelOf, number, of, outcomeOf, partsOf, quantile, reasonOf, sum, toneOf, usd} from './figures.js';
+import {drawRuns, runsOf, watchRuns} from './runs.js';
 
-const DURATION = 'gen_ai_client_inference_duration_microseconds';
-const FIRST_TOKEN = 'gen_ai_server_time_to_first_token_microseconds';
+/** Rows in the table of calls. */
+const ROWS = 100;
 
-const $ = id => document.getElementById(id);
-const count = n => n.toLocaleString('en');
-const usd = nano => '$' + (nano < 1e9 ? (nano / 1e9).toFixed(6) : count(Math.round(nano / 1e7) / 100));
-const clock = at => new Date(at).toLocaleTimeString('en-GB');
-const lasted = us =>
-  us < 1e4 ? `${Number((us / 1e3).toFixed(1))} ms` : us < 1e6 ? `${Math.round(us / 1e3)} ms` : `${(us / 1e6).toFixed(2)} s`;
-const modelOf = labels => labels.gen_ai_response_model || labels.gen_ai_request_model || 'not named';
-const requestedOf = labels => labels.gen_ai_request_model || 'not named';
-const isFailure = outcome => !['completed', 'client_disconnect', 'local_reply'].includes(outcome);
-const tone = outcome => outcome === 'completed' ? 'good' : isFailure(outcome) ? 'bad' : 'quiet';
+/** The items that the demo keeps, by number. */
+const kept = new Map();
+let data = {};
+let next = 0;
 
-// ---- Numbers. A statistic is [name, labels, value], a figure is [text, value].
-
-const any = () => true;
-
-function sum(stats, name, fits = any) {
-  return stats.reduce((sum, [own, labels, value]) => own === name && fits(labels) ? sum + value : sum, 0);
-}
-
-function grouped(stats, name, keyOf) {
-  const sums = new Map();
-  for (const [own, labels, value] of stats) {
-    if (own === name && value > 0) sums.set(keyOf(labels), (sums.get(keyOf(labels)) ?? 0) + value);
-  }
-  return [...sums].sort((a, b) => b[1] - a[1]);
-}
-
-/** Linear interpolation in the bucket that contains the quantile, as Prometheus's histogram_quantile does. */
-function quantile(share, stats, name, fits) {
-  const buckets = new Map();
-  for (const [own, labels, value] of stats) {
-    const bound = labels.le === '+Inf' ? Infinity : Number(labels.le);
-    if (own === `${name}_bucket` && fits(labels)) buckets.set(bound, (buckets.get(bound) ?? 0) + value);
-  }
-  const below = [...buckets].sort((a, b) => a[0] - b[0]);
-  const rank = share * (below.at(-1)?.[1] ?? 0);
-  const at = below.findIndex(([, total]) => total && total >= rank);
-  if (at < 0) return ['–', ''];
-  const [[lower, before], [bound, total]] = [below[at - 1] ?? [0, 0], below[at]];
-  if (bound === Infinity) return [`> ${lasted(lower)}`, lower];
-  const value = lower + (bound - lower) * (rank - before) / (total - before);
-  return [lasted(value), value];
-}
-
-function figures(stats, fits = any) {
-  const of = (name, words = count) => {
-    const value = sum(stats, `gaugeway_${name}_total`, fits);
-    return [value ? words(value) : '–', value];
-  };
-  const failed = sum(stats, 'gaugeway_requests_total', labels => fits(labels) && isFailure(labels.outcome));
-  const unpriced = of('unpriced_requests');
-  return {
-    calls: of('requests'), failed: [count(failed), failed],
-    input: of('input_tokens'), cached: of('cache_read_tokens'),
-    output: of('output_tokens'), reasoning: of('reasoning_tokens'),
-    spend: of('cost_nanousd', usd), unpriced: unpriced[1] ? `${unpriced[0]} unpriced` : '',
-    'duration-50': quantile(0.5, stats, DURATION, fits), 'duration-99': quantile(0.99, stats, DURATION, fits),
-    'first-50': quantile(0.5, stats, FIRST_TOKEN, fits), 'first-99': quantile(0.99, stats, FIRST_TOKEN, fits),
-  };
-}
-
-/** The increase of a running total in the minute before each reading: [time, increase]. */
-function perMinute(history, column) {
-  return history.map(reading => {
-    const start = history.findLast(one => one[0] <= reading[0] - 60_000) ?? history[0];
-    return [reading[0], reading[column] - start[column]];
-  });
-}
-
-// ---- Drawing. Existing elements are kept, and only changed values are updated.
-
-function write(node, words, value) {
-  if (node.textContent !== words) node.textContent = words;
-  if (value !== undefined && node.value !== String(value)) node.value = value;
-}
-
-function fill(node, fields) {
-  for (const place of node.querySelectorAll('[data-f]')) write(place, ...[fields[place.dataset.f] ?? ''].flat());
-}
-
-function list(parent, template, items) {
-  const old = new Map([...parent.children].map(child => [child.dataset.key, child]));
-  items.forEach(({key, tone = '', share = 0, ...fields}, at) => {
-    const child = old.get(key) ?? template.cloneNode(true);
-    if (!old.delete(key)) child.dataset.key = key;
-    fill(child, fields);
-    if (child.dataset.tone !== tone) child.dataset.tone = tone;
-    child.style.setProperty('--share', share);
-    if (parent.children[at] !== child) parent.insertBefore(child, parent.children[at] ?? null);
-  });
-  old.forEach(child => child.remove());
-}
-
-/** Writes a table's header and returns the template of its rows. A column is [heading, field, field in small print]. */
-function table(body, columns) {
-  const [head, row] = [document.createElement('tr'), document.createElement('tr')];
-  columns.forEach(([heading, ...fields], at) => {
-    Object.assign(head.appendChild(document.createElement('th')), {scope: 'col', textContent: heading});
-    const cell = row.appendChild(document.createElement(at ? 'td' : 'th'));
-    Object.assign(at ? cell.dataset : cell, at ? {label: heading} : {scope: 'row'});
-    fields.forEach((field, nth) => cell.appendChild(document.createElement(nth ? 'small' : 'data')).dataset.f = field);
-  });
-  body.parentNode.tHead.append(head);
-  return row;
-}
-
-const template = id => $(id).content.firstElementChild;
 const MODEL = table($('models'), [
   ['Requested model', 'model'], ['Calls', 'calls'], ['Failed', 'failed'], ['Input', 'input'], ['Cached', 'cached'], ['Output', 'output'],
-  ['Reasoning', 'reasoning'], ['Spend', 'spend', 'unpriced'], ['Duration p50', 'duration-50'], ['Duration p99', 'duration-99'],
-  ['First token p50', 'first-50'], ['First token p99', 'first-99'],
+  ['Reasoning', 'reasoning'], ['Spend', 'spend', 'unpriced'], ['First token', 'first-50', 'first-tail'], ['Tokens per second', 'speed'], ['Whole call', 'duration-50', 'duration-tail'], ['Over time', 'course'],
 ]);
+MODEL.lastChild.replaceChildren(document.importNode(template('dots'), true));
 const CALL = table($('calls'), [
   ['Model', 'model', 'what'], ['Time', 'time'], ['Input', 'input', 'cached'], ['Output', 'output', 'reasoning'], ['Cost', 'cost'],
   ['First token', 'first'], ['Whole', 'whole'], ['Finish', 'finish'], ['Tools', 'tools'], ['Outcome', 'outcome', 'error'],
 ]);
 
-/** Draws rows of [label, value, tone]. The longest bar has the full width. */
-function bars(id, rows, words = count) {
-  const most = Math.max(...rows.map(row => row[1]), 1);
-  const items = rows.map(([label, value, tone]) => ({key: label, label, amount: [words(value), value], share: value / most, tone}));
-  list($(id), template('bar'), items.length ? items : [{key: '', label: 'none', tone: 'none'}]);
+const periodOf = () => Number(document.querySelector('[name=period]:checked').value) * 1000;
+
+function draw() {
+  const period = periodOf();
+  const items = [...kept.values()];
+  const since = period ? data.now - period : 0;
+  const recent = items.filter(item => item.end >= since);
+  const calls = recent.filter(item => item.kind === 'call');
+  const tools = recent.filter(item => item.kind === 'tool');
+  const others = recent.filter(item => item.kind === 'other');
+  const runs = runsOf(items).filter(run => Math.max(...run.all.map(one => one.end)) >= since);
+  const span = [period ? since : Math.min(data.now - 60_000, ...calls.map(call => call.start)), data.now];
+
+  $('empty').hidden = Boolean(items.length);
+  $('numbers').hidden = !items.length;
+  const inTime = period ? $('period').querySelector(':checked').parentNode.textContent.trim().toLowerCase() : '';
+  $('none').hidden = Boolean(recent.length) || !items.length;
+  write($('none'), `No calls in the ${inTime}. Choose a longer period above.`);
+  $('figures').hidden = !recent.length;
+  drawFolded(items);
+  drawTotals(calls, tools, runs, span);
+  drawWhy(calls, tools);
+  $('runs-part').hidden = !runs.length;
+  drawRuns(runs, data.now);
+  drawModels(calls, span);
+  drawCalls([...calls, ...others].sort((a, b) => b.number - a.number));
 }
 
-function line(id, points, words) {
-  const end = points.at(-1)[0];
-  const span = Math.max(end - points[0][0], 60_000);
-  const most = Math.max(...points.map(point => point[1]));
-  const place = ([at, value]) => `${(100 - 100 * (end - at) / span).toFixed(2)},${(29 - 27 * value / (most || 1)).toFixed(2)}`;
-  const path = `M0,29 L${place([points[0][0], 0])} L${points.map(place).join(' ')}`;
-  const [area, edge] = $(id).children;
-  area.setAttribute('d', `${path} L100,29 Z`);
-  edge.setAttribute('d', path);
-  $(id).setAttribute('aria-label', `Over time: ${words(points.at(-1)[1])} in the last minute, at most ${words(most)}`);
+/** Says if the page does not have all calls that Envoy has counted. */
+function drawFolded(items) {
+  const own = items.filter(item => item.kind === 'call').length;
+  const missing = data.counted && data.first > 0 ? data.counted[0] - own : 0;
+  $('folded').hidden = missing <= 0;
+  write($('folded'), `This page keeps the last ${count(own)} calls. Envoy has counted ${count(data.counted?.[0] ?? 0)} since it started, with a cost of ${usd(data.counted?.[1] ?? 0)}.`);
 }
 
-function draw(stats, history) {
-  const all = figures(stats);
-  const [calls, spend] = [perMinute(history, 1), perMinute(history, 2)];
-  const share = all.failed[1] / (all.calls[1] || 1);
+function drawTotals(calls, tools, runs, span) {
+  const all = figures(calls);
+  const inner = runs.flatMap(run => run.all);
+  const broken = [...new Set(tools.filter(tool => tool.failed).map(tool => of(tool, 'gen_ai.tool.name') ?? 'a tool'))];
+  const parts = partsOf(calls);
+  const streams = all['first-count'];
+  const models = grouped(calls, modelOf, costOf).filter(model => model[2]);
+  const [mostly, share] = [parts[0], (parts[0]?.[1] ?? 0) / (all.spend[1] || 1)];
   fill($('totals'), {
     ...all,
-    'failed-share': [`${(100 * share).toFixed(1)} %`, share],
-    'calls-now': `${count(calls.at(-1)[1])}/min`,
-    'spend-now': `${usd(spend.at(-1)[1])}/min`,
+    why: mostly ? `${Math.round(100 * share)} % for ${mostly[0].toLowerCase()}` : '',
+    'why-model': models.length > 1 ? `${Math.round(100 * models[0][2] / all.spend[1])} % for ${models[0][0]}` : '',
+    'failed-of': all.failed[1] ? `${all.failed[0]} failed, ${all['failed-share'][0]}` : calls.length ? 'none failed' : '',
+    'first-note': streams ? `of ${number(streams, 'stream')}` : '', 'duration-note': `of ${number(calls.length, 'call')}`,
+    runs: [count(inner.length), inner.length], 'runs-bad': bad(inner),
+    tools: number(tools.length, 'tool call'), 'tools-failed': broken.length ? `${broken.join(', ')} failed` : '',
   });
-  line('calls-line', calls, count);
-  line('spend-line', spend, usd);
-  bars('spend-bars', grouped(stats, 'gaugeway_cost_nanousd_total', modelOf), usd);
-  bars('token-bars', [['input', all.input[1]], ['cached input', all.cached[1], 'part'],
-    ['output', all.output[1]], ['reasoning output', all.reasoning[1], 'part']]);
-  bars('outcome-bars', grouped(stats, 'gaugeway_requests_total', labels => labels.outcome).map(row => [...row, tone(row[0])]));
-  bars('finish-bars', grouped(stats, 'gaugeway_finish_reasons_total', labels => labels.finish_reason));
-  bars('parse-error-bars', grouped(stats, 'gaugeway_parse_errors_total', labels => labels.parse_error).map(row => [...row, 'bad']));
-  list($('models'), MODEL, grouped(stats, 'gaugeway_requests_total', requestedOf)
-    .map(([model]) => ({key: model, model, ...figures(stats, labels => requestedOf(labels) === model)})));
+  $('first-card').hidden = !streams;
+  $('runs-card').hidden = !inner.length;
+  line('calls-line', calls.map(call => [call.end, 1]), span, count);
+  line('spend-line', calls.map(call => [call.end, costOf(call)]), span, usd);
+  for (const [id, amount, what] of [['first-dots', firstOf, 'Time to the first token'], ['duration-dots', durationOf, 'Duration']]) {
+    const points = pointsOf(calls, amount);
+    const most = Math.max(...points.map(point => point[1]), 0);
+    dots($(id), points, span, most, `${what} of each call over time, at most ${lasted(most)}`);
+  }
+}
+
+function bad(runs) {
+  const words = grouped(runs.filter(run => run.status !== 'completed'), run => run.status).map(([status, own]) => `${count(own.length)} ${status.replace('_', ' ')}`);
+  return words.join(', ') || 'all completed';
+}
+
+function drawWhy(calls, tools) {
+  const spend = keyOf => grouped(calls, keyOf, costOf).filter(row => row[2] > 0).map(([key, own, cost]) => [key, `${usd(cost)} · ${number(own.length, 'call')}`, cost]);
+  const several = rows => rows.length > 1 ? rows : [];
+  bars('spend-bars', spend(modelOf));
+  bars('part-bars', partsOf(calls).map(([label, cost]) => [label, usd(cost), cost]));
+  bars('client-bars', several(spend(call => of(call, 'gaugeway.client.name') ?? 'not recognised')));
+  const tokens = name => sum(calls, call => of(call, `gen_ai.usage.${name}`) ?? 0);
+  const kinds = [['input', 'input_tokens'], ['cached input', 'cache_read.input_tokens', 'part'], ['output', 'output_tokens'], ['reasoning output', 'reasoning.output_tokens', 'part']];
+  bars('token-bars', kinds.map(([label, name, tone]) => [label, count(tokens(name)), tokens(name), tone]).filter(row => row[2]));
+  bars('tool-bars', grouped(tools, tool => of(tool, 'gen_ai.tool.name') ?? 'not named').map(([name, own]) => {
+    const failed = own.filter(tool => tool.failed).length;
+    return [name, `${count(own.length)} ×${failed ? `, ${count(failed)} failed` : ''}, median ${lasted(quantile(own.map(durationOf), 0.5))}`, own.length, failed ? 'bad' : ''];
+  }));
+  const outcomes = grouped(calls, outcomeOf).map(([outcome, own]) => [outcome.replace('_', ' '), count(own.length), own.length, toneOf(outcome)]);
+  bars('outcome-bars', calls.every(call => outcomeOf(call) === 'completed') ? [] : outcomes);
+  bars('error-bars', grouped(calls, call => reasonOf(call) || undefined).map(([reason, own]) => [reason, count(own.length), own.length, outcomeOf(own[0]) === 'local_reply' ? 'quiet' : 'bad']));
+  const finishes = calls.flatMap(call => of(call, 'gen_ai.response.finish_reasons') ?? []);
+  bars('finish-bars', several(grouped(finishes, reason => reason).map(([reason, own]) => [reason, count(own.length), own.length])));
+  const saved = sum(calls, call => Math.round((of(call, 'gaugeway.cost.cache_savings.usd') ?? 0) * 1e9));
+  const lost = grouped(calls, call => of(call, 'gaugeway.cache.break.cause'), call => Math.round((of(call, 'gaugeway.cache.lost_usd.estimate') ?? 0) * 1e9));
+  bars('cache-bars', [...(saved ? [['saved', usd(saved), saved, 'good']] : []), ...lost.map(([cause, own, cost]) => [`lost: ${cause.replace('_', ' ')}`, `about ${usd(cost)} · ${number(own.length, 'call')}`, cost, 'bad'])]);
+  const silent = calls.filter(call => of(call, 'gaugeway.cost.status') === 'no_usage' && of(call, 'gen_ai.request.stream'));
+  $('hint').hidden = !silent.length;
+  write($('hint'), `${number(silent.length, 'stream')} without token counts, so without a cost. ${NO_USAGE}`);
+}
+
+const pointsOf = (calls, amount) => calls.filter(call => amount(call) !== undefined).map(call => [call.end, amount(call), hasFailed(call)]);
+
+function drawModels(calls, span) {
+  const slowest = Math.max(...calls.map(durationOf), 1);
+  const tail = (own, name) => own[`${name}-count`] > 1 ? [`${own[`${name}-high`]} ${own[`${name}-95`][0]}`, own[`${name}-95`][1]] : '';
+  list($('models'), MODEL, grouped(calls, modelOf).map(([model, own]) => {
+    const all = figures(own);
+    return {key: model, model, own, ...all, 'first-tail': tail(all, 'first'), 'duration-tail': tail(all, 'duration')};
+  }), (row, {own, model}) => {
+    dots(row.querySelector('.dots'), pointsOf(own, durationOf), span, slowest, `Duration of each call of ${model} over time, at most ${lasted(slowest)}`);
+  });
+  write($('models-note'), `Times are measured in each call: the median, and the slowest call or, from 20 calls on, the 95th percentile. The dots show the duration of each call, at most ${lasted(slowest)}; failed calls are red.`);
 }
 
 function callRow(call) {
-  const amount = (key, unit = '') => key in call ? count(Number(call[key])) + unit : '';
-  const part = (key, unit) => Number(call[key]) ? amount(key, unit) : '';
-  const names = key => key in call ? JSON.parse(call[key]).join(', ') : '';
-  const [operation, outcome] = [call['gen_ai.operation.name'], call['gaugeway.outcome']];
-  const parseError = call['gaugeway.parse_error'] && `parse error: ${call['gaugeway.parse_error']}`;
+  if (call.kind === 'other') {
+    return {key: String(call.number), call, time: clock(call.start), whole: lasted(durationOf(call)), model: `${call.method} ${call.path}`, what: 'not LLM traffic', outcome: String(call.response_code ?? ''), tone: 'quiet'};
+  }
+  const amount = (name, unit = '') => of(call, name) === undefined ? '' : count(of(call, name)) + unit;
+  const part = (name, unit) => of(call, name) ? amount(name, unit) : '';
+  const names = name => (of(call, name) ?? []).join(', ');
   return {
-    key: String(call.number), time: clock(call.start_time), whole: lasted(call.duration_ms * 1e3),
-    model: call['gen_ai.response.model'] ?? call['gen_ai.request.model'] ?? `${call.method} ${call.path}`,
-    what: operation ? `${operation}, ${call['gen_ai.provider.name'] ?? 'provider unknown'}` : 'not LLM traffic',
+    key: String(call.number), call, time: clock(call.end), whole: lasted(durationOf(call)), model: modelOf(call),
+    what: [of(call, 'gen_ai.operation.name'), of(call, 'gen_ai.provider.name') ?? 'provider unknown'].join(', '),
     input: amount('gen_ai.usage.input_tokens'), cached: part('gen_ai.usage.cache_read.input_tokens', ' cached'),
     output: amount('gen_ai.usage.output_tokens'), reasoning: part('gen_ai.usage.reasoning.output_tokens', ' reasoning'),
-    cost: 'gaugeway.cost.usd' in call ? usd(call['gaugeway.cost.usd'] * 1e9) : (call['gaugeway.cost.status'] ?? '').replace('_', ' '),
-    first: 'gaugeway.time_to_first_token' in call ? lasted(call['gaugeway.time_to_first_token'] * 1e6) : '',
-    finish: names('gen_ai.response.finish_reasons'), tools: names('gaugeway.tool_call.names'),
-    outcome: outcome ?? String(call.response_code ?? ''), error: [call['error.type'], parseError].filter(Boolean).join(', '),
-    tone: operation ? tone(outcome) : 'quiet',
+    cost: of(call, 'gaugeway.cost.usd') === undefined ? (of(call, 'gaugeway.cost.status') ?? '').replace('_', ' ') : usd(costOf(call)),
+    first: firstOf(call) === undefined ? '' : lasted(firstOf(call)), finish: names('gen_ai.response.finish_reasons'), tools: names('gaugeway.tool_call.names'),
+    outcome: outcomeOf(call).replace('_', ' '), error: reasonOf(call), tone: toneOf(outcomeOf(call)),
   };
 }
 
 let newest;
-function drawCalls(rows) {
-  list($('calls'), CALL, rows);
-  const last = rows[0] ?? {key: ''};
-  const words = `${last.model}: ${last.outcome}, ${last.input || 'no'} tokens in, ${last.output || 'no'} out, cost ${last.cost || 'unknown'}`;
-  if (newest !== undefined && last.key !== newest) write($('news'), words);
-  newest = last.key;
+function drawCalls(calls) {
+  const isFailed = $('failed-only').checked;
+  const rows = calls.filter(call => !isFailed || call.kind === 'other' || hasFailed(call)).slice(0, ROWS).map(callRow);
+  list($('calls'), CALL, rows, (row, {call}) => {
+    row.item = call;
+    const name = row.querySelector('[data-f=model]');
+    if (call.kind === 'call' && name.localName !== 'button') name.replaceWith(make('button', {type: 'button', 'data-f': 'model', 'aria-haspopup': 'dialog'}, name.textContent));
+  });
+  write($('calls-note'), rows.length < calls.length ? `${count(rows.length)} of ${count(calls.length)}` : '');
+  const [last] = calls.map(callRow);
+  const words = last && `${last.model}: ${last.outcome}, ${last.input || 'no'} tokens in, ${last.output || 'no'} out, cost ${last.cost || 'unknown'}`;
+  if (newest !== undefined && last && last.key !== newest) write($('news'), words);
+  newest = last?.key ?? '';
 }
 
 function report(problem) {
@@ -195,32 +170,51 @@ function report(problem) {
   $('problem').hidden = !problem;
 }
 
+/** Adds what is new. After a restart of the demo everything is. */
+function take(told) {
+  if (told.since !== data.since) kept.clear(), next = 0;
+  const isComplete = told.since === data.since || told.first === told.next - told.items.length;
+  data = told;
+  if (!isComplete) return false;
+  for (const item of told.items) {
+    if (item.kind === 'other') Object.assign(item, {start: Date.parse(item.start_time), end: Date.parse(item.start_time) + item.duration_ms});
+    kept.set(item.number, item);
+  }
+  for (const number of kept.keys()) if (number < told.first) kept.delete(number);
+  next = told.next;
+  return true;
+}
+
 async function update() {
-  const reply = await fetch('data', {signal: AbortSignal.timeout(5000)}).catch(() => null);
+  const reply = await fetch(`data?from=${next}`, {signal: AbortSignal.timeout(5000)}).catch(() => null);
   if (!reply) return report('The demo does not answer. Start it again: ./build.sh run');
-  const {stats, history, calls, replays, title, by_hand, admin} = await reply.json();
-  write($('where'), title);
-  write($('by-hand'), by_hand);
-  list($('replays'), template('replay'), replays.map((title, at) => ({key: String(at), title})));
-  drawCalls(calls.map(callRow));
-  $('again').hidden = !stats;
-  if (!stats) return report(`Envoy is not reachable: nothing answers at its admin port, ${admin}`);
-  draw(stats, history);
-  const none = !calls.length && !sum(stats, 'gaugeway_requests_total');
-  $('empty').hidden = !none;
-  $('numbers').hidden = none;
-  write($('fresh'), `Read at ${clock(Date.now())}`);
+  if (!take(await reply.json())) return update();
+  write($('where'), data.title);
+  write($('by-hand'), data.by_hand);
+  list($('replays'), template('replay'), data.replays.map((title, at) => ({key: String(at), title})));
+  $('again').hidden = !data.counted;
+  draw();
+  if (!data.counted) return report(`Envoy is not reachable: nothing answers at its admin port, ${data.admin}`);
+  write($('fresh'), `Read at ${clock(data.now)}`);
   report('');
 }
 
 $('replays').addEventListener('click', async ({target: button}) => {
   if (button.localName !== 'button') return;
   button.disabled = true;
+  write($('sent'), `${button.textContent}: sent`);
   const reply = await fetch(`send/${button.parentNode.dataset.key}`, {method: 'POST'}).catch(() => null);
   write($('sent'), `${reply ? await reply.text() : 'The demo does not answer'} (${clock(Date.now())})`);
   button.disabled = false;
   button.focus();
 });
+$('calls').addEventListener('click', ({target}) => {
+  const row = target.closest('tr');
+  if (row?.item.kind === 'call') dialog(row.item);
+});
+$('period').addEventListener('change', draw);
+$('failed-only').addEventListener('change', draw);
+watchRuns(draw);
 
 for (;;) {
   await update().catch(fault => report(`This page has a fault. ${fault}`));
