@@ -6,18 +6,22 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::claude_code::{self, Model};
+use crate::page;
 use crate::support::client;
 use crate::support::envoy::{Envoy, Options};
 use crate::support::fixtures::Fixture;
-use crate::support::otlp::Receiver;
+use crate::support::otlp::{Receiver, Span};
 use crate::support::phoenix::Phoenix;
-use gaugeway_demo::page::{Live, Replay, Subject};
+use gaugeway_demo::page::{Live, Subject};
+use gaugeway_demo::replay::Replay;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Four calls of the agent, and three of its sub-agent.
 const CALLS: usize = 7;
+/// Those of the calls, of two runs and of six tools, and that of the refused call.
+const SPANS: usize = CALLS + 2 + 6 + 1;
 /// The page has room for names of models that somebody invents.
 const LONG: &str =
     "an-invented-model-whose-name-is-longer-than-the-screen-of-a-phone-and-has-no-place-to-break-the-line";
@@ -34,7 +38,7 @@ async fn everybody_can_read_the_page_with_a_run_of_claude_code() {
     let log = scene.envoy.entries_of(CALLS + 1, PATIENCE).await;
     assert_eq!(log.len(), CALLS + 1, "{log:#?}");
 
-    let live = serve(&scene.envoy, &log).await;
+    let live = serve(&scene.envoy, &page::own(&spans, SPANS).await, &log).await;
     node("page.mjs", &[("GAUGEWAY_PAGE", &format!("http://{}/", live.addr))]).await;
 }
 
@@ -86,17 +90,20 @@ impl Scene {
     }
 }
 
-async fn serve(envoy: &Envoy, log: &[Value]) -> Live {
+async fn serve(envoy: &Envoy, spans: &[Span], log: &[Value]) -> Live {
     let fixture = Fixture::load("openai-chat/stream-include-usage");
     let subject = Subject {
         envoy: envoy.addr,
         admin: envoy.admin,
         title: format!("Envoy {} → a scripted model", envoy.addr),
         by_hand: format!("curl {}/v1/chat/completions -d @call.json", envoy.addr),
-        replays: vec![Replay { title: fixture.id.clone(), request: Box::new(move || client::request(&fixture, &[])) }],
+        replays: vec![
+            Replay::of_call("A stream", move || client::request(&fixture, &[])),
+            Replay::of_agent("An agent"),
+        ],
     };
     let live = Live::start(subject, 0).await.unwrap();
-    live.show(log);
+    live.show(spans, log);
     live
 }
 

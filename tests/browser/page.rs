@@ -173,7 +173,7 @@ async fn start() -> (Upstream, Receiver, Envoy, Live) {
 }
 
 /// The plugin's spans once there are so many. Envoy sends spans too.
-async fn own(spans: &Receiver, count: usize) -> Vec<Span> {
+pub async fn own(spans: &Receiver, count: usize) -> Vec<Span> {
     let is_own = |span: &Span| span.scope == "gaugeway";
     for _ in 0..200 {
         let own: Vec<_> = spans.spans().into_iter().filter(is_own).collect();
