@@ -68,7 +68,7 @@ async fn every_panel_and_common_query_has_values_other_than_0_under_traffic_by_t
                 "feedback": {"path": FEEDBACK, "secret": "correct-horse-battery"},
                 "stream_usage": {"inject": true},
                 "streams": {"stalled_after": 1},
-                "otlp": {"cluster": "otlp", "exceptions": true, "interval": 4},
+                "otlp": {"cluster": "otlp", "exceptions": true},
                 "agent": {"max_iterations": 8, "abandoned_after": 8},
             }),
             otlp: Some(receiver.addr),
@@ -90,7 +90,7 @@ async fn every_panel_and_common_query_has_values_other_than_0_under_traffic_by_t
     let full = full_gateway(upstream.addr, Some(receiver.addr)).await;
     let prometheus = Prometheus::start(&[envoy.admin, crashing.envoy.admin, full.admin]).await;
     let translated = Translated::start(Arc::clone(&receiver)).await;
-    let of_otlp = Prometheus::start(&[translated.addr]).await;
+    let of_otlp = Prometheus::start_with(&[translated.addr], "5s", str::to_owned).await;
     let mut traffic = traffic(envoy.addr);
     let _unread = unread_traffic(full.addr);
 
@@ -308,13 +308,22 @@ fn traffic(envoy: SocketAddr) -> JoinSet<()> {
             drop(client::send(envoy, request, Http::One).await);
         }
     });
-    // An answer that cannot be read is rare among the fixtures, and a rate needs two.
+    // These are rare among the fixtures, and a rate needs two.
     workers.spawn(async move {
-        let fixture = Fixture::load("openai-chat/malformed-json");
-        loop {
-            let request = client::request(&fixture, &[("x-team", "chat"), ("x-upstream", "whole")]);
+        let names = [
+            "malformed-json",
+            "unary-empty-answer",
+            "unary-refusal",
+            "unary-audio-answer",
+            "json-asked-for-and-not-given",
+            "agent-third-iteration-after-a-failed-tool",
+            "error-429-to-a-stream-request",
+        ];
+        let fixtures = names.map(|name| Fixture::load(&format!("openai-chat/{name}")));
+        for fixture in fixtures.iter().cycle() {
+            let request = client::request(fixture, &[("x-team", "chat"), ("x-upstream", "whole")]);
             drop(client::send(envoy, request, Http::One).await);
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     });
     workers.spawn(async move {

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::support::otlp::{Point, PointKind, PointValue, Receiver};
-use gaugeway::sink::stats::{METRICS, Metric, MetricKind, PLUGIN_METRICS};
+use gaugeway::sink::stats::{Metric, MetricKind};
 use http_body_util::Full;
 use hyper::Response;
 use hyper::body::Bytes;
@@ -33,14 +33,21 @@ impl Translated {
     pub async fn start(receiver: Arc<Receiver>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let text = Arc::new(Mutex::new(String::new()));
+        let text = Arc::new(Mutex::new(Bytes::new()));
         let mut tasks = JoinSet::new();
         let made = Arc::clone(&text);
         tasks.spawn(async move {
+            let mut series = BTreeMap::new();
             loop {
-                let receiver = Arc::clone(&receiver);
-                let new = tokio::task::spawn_blocking(move || exposition(&receiver)).await.unwrap();
-                *made.lock().unwrap() = new;
+                let points = receiver.take_points();
+                let update = move || {
+                    series.extend(points.iter().map(lines));
+                    let text: String = series.values().map(String::as_str).collect();
+                    (series, text)
+                };
+                let text;
+                (series, text) = tokio::task::spawn_blocking(update).await.unwrap();
+                *made.lock().unwrap() = text.into();
                 tokio::time::sleep(Duration::from_secs(2)).await;
             }
         });
@@ -49,7 +56,7 @@ impl Translated {
                 let text = Arc::clone(&text);
                 tokio::spawn(async move {
                     let service = service_fn(move |_| {
-                        let body = Full::new(Bytes::from(text.lock().unwrap().clone()));
+                        let body = Full::new(text.lock().unwrap().clone());
                         let head = Response::builder().header("content-type", "text/plain; version=0.0.4");
                         async { Ok::<_, Infallible>(head.body(body).unwrap()) }
                     });
@@ -104,16 +111,9 @@ pub fn series_of(metric: &Metric) -> Vec<String> {
     }
 }
 
-fn exposition(receiver: &Receiver) -> String {
-    let names: BTreeMap<_, _> = METRICS.iter().chain(PLUGIN_METRICS).map(|metric| (metric.otlp, metric)).collect();
+/// The lines of a series, after the name and the labels that identify it.
+fn lines(point: &Point) -> (String, String) {
     let mut text = String::new();
-    for point in names.keys().flat_map(|name| receiver.latest(name)) {
-        write(&mut text, &point);
-    }
-    text
-}
-
-fn write(text: &mut String, point: &Point) {
     let name = translated(&point.name, &point.unit, point.kind);
     let escaped = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     let pairs = point.attributes.iter().map(|(key, value)| (prefixed(key), value.to_string()));
@@ -121,7 +121,7 @@ fn write(text: &mut String, point: &Point) {
     let labels = pairs.map(|(key, value)| format!("{key}=\"{}\"", escaped(&value))).collect::<Vec<_>>().join(",");
     let PointValue::Histogram { count, sum, bucket_counts, explicit_bounds } = &point.value else {
         writeln!(text, "{name}{{{labels}}} {}", point.value.number()).unwrap();
-        return;
+        return (format!("{name}{{{labels}}}"), text);
     };
     let mut below = 0;
     for (bound, own) in explicit_bounds.iter().zip(bucket_counts) {
@@ -131,6 +131,7 @@ fn write(text: &mut String, point: &Point) {
     writeln!(text, "{name}_bucket{{{labels},le=\"+Inf\"}} {count}").unwrap();
     writeln!(text, "{name}_sum{{{labels}}} {}", sum.unwrap_or(0.0)).unwrap();
     writeln!(text, "{name}_count{{{labels}}} {count}").unwrap();
+    (format!("{name}{{{labels}}}"), text)
 }
 
 #[test]
