@@ -161,7 +161,7 @@ async fn every_panel_and_common_query_has_values_other_than_0_under_traffic_by_t
     }
 }
 
-/// Compares the same figures by both names. The Envoys that send nothing by OTLP have few calls, and their exports come a little later.
+/// Compares the same figures by both names. Exports and late scrapes make them differ, but a wrong unit is a factor of a thousand or more.
 async fn the_units_are_the_same(envoy: &Prometheus, otlp: &Prometheus) {
     for (panel, at) in [("Spend", 0), ("Time to first token", 1), ("Calls", 0), ("Feedback p10 and p50", 1)] {
         let mut figures = Vec::new();
@@ -170,7 +170,7 @@ async fn the_units_are_the_same(envoy: &Prometheus, otlp: &Prometheus) {
             let values = server.numbers(&queries.nth(at).unwrap().1).await;
             figures.push(values.iter().sum::<f64>() / values.len() as f64);
         }
-        assert!(figures[0] < 2.0 * figures[1] && figures[1] < 2.0 * figures[0], "{panel}: {figures:?}");
+        assert!(figures[0] < 10.0 * figures[1] && figures[1] < 10.0 * figures[0], "{panel}: {figures:?}");
     }
     // If the names of labels were wrong, every call would count as a failure.
     for server in [envoy, otlp] {
@@ -320,16 +320,20 @@ fn traffic(envoy: SocketAddr) -> JoinSet<()> {
             "error-429-to-a-stream-request",
         ];
         let fixtures = names.map(|name| Fixture::load(&format!("openai-chat/{name}")));
+        let run = Fixture::load("openai-chat/stream-tool-calls-in-fragments");
         for fixture in fixtures.iter().cycle() {
             let request = client::request(fixture, &[("x-team", "chat"), ("x-upstream", "whole")]);
             drop(client::send(envoy, request, Http::One).await);
+            // The client leaves in the middle of an agent's run.
+            let request = client::request(&run, &[("x-team", "chat"), ("x-upstream", "gap=300")]);
+            drop(client::open(envoy, request, Http::One).await);
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     });
     workers.spawn(async move {
         let mut lines = [Line::open(envoy).await.unwrap(), Line::open(envoy).await.unwrap()];
-        // The third run makes the same call again and again, and the fourth reaches the limit of iterations.
-        for travel in ["agent=2", "agent=2", "agent=6 again", "agent=99"].iter().cycle() {
+        // The third run repeats itself until the limit of iterations, and the fourth reaches it without a loop.
+        for travel in ["agent=2", "agent=2", "agent=99 again", "agent=99"].iter().cycle() {
             let mut agent = Conversation::new(Api::Completions, false);
             agent.headers.push(("x-team", "chat".to_owned()));
             agent.run(&mut lines, travel).await;
