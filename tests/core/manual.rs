@@ -20,16 +20,48 @@ const MANUALS: [&str; 9] = [
 ];
 
 #[test]
-fn the_table_of_alerts_lists_exactly_the_alerts_of_the_rules() {
-    let alerts = read("envoy/prometheus/alerts.yml");
-    let alerts: BTreeSet<_> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+fn every_alert_has_a_section_with_its_meaning_a_panel_of_the_dashboard_and_three_steps() {
+    let rules = read("envoy/prometheus/alerts.yml");
+    let alerts: BTreeSet<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let dashboard: serde_json::Value = serde_json::from_str(&read("envoy/grafana/dashboard.json")).unwrap();
+    let of_panels = dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] != "row");
+    let panels: BTreeSet<_> = of_panels.map(|panel| panel["title"].as_str().unwrap()).collect();
     let manual = read("envoy/README.md");
-    let (_, table) =
-        manual.split_once("| alert | it means | what to do |").expect("envoy/README.md has no table of alerts");
-    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
-    let told: BTreeSet<_> =
-        rows.map(|row| row.split('`').nth(1).expect("a row of the table has no alert name in backticks")).collect();
+    let chapter =
+        manual.split("\n## ").find(|chapter| chapter.starts_with("Alerts\n")).expect("there is no such chapter");
+    let mut told = BTreeSet::new();
+    for (name, section) in chapter.split("\n### ").skip(1).filter_map(|section| section.split_once("\n\n")) {
+        if name == "Other names" {
+            continue;
+        }
+        told.insert(name);
+        let (meaning, rest) = section.split_once(" Panel: \"").unwrap_or_else(|| panic!("{name} names no panel"));
+        assert!(meaning.len() > 40 && meaning.ends_with('.'), "{name} has no meaning: {meaning}");
+        let (panel, steps) =
+            rest.split_once("\".\n\n").unwrap_or_else(|| panic!("{name}: its panel does not end a paragraph"));
+        assert!(panels.contains(panel), "{name}: the dashboard has no panel {panel:?}");
+        let steps: Vec<_> = steps.lines().filter(|line| !line.is_empty()).collect();
+        let numbered = |(at, step): (usize, &&str)| step.starts_with(&format!("{}. ", at + 1)) && step.len() > 20;
+        assert!(steps.len() == 3 && steps.iter().enumerate().all(numbered), "{name} has not three steps: {steps:?}");
+    }
     assert_eq!(told, alerts);
+    // Titles in quotation marks, in the chapters about alerts and the dashboard and in the texts of the alerts, are panels.
+    let board =
+        manual.split("\n## ").find(|chapter| chapter.starts_with("The dashboard\n")).expect("there is no such chapter");
+    let descriptions = rules.split("description: >-").skip(1).filter_map(|text| text.split("\n  - ").next());
+    let texts: Vec<_> =
+        [chapter.to_owned(), board.to_owned()].into_iter().chain(descriptions.map(str::to_owned)).collect();
+    for text in &texts {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let code: String = text.split('`').step_by(2).collect();
+        for title in
+            code.split('"').skip(1).step_by(2).filter(|title| title.starts_with(|char: char| char.is_uppercase()))
+        {
+            let is_variable = title == "Metrics";
+            let is_column = title.ends_with("p95");
+            assert!(is_variable || is_column || panels.contains(title), "there is no panel {title:?}: {text}");
+        }
+    }
 }
 
 #[test]

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use crate::panels::{FILTERS, dashboard, is_known, metrics, panels, path, queries, read, recorded};
+use crate::panels::{FILTERS, Names, dashboard, is_known, metrics, panels, path, queries, read, recorded, spelled};
+use crate::translated::{prefixed, series_of};
 use gaugeway::config::Conventions;
-use gaugeway::sink::stats::{METRICS, Metric};
+use gaugeway::labels::LABELS;
+use gaugeway::sink::stats::{METRICS, Metric, PLUGIN_METRICS};
 
 #[test]
 fn the_dashboard_is_valid_against_grafanas_types() {
@@ -74,28 +76,89 @@ fn the_dashboards_uid_is_stable_and_its_variables_are_used() {
     let queries = queries(&dashboard);
     for query in &queries {
         for at in query.promql.match_indices('$').map(|(at, _)| &query.promql[at..]) {
-            let known = names.iter().map(String::as_str).chain(["$__rate_interval"]).any(|name| at.starts_with(name));
+            let own = ["$__rate_interval", "$__range"];
+            let known = names.iter().map(String::as_str).chain(own).any(|name| at.starts_with(name));
             assert!(known, "{}: unknown variable in {}", query.panel, query.promql);
         }
     }
-    for (variable, label) in FILTERS {
-        let filter = format!("{label}=~\"{variable}\"");
+    for (variable, label, filter) in FILTERS {
         for query in &queries {
-            let rows: Vec<_> = metrics(&query.promql).iter().filter_map(|name| row(name)).collect();
+            let named = metrics(&spelled(&query.promql, Names::Envoy));
+            let rows: Vec<_> = named.iter().filter_map(|name| row(name)).collect();
             let common = |row: &Metric| row.scope.labels().any(|one| one.name == *label) || *label == "team";
             let wanted = !rows.is_empty() && rows.iter().all(|row| common(row));
             let is_recorded = rows.is_empty() && query.promql.contains("llm:");
             assert!(
-                is_recorded || query.promql.contains(&filter) == wanted,
+                is_recorded || query.promql.contains(filter) == wanted,
                 "{}: {filter}: {}",
                 query.panel,
                 query.promql
             );
         }
         let variable = variables.iter().find(|known| known["name"] == variable[1..]).unwrap();
-        assert!(variable["query"]["query"].as_str().unwrap().ends_with(&format!(", {label})")), "{variable}");
+        let list = variable["query"]["query"].as_str().unwrap();
+        assert!(
+            list.ends_with(&format!(", {label})")) || list.contains(&format!("({label}, gaugeway_{label})")),
+            "{list}"
+        );
         assert_eq!(variable["allValue"], ".*", "`All` must include series without {label}");
     }
+}
+
+#[test]
+fn one_variable_switches_between_the_names_of_envoy_and_of_otlp() {
+    let dashboard = dashboard();
+    let list = dashboard["templating"]["list"].as_array().unwrap();
+    let names = list.iter().find(|variable| variable["name"] == "names").expect("there is no such variable");
+    assert_eq!(names["query"], "Envoy : 1, OTLP : 0");
+    for query in queries(&dashboard) {
+        let promql = &query.promql;
+        for (divisor, of) in [("1e9", "}usd_"), ("1e6", "}seconds_"), ("1e3", "(_permille)")] {
+            assert_eq!(
+                promql.contains(of),
+                promql.contains(&format!("/ {divisor} ^ $names")),
+                "{}: {divisor}: {promql}",
+                query.panel
+            );
+        }
+        // A label has both names wherever it is used.
+        for label in LABELS.iter().filter(|label| prefixed(label.attribute) != label.name) {
+            for list in promql.split("by (").skip(1).filter_map(|rest| rest.split(')').next()) {
+                let has = |name: &str| list.split(", ").any(|one| one == name);
+                assert_eq!(has(label.name), has(&prefixed(label.attribute)), "{}: {list}", query.panel);
+            }
+            let filters = |name: &str| {
+                let all = ["{", ","].iter().flat_map(|start| ["=", "!"].map(|end| format!("{start}{name}{end}")));
+                all.map(|filter| promql.matches(&filter).count()).sum::<usize>()
+            };
+            let shown = |name: &str| query.legend.matches(&format!("{{{{{name}}}}}")).count();
+            for (kind, count) in [("filter", &filters as &dyn Fn(&str) -> usize), ("legend", &shown)] {
+                let (own, other) = (count(label.name), count(&prefixed(label.attribute)));
+                assert_eq!(own, other, "{}: {kind} {}: {promql} {}", query.panel, label.name, query.legend);
+            }
+        }
+    }
+}
+
+#[test]
+fn money_and_its_filters_are_shown_with_the_digits_that_grafana_chooses() {
+    // Grafana shows at least two significant digits of a small number, unless the panel has `decimals`.
+    let dashboard = dashboard();
+    let mut money = 0;
+    for panel in panels(&dashboard) {
+        let defaults = &panel["fieldConfig"]["defaults"];
+        let overrides = panel["fieldConfig"]["overrides"].to_string();
+        if defaults["unit"] == "currencyUSD" || overrides.contains("currencyUSD") {
+            money += 1;
+            assert!(defaults["decimals"].is_null() && !overrides.contains("decimals"), "{}", panel["title"]);
+        }
+        let costs = panel["targets"].as_array().unwrap().iter().any(|target| {
+            let promql = target["expr"].as_str().unwrap();
+            promql.contains("usd") && !promql.contains("llm_budget")
+        });
+        assert!(!costs || defaults["unit"] == "currencyUSD" || overrides.contains("currencyUSD"), "{}", panel["title"]);
+    }
+    assert!(money > 10, "only {money} panels show money");
 }
 
 /// The row of a metric of exchanges, by the name of one of its series.
@@ -105,20 +168,31 @@ fn row(series: &str) -> Option<&'static Metric> {
 }
 
 #[test]
-fn every_metric_on_the_dashboard_exists() {
+fn every_metric_on_the_dashboard_exists_under_both_names() {
     let rules = &recorded("envoy/prometheus/recording.yml") | &recorded("envoy/prometheus/alerts.yml");
+    let translated: BTreeSet<_> = METRICS.iter().chain(PLUGIN_METRICS).flat_map(series_of).collect();
     for query in queries(&dashboard()) {
-        let named = metrics(&query.promql);
+        let named = metrics(&spelled(&query.promql, Names::Envoy));
         assert!(!named.is_empty() || query.promql.contains("__name__"), "{}: {}", query.panel, query.promql);
         for name in named {
             assert!(is_known(&name, &rules), "{}: the metric {name} does not exist: {}", query.panel, query.promql);
+        }
+        for name in metrics(&spelled(&query.promql, Names::Otlp)) {
+            let of_rules = name.contains("llm:") || name.starts_with("llm_");
+            assert!(
+                translated.contains(&name) || of_rules && rules.contains(&name) || name.starts_with("envoy_"),
+                "{}: OTLP has no metric {name}: {}",
+                query.panel,
+                query.promql
+            );
         }
     }
 }
 
 #[test]
 fn every_metric_of_the_plugin_is_on_the_dashboard() {
-    let shown: Vec<_> = queries(&dashboard()).iter().flat_map(|query| metrics(&query.promql)).collect();
+    let spelled = |query: crate::panels::Query| metrics(&spelled(&query.promql, Names::Envoy));
+    let shown: Vec<_> = queries(&dashboard()).into_iter().flat_map(spelled).collect();
     // Panels show token counts from the plugin's own counters, which include all operations.
     let is_shown = |metric: &&Metric| {
         metric.is_in(Conventions::default()) && !(metric.name.starts_with("gen_ai_") && metric.unit == "{token}")
@@ -151,4 +225,8 @@ fn the_metric_parser_finds_metrics_and_nothing_else() {
     );
     assert_eq!(found("label_replace(a, \"x\", \"$1\", \"y\", \"(.+)\") and on (z) up == 1"), ["a", "up"]);
     assert_eq!(found("a / ignoring (b) group_left sum without (c) (d)"), ["a", "d"]);
+    assert_eq!(found("a{b=~\"(c){$names}\"} offset $__range / b"), ["a", "b"]);
+    let promql = "x({__name__=~\"a_(nano){$names}usd\",b=\"c\"}) + {__name__=~\"b(_ratio)?\"} + {__name__=~\"c.+\"}";
+    assert_eq!(spelled(promql, Names::Envoy), "x(a_nanousd{b=\"c\"}) + b{} + {__name__=~\"c.+\"}");
+    assert_eq!(spelled(promql, Names::Otlp), "x(a_usd{b=\"c\"}) + b_ratio{} + {__name__=~\"c.+\"}");
 }

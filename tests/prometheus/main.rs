@@ -12,10 +12,13 @@
 )]
 
 mod alerts;
+mod anomaly;
 mod dashboard;
 mod events;
 mod panels;
 mod server;
+mod site;
+mod translated;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -7,13 +7,22 @@ use std::path::{Path, PathBuf};
 use gaugeway::sink::stats::{METRICS, MetricKind, PLUGIN_METRICS};
 use serde_json::Value;
 
-/// The dashboard's filter variables and the metric label of each.
-pub const FILTERS: &[(&str, &str)] = &[
-    ("$provider", "gen_ai_provider_name"),
-    ("$model", "gen_ai_request_model"),
-    ("$route", "route"),
-    ("$team", "team"),
+/// The dashboard's filter variables, the metric label of each, and the filter in a query. In OTLP the route has another name.
+pub const FILTERS: &[(&str, &str, &str)] = &[
+    ("$provider", "gen_ai_provider_name", "gen_ai_provider_name=~\"$provider\""),
+    ("$model", "gen_ai_request_model", "gen_ai_request_model=~\"$model\""),
+    ("$route", "route", "route=~\"($route){$names}\",gaugeway_route=~\"|$route\""),
+    ("$team", "team", "team=~\"$team\""),
 ];
+
+/// Which names the metrics have, the values of the dashboard's variable `names`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Names {
+    /// Those of Envoy's statistics: microseconds and billionths of a dollar.
+    Envoy = 1,
+    /// Those of OTLP as Prometheus 3 translates them: seconds and dollars.
+    Otlp = 0,
+}
 
 /// A query of a panel, with the dashboard's variables in its PromQL.
 pub struct Query {
@@ -57,15 +66,46 @@ pub fn queries(dashboard: &Value) -> Vec<Query> {
     panels(dashboard).flat_map(of_panel).collect()
 }
 
-/// The panel whose value depends on the history of a week.
+/// The panels with a query whose value depends on the history of a week.
 pub const DRIFT: &str = "Drift of the length";
+pub const WEEK: &str = "Spend against the past week";
 
-/// The panels and their queries for all series, with this interval for rates.
-pub fn filled_queries(interval: &str) -> Vec<(String, String)> {
-    let filters = FILTERS.iter().map(|(variable, _)| (*variable, ".+"));
-    let values: Vec<_> = filters.chain([("$__rate_interval", interval)]).collect();
+/// The panels and their queries for all series, with these names and this interval for rates, and for the last five minutes.
+pub fn filled_queries(interval: &str, names: Names) -> Vec<(String, String)> {
+    let filters = FILTERS.iter().map(|(variable, ..)| (*variable, ".*"));
+    let number = (names as u8).to_string();
+    let others = [("$names", &*number), ("$__rate_interval", interval), ("$__range_s", "300"), ("$__range", "300s")];
+    let values: Vec<_> = filters.chain(others).collect();
     let fill = |text: String| values.iter().fold(text, |text, (from, to)| text.replace(from, to));
     queries(&dashboard()).into_iter().map(|query| (query.panel, fill(query.promql))).collect()
+}
+
+/// A query with the names of its metrics written out: `a_(nano){$names}usd_total` is `a_nanousd_total` or `a_usd_total`, and `a(_ratio)?` is
+/// `a` in Envoy's statistics.
+pub fn spelled(promql: &str, names: Names) -> String {
+    const START: &str = "{__name__=~\"";
+    let mut out = String::new();
+    let mut rest = promql;
+    while let Some((before, after)) = rest.split_once(START) {
+        let (pattern, labels) = after.split_once('"').expect("a name ends with a quotation mark");
+        let mut name = pattern.to_owned();
+        for (end, kept) in [("){$names}", names == Names::Envoy), (")?", names == Names::Otlp)] {
+            if let Some((head, tail)) = pattern.split_once(end) {
+                let (start, part) = head.split_once('(').expect("a part of a name is in parentheses");
+                name = format!("{start}{}{tail}", if kept { part } else { "" });
+            }
+        }
+        let is_one = name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_');
+        out.push_str(before);
+        if is_one {
+            out.push_str(&format!("{name}{{"));
+            rest = labels.strip_prefix(',').unwrap_or(labels);
+        } else {
+            out.push_str(START);
+            rest = after;
+        }
+    }
+    out + rest
 }
 
 /// The names that a rule file records.
@@ -98,7 +138,15 @@ pub fn metrics(promql: &str) -> Vec<String> {
         let after = rest[word..].trim_start();
         rest = match first {
             '"' => &rest[rest[1..].find('"').map_or(rest.len(), |end| end + 2)..],
-            '{' => &rest[rest.find('}').map_or(rest.len(), |end| end + 1)..],
+            '{' => {
+                let mut quoted = false;
+                let end = rest.find(|char| {
+                    quoted ^= char == '"';
+                    char == '}' && !quoted
+                });
+                &rest[end.map_or(rest.len(), |end| end + 1)..]
+            }
+            '$' => rest[1..].trim_start_matches(|char: char| char.is_ascii_alphanumeric() || char == '_'),
             '[' => &rest[rest.find(']').map_or(rest.len(), |end| end + 1)..],
             '0'..='9' => &rest[word..],
             _ if word == 0 => &rest[first.len_utf8()..],

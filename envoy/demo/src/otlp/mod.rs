@@ -111,6 +111,11 @@ impl Receiver {
         self.state.lock().unwrap().points.iter().cloned().collect()
     }
 
+    /// Removes all data points and returns them.
+    pub fn take_points(&self) -> VecDeque<Point> {
+        std::mem::take(&mut self.state.lock().unwrap().points)
+    }
+
     pub fn logs(&self) -> Vec<LogRecord> {
         self.state.lock().unwrap().logs.iter().cloned().collect()
     }
