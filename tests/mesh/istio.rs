@@ -16,9 +16,23 @@ const OPENAI: &str = "api.openai.com";
 /// The listener for an application's plain HTTP, to port 80 of any address.
 const OUTBOUND: &str = "0.0.0.0_80";
 
+/// The mesh configuration that Istio's chart sets.
+const HELM: &str = "meshConfig: {defaultProviders: {metrics: [prometheus]}}";
+
 /// Filters and other extensions of Istio's own Envoy that stock Envoy lacks. The program removes these and nothing else.
-const IN_SIDECARS: [&str; 4] =
-    ["envoy.filters.network.metadata_exchange", "istio.alpn", "istio.metadata_exchange", "istio.stats"];
+const IN_SIDECARS: [&str; 3] = ["istio.alpn", "istio.metadata_exchange", "istio.stats"];
+
+const IN_WAYPOINTS: [&str; 6] = [
+    "connect_authority: istio.hashable_string",
+    "istio.metadata_exchange",
+    "istio.stats",
+    "metadata_discovery",
+    "waypoint_downstream_peer_metadata",
+    "waypoint_upstream_peer_metadata",
+];
+/// The listener of a waypoint for other networks, which stock Envoy rejects.
+const REJECTED: &str =
+    "inner_connect_originate: 'istio.double_hbone.hbone_target_address' does not have an object factory";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_through_istios_egress_gateway_report_themselves() {
@@ -49,7 +63,7 @@ async fn calls_through_istios_waypoint_report_themselves() {
     fs::write(mesh.folder.0.join("waypoint-address"), addr.to_string()).unwrap();
     let tunnel = mesh.control.ready["tunnel"].as_str().unwrap().parse().unwrap();
     calls::report_themselves(tunnel, &calls::fixtures_of(&[OPENAI]), &mesh.receiver).await;
-    mesh.assert_removed(&[]);
+    mesh.assert_removed(&IN_WAYPOINTS);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -118,11 +132,12 @@ struct Mesh {
 impl Mesh {
     /// Starts istiod's code with these manifests of envoy/istio, for these proxies.
     async fn start(name: &str, manifests: &[String], proxies: &[&str]) -> Self {
-        Self::start_with(name, manifests, proxies.iter().map(|name| proxy(name)).collect(), "").await
+        Self::start_with(name, manifests, proxies.iter().map(|name| proxy(name)).collect(), HELM).await
     }
 
     async fn start_with(name: &str, manifests: &[String], proxies: Vec<Value>, mesh: &str) -> Self {
         let folder = Folder::new(name);
+        fs::create_dir(folder.0.join("wasm")).unwrap();
         let upstream = Upstream::start(Fixture::all()).await;
         let receiver = Receiver::start().await;
         let gateway_port = free_port();
@@ -156,6 +171,9 @@ impl Mesh {
         let removed = fs::read_to_string(self.folder.0.join("removed")).unwrap_or_default();
         println!("removed, because only Istio's Envoy has them: {}", removed.replace('\n', ", "));
         assert_eq!(removed.lines().collect::<Vec<_>>(), known, "{}", self.control.log());
+        let log = self.control.log();
+        let rejected: Vec<_> = log.lines().filter(|line| line.contains("ACK ERROR")).collect();
+        assert!(rejected.iter().all(|line| line.contains(REJECTED)), "Envoy rejected configuration: {rejected:#?}");
     }
 }
 

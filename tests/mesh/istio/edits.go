@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,7 +10,6 @@ import (
 	"sync"
 
 	"github.com/envoyproxy/gateway/gaugeway/serve"
-	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -17,7 +17,6 @@ import (
 	state "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -137,10 +136,18 @@ func (e *edits) values(filters []*hcm.HttpFilter) {
 
 // bootstrap removes Istio's extensions from a bootstrap.
 func (e *edits) bootstrap(text []byte) []byte {
-	b := &bootstrapv3.Bootstrap{}
-	serve.Check(protojson.UnmarshalOptions{DiscardUnknown: false}.Unmarshal(text, b))
-	b.BootstrapExtensions = kept(e, b.BootstrapExtensions)
-	text, err := protojson.Marshal(b)
+	bootstrap := map[string]any{}
+	serve.Check(json.Unmarshal(text, &bootstrap))
+	var left []any
+	for _, extension := range bootstrap["bootstrap_extensions"].([]any) {
+		if name := extension.(map[string]any)["name"].(string); istiosOwn[name] {
+			e.note(name)
+		} else {
+			left = append(left, extension)
+		}
+	}
+	bootstrap["bootstrap_extensions"] = left
+	text, err := json.Marshal(bootstrap)
 	serve.Check(err)
 	return text
 }
