@@ -85,7 +85,7 @@ fn the_manifests_have_every_attribute_label_and_bucket_of_envoy_yaml() {
     let operation = &manager["tracing"]["operation"];
     let filter = resource("envoy/istio/envoyfilter.yaml", "EnvoyFilter");
     let patch = &filter["spec"]["configPatches"][0]["patch"]["value"]["typed_config"];
-    assert_eq!(patch["tracing"], json!({"operation": operation, "spawn_upstream_span": false}));
+    assert_eq!(patch["tracing"], json!({"operation": operation, "upstream_operation": "to provider"}));
     assert_eq!(proxy["telemetry"]["tracing"]["spanName"]["client"], *operation);
 }
 

@@ -61,18 +61,22 @@ pub async fn report_themselves(addr: SocketAddr, fixtures: &[Fixture], receiver:
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// Sends a call whose values must be in one span of Envoy's own, in its access log, and in its statistics with labels and buckets.
-pub async fn show_in_envoys_outputs(addr: SocketAddr, proxy: &Proxy, receiver: &Receiver) {
+/// Sends a call whose values must be in Envoy's own span of the call, in its access log, and in its statistics with labels and buckets.
+/// `more` are the names of Envoy's other spans.
+pub async fn show_in_envoys_outputs(addr: SocketAddr, proxy: &Proxy, receiver: &Receiver, more: &[&str]) {
     let fixture = Fixture::load("openai-chat/stream-tool-calls-in-fragments");
     let id = client::request_id();
     let reply = client::replay(addr, &fixture, &[("x-request-id", &id)]).await;
     assert_eq!(reply.body, fixture.response.body);
-    let span = receiver.wait_for(|_| true, PATIENCE).await.expect("no span");
-    // Waits for a second span, which would be exported by then.
-    tokio::time::sleep(Duration::from_secs(6)).await;
-    assert_eq!(receiver.spans().len(), 1, "there must be one span for each call: {:#?}", receiver.spans());
     let model = fixture.observation["gen_ai.request.model"].as_str().unwrap();
-    assert_eq!(span.name, format!("chat {model}"));
+    let name = format!("chat {model}");
+    let span = receiver.wait_for(|span| span.name == name, PATIENCE).await;
+    let span = span.unwrap_or_else(|| panic!("no span {name:?}: {:#?}", receiver.spans()));
+    // Waits for another span, which would be exported by then.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let all = receiver.spans();
+    let others: Vec<_> = all.iter().map(|span| span.name.as_str()).filter(|other| *other != name).collect();
+    assert_eq!((all.len(), &others[..]), (1 + more.len(), more), "{all:#?}");
     let entry = proxy.entry().await;
     assert!(fixture.observation.len() > 15, "the fixture has too few attributes for this test");
     for (key, value) in &fixture.observation {

@@ -53,7 +53,7 @@ async fn envoys_own_outputs_tell_of_a_call_through_envoy_gateway() {
     assert_eq!(site.control.ready["conditions"], json!([]), "{}", site.control.log());
     let envoy = site.envoy().await;
     let addr = envoy.address(LISTENER).await.unwrap();
-    calls::show_in_envoys_outputs(addr, &envoy, &site.receiver).await;
+    calls::show_in_envoys_outputs(addr, &envoy, &site.receiver, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -81,7 +81,7 @@ async fn envoys_own_outputs_tell_of_a_call_through_the_egress_gateway() {
     let gateway = mesh.proxy("istio-egressgateway", &format!("0.0.0.0_{}", mesh.gateway_port)).await;
     let sidecar = mesh.proxy("agent", OUTBOUND).await;
     let addr = sidecar.address(OUTBOUND).await.unwrap();
-    calls::show_in_envoys_outputs(addr, &gateway, &mesh.receiver).await;
+    calls::show_in_envoys_outputs(addr, &gateway, &mesh.receiver, &["to provider"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

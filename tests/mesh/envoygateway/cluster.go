@@ -6,9 +6,11 @@ import (
 	"os"
 	"path/filepath"
 
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	"google.golang.org/protobuf/types/known/anypb"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/envoyproxy/gateway/gaugeway/serve"
@@ -84,10 +86,26 @@ func trust(secret *tlsv3.Secret, root string) {
 	}
 }
 
+// trustOf does the same in the cluster of the server for plugins, whose authority is a file of the proxy's container.
+func trustOf(cluster *clusterv3.Cluster, root string) {
+	socket := cluster.GetTransportSocket()
+	context := &tlsv3.UpstreamTlsContext{}
+	if !socket.GetTypedConfig().MessageIs(context) {
+		return
+	}
+	serve.Check(socket.GetTypedConfig().UnmarshalTo(context))
+	if ca := context.GetCommonTlsContext().GetValidationContext().GetTrustedCa(); ca.GetFilename() != "" {
+		ca.Specifier = &corev3.DataSource_Filename{Filename: root}
+	}
+	changed, err := anypb.New(context)
+	serve.Check(err)
+	socket.ConfigType = &corev3.TransportSocket_TypedConfig{TypedConfig: changed}
+}
+
 // conditions are what is unusual in the status that the controller writes: a condition that is not true, or a policy that is overridden
 // or merged.
 func conditions(result *gatewayapi.TranslateResult) []string {
-	var found []string
+	found := []string{}
 	note := func(what string, all []metav1.Condition) {
 		for _, one := range all {
 			if one.Status != metav1.ConditionTrue || one.Type == "Overridden" || one.Type == "Merged" {

@@ -105,6 +105,7 @@ func main() {
 	table, err := envoys.Translate(context.Background(), ir)
 	serve.Check(err)
 	for _, one := range table.XdsResources[resourcev3.ClusterType] {
+		trustOf(one.(*clusterv3.Cluster), root)
 		assignment := one.(*clusterv3.Cluster).GetLoadAssignment()
 		move(assignment, settings.Host, 443, provider)
 		move(assignment, moduleHost, modulePort, moduleServer.Addr().String())
