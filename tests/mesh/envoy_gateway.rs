@@ -61,8 +61,9 @@ async fn the_patch_also_fits_a_listener_with_tls() {
     let tls = "protocol: HTTPS\n    tls:\n      certificateRefs:\n      - name: envoy\n        namespace: envoy-gateway-system";
     let grant = "apiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\nmetadata:\n  name: tls\n  namespace: envoy-gateway-system\nspec:\n  from:\n  - group: gateway.networking.k8s.io\n    kind: Gateway\n    namespace: llm\n  to:\n  - group: ''\n    kind: Secret\n";
     let manifests = vec![
-        shipped("gaugeway.yaml"),
+        shipped("envoyproxy.yaml"),
         shipped("envoypatchpolicy.yaml"),
+        COLLECTOR.to_owned(),
         shipped("example.yaml").replace("protocol: HTTP", tls),
         grant.to_owned(),
     ];

@@ -73,9 +73,9 @@ func main() {
 		wasm.ServerOptions{Salt: []byte("salt"), TLSConfig: own},
 		wasm.CacheOptions{CacheDir: settings.Folder, InsecureRegistries: sets.New(registry)},
 		"envoy-gateway-system", logger)
-	moduleServer, err := tls.Listen("tcp", "127.0.0.1:0", own)
+	moduleServer, err := net.Listen("tcp", "127.0.0.1:0")
 	serve.Check(err)
-	go func() { _ = http.Serve(moduleServer, modules) }()
+	go func() { _ = (&http.Server{Handler: modules, TLSConfig: own.Clone()}).ServeTLS(moduleServer, "", "") }()
 
 	manifests := strings.ReplaceAll(strings.Join(settings.Manifests, "\n---\n"), "registry.example.com", registry) + "\n---\n" + clientSecret(authority)
 	// The strict reader that egctl has, too: it validates against the schemas and sets their defaults.
