@@ -771,7 +771,7 @@ find_mesh() {
     [[ -x $go ]] || die "there is no go on PATH; install Go $(sed -n 's/^go //p' tests/mesh/go.mod) or newer (https://go.dev/dl): the test group mesh compiles Istio and Envoy Gateway"
     wanted=$(cat tests/mesh/go.{mod,sum} tests/mesh/*/*.go | sha256sum)
     if [[ $(cat "$folder/built" 2>/dev/null) != "$wanted" ]]; then
-        say "compiling istiod and Envoy Gateway (the first time some 10 minutes, and 4 GB on disk)"
+        say "compiling istiod and Envoy Gateway (the first time some 15 minutes, and 6 GB on disk)"
         rm -rf "$folder" "$folder.partial"
         mkdir -p "$folder.partial"
         istio=$(cd tests/mesh && "$go" mod download istio.io/istio && "$go" list -m -f '{{.Dir}}' istio.io/istio) &&
