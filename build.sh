@@ -16,7 +16,7 @@ SIGNER=release@gaugeway
 SIGNS=gaugeway-release
 TEST_GROUPS=(core host envoy versions prometheus manifests clients browser edge release)
 # Groups that './build.sh test' does not run without their name.
-MORE_GROUPS=(agents)
+MORE_GROUPS=(agents mesh)
 ENVOY_VERSION=1.40.0
 # Older Envoy versions to test. tests/versions.rs has the same list.
 OLDER_ENVOYS="1.36.4 1.37.0 1.39.3"
@@ -37,12 +37,13 @@ usage() {
                           envoy       the plugin in a real Envoy
                           versions    some of the envoy tests in older versions of Envoy
                           prometheus  alerts, recording rules and dashboard in a real Prometheus
-                          manifests   Istio, Envoy Gateway and Docker Compose
+                          manifests   the schemas of Istio and Envoy Gateway, and Docker Compose
                           clients     LangChain, LlamaIndex, OpenAI's and Anthropic's SDKs, and a local model
                           browser     the live page with a run of Claude Code and Phoenix in Chromium, and MLflow
                           edge        the npm package in Node.js, Deno, workerd and Chromium
                           release     the image in a registry, a second build of the plugin, signatures, licences, the prices, the cost export
                           agents      Claude Code, Codex and agents of ten frameworks (2 GB on disk); runs only if it is named
+                          mesh        Istio and Envoy Gateway, built from their sources with Go; runs only if it is named
 ./build.sh check          check format, lints, licences, the plugin's imports and the files under version control
 ./build.sh wasm [small]   build dist/gaugeway.wasm; small is half the size, decodes no compressed bodies and captures no text
 ./build.sh image          build dist/image, an OCI image with the plugin, for Istio and Envoy Gateway
@@ -373,6 +374,14 @@ test_agents() {
     trap - EXIT
     find_agents
     run_tests agents --test agents "$@"
+}
+
+test_mesh() {
+    find_mesh
+    command_image >/dev/null
+    find_envoy
+    find_manifests
+    run_tests mesh --test mesh "$@"
 }
 
 test_browser() {
@@ -752,6 +761,28 @@ find_chromium() {
     GAUGEWAY_CHROMIUM=$(command -v chromium google-chrome | head -n 1) ||
         die "there is no chromium or google-chrome on PATH; install one, because the tests use it"
     export GAUGEWAY_CHROMIUM
+}
+
+# ---- Istio and Envoy Gateway ----
+
+# Builds the programs that run istiod's and Envoy Gateway's own code, from their sources in the cache of Go's modules.
+find_mesh() {
+    local folder=$TOOLS/mesh wanted istio go
+    go=$(command -v go || echo /usr/local/go/bin/go)
+    [[ -x $go ]] || die "there is no go on PATH; install Go $(sed -n 's/^go //p' tests/mesh/go.mod) or newer (https://go.dev/dl): the test group mesh compiles Istio and Envoy Gateway"
+    wanted=$(cat tests/mesh/go.{mod,sum} tests/mesh/*/*.go | sha256sum)
+    if [[ $(cat "$folder/built" 2>/dev/null) != "$wanted" ]]; then
+        say "compiling istiod and Envoy Gateway (the first time some 15 minutes, and 6 GB on disk)"
+        rm -rf "$folder" "$folder.partial"
+        mkdir -p "$folder.partial"
+        istio=$(cd tests/mesh && "$go" mod download istio.io/istio && "$go" list -m -f '{{.Dir}}' istio.io/istio) &&
+            install -m 644 "$istio/tools/packaging/common/envoy_bootstrap.json" "$folder.partial" &&
+            (cd tests/mesh && "$go" build -trimpath -ldflags='-s -w' -o "$folder.partial/" ./istio ./envoygateway) >&2 ||
+            die "go cannot compile tests/mesh; see the errors above, or check the network connection to Go's module proxy"
+        echo "$wanted" >"$folder.partial/built"
+        mv "$folder.partial" "$folder"
+    fi
+    export GAUGEWAY_MESH=$folder
 }
 
 # ---- The manifests' schemas, Phoenix and MLflow ----

@@ -1,37 +1,18 @@
-//! The manifests for Istio and Envoy Gateway: they are valid, as complete as envoy/envoy.yaml, and work in a real
-//! Envoy.
+//! The manifests for Istio and Envoy Gateway: they are valid, those for Envoy's own outputs are as complete as
+//! envoy/envoy.yaml, and those that an installation needs are short. The group `mesh` runs them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
+use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use crate::support::client;
-use crate::support::envoy::{Envoy, Options};
-use crate::support::fixtures::Fixture;
 use crate::support::manifests::{documents, path, resource, resource_errors};
-use crate::support::mesh::{self, Places};
-use crate::support::otlp::{Receiver, Span};
-use crate::support::prometheus::total;
-use crate::support::upstream::Upstream;
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
-const MANIFESTS: [&str; 7] = [
+const MANIFESTS: [&str; 6] = [
     "envoy/istio/wasmplugin.yaml",
-    "envoy/istio/trafficextension.yaml",
     "envoy/istio/telemetry.yaml",
     "envoy/istio/envoyfilter.yaml",
-    "envoy/envoy-gateway/envoyextensionpolicy.yaml",
+    "envoy/envoy-gateway/gaugeway.yaml",
     "envoy/envoy-gateway/envoyproxy.yaml",
     "envoy/envoy-gateway/envoypatchpolicy.yaml",
 ];
@@ -92,7 +73,7 @@ fn the_manifests_have_every_attribute_label_and_bucket_of_envoy_yaml() {
         [json!({"stats_config": stats})],
         "stats_config of envoyproxy.yaml's bootstrap (left) must be that of envoy.yaml (right) in the same order"
     );
-    let (labels, buckets) = mesh::istio_annotations();
+    let (labels, buckets) = istio_annotations();
     let wanted: Vec<_> = names(stats).iter().map(|name| name.replace('.', "_")).collect();
     assert_eq!(
         labels, wanted,
@@ -104,155 +85,34 @@ fn the_manifests_have_every_attribute_label_and_bucket_of_envoy_yaml() {
     let operation = &manager["tracing"]["operation"];
     let filter = resource("envoy/istio/envoyfilter.yaml", "EnvoyFilter");
     let patch = &filter["spec"]["configPatches"][0]["patch"]["value"]["typed_config"];
-    assert_eq!(patch["tracing"], json!({"operation": operation, "spawn_upstream_span": false}));
+    assert_eq!(patch["tracing"], json!({"operation": operation, "upstream_operation": "to provider"}));
     assert_eq!(proxy["telemetry"]["tracing"]["spanName"]["client"], *operation);
 }
 
 #[test]
-fn a_traffic_extension_gives_the_same_filter_as_the_wasm_plugin() {
-    let plugin = Path::new("plugin.wasm");
-    let one = mesh::istio_filter(resource("envoy/istio/wasmplugin.yaml", "WasmPlugin"), plugin);
-    let two = mesh::istio_filter(resource("envoy/istio/trafficextension.yaml", "TrafficExtension"), plugin);
-    assert_eq!(one, two);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn istios_configuration_reports_a_call_in_a_real_envoy() {
-    let plugin =
-        PathBuf::from(std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test manifests"));
-    let run = Run::start(|places| mesh::istio(places, &plugin, true)).await;
-    let (spans, entry) = run.call().await;
-    assert_eq!(spans.len(), 1, "with the EnvoyFilter there must be one span for each call: {spans:#?}");
-    run.tells_all_as_strings(&spans[0], &entry);
-    assert_eq!(spans[0].kind, "CLIENT");
-    run.counts().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_envoy_filter_a_call_through_istios_gateway_has_a_second_span() {
-    let plugin =
-        PathBuf::from(std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test manifests"));
-    let run = Run::start(|places| mesh::istio(places, &plugin, false)).await;
-    let (spans, _) = run.call().await;
-    assert_eq!(spans.len(), 2, "{spans:#?}");
-    assert!(spans.iter().all(|span| !span.name.starts_with("chat ")), "{spans:#?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn envoy_gateways_configuration_reports_a_call_in_a_real_envoy() {
-    let run = Run::start_from_server(true).await;
-    let (spans, entry) = run.call().await;
-    assert_eq!(spans.len(), 1, "with the EnvoyPatchPolicy there must be one span for each call: {spans:#?}");
-    run.tells_all_as_strings(&spans[0], &entry);
-    run.counts().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_patch_policy_envoy_gateways_second_span_has_the_tokens_too() {
-    let run = Run::start_from_server(false).await;
-    let (spans, _) = run.call().await;
-    let mut names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
-    names.sort_unstable();
-    assert_eq!(names, ["chat claude-sonnet-4-20250514", "to provider"]);
-    assert!(spans.iter().all(|span| span.text("gen_ai.usage.output_tokens").is_some()), "{spans:#?}");
-}
-
-struct Run {
-    _upstream: Upstream,
-    receiver: Receiver,
-    envoy: Envoy,
-    fixture: Fixture,
-    _folder: Folder,
-}
-
-impl Run {
-    async fn start(configuration: impl FnOnce(&Places) -> Value) -> Self {
-        let upstream = Upstream::start(Fixture::all()).await;
-        let receiver = Receiver::start().await;
-        let folder = Folder::new(&upstream.addr.port().to_string());
-        let places = Places { provider: upstream.addr, collector: receiver.addr, folder: &folder.0 };
-        let configuration = configuration(&places).to_string();
-        let envoy = Envoy::try_start_as(configuration, &Options::to(upstream.addr)).await;
-        let envoy = envoy.unwrap_or_else(|error| panic!("{error}"));
-        let fixture = Fixture::load("anthropic-messages/stream-thinking-text-tool-use");
-        Self { _upstream: upstream, receiver, envoy, fixture, _folder: folder }
-    }
-
-    /// Starts Envoy Gateway's configuration with a server that serves the plugin.
-    async fn start_from_server(with_patch: bool) -> Self {
-        let plugin =
-            fs::read(std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test manifests"))
-                .unwrap();
-        let sha256: String = Sha256::digest(&plugin).iter().map(|byte| format!("{byte:02x}")).collect();
-        let server = serve(plugin.into()).await;
-        Self::start(|places| mesh::envoy_gateway(places, server, &sha256, with_patch)).await
-    }
-
-    /// Sends one call and returns its spans and its access log line.
-    async fn call(&self) -> (Vec<Span>, Value) {
-        let id = client::request_id();
-        let reply = client::replay(self.envoy.addr, &self.fixture, &[("x-request-id", &id)]).await;
-        assert_eq!(reply.body, self.fixture.response.body, "the response body was changed");
-        let entry = self.envoy.entry(&id, PATIENCE).await.expect("no access log line for the request");
-        self.receiver.wait_for_request(&id, PATIENCE).await.expect("no span for the request");
-        // Waits for a second span, which would be exported by then.
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        (self.receiver.spans(), entry)
-    }
-
-    fn tells_all_as_strings(&self, span: &Span, entry: &Value) {
-        assert_eq!(span.name, "chat claude-sonnet-4-20250514");
-        let log = documents("envoy/istio/mesh.yaml").remove(0)["meshConfig"]["extensionProviders"][1].take();
-        let known = log["envoyFileAccessLog"]["logFormat"]["labels"].as_object().unwrap();
-        let told = self.fixture.observation.iter().filter(|(key, _)| known.contains_key(*key));
-        assert!(told.clone().count() > 15, "the fixture has too few attributes for this test");
-        for (key, value) in told {
-            let said = match value {
-                Value::String(text) => text.clone(),
-                value => value.to_string(),
-            };
-            assert_eq!(span.text(key), Some(said.as_str()), "wrong value of {key} in the span");
-            assert_eq!(entry[key], said, "wrong value of {key} in the access log");
+fn an_installation_needs_few_lines_with_one_key_in_each() {
+    for (files, most) in [
+        (&["envoy/istio/wasmplugin.yaml", "envoy/istio/egress.yaml"][..], 120),
+        (&["envoy/istio/sidecar.yaml"], 60),
+        (&["envoy/istio/waypoint.yaml"], 90),
+        (&["envoy/envoy-gateway/gaugeway.yaml"], 60),
+    ] {
+        let text: String = files.iter().map(|file| fs::read_to_string(path(file)).unwrap()).collect();
+        assert!(text.lines().count() <= most, "{files:?} have {} lines", text.lines().count());
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let code = line.split(" #").next().unwrap();
+            let is_block = !code.contains('{') && code.matches(": ").count() <= 1;
+            assert!(is_block, "{files:?} must be in block style: {line}");
         }
     }
-
-    async fn counts(&self) {
-        let tokens = |all: &[_], metric: &str| total(all, metric, &[("gen_ai_request_model", "claude-sonnet-4")]);
-        let flushed = "gen_ai_client_inference_operation_input_tokens_count";
-        let samples = self.envoy.samples_when(|all| tokens(all, flushed) == 2.0, PATIENCE).await;
-        let seen = &self.fixture.observation;
-        assert_eq!(
-            tokens(&samples, "gaugeway_output_tokens_total"),
-            seen["gen_ai.usage.output_tokens"].as_f64().unwrap()
-        );
-        let labels = [("route", "openai"), ("outcome", "completed"), ("gen_ai_provider_name", "anthropic")];
-        assert_eq!(total(&samples, "gaugeway_requests_total", &labels), 1.0);
-        let bounds: BTreeSet<u64> = samples
-            .iter()
-            .filter(|sample| sample.name == "gen_ai_client_inference_operation_input_tokens_bucket")
-            .filter_map(|sample| sample.label("le").parse().ok())
-            .collect();
-        let (_, buckets) = mesh::istio_annotations();
-        let wanted = buckets["wasmcustom.gen_ai_client_inference_operation_input_tokens"].as_array().unwrap().iter();
-        assert_eq!(bounds, wanted.map(|bound| bound.as_u64().unwrap()).collect());
-    }
 }
 
-/// Serves these bytes for every request.
-async fn serve(bytes: Bytes) -> SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let bytes = bytes.clone();
-            let service = service_fn(move |_: Request<_>| {
-                let reply = Response::new(Full::new(bytes.clone()));
-                async move { Ok::<_, Infallible>(reply) }
-            });
-            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-        }
-    });
-    addr
+/// The annotations of proxy.yaml: labels, and histogram buckets by prefix.
+fn istio_annotations() -> (Vec<String>, Map<String, Value>) {
+    let annotations = &documents("envoy/istio/proxy.yaml")[0]["spec"]["template"]["metadata"]["annotations"];
+    let tags = text(&annotations["sidecar.istio.io/extraStatTags"]).split(',').map(str::to_owned).collect();
+    let buckets = text(&annotations["sidecar.istio.io/statsHistogramBuckets"]);
+    (tags, serde_json::from_str(&buckets).expect("the annotation of the buckets is not JSON"))
 }
 
 fn object<'a>(pairs: impl Iterator<Item = (&'a Value, &'a Value)>) -> Map<String, Value> {

@@ -16,7 +16,6 @@ pub mod crash;
 pub mod edge;
 pub mod expect;
 pub mod manifests;
-pub mod mesh;
 pub mod mlflow;
 pub mod phoenix;
 pub mod points;
