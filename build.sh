@@ -43,7 +43,8 @@ usage() {
                           edge        the npm package in Node.js, Deno, workerd and Chromium
                           release     the image in a registry, a second build of the plugin, signatures, licences, the prices, the cost export
                           agents      Claude Code, Codex and agents of ten frameworks (2 GB on disk); runs only if it is named
-                          mesh        Istio and Envoy Gateway, built from their sources with Go; runs only if it is named
+                          mesh        Istio, Envoy Gateway, the Collector, Jaeger, Prometheus 3, Envoy's rate limit service and Helm, which it
+                                      compiles with Go 1.26; runs only if it is named
 ./build.sh check          check format, lints, licences, the plugin's imports and the files under version control
 ./build.sh wasm [small]   build dist/gaugeway.wasm; small is half the size, decodes no compressed bodies and captures no text
 ./build.sh image          build dist/image, an OCI image with the plugin, for Istio and Envoy Gateway
@@ -378,6 +379,7 @@ test_agents() {
 
 test_mesh() {
     find_mesh
+    find_go_programs
     command_image >/dev/null
     find_envoy
     find_manifests
@@ -892,6 +894,35 @@ find_clients() {
     fi
     export GAUGEWAY_CLIENTS=$folder
 }
+
+# ---- Programs in Go, for the test group mesh ----
+
+# Compiles the Collector, Jaeger, Prometheus 3, the rate limit service with a Redis, and Helm.
+find_go_programs() {
+    go_programs prometheus remove_all_sd
+    go_programs collector
+    go_programs jaeger
+    go_programs ratelimit
+    go_programs helm
+    export GAUGEWAY_GO_PROGRAMS=$TOOLS/go
+}
+
+# Compiles a module's own programs and the tools of its go.mod, unless they have been compiled from the same files.
+go_programs() { # NAME [TAG]
+    local module=tests/mesh/programs/$1 folder=$TOOLS/go/$1
+    ! go_sources "$module" | cmp -s - "$folder/installed" || return 0
+    need go "install Go 1.26 or newer from https://go.dev"
+    say "compiling $1"
+    rm -rf "$folder" "$folder.partial"
+    mkdir -p "$folder.partial"
+    # Go warns about modules that have only tools, or none.
+    (cd "$module" && go build -mod=readonly -trimpath -ldflags='-s -w' -tags="netgo,${2:-}" -o "$folder.partial/" ./... tool 2> >(grep -v 'matched no packages' >&2)) ||
+        die "Go cannot compile $module; check the network connection and 'go version', which must be 1.26 or newer"
+    go_sources "$module" >"$folder.partial/installed"
+    mv "$folder.partial" "$folder"
+}
+
+go_sources() { find "$1" -type f -print0 | sort -z | xargs -0 cat; }
 
 # ---- Coding agents and frameworks of agents ----
 

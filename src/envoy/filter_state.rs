@@ -1,6 +1,6 @@
 //! The attributes of a stream in the host's filter state, as the setting `attributes` selects them.
 
-use super::host;
+use super::host::{self, LifeSpan};
 use crate::exchange::Exchange;
 use crate::observation::Changes;
 use crate::sink::attributes::{ATTRIBUTES, PACKED, Phase, Selection};
@@ -10,6 +10,16 @@ use crate::sink::json;
 const OUTCOME: &str = "gaugeway.outcome";
 /// Its value for a stream that was redirected internally. Such a stream is not counted.
 const REDIRECTED: &str = "redirected";
+
+/// What budgets count. Envoy keeps them as strings, which its expressions (CEL) can make numbers, unlike bytes.
+const COUNTED: [&str; 3] = ["gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "gaugeway.cost.usd"];
+
+/// Declares the filter state of what budgets count. Called by the root context: Envoy ignores declarations of streams.
+pub fn declare() {
+    for name in COUNTED {
+        host::declare_property(name, false, LifeSpan::FilterChain);
+    }
+}
 
 /// The values that a stream has written to filter state.
 pub struct Written {

@@ -15,7 +15,7 @@ use super::metrics::HostMetrics;
 use super::secret::secret;
 use super::shared::Shared;
 use super::stream::Stream;
-use super::{capabilities, host, redirect, role, series_list, worker_metrics};
+use super::{capabilities, filter_state, host, redirect, role, series_list, worker_metrics};
 use crate::budget::Budget;
 use crate::config::{Config, ConfigError};
 use crate::exchange::Observer;
@@ -153,6 +153,7 @@ fn read_configuration(bytes: &[u8]) -> Result<(Config, Selection), String> {
 fn start(config: Config, selection: Selection) -> Shared {
     role::declare();
     redirect::declare();
+    filter_state::declare();
     let gauge = HostMetrics.define(&PRICE_TABLE, &[]);
     if let Some(gauge) = gauge {
         HostMetrics.emit(&PRICE_TABLE, gauge, config.prices.date());

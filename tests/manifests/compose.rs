@@ -1,23 +1,13 @@
-//! envoy/docker-compose.yaml: validates it against its schema and the files it names, and runs its processes without
-//! containers.
+//! envoy/docker-compose.yaml: validates it against its schema and the files it names. The test group mesh runs its processes
+//! without containers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::{Duration, Instant};
 
-use crate::support::client;
-use crate::support::envoy::{Envoy, Options};
+use crate::support::compose::{FILE, mounts, service, services};
 use crate::support::manifests::{compose_errors, documents, path};
-use crate::support::otlp::Receiver;
-use crate::support::prometheus::total;
-use gaugeway_demo::recorded;
-use serde_json::Value;
-
-const FILE: &str = "envoy/docker-compose.yaml";
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn the_compose_file_is_valid_against_its_schema() {
@@ -118,15 +108,15 @@ fn every_address_in_the_files_is_listened_on_by_a_container_of_the_network() {
     let services = services();
     for (name, service) in &services {
         let alone = service.get("network_mode").is_none();
-        assert_eq!(alone, name == "envoy", "{name} must share Envoy's network");
+        assert_eq!(alone, ["envoy", "jaeger"].contains(&&**name), "{name} must share Envoy's network");
         assert!(
             alone || service.get("ports").is_none(),
             "{name} must not publish ports, because it shares Envoy's network"
         );
     }
-    let published: BTreeSet<u16> = services["envoy"]["ports"]
-        .as_array()
-        .unwrap()
+    let ports = |name: &str| services[name]["ports"].as_array().unwrap().clone();
+    assert_eq!(ports("jaeger"), ["127.0.0.1:16686:16686"]);
+    let published: BTreeSet<u16> = ports("envoy")
         .iter()
         .map(|port| {
             let parts: Vec<_> = port.as_str().unwrap().split(':').collect();
@@ -139,12 +129,17 @@ fn every_address_in_the_files_is_listened_on_by_a_container_of_the_network() {
         })
         .collect();
     // The listening ports: Envoy's from its file, the provider's from its command, the others from their defaults.
-    let defaults = [("prometheus", 9090), ("grafana", 3000), ("jaeger UI", 16686), ("jaeger OTLP/HTTP", 4318)];
+    let defaults = [("prometheus", 9090), ("grafana", 3000)];
     let envoy = [10000, 9901];
+    let collector = &documents("envoy/collector.yaml")[0];
+    let received = collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"].as_str().unwrap();
+    let scraped = collector["exporters"]["prometheus"]["endpoint"].as_str().unwrap();
+    let collects = [received, scraped].map(|address| address.parse::<SocketAddr>().unwrap().port());
     let provider: SocketAddr = services["provider"]["command"][2].as_str().unwrap().parse().unwrap();
     let listening: BTreeSet<u16> =
-        defaults.iter().map(|(_, port)| *port).chain(envoy).chain([provider.port()]).collect();
-    assert_eq!(&listening - &published, BTreeSet::from([4318, provider.port()]), "unpublished");
+        defaults.iter().map(|(_, port)| *port).chain(envoy).chain(collects).chain([provider.port()]).collect();
+    let unpublished = collects.into_iter().chain([provider.port()]).collect();
+    assert_eq!(&listening - &published, unpublished, "unpublished");
     assert_eq!(&published - &listening, BTreeSet::new(), "no process listens on these published ports");
 
     let source = &documents("envoy/grafana/provisioning/datasources/gaugeway.yaml")[0]["datasources"][0];
@@ -153,168 +148,21 @@ fn every_address_in_the_files_is_listened_on_by_a_container_of_the_network() {
     let sent = &services["traffic"]["command"][2];
     let mut named = vec![source["url"].as_str().unwrap().trim_start_matches("http://"), scraped.as_str().unwrap()];
     named.push(sent.as_str().unwrap());
-    let yaml = read("envoy/envoy.yaml");
-    let clusters = &yaml[yaml.find("\n  clusters:").unwrap()..];
-    for address in clusters.lines().filter_map(|line| line.split_once("address: 127.0.0.1, port_value: ")) {
-        named.push(address.1.trim_end_matches('}'));
-    }
-    assert_eq!(named.len(), 5, "{named:?}");
+    let of_the_collector = collector["exporters"]["otlp_http/prometheus"]["endpoint"].as_str().unwrap();
+    named.push(of_the_collector.strip_prefix("http://").unwrap().strip_suffix("/api/v1/otlp").unwrap());
+    let clusters = documents("envoy/minimal.yaml")[0]["static_resources"]["clusters"].clone();
+    let clusters = clusters.as_array().unwrap().iter().map(|cluster| {
+        let endpoint = &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
+        let address = &endpoint["address"]["socket_address"];
+        format!("{}:{}", address["address"].as_str().unwrap(), address["port_value"])
+    });
+    let clusters: Vec<_> = clusters.collect();
+    named.extend(clusters.iter().map(String::as_str));
+    assert_eq!(named.len(), 6, "{named:?}");
     for address in named {
         let port: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
         assert!(listening.contains(&port), "{address}: no process listens there, only on {listening:?}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_processes_of_the_containers_work_together_without_containers() {
-    let services = services();
-    let folder = Folder::new("processes");
-
-    let at = |service: &str| services[service]["command"].as_array().unwrap().iter().map(text).collect::<Vec<_>>();
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let provider = free();
-    let mut serve = at("provider").split_off(1);
-    assert_eq!(serve[1], "127.0.0.1:8080");
-    serve[1] = provider.to_string();
-    tokio::spawn(async move {
-        let Err(why) = recorded::run(&serve).await;
-        panic!("{why}");
-    });
-
-    // Envoy's command is a script that ends by executing Envoy.
-    let command = at("envoy");
-    assert_eq!(&command[..2], ["/bin/sh", "-c"]);
-    let (script, envoy) = command[2].split_once(" && exec ").expect("the script does not end with exec");
-    let ready = folder.0.join("envoy.yaml");
-    assert_eq!(envoy, "envoy --config-path /tmp/envoy.yaml");
-    let mut script = script.replace("/tmp/envoy.yaml", ready.to_str().unwrap());
-    for (from, to) in mounts(&services["envoy"]) {
-        script = script.replace(to.to_str().unwrap(), from.to_str().unwrap());
-    }
-    let shell = std::process::Command::new(&command[0]).arg("-c").arg(&script).status().unwrap();
-    assert!(shell.success(), "{script}");
-    let text = fs::read_to_string(&ready).unwrap();
-    let shipped = read("envoy/envoy.yaml");
-    let changed: Vec<_> = shipped.lines().zip(text.lines()).filter(|(was, is)| was != is).collect();
-    assert_eq!((changed.len(), shipped.lines().count()), (2, text.lines().count()), "{changed:?}");
-    assert!(changed.iter().all(|(was, is)| was.replace("127.0.0.1", "0.0.0.0") == *is), "{changed:?}");
-
-    let spans = Receiver::start().await;
-    let options = Options { text: Some(text), otlp: Some(spans.addr), ..Options::to(provider) };
-    let envoy = Envoy::start(&options).await;
-    let reach = |addr: SocketAddr| SocketAddr::from(([127, 0, 0, 1], addr.port()));
-    let (door, admin) = (reach(envoy.addr), reach(envoy.admin));
-
-    let mut send = at("traffic").split_off(1);
-    send[1] = door.to_string();
-    tokio::spawn(async move {
-        let Err(why) = recorded::run(&send).await;
-        panic!("{why}");
-    });
-
-    let prometheus = Prometheus::start(&folder.0, &services["prometheus"], admin).await;
-    let counted = |query: &'static str| prometheus.wait_for(query);
-    assert!(counted("up{job=\"envoy\"}").await == 1.0);
-    assert!(counted("sum(gaugeway_requests_total{outcome=\"completed\"})").await > 0.0);
-    assert!(counted("count(llm_token_usage_tokens_total)").await > 0.0, "the recording rules have no result");
-    assert!(counted("count(llm_budget_usd_per_day)").await == 1.0, "the alert rules are not loaded");
-
-    let span = spans.wait_for(|span| span.text("gaugeway.outcome") == Some("completed"), PATIENCE).await;
-    assert!(span.is_some(), "no span of a call was exported");
-    assert!(total(&envoy.samples().await, "gaugeway_output_tokens_total", &[]) > 0.0);
-}
-
-struct Prometheus {
-    addr: SocketAddr,
-    _child: tokio::process::Child,
-}
-
-impl Prometheus {
-    /// Starts Prometheus with the container's arguments and mounts. Only the scraped address is changed.
-    async fn start(folder: &Path, service: &Value, target: SocketAddr) -> Self {
-        let root = folder.join("prometheus");
-        for (from, to) in mounts(service) {
-            let to = root.join(to.strip_prefix("/").unwrap());
-            fs::create_dir_all(to.parent().unwrap()).unwrap();
-            let mut text = fs::read_to_string(&from).unwrap();
-            if to.ends_with("prometheus.yml") {
-                assert_eq!(text.matches("[\"127.0.0.1:9901\"]").count(), 1);
-                text = text.replace("[\"127.0.0.1:9901\"]", &format!("[\"{target}\"]")).replace(": 15s\n", ": 1s\n");
-            }
-            fs::write(to, text).unwrap();
-        }
-        let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let program = Path::new(
-            &std::env::var("GAUGEWAY_PROMETHEUS")
-                .expect("GAUGEWAY_PROMETHEUS is not set: run ./build.sh test manifests"),
-        )
-        .join("prometheus");
-        let arguments = service["command"].as_array().unwrap().iter().map(text).map(|argument| {
-            let (name, file) = argument.split_once("=/").expect("an argument has no path");
-            format!("{name}={}", root.join(file).display())
-        });
-        let child = tokio::process::Command::new(program)
-            .args(arguments)
-            .arg(format!("--web.listen-address={addr}"))
-            .current_dir(&root)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        Self { addr, _child: child }
-    }
-
-    /// Returns the value of the first series once it is not 0.
-    async fn wait_for(&self, query: &str) -> f64 {
-        let url = format!("/api/v1/query?query={}", escaped(query));
-        let end = Instant::now() + PATIENCE;
-        loop {
-            if let Ok(reply) = client::get(self.addr, &url).await {
-                let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-                let value = &answer["data"]["result"][0]["value"][1];
-                if let Some(value) =
-                    value.as_str().and_then(|value| value.parse::<f64>().ok()).filter(|value| *value > 0.0)
-                {
-                    return value;
-                }
-            }
-            assert!(Instant::now() < end, "Prometheus has no data for {query}");
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
-    }
-}
-
-fn escaped(text: &str) -> String {
-    text.bytes()
-        .map(|byte| if byte.is_ascii_alphanumeric() { (byte as char).to_string() } else { format!("%{byte:02X}") })
-        .collect()
-}
-
-fn services() -> BTreeMap<String, Value> {
-    let file = documents(FILE).remove(0);
-    file["services"].as_object().unwrap().iter().map(|(name, service)| (name.clone(), service.clone())).collect()
-}
-
-fn service(name: &str) -> Value {
-    services().remove(name).unwrap_or_else(|| panic!("there is no service {name}"))
-}
-
-/// Source and target of each mount.
-fn mounts(service: &Value) -> Vec<(PathBuf, PathBuf)> {
-    let volumes = service["volumes"].as_array().into_iter().flatten().map(text);
-    volumes
-        .map(|volume| {
-            let parts: Vec<_> = volume.split(':').collect();
-            assert_eq!((parts.len(), parts[2]), (3, "ro"), "{volume} must have the form FROM:TO:ro");
-            (path("envoy").join(parts[0].strip_prefix("./").unwrap()), PathBuf::from(parts[1]))
-        })
-        .collect()
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("{value} is not a string")).to_owned()
 }
 
 fn read(file: &str) -> String {

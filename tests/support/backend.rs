@@ -42,6 +42,11 @@ impl Backend {
         backend
     }
 
+    /// The process id, for measuring its resources.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("the process has ended")
+    }
+
     /// Everything that the process has written.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
@@ -55,9 +60,9 @@ impl Drop for Backend {
     }
 }
 
-/// Two different free ports. Both are bound at once so that they differ.
-pub fn free() -> [SocketAddr; 2] {
-    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+/// Different free ports. All are bound at once so that they differ.
+pub fn free<const COUNT: usize>() -> [SocketAddr; COUNT] {
+    let held = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     held.map(|listener| listener.local_addr().unwrap())
 }
 
