@@ -1,6 +1,6 @@
 // One call in a dialog: times, cost, identifiers and all attributes.
 import {$, fill, list, make, template, write} from './draw.js';
-import {NO_USAGE, STATUS, clock, costOf, count, durationOf, firstOf, lasted, modelOf, of, outcomeOf, partsOf, percent, reasonOf, seconds, toneOf, usd} from './figures.js';
+import {NO_USAGE, STATUS, clock, costOf, count, durationOf, firstOf, lasted, modelOf, of, outcomeOf, partsOf, percent, reasonOf, seconds, speedOf, toneOf, usd} from './figures.js';
 
 const IDENTITY = {
   'gaugeway.prompt.hash': 'Last message', 'gaugeway.prompt.full_hash': 'All messages', 'gaugeway.system.hash': 'System prompt', 'gaugeway.tools.hash': 'Offered tools',
@@ -48,7 +48,7 @@ function pairs(id, rows) {
 function drawTimes(call) {
   const whole = durationOf(call);
   const [chunk, first, gap] = [seconds(call, 'gen_ai.response.time_to_first_chunk'), firstOf(call), seconds(call, 'gaugeway.response.chunk_gap.max')];
-  const speed = first !== undefined && whole > first && of(call, 'gen_ai.usage.output_tokens') ? ` · ${Math.round(of(call, 'gen_ai.usage.output_tokens') / (whole - first) * 1000)} tokens/s` : '';
+  const speed = speedOf(call) ? ` · ${Math.round(speedOf(call))} tokens/s` : '';
   const marks = [
     ['Request', 0, chunk === undefined ? (first === undefined ? 'until the end of the answer' : 'until the first token') : 'until the first chunk', 'wait'],
     ['First chunk', chunk, first === undefined ? 'until the end' : 'until the first token', 'begin'],

@@ -28,6 +28,11 @@ export const costOf = call => Math.round((of(call, 'gaugeway.cost.usd') ?? 0) * 
 export const outcomeOf = call => of(call, 'gaugeway.outcome') ?? 'interrupted';
 export const durationOf = call => call.end - call.start;
 export const firstOf = call => seconds(call, 'gaugeway.time_to_first_token');
+/** Output tokens per second after the first token. Undefined for an answer that arrived in one piece, within 10 ms. */
+export const speedOf = call => {
+  const [output, wrote] = [of(call, 'gen_ai.usage.output_tokens'), durationOf(call) - firstOf(call)];
+  return output && wrote >= 10 ? 1000 * output / wrote : undefined;
+};
 export const hasFailed = call => !['completed', 'client_disconnect', 'local_reply'].includes(outcomeOf(call));
 export const toneOf = outcome => outcome === 'completed' ? 'good' : ['client_disconnect', 'local_reply', 'running'].includes(outcome) ? 'quiet' : 'bad';
 
@@ -103,8 +108,7 @@ export function figures(calls) {
   const shown = (value, words = count) => [value ? words(value) : '–', value];
   const [failed, spend, unpriced] = [calls.filter(hasFailed).length, sum(calls, costOf), calls.filter(call => ['unpriced', 'no_usage'].includes(of(call, 'gaugeway.cost.status'))).length];
   const [input, cached, output] = [tokens('input_tokens'), tokens('cache_read.input_tokens'), tokens('output_tokens')];
-  const written = calls.filter(call => firstOf(call) !== undefined && of(call, 'gen_ai.usage.output_tokens') && durationOf(call) > firstOf(call));
-  const speed = quantile(written.map(call => 1000 * of(call, 'gen_ai.usage.output_tokens') / (durationOf(call) - firstOf(call))), 0.5);
+  const speed = quantile(calls.map(speedOf), 0.5);
   return {
     calls: shown(calls.length), failed: [count(failed), failed], 'failed-share': [percent(failed / (calls.length || 1)), failed / (calls.length || 1)],
     input: shown(input), cached: shown(cached), 'cached-share': input && cached ? `${percent(cached / input)} of it from a cache` : '',
