@@ -1,5 +1,6 @@
 //! The processes of envoy/docker-compose.yaml without containers, and with the files that it mounts: the plugin sends spans and metrics
-//! to the Collector, which passes them to Jaeger and Prometheus 3. What both have is what the fixtures say.
+//! to the Collector, which passes them to Jaeger and Prometheus 3. What both have is what the fixtures say. The test with
+//! Jaeger has not been run.
 
 use std::collections::BTreeMap;
 use std::fs;
