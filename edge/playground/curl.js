@@ -1,26 +1,37 @@
 // Reads a curl command as people paste it: from documentation, a terminal, or a browser's "Copy as cURL", for POSIX shells or
 // Windows. Nothing is run: variables and files stay what they are.
 
-const START = /^\s*(?:[$#%>]\s+)?(?:[A-Za-z_]\w*=\S*\s+)*(?:(?:echo|printf|cat)\b[\s\S]*?\|\s*)?curl(?:\.exe)?\s/;
+const START = /^(?:[A-Za-z_]\w*=\S*\s+)*(?:(?:time|sudo)\s+)*(?:(?:echo|printf|cat)\b[\s\S]*?\|\s*)?curl(?:\.exe)?\s/;
+
+/** Prompts, and lines before the command. A number sign starts a comment, or is the prompt of root. */
+const LEADS = [/^(?:\s*(?:#|(?:[$%>][ \t]+)?export[ \t]).*\n)*\s*(?:[$%>]\s+)?/, /^(?:\s*export[ \t].*\n)*\s*#\s+/];
 
 /** Options with a value that does not change the request, or that this page cannot read. */
 const SKIPPED = new Set(['-o', '--output', '-m', '--max-time', '--connect-timeout', '-x', '--proxy', '--retry', '--retry-delay', '--retry-max-time', '-w', '--write-out',
   '--cacert', '--capath', '-E', '--cert', '--cert-type', '--key', '--key-type', '--pass', '--resolve', '--connect-to', '-D', '--dump-header', '-c', '--cookie-jar', '-K', '--config',
   '--limit-rate', '-r', '--range', '-z', '--time-cond', '--interface', '--ciphers', '--tls-max', '--unix-socket', '--max-redirs', '-U', '--proxy-user', '--trace', '--trace-ascii',
-  '--stderr', '--keepalive-time', '-y', '--speed-time', '-Y', '--speed-limit', '--noproxy', '--dns-servers', '--output-dir', '--expect100-timeout', '--aws-sigv4', '--create-file-mode']);
+  '--stderr', '--keepalive-time', '-y', '--speed-time', '-Y', '--speed-limit', '--noproxy', '--dns-servers', '--output-dir', '--expect100-timeout', '--aws-sigv4', '--create-file-mode',
+  '--proto', '--proto-redir', '--proto-default', '-C', '--continue-at', '--request-target', '--tls13-ciphers', '--curves', '--doh-url', '--proxy-header', '--proxy-cacert', '--preproxy',
+  '--netrc-file', '--pinnedpubkey', '--max-filesize', '--socks4', '--socks4a', '--socks5', '--socks5-hostname', '--crlfile', '--local-port', '--rate', '--trace-config', '--libcurl',
+  '--hsts', '--alt-svc', '--etag-save', '--etag-compare', '--happy-eyeballs-timeout-ms']);
 const SHORT = {X: '--request', H: '--header', d: '--data', F: '--form', G: '--get', I: '--head', u: '--user', A: '--user-agent', e: '--referer', b: '--cookie', T: '--upload-file'};
 const VALUED = new Set(['--request', '--header', '--data', '--data-ascii', '--data-raw', '--data-binary', '--data-urlencode', '--json', '--form', '--form-string', '--url', '--user',
   '--oauth2-bearer', '--user-agent', '--referer', '--cookie', '--upload-file', '--url-query']);
 
-export const isCurl = text => START.test(text);
+/** The text from the command on, or undefined if there is none. */
+const commandOf = text => LEADS.map(lead => text.replace(lead, '')).find(rest => START.test(rest));
+
+export const isCurl = text => commandOf(text) !== undefined;
 
 /** Returns method, URL, headers as [name, value], and the body as text. Throws an error that says what is missing. */
-export function readCurl(text) {
+export function readCurl(whole) {
+  const text = commandOf(whole) ?? whole;
   const {words, input} = isWindows(text) ? {words: windowsWords(text)} : shellWords(text);
-  const from = words.findIndex(word => /(^|[\\/])curl(\.exe)?$/.test(word));
+  const from = words.findIndex(isName);
   const command = {headers: [], data: [], form: [], query: [], input};
-  const given = words.slice(from + 1);
-  while (given.length) option(given.shift(), given, command);
+  // The last word comes first, because words are taken from the end.
+  const given = words.slice(from + 1).reverse();
+  while (given.length && !['--next', '-:'].includes(given.at(-1))) option(given.pop(), given, command);
   return requestOf(command);
 }
 
@@ -42,9 +53,9 @@ function option(word, given, command) {
       }
     }
   }
-  if (SKIPPED.has(name)) return void (value ?? given.shift());
+  if (SKIPPED.has(name)) return void (value ?? given.pop());
   if (!VALUED.has(name)) return flag(name, command);
-  value ??= given.shift();
+  value ??= given.pop();
   if (value === undefined) throw new Error(`The curl command ends after ${word}, which needs a value.`);
   take(name, value, command);
 }
@@ -56,6 +67,7 @@ function flag(name, command) {
 
 function take(name, value, command) {
   const header = name => command.headers.push([name, value]);
+  if (/^--(data|json)/.test(name) && /^(\$\(|`)/.test(value)) throw missing(value);
   switch (name) {
     case '--request': command.method = value; break;
     case '--url': command.url ??= value; break;
@@ -69,9 +81,10 @@ function take(name, value, command) {
     case '--data-raw': command.data.push(value); break;
     case '--data-binary': command.data.push(content(value, command)); break;
     case '--data-urlencode': {
-      const [, key, rest] = /^([^=@]*)=([\s\S]*)$/.exec(value) ?? [];
+      const [, key, rest] = /^([^=]*)=([\s\S]*)$/.exec(value) ?? [];
       if (rest === undefined && value.includes('@')) throw missing(value.slice(value.indexOf('@')));
-      command.data.push(key ? `${key}=${encodeURIComponent(rest)}` : encodeURIComponent(rest ?? value));
+      const encoded = encodeURIComponent((rest ?? value).toWellFormed());
+      command.data.push(key ? `${key}=${encoded}` : encoded);
       break;
     }
     case '--json': {
@@ -98,8 +111,10 @@ function content(value, {input}) {
 }
 
 function missing(file) {
-  const where = file === '@-' || file === '-' ? 'comes from standard input' : `is in the file ${file.replace(/^@/, '')}`;
-  return new Error(`The body ${where}, which this page cannot read. Paste its content in place of ${file}, between single quotes.`);
+  const isOutput = /^[$`]/.test(file);
+  const where = isOutput ? 'is the output of a command' : file === '@-' || file === '-' ? 'comes from standard input' : `is in the file ${file.replace(/^@/, '')}`;
+  const name = isOutput ? 'the command' : file;
+  return new Error(`The body ${where}, which this page cannot read. Paste its content in place of ${name}, between single quotes.`);
 }
 
 function requestOf({method, url, headers, data, form, query, isJson, isQuery}) {
@@ -114,7 +129,8 @@ function requestOf({method, url, headers, data, form, query, isJson, isQuery}) {
   }
   // The parts of --json are joined as they are, others with an ampersand.
   let body = data.reduce((all, part) => (all === undefined ? [part].flat()[0] : all + (Array.isArray(part) ? part[0] : `&${part}`)), undefined);
-  for (const part of [...query, ...(isQuery && body !== undefined ? [body] : [])]) whole.search += (whole.search ? '&' : '?') + part;
+  const parts = isQuery && body !== undefined ? [...query, body] : query;
+  if (parts.length) whole.search = [whole.search, ...parts].filter(Boolean).join('&');
   if (isQuery) body = undefined;
   const added = [];
   const has = name => [...headers, ...added].some(([own]) => own === name);
@@ -147,10 +163,16 @@ const ESCAPES = {n: '\n', t: '\t', r: '\r', a: '\x07', b: '\b', e: '\x1b', E: '\
 function shellWords(text) {
   let [at, word, input, heredoc] = [0, undefined, undefined, undefined];
   let words = [];
+  let isNamed = false;
   let before;
+  // The next word is a file that is not read, or standard input.
+  let target;
   const end = () => {
-    if (word !== undefined) words.push(word);
-    word = undefined;
+    if (word === undefined) return;
+    if (target === 'input') input = `${word}\n`;
+    else if (!target) words.push(word);
+    isNamed ||= !target && isName(word);
+    target = word = undefined;
   };
   const add = more => (word = (word ?? '') + more);
   const rest = () => text.slice(at);
@@ -172,11 +194,11 @@ function shellWords(text) {
       at = close;
     } else if (letter === '$' && text[at + 1] === "'") {
       const [all, inner] = /^\$'((?:[^'\\]|\\[\s\S])*)'/.exec(rest()) ?? ends("$'...'");
-      add(inner.replace(/\\(?:x([\da-f]{1,2})|u([\da-f]{1,4})|U([\da-f]{1,8})|([0-7]{1,3})|([\s\S]))/gi, escape));
+      add(inner.replace(/\\(?:x([\da-fA-F]{1,2})|u([\da-fA-F]{1,4})|U([\da-fA-F]{1,8})|([0-7]{1,3})|([\s\S]))/g, escape));
       at += all.length - 1;
     } else if (letter === '"') {
       const [all, inner] = /^"((?:[^"\\]|\\[\s\S])*)"/.exec(rest()) ?? ends('double quotes');
-      add(inner.replace(/\\\r?\n/g, '').replace(/\\([$`"\\])/g, '$1'));
+      add(inner.replace(/\\(?:\r?\n|([$`"\\]))/g, '$1'));
       at += all.length - 1;
     } else if (/\s/.test(letter)) {
       end();
@@ -186,20 +208,31 @@ function shellWords(text) {
           heredoc = undefined;
           at--;
         }
-        if (words.some(isName) && !/^\s*-/.test(text.slice(at + 1))) break;
+        target = undefined;
+        if (!isNamed) continue;
+        // Some pages lose the backslashes of continued lines.
+        const [gap] = /^\s*(?=-)/.exec(text.slice(at + 1)) ?? [];
+        if (gap === undefined) break;
+        at += gap.length;
       }
-    } else if (letter === '<' && text.startsWith('<<<', at)) {
+    } else if (text.startsWith('<<<', at)) {
       end();
-      const inner = shellWords(`curl ${text.slice(at + 3).trimStart()}`).words;
-      return {words: [...words, ...inner.slice(2)], input: `${inner[1] ?? ''}\n`};
-    } else if (letter === '<' && text.startsWith('<<', at)) {
+      target = 'input';
+      at += 2;
+    } else if (text.startsWith('<<', at)) {
       end();
-      const [all, dash, , mark] = /^<<(-?)\s*(['"]?)(\w+)\2/.exec(rest()) ?? ends('<<');
-      heredoc = {dash, mark};
+      const [all, dash, quote, mark] = /^<<(-?)[ \t]*(['"\\]?)([\w.-]+)['"]?/.exec(rest()) ?? ends('<<');
+      heredoc = {dash, quote, mark};
       at += all.length - 1;
-    } else if (/[|;&<>]/.test(letter) || (letter === '#' && word === undefined)) {
+    } else if (letter === '<' || letter === '>' || text.startsWith('&>', at)) {
+      // The number of a redirected stream is no word of the command.
+      if (/^\d+$/.test(word ?? '')) word = undefined;
       end();
-      if (words.some(isName) || letter === '#') {
+      target = 'file';
+      at += /^&?[<>]+[&|]?/.exec(rest())[0].length - 1;
+    } else if (/[|;&]/.test(letter) || (letter === '#' && word === undefined)) {
+      end();
+      if (isNamed || letter === '#') {
         // A heredoc's text follows behind the line.
         const line = text.indexOf('\n', at);
         if (heredoc && line >= 0) [input] = heredocBody(text, line + 1, heredoc);
@@ -224,23 +257,26 @@ function escape(all, hex, four, eight, octal, letter) {
   return String.fromCodePoint(Math.min(parseInt(hex ?? four ?? eight ?? octal, octal ? 8 : 16), 0x10ffff));
 }
 
-/** The lines up to the mark, and the position behind it. */
-function heredocBody(text, start, {dash, mark}) {
+/** The lines up to the mark, and the position behind it. Without quotes around the mark, backslashes escape. */
+function heredocBody(text, start, {dash, quote, mark}) {
   const lines = [];
   let at = start;
-  for (const line of text.slice(start).split('\n')) {
+  while (at < text.length) {
+    const stop = text.indexOf('\n', at);
+    const line = text.slice(at, stop < 0 ? text.length : stop);
     at += line.length + 1;
     const own = (dash ? line.replace(/^\t+/, '') : line).replace(/\r$/, '');
     if (own === mark) break;
-    lines.push(own);
+    lines.push(`${own}\n`);
   }
-  return [`${lines.join('\n')}\n`, Math.min(at, text.length)];
+  const body = lines.join('');
+  return [quote ? body : body.replace(/\\(?:\n|([$`\\]))/g, '$1'), Math.min(at, text.length)];
 }
 
 // ---- Windows
 
 /** cmd.exe escapes with a caret, which POSIX shells do not know. */
-const isWindows = text => /\^"|\s\^\r?\n/.test(text);
+const isWindows = text => /(^|\s)\^"|\s\^\r?\n/.test(text);
 
 /** Removes the carets of cmd.exe, then splits as C programs on Windows do. */
 function windowsWords(text) {
@@ -273,6 +309,9 @@ function windowsWords(text) {
       at += slashes.length;
       if (slashes.length % 2) word += '"';
       else isQuoted = !isQuoted;
+    } else if (slashes) {
+      word = (word ?? '') + slashes;
+      at += slashes.length - 1;
     } else if (plain[at] === '"') {
       word ??= '';
       if (isQuoted && plain[at + 1] === '"') word += plain[++at];

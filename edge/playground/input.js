@@ -1,8 +1,16 @@
 // Parses what users paste or drop: a request, a curl command, a response, a stream or a HAR file.
 import {isCurl, readCurl} from './curl.js';
 
-/** Headers that must not appear in a screenshot. The core does not read them. */
-const SECRET = /^(proxy-)?authorization$|^(set-)?cookie$|api-key$|token$/i;
+/** Names of headers and of query parameters that must not appear in a screenshot. The core does not read them. */
+const SECRET = /auth(orization)?$|cookie|(api|subscription|access|auth)[-_]?key$|token$|secret|password|signature/i;
+const SECRET_PARAMETER = /^(key|sig|code)$/i;
+
+/** The same in the text of a command: a header up to the end of its word or line, an option, and a variable or a query parameter. */
+const SECRETS_IN_TEXT = [
+  /((?:auth|authorization|cookie|(?:api|subscription|access|auth)[-_]?key|token|secret|password|signature)\s*:[ \t]*).*?(?=\^?["'](?:\s|$)|$)/gim,
+  /((?:^|\s)(?:-[a-z]*[ub](?=[\s"'])|-[ub]|--(?:user|proxy-user|oauth2-bearer|cookie)(?=[\s=]))[\s=]*)(?:\^?"[^"]*"|'[^']*'|\S+)/gi,
+  /((?:key|auth|authorization|token|secret|password|signature|\bsig|\bcode)=)(?:"[^"]*"|'[^']*'|[^&\s"']+)/gi,
+];
 
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
@@ -28,6 +36,11 @@ export function parseCurl(bytes) {
   return written(`${method} ${discreet(url)}`, headers.map(([name, value]) => ({name, value})), encoder.encode(body));
 }
 
+/** Returns the text of a command that cannot be read without its secrets. */
+export function masked(text) {
+  return SECRETS_IN_TEXT.reduce((rest, secret) => rest.replace(secret, '$1hidden'), text);
+}
+
 /** Returns status, headers and body, with a note if the headers had to be guessed. */
 export function parseResponse(bytes) {
   const {first, headers, body} = split(bytes);
@@ -38,7 +51,7 @@ export function parseResponse(bytes) {
   return {status: 200, headers: new Headers({'content-type': type}), body: bytes, note};
 }
 
-/** Returns the calls of a HAR file with requests and responses as text, or undefined if it is not a HAR file. */
+/** Returns the calls of a HAR file that can be read, with requests and responses as text, or undefined if it is not a HAR file. */
 export function parseHar(text) {
   let har;
   try {
@@ -47,7 +60,14 @@ export function parseHar(text) {
     return;
   }
   const entries = har?.log?.entries;
-  return Array.isArray(entries) ? entries.filter(entry => entry?.request?.url).map(call) : undefined;
+  if (!Array.isArray(entries)) return;
+  return entries.flatMap(entry => {
+    try {
+      return [call(entry)];
+    } catch {
+      return [];
+    }
+  });
 }
 
 function call({request, response = {}}) {
@@ -65,7 +85,8 @@ function call({request, response = {}}) {
 /** The URL without the secrets of its query and without a password. */
 function discreet(address) {
   const url = new URL(address);
-  for (const name of url.searchParams.keys()) if (/^(key|.*token|api[-_]?key)$/i.test(name)) url.searchParams.set(name, 'hidden');
+  const names = new Set(url.searchParams.keys());
+  for (const name of names) if (SECRET.test(name) || SECRET_PARAMETER.test(name)) url.searchParams.set(name, 'hidden');
   url.username = url.password = '';
   return url.href;
 }

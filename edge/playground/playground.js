@@ -3,7 +3,7 @@ import {span} from '../otlp.js';
 import {aim, body, marks, strip} from './bodies.js';
 import {isCurl} from './curl.js';
 import {broken, id, make} from './dom.js';
-import {parseCurl, parseHar, parseRequest, parseResponse} from './input.js';
+import {masked, parseCurl, parseHar, parseRequest, parseResponse} from './input.js';
 import {faultOf, keyOf} from './place.js';
 import {courses, knownAt, read} from './reading.js';
 
@@ -116,7 +116,7 @@ async function take(text, onto) {
   id('calls').hidden = !har.length;
   id('entries').replaceChildren(...har.map(({title}, at) => new Option(`${at + 1}. ${title}`, at)));
   if (har.length) choose(har[0]);
-  else complain(new Error(`None of the ${calls.length} calls in the HAR file is an LLM call that Gaugeway knows.`));
+  else complain(new Error(calls.length ? `None of the ${calls.length} calls in the HAR file is an LLM call that Gaugeway knows.` : 'No call in the HAR file can be read.'));
 }
 
 function put(bytes, onto) {
@@ -124,7 +124,8 @@ function put(bytes, onto) {
   try {
     command = onto !== 'response' && parseCurl(bytes);
   } catch {
-    // The command stays as it is, and its error is shown beside it.
+    // The command stays as it is, but without its secrets, and its error is shown beside it.
+    bytes = encoder.encode(masked(decoder.decode(bytes)));
   }
   const isRequest = command || /^[A-Z]+ \S+/.test(decoder.decode(bytes.subarray(0, 64))) || isCurl(decoder.decode(bytes.subarray(0, 4096)));
   const part = onto ?? (isRequest ? 'request' : 'response');

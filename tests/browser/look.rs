@@ -65,6 +65,12 @@ async fn everybody_can_read_the_pictures_of_the_manuals() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_figures_and_runs_of_the_page_are_right_at_their_limits() {
+    let folder = root().join("envoy/demo/src/page");
+    node("figures.mjs", &[("GAUGEWAY_PAGE_FILES", folder.to_str().unwrap())]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_checks_of_pages_find_planted_faults() {
     node("faults.mjs", &[]).await;
 }

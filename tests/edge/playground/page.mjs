@@ -175,6 +175,13 @@ test('a pasted curl command becomes its request without its secrets, and a typed
   assert.match(await page.text('#request-note'), /^Converted from a curl command/);
   assert.equal((await observation())['gen_ai.request.model'], 'gpt-4.1');
 
+  // A command that cannot be read stays, but not its secrets.
+  await paste(command.replace(/--data-raw .*/, '-d @body.json'));
+  await page.settled();
+  const kept = await page.value(`document.getElementById('request').value`);
+  assert.ok(kept.startsWith('curl ') && kept.endsWith('-d @body.json') && !kept.includes('sk-secret'), kept);
+  assert.match(await page.text('#request-note'), /^The body is in the file body\.json/);
+
   await page.type('request', command);
   assert.equal(await page.text('#request-note'), 'Read as a curl command.');
   assert.equal((await observation())['gen_ai.request.model'], 'gpt-4.1');
@@ -245,6 +252,8 @@ test('the LLM calls of a HAR file are listed, without their secrets', async () =
   await drop('calls.har', JSON.stringify({log: {entries: entries.slice(0, 1)}}));
   await page.until(`!document.getElementById('problem').hidden`);
   assert.match(await page.text('#problem'), /^None of the 1 calls/);
+  await drop('calls.har', JSON.stringify({log: {entries: [{request: entries[0].request, response: null}]}}));
+  await page.until(`document.getElementById('problem').textContent === 'No call in the HAR file can be read.'`);
 });
 
 test('a body of megabytes is read in larger pieces, and its usage is found', async () => {

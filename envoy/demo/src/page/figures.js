@@ -14,9 +14,11 @@ export function usd(nano) {
 
 export function lasted(ms) {
   if (ms < 10) return `${Number(ms.toFixed(1))} ms`;
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${(ms / 1000).toFixed(2)} s`;
-  return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
+  // The limits are those of the rounded value.
+  if (ms < 999.5) return `${Math.round(ms)} ms`;
+  if (ms < 59_995) return `${(ms / 1000).toFixed(2)} s`;
+  const whole = Math.round(ms / 1000);
+  return `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
 /** One thing, or several. */
@@ -28,10 +30,10 @@ export const costOf = call => Math.round((of(call, 'gaugeway.cost.usd') ?? 0) * 
 export const outcomeOf = call => of(call, 'gaugeway.outcome') ?? 'interrupted';
 export const durationOf = call => call.end - call.start;
 export const firstOf = call => seconds(call, 'gaugeway.time_to_first_token');
-/** Output tokens per second after the first token. Undefined for an answer that arrived in one piece, within 10 ms. */
+/** Output tokens per second after the first token. Undefined for an answer that arrived in one piece, within 100 ms. */
 export const speedOf = call => {
   const [output, wrote] = [of(call, 'gen_ai.usage.output_tokens'), durationOf(call) - firstOf(call)];
-  return output && wrote >= 10 ? 1000 * output / wrote : undefined;
+  return output && wrote >= 100 ? 1000 * output / wrote : undefined;
 };
 export const hasFailed = call => !['completed', 'client_disconnect', 'local_reply'].includes(outcomeOf(call));
 export const toneOf = outcome => outcome === 'completed' ? 'good' : ['client_disconnect', 'local_reply', 'running'].includes(outcome) ? 'quiet' : 'bad';

@@ -1,6 +1,6 @@
 //! What the page shows: spans of the plugin, and requests that are not LLM traffic. The oldest are dropped.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use serde_json::{Map, Value, json};
 
@@ -12,6 +12,8 @@ pub const KEPT: usize = 3_000;
 #[derive(Default)]
 pub(super) struct Kept {
     items: VecDeque<Value>,
+    /// The identifiers of the spans among them. OTLP may send a span twice.
+    span_ids: HashSet<String>,
     /// The number of items that were dropped, which is the number of the first one that is left.
     dropped: usize,
 }
@@ -43,10 +45,14 @@ impl Kept {
 
     fn add(&mut self, new: impl Iterator<Item = Value>) {
         for mut item in new {
+            if item["span"].as_str().is_some_and(|id| !self.span_ids.insert(id.to_owned())) {
+                continue;
+            }
             item["number"] = (self.dropped + self.items.len()).into();
             self.items.push_back(item);
             if self.items.len() > KEPT {
-                self.items.pop_front();
+                let oldest = self.items.pop_front().unwrap_or_default();
+                self.span_ids.remove(oldest["span"].as_str().unwrap_or_default());
                 self.dropped += 1;
             }
         }
@@ -84,11 +90,15 @@ fn of_attribute(value: &Attribute) -> Value {
 mod tests {
     use super::*;
 
+    fn span(id: &str) -> Span {
+        Span { scope: "gaugeway".to_owned(), span_id: id.to_owned(), ..Span::default() }
+    }
+
     #[test]
     fn the_oldest_items_are_dropped_and_the_rest_keep_their_numbers() {
         let mut kept = Kept::default();
-        let span = Span { scope: "gaugeway".to_owned(), ..Span::default() };
-        kept.spans(&vec![span.clone(); KEPT + 5]);
+        let spans: Vec<Span> = (0..KEPT + 5).map(|number| span(&number.to_string())).collect();
+        kept.spans(&spans);
         kept.spans(&[Span::default()]);
         let all = kept.since(0);
         assert_eq!((&all["first"], &all["next"]), (&json!(5), &json!(KEPT + 5)));
@@ -98,6 +108,14 @@ mod tests {
         assert_eq!(last["items"].as_array().map(Vec::len), Some(1));
         assert_eq!(last["items"][0]["number"], KEPT + 4);
         assert_eq!(kept.since(KEPT + 5)["items"], json!([]));
+    }
+
+    #[test]
+    fn a_span_that_is_sent_twice_is_kept_once() {
+        let mut kept = Kept::default();
+        kept.spans(&[span("a"), span("b"), span("a")]);
+        kept.spans(&[span("b")]);
+        assert_eq!(kept.since(0)["next"], 2);
     }
 
     #[test]

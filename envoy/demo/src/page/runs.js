@@ -61,9 +61,10 @@ function told(run) {
 function parentOf(run, runs) {
   if (!run.agent && !run.parentAgent) return;
   const hasStarted = other => {
-    if (other === run || other.start > run.start) return false;
+    // A run that starts later, or at the same time, cannot be a parent: so there is no cycle.
+    if (!(other.start < run.start)) return false;
     if (run.parentAgent) return other.agent === run.parentAgent || (other.session === run.parentAgent && !other.agent);
-    return other.session === run.session && !other.agent;
+    return run.session !== undefined && other.session === run.session && !other.agent;
   };
   return runs.find(hasStarted);
 }
