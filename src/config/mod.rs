@@ -179,6 +179,7 @@ mod tests {
             ("feedback.path", "\"/f\""),
             ("feedback.slots", "65537"),
             ("labels.max_series", "1001"),
+            ("labels.route", "false"),
             ("limits.stream_memory_bytes", "33554433"),
             ("otlp.cluster", "\"c\""),
             ("otlp.errors", "true"),
