@@ -276,7 +276,7 @@ export interface Configuration {
   apis?: {api: string; host?: string; path?: string; provider?: string}[];
   compat?: {cache_attribute?: 'cache_creation' | 'cache_write' | 'both'};
   conversation?: {header?: string};
-  labels?: {headers?: Record<string, string>; max_series?: number; models?: string[]};
+  labels?: {headers?: Record<string, string>; max_series?: number; models?: string[]; route?: boolean};
   prices?: Record<string, Price>;
   /** `capture`, `redact` and `sample` work as in the plugin. */
   privacy?: {hash?: Hash[]; key?: string; capture?: 'off' | 'truncated' | 'sampled'; redact?: string[]; sample?: number};
