@@ -7,10 +7,14 @@ const AROUND = 200;
 
 const decoder = new TextDecoder();
 
+/** Measured while this page reads the bytes: it may change at any byte, so it has no mark. */
+const LONGEST_GAP = 'gaugeway.response.chunk_gap.max';
+
 /** The positions to mark, in order: where attributes were first known and where they changed last. */
 export function marks(shown) {
   const at = new Map();
   for (const {key, first, last} of shown.courses.values()) {
+    if (key === LONGEST_GAP) continue;
     for (const step of new Set([first, last])) at.set(step, [...(at.get(step) ?? []), key]);
   }
   const inBodies = [...at].filter(([step]) => shown.steps[step].end).sort(([one], [other]) => one - other);
