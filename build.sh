@@ -769,17 +769,16 @@ find_chromium() {
 
 # Builds the programs that run istiod's and Envoy Gateway's own code, from their sources in the cache of Go's modules.
 find_mesh() {
-    local folder=$TOOLS/mesh wanted istio go
-    go=$(command -v go || echo /usr/local/go/bin/go)
-    [[ -x $go ]] || die "there is no go on PATH; install Go $(sed -n 's/^go //p' tests/mesh/go.mod) or newer (https://go.dev/dl): the test group mesh compiles Istio and Envoy Gateway"
+    local folder=$TOOLS/mesh wanted istio
+    need go "install Go $(sed -n 's/^go //p' tests/mesh/go.mod) or newer (https://go.dev/dl): the test group mesh compiles the products that it tests"
     wanted=$(cat tests/mesh/go.{mod,sum} tests/mesh/*/*.go | sha256sum)
     if [[ $(cat "$folder/built" 2>/dev/null) != "$wanted" ]]; then
         say "compiling istiod and Envoy Gateway (the first time some 15 minutes, and 6 GB on disk)"
         rm -rf "$folder" "$folder.partial"
         mkdir -p "$folder.partial"
-        istio=$(cd tests/mesh && "$go" mod download istio.io/istio && "$go" list -m -f '{{.Dir}}' istio.io/istio) &&
+        istio=$(cd tests/mesh && go mod download istio.io/istio && go list -m -f '{{.Dir}}' istio.io/istio) &&
             install -m 644 "$istio/tools/packaging/common/envoy_bootstrap.json" "$folder.partial" &&
-            (cd tests/mesh && "$go" build -trimpath -ldflags='-s -w' -o "$folder.partial/" ./istio ./envoygateway) >&2 ||
+            (cd tests/mesh && go build -trimpath -ldflags='-s -w' -o "$folder.partial/" ./istio ./envoygateway) >&2 ||
             die "go cannot compile tests/mesh; see the errors above, or check the network connection to Go's module proxy"
         echo "$wanted" >"$folder.partial/built"
         mv "$folder.partial" "$folder"

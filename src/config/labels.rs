@@ -97,7 +97,7 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[
         kind: Bool { default: true, set: |config, route| config.labels.route = route },
         per_route: false,
         doc: documentation(
-            "read the name of the route, for the label `route`; `false` makes fewer series and saves one call of Envoy in each request",
+            "read the name of the route, for the label `route`; `false` makes fewer series and saves one call to Envoy in each request",
         ),
     },
 ];

@@ -11,10 +11,11 @@ const OUTCOME: &str = "gaugeway.outcome";
 /// Its value for a stream that was redirected internally. Such a stream is not counted.
 const REDIRECTED: &str = "redirected";
 
-/// What budgets count. Envoy keeps them as strings, which its expressions (CEL) can make numbers, unlike bytes.
+/// The attributes that a budget of Envoy's rate limit filter can count. They are declared as strings, because Envoy's expressions (CEL)
+/// can convert a string to a number. Filter state that is not declared is bytes, which they cannot convert.
 const COUNTED: [&str; 3] = ["gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "gaugeway.cost.usd"];
 
-/// Declares the filter state of what budgets count. Called by the root context: Envoy ignores declarations of streams.
+/// Declares these attributes. Called by the root context: Envoy ignores declarations of streams.
 pub fn declare() {
     for name in COUNTED {
         host::declare_property(name, false, LifeSpan::FilterChain);

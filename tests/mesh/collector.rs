@@ -184,7 +184,7 @@ impl Site {
     }
 }
 
-/// An address at which nobody listens.
+/// An address with a free port: no server listens there.
 fn unused() -> SocketAddr {
     free::<1>()[0]
 }
@@ -257,7 +257,7 @@ fn timed(call: &Fixture) -> Vec<&'static str> {
     core::TIMING.iter().copied().filter(|key| seen.contains_key(*key)).collect()
 }
 
-/// What Prometheus has, as if it came from Envoy's statistics. The route has no name in minimal.yaml.
+/// The series in Prometheus, with the names of Envoy's statistics. They have no label `route`, because the route in minimal.yaml has no name.
 async fn series(prometheus: &Prometheus) -> Series {
     let samples =
         prometheus.query("{__name__=~\"(gaugeway|gen_ai)_.+\", __name__!~\".+_bucket\", job=\"gaugeway\"}").await;

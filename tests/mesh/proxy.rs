@@ -19,7 +19,7 @@ pub struct ControlPlane {
     child: Child,
     _stdin: Option<ChildStdin>,
     log: PathBuf,
-    /// What the program prints when Envoy can start.
+    /// The line that the program prints when Envoy can start.
     pub ready: Value,
 }
 

@@ -195,7 +195,7 @@ impl Site {
         }
     }
 
-    /// What the team "search" has used of each budget, as the service's Redis has it.
+    /// The use of each budget by the team "search", read from the Redis of the rate limit service.
     async fn sums(&self) -> BTreeMap<String, u64> {
         let mut sums = BTreeMap::new();
         for key in redis(self.redis, "KEYS *").await.iter().filter(|key| key.contains("_team_search_")) {

@@ -1,4 +1,4 @@
-//! What the buttons of the live page do.
+//! Sends a recorded call or runs the scripted agent, when somebody clicks a button of the live page.
 
 use std::io;
 use std::net::SocketAddr;

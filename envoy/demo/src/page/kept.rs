@@ -1,4 +1,5 @@
-//! What the page shows: spans of the plugin, and requests that are not LLM traffic. The oldest are dropped.
+//! The items that the live page shows: spans of the plugin, and requests that are not LLM traffic. When there are more than [`KEPT`], the
+//! oldest are dropped.
 
 use std::collections::{HashSet, VecDeque};
 
