@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use crate::collector::{Collector, text};
 use crate::outputs;
 use crate::support::acting::{ActingUpstream, TOKENS};
 use crate::support::client::{self, Http, Raw};
+use crate::support::closed::Closed;
 use crate::support::envoy::{Envoy, Options};
 use http_body_util::Full;
 use hyper::Request;
@@ -185,6 +186,7 @@ async fn an_instance_of_a_cluster_without_the_role_survives_a_mirrored_request()
 struct Gateway {
     upstream: ActingUpstream,
     envoy: Envoy,
+    _closed: Closed,
 }
 
 impl Gateway {
@@ -206,7 +208,7 @@ impl Gateway {
     /// The same with the collector of the cluster `otlp`.
     async fn exporting(settings: &str, otlp: Option<SocketAddr>) -> Self {
         let upstream = ActingUpstream::start().await;
-        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let closed = Closed::new();
         let path = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
         let plugin = std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test envoy");
         let filter = fs::read_to_string(path("envoy/upstream-filter.yaml")).unwrap();
@@ -240,9 +242,9 @@ impl Gateway {
         let routes: Vec<_> = routes.iter().map(String::as_str).collect();
         let llm = "\n    load_assignment:\n      cluster_name: llm\n";
         let replace = vec![(llm.to_owned(), format!("{filter}{llm}")), outputs::logging_packed()];
-        let clusters = [cluster("refused", closed), cluster("mirror", upstream.addr.port())];
+        let clusters = [cluster("refused", closed.addr.port()), cluster("mirror", upstream.addr.port())];
         let options = Options { plugin: false, replace, otlp, ..Options::to(upstream.addr) }.with(&routes, &clusters);
-        Self { envoy: Envoy::start(&options).await, upstream }
+        Self { envoy: Envoy::start(&options).await, upstream, _closed: closed }
     }
 
     /// Makes a call to a route, of which each attempt has its word in `acts`. Returns its line in the access log.

@@ -2,10 +2,10 @@
 //! is counted once.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::support::client::{self, Http, Made, Open, Raw, Reply};
+use crate::support::closed::Closed;
 use crate::support::core::TIMING;
 use crate::support::envoy::{self, Envoy, Options, Spans};
 use crate::support::expect;
@@ -250,6 +250,7 @@ struct Gateway {
     upstream: Upstream,
     spans: Receiver,
     envoy: Envoy,
+    _closed: Closed,
 }
 
 impl Gateway {
@@ -262,7 +263,7 @@ impl Gateway {
         fixtures.push(empty);
         let upstream = Upstream::start(fixtures).await;
         let spans = Receiver::start().await;
-        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let closed = Closed::new();
         let cluster = |name: &str, port: u16, more: &str| {
             format!(
                 "{{name: {name}, type: STATIC, load_assignment: {{cluster_name: {name}, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}}}]}}]}}{more}}}"
@@ -277,10 +278,10 @@ impl Gateway {
                 "{name: direct, match: {prefix: /direct/}, direct_response: {status: 403, body: {inline_string: denied}}}",
                 "{name: retry, match: {prefix: /retry/}, route: {cluster: llm, timeout: 0s, retry_policy: {retry_on: 5xx, num_retries: 2}}}",
             ],
-            &[cluster("h2", upstream.addr.port(), http2), cluster("refused", closed, "")],
+            &[cluster("h2", upstream.addr.port(), http2), cluster("refused", closed.addr.port(), "")],
         );
         let envoy = Envoy::start(&options).await;
-        Self { upstream, spans, envoy }
+        Self { upstream, spans, envoy, _closed: closed }
     }
 
     /// Sends a fixture on a route and reads the reply. The reply is None if no response headers arrived.

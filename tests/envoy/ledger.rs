@@ -4,13 +4,13 @@
 //! `GAUGEWAY_LEDGER_CALLS` sets the number of calls.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::instances::with_second_instance;
 use crate::support::acting::{ActingUpstream, TOKENS};
 use crate::support::client::{self, Http};
+use crate::support::closed::Closed;
 use crate::support::envoy::{Envoy, Options};
 use crate::support::prometheus::{Sample, total};
 use crate::support::responder::Responder;
@@ -66,8 +66,8 @@ struct Sum {
 async fn requests_tokens_and_cost_by_outcome_agree_with_what_the_upstream_served() {
     let calls = std::env::var("GAUGEWAY_LEDGER_CALLS").map_or(CALLS, |calls| calls.parse().unwrap());
     let upstream = ActingUpstream::start().await;
-    let responder = Responder::new();
-    let envoy = Arc::new(start(&upstream, &responder).await);
+    let (responder, closed) = (Responder::new(), Closed::new());
+    let envoy = Arc::new(start(&upstream, &responder, &closed).await);
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
             let envoy = Arc::clone(&envoy);
@@ -144,10 +144,10 @@ async fn requests_tokens_and_cost_by_outcome_agree_with_what_the_upstream_served
 }
 
 /// `envoy/envoy.yaml` with two instances of the plugin, `respond.wat` behind them, and a route for each kind of call.
-async fn start(upstream: &ActingUpstream, responder: &Responder) -> Envoy {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+async fn start(upstream: &ActingUpstream, responder: &Responder, closed: &Closed) -> Envoy {
     let refused = format!(
-        "{{name: refused, type: STATIC, load_assignment: {{cluster_name: refused, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {closed}}}}}}}}}]}}]}}}}"
+        "{{name: refused, type: STATIC, load_assignment: {{cluster_name: refused, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {}}}}}}}}}]}}]}}}}",
+        closed.addr.port()
     );
     let redirects = "internal_redirect_policy: {max_internal_redirects: 1, redirect_response_codes: [302]}";
     let route = "route: {cluster: llm, timeout: 0s";

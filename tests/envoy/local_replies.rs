@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::support::client::{self, Http, Made};
+use crate::support::closed::Closed;
 use crate::support::envoy::{Envoy, Options};
 use crate::support::expect;
 use crate::support::fixtures::Fixture;
@@ -156,6 +157,7 @@ async fn an_answer_of_the_provider_is_no_local_reply_even_if_the_header_of_the_r
 
 struct Gateway {
     envoy: Envoy,
+    _closed: Closed,
     _responder: Responder,
     _upstream: Upstream,
 }
@@ -165,7 +167,7 @@ impl Gateway {
     async fn start(replace: &[(String, String)]) -> Self {
         let upstream = Upstream::start(Fixture::all()).await;
         let responder = Responder::new();
-        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let closed = Closed::new();
 
         let filter = |(name, kind, settings): &(&str, &str, &str)| {
             format!(
@@ -198,7 +200,7 @@ impl Gateway {
         let clusters = [
             cluster("authz", Some(serve(false).await), ""),
             cluster("process", Some(serve(true).await), http2),
-            cluster("closed", Some(closed), http2),
+            cluster("closed", Some(closed.addr), http2),
             cluster("full", Some(upstream.addr), none),
             cluster("empty", None, ""),
         ];
@@ -211,7 +213,7 @@ impl Gateway {
             "                match: {prefix: /v1/}\n".to_owned(),
         ));
         options.replace.extend(replace.iter().cloned());
-        Gateway { envoy: Envoy::start(&options).await, _responder: responder, _upstream: upstream }
+        Gateway { envoy: Envoy::start(&options).await, _closed: closed, _responder: responder, _upstream: upstream }
     }
 
     /// Sends [`UNARY`] on a route. Returns the response's status and the line of the access log.

@@ -11,6 +11,7 @@ pub use gaugeway_demo::{
 pub mod acting;
 pub mod agent;
 pub mod backend;
+pub mod closed;
 pub mod compose;
 pub mod core;
 pub mod crash;
