@@ -23,8 +23,8 @@ use crate::sink::otlp::{SpanReference, call_span};
 use crate::sink::stats::Stats;
 use crate::trace_context::{RunSpan, TraceContext};
 
-/// The settings of a route, in its metadata: one string of JSON.
-const ROUTE_SETTINGS: &str = "xds\0route_metadata\0filter_metadata\0gaugeway\0config";
+/// The plugin's members of the metadata of a route, in the serialised form that [`host::pairs`] parses.
+const ROUTE_METADATA: &str = "xds\0route_metadata\0filter_metadata\0gaugeway";
 
 /// The state that all streams of a configuration share.
 pub struct Shared {
@@ -48,13 +48,13 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The observer for the route of the current stream. If the route has no settings, this costs one host call.
+    /// The observer for the route of the current stream. If the route has no metadata of the plugin, this costs one host call.
     pub fn observer(&self) -> Rc<Observer> {
-        let settings = host::property(ROUTE_SETTINGS).filter(|settings| !settings.is_empty());
-        let (Some(settings), Ok(mut routes)) = (settings, self.routes.try_borrow_mut()) else {
+        let metadata = host::property(ROUTE_METADATA).filter(|metadata| !metadata.is_empty());
+        let (Some(metadata), Ok(mut routes)) = (metadata, self.routes.try_borrow_mut()) else {
             return Rc::clone(&self.observer);
         };
-        let (observer, fault) = routes.observer(&self.observer, &settings);
+        let (observer, fault) = routes.observer(&self.observer, &metadata, &host::pairs(&metadata));
         if let Some(fault) = fault {
             let route = host::property("xds\0route_name").unwrap_or_default();
             let route = String::from_utf8_lossy(&route);

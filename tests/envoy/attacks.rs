@@ -267,11 +267,11 @@ async fn hostile_route_settings_are_ignored_and_logged_once_in_a_short_line() {
     let models: String = (0..20_000).map(|n| format!("\"model-{n}\":{{\"input\":1,\"output\":1}},")).collect();
     let settings: Vec<(Value, &str)> = vec![
         (json!(""), ""),
-        (json!(" "), "configuration is not JSON"),
-        (json!("null"), "must be an object"),
-        (json!("[]"), "must be an object"),
+        (json!(" "), ""),
+        (json!("null"), "must be one string of JSON"),
+        (json!("[]"), "must be one string of JSON"),
         (json!("{\"agent\": 1e400}"), "configuration is not JSON"),
-        (json!(deep(100_000)), "configuration is not JSON"),
+        (json!(deep(100_000)), "must be one string of JSON"),
         (json!("{\"agent\":".repeat(50_000)), "configuration is not JSON"),
         (json!(format!("{{\"{}\": 1}}", "k".repeat(1 << 20))), "kkkk"),
         (
@@ -286,46 +286,50 @@ async fn hostile_route_settings_are_ignored_and_logged_once_in_a_short_line() {
         (json!("{\"a\\ngaugeway: forged\": 1}"), "unknown key"),
         (json!("{\"\\u0000\\ud800\": 1}"), "configuration is not JSON"),
         (json!("{\"role\": \"upstream\"}"), "is the same for all routes"),
-        (json!(5), "is not JSON"),
-        (json!(-0.1), "must be an object"),
-        (json!(true), "is not JSON"),
+        (json!(5), "must be one string of JSON"),
+        (json!(-0.1), "must be one string of JSON"),
+        (json!(true), "must be one string of JSON"),
         (json!(null), ""),
-        (json!([1, "{}"]), "is not"),
-        (json!({"agent": {"max_iterations": 1}}), "is not"),
+        (json!([1, "{}"]), "must be one string of JSON"),
+        (json!({"agent": {"max_iterations": 1}}), "must be one string of JSON"),
     ];
+    let mut metadata: Vec<_> =
+        settings.into_iter().map(|(settings, told)| (json!({"config": settings}), told)).collect();
+    metadata.push((json!({"agent": {"max_iterations": 1}}), "unknown key 'agent'; put the settings into the key 'config'"));
+    metadata.push((json!({"config": "{}", "k".repeat(900): 1}), "unknown key"));
     let unary = Fixture::load(UNARY);
     let upstream = Upstream::start(vec![unary.clone()]).await;
-    let routes: Vec<_> = settings
+    let routes: Vec<_> = metadata
         .iter()
         .enumerate()
-        .map(|(n, (settings, _))| {
-            let metadata = json!({"filter_metadata": {"gaugeway": {"config": settings}}});
+        .map(|(n, (members, _))| {
+            let metadata = json!({"filter_metadata": {"gaugeway": members}});
             let route = json!({"cluster": "llm", "prefix_rewrite": "/"});
             json!({"name": format!("hostile-{n}"), "match": {"prefix": format!("/hostile-{n}/")}, "route": route, "metadata": metadata}).to_string()
         })
         .collect();
     let routes: Vec<_> = routes.iter().map(String::as_str).collect();
     let envoy = Envoy::start(&Options::to(upstream.addr).with(&routes, &[])).await;
-    for (n, (settings, told)) in settings.iter().enumerate() {
+    for (n, (members, told)) in metadata.iter().enumerate() {
         let mut call = unary.clone();
         call.request.path = format!("/hostile-{n}{}", unary.request.path);
         for _ in 0..2 {
             let entry = pass(&envoy, &upstream, &call, "whole").await;
-            assert_eq!(entry["gaugeway.cost.usd"], "0.0002275", "{:.60}: {entry}", settings.to_string());
+            assert_eq!(entry["gaugeway.cost.usd"], "0.0002275", "{:.60}: {entry}", members.to_string());
             assert!(entry["gaugeway.parse_error"].is_null(), "{entry}");
         }
         let log = envoy.log();
         let start = format!("gaugeway: metadata of route 'hostile-{n}' is ignored: ");
         let lines: Vec<_> = log.lines().filter_map(|line| line.split_once(&start)).map(|(_, words)| words).collect();
-        assert_eq!(lines.len(), usize::from(!told.is_empty()), "{:.60}: {lines:?}", settings.to_string());
-        assert!(lines.iter().all(|line| line.contains(told)), "{:.60}: {lines:?}", settings.to_string());
+        assert_eq!(lines.len(), usize::from(!told.is_empty()), "{:.60}: {lines:?}", members.to_string());
+        assert!(lines.iter().all(|line| line.contains(told)), "{:.60}: {lines:?}", members.to_string());
     }
     let log = envoy.log();
     let longest = log.lines().map(str::len).max().unwrap_or_default();
     assert!(longest < 1000, "the log has a line of {longest} bytes");
     assert!(!log.lines().any(|line| line.starts_with("gaugeway: forged")), "{log}");
     let samples = envoy.samples().await;
-    for n in 0..settings.len() {
+    for n in 0..metadata.len() {
         assert_eq!(
             total(&samples, "gaugeway_requests_total", &[("route", &format!("hostile-{n}"))]),
             2.0,

@@ -1,5 +1,5 @@
 //! envoy/docker-compose.yaml: validates it against its schema and the files it names. The test group mesh runs Envoy, the
-//! provider, the Collector and Prometheus without containers.
+//! provider, the Collector, Prometheus and Jaeger without containers.
 
 use std::collections::BTreeSet;
 use std::fs;
