@@ -80,8 +80,7 @@ pub fn filled_queries(interval: &str, names: Names) -> Vec<(String, String)> {
     queries(&dashboard()).into_iter().map(|query| (query.panel, fill(query.promql))).collect()
 }
 
-/// A query with the names of its metrics written out: `a_(nano){$names}usd_total` is `a_nanousd_total` or `a_usd_total`, and `a(_ratio)?` is
-/// `a` in Envoy's statistics.
+/// A query with the names of its metrics written out: `a_(nano){$names}usd_total` is `a_nanousd_total` or `a_usd_total`.
 pub fn spelled(promql: &str, names: Names) -> String {
     const START: &str = "{__name__=~\"";
     let mut out = String::new();
@@ -89,11 +88,9 @@ pub fn spelled(promql: &str, names: Names) -> String {
     while let Some((before, after)) = rest.split_once(START) {
         let (pattern, labels) = after.split_once('"').expect("a name ends with a quotation mark");
         let mut name = pattern.to_owned();
-        for (end, kept) in [("){$names}", names == Names::Envoy), (")?", names == Names::Otlp)] {
-            if let Some((head, tail)) = pattern.split_once(end) {
-                let (start, part) = head.split_once('(').expect("a part of a name is in parentheses");
-                name = format!("{start}{}{tail}", if kept { part } else { "" });
-            }
+        if let Some((head, tail)) = pattern.split_once("){$names}") {
+            let (start, part) = head.split_once('(').expect("a part of a name is in parentheses");
+            name = format!("{start}{}{tail}", if names == Names::Envoy { part } else { "" });
         }
         let is_one = name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_');
         out.push_str(before);

@@ -140,7 +140,7 @@ fn names_are_translated_as_documented() {
     assert_eq!(histogram("gen_ai.server.time_to_first_token", "s"), "gen_ai_server_time_to_first_token_seconds");
     assert_eq!(histogram("gaugeway.feedback", "1"), "gaugeway_feedback");
     assert_eq!(translated("gaugeway.cost.usd", "{USD}", PointKind::Sum), "gaugeway_cost_usd_total");
-    assert_eq!(translated("gaugeway.ratelimit.remaining", "1", PointKind::Gauge), "gaugeway_ratelimit_remaining_ratio");
+    assert_eq!(translated("gaugeway.share", "1", PointKind::Gauge), "gaugeway_share_ratio");
     assert_eq!(translated("gaugeway.retry_after", "s", PointKind::Gauge), "gaugeway_retry_after_seconds");
     assert_eq!(prefixed("gaugeway.client.name"), "gaugeway_client_name");
 }

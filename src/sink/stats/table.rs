@@ -342,7 +342,7 @@ pub const METRICS: &[Metric] = &[
     gauge(
         "gaugeway_ratelimit_remaining",
         "gaugeway.ratelimit.remaining",
-        "1",
+        "{quota}",
         &[&KIND],
         "what is left of the provider's rate limits: requests, tokens, input_tokens, output_tokens",
         |o, out| {
