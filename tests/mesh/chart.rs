@@ -22,7 +22,7 @@ fn the_chart_renders_valid_resources_for_both_products_from_the_repositorys_file
     let values = json!({
         "image": {"repository": "registry.test/llm/gaugeway", "tag": "0.1.0", "sha256": SHA256, "pullPolicy": "Always", "pullSecret": "registry"},
         "settings": settings,
-        "istio": {"enabled": true},
+        "istio": {"enabled": true, "matchLabels": {"istio": "egressgateway"}},
         "envoyGateway": {"enabled": true},
         "dashboard": {"labels": {"team": "platform"}},
         "rules": {"labels": {"release": "kube-prometheus-stack"}},
@@ -87,7 +87,13 @@ fn a_chart_without_choices_installs_only_the_dashboard_and_the_rules() {
 fn wrong_values_are_refused_with_a_reason() {
     let folder = Folder::new("wrong");
     for (values, reason) in [
-        (json!({"istio": {"enabled": true}}), "image.sha256 is required"),
+        (json!({"istio": {"enabled": true, "matchLabels": {"a": "b"}}}), "image.sha256 is required"),
+        (
+            json!({"istio": {"enabled": true}, "image": {"sha256": SHA256}}),
+            "istio.matchLabels or istio.targetRefs is required",
+        ),
+        (json!({"istio": {"targetRefs": [{"name": "llm"}]}}), "kind"),
+        (json!({"envoyGateway": {"targetRefs": [{"kind": "Gateway", "name": "llm"}]}}), "group"),
         (json!({"istio": {"enabled": true}, "image": {"sha256": "sha256:00"}}), "sha256"),
         (json!({"envoyGateway": {"enable": true}}), "enable"),
         (json!({"envoyGateway": {"enabled": true, "targetRefs": []}}), "targetRefs"),
@@ -99,7 +105,7 @@ fn wrong_values_are_refused_with_a_reason() {
     let file = folder.0.join("values.json");
     fs::write(
         &file,
-        json!({"image": {"sha256": SHA256}, "istio": {"enabled": true}, "envoyGateway": {"enabled": true}}).to_string(),
+        json!({"image": {"sha256": SHA256}, "istio": {"enabled": true, "matchLabels": {"a": "b"}}, "envoyGateway": {"enabled": true}}).to_string(),
     )
     .unwrap();
     let lint = run(Command::new(program("helm", "helm")).arg("lint").arg(path(CHART)).arg(&file));

@@ -2,17 +2,20 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::calls;
 use crate::proxy::{ControlPlane, Folder, Proxy, environment, free_port};
+use crate::support::client;
 use crate::support::fixtures::Fixture;
 use crate::support::manifests::{documents, path};
-use crate::support::otlp::Receiver;
+use crate::support::otlp::{Attribute, Receiver};
 use crate::support::upstream::Upstream;
 
 const OPENAI: &str = "api.openai.com";
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The listener for an application's plain HTTP, to port 80 of any address.
 const OUTBOUND: &str = "0.0.0.0_80";
 
@@ -104,6 +107,33 @@ async fn the_envoy_filter_fits_sidecars_and_waypoints_with_the_changes_that_it_n
     let mesh = Mesh::start("filter-waypoint", &[shipped("waypoint.yaml"), llm], &["llm"]).await;
     let waypoint = mesh.proxy("llm", "connect_terminate").await;
     assert!(waypoint.admin("/config_dump").await.contains("COALESCE"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_has_the_settings_of_the_manuals_envoy_filter() {
+    let manual = shipped("README.md");
+    let (_, block) = manual.split_once("  ```yaml\n").unwrap();
+    let (filter, _) = block.split_once("  ```\n").unwrap();
+    let manifests =
+        [shipped("wasmplugin.yaml"), shipped("egress.yaml"), filter.replace("\n  ", "\n").trim().to_owned()];
+    let mesh = Mesh::start("route", &manifests, &["agent", "istio-egressgateway"]).await;
+    let _gateway = mesh.proxy("istio-egressgateway", &format!("0.0.0.0_{}", mesh.gateway_port)).await;
+    let sidecar = mesh.proxy("agent", OUTBOUND).await;
+    let fixture = Fixture::load("openai-chat/unary");
+    client::replay(sidecar.address(OUTBOUND).await.unwrap(), &fixture, &[]).await;
+    let span = mesh.receiver.wait_for(|span| span.kind == "CLIENT", PATIENCE).await.expect("no span");
+    let usual = fixture.observation["gaugeway.cost.usd"].as_f64().unwrap();
+    assert_eq!(span.attributes["gaugeway.cost.usd"], Attribute::Double(usual / 2.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_starts_with_a_wrong_setting_answers_500_as_the_manual_warns() {
+    let wrong = shipped("sidecar.yaml").replace("cluster: outbound|", "cluser: outbound|");
+    let mesh = Mesh::start("wrong", &[wrong], &["agent"]).await;
+    let sidecar = mesh.proxy("agent", OUTBOUND).await;
+    let reply =
+        client::replay(sidecar.address(OUTBOUND).await.unwrap(), &Fixture::load("openai-chat/unary"), &[]).await;
+    assert_eq!(reply.status, 500, "{}", sidecar.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
