@@ -299,6 +299,8 @@ export interface Configuration {
   attributes?: boolean | 'packed' | string[];
   /** No effect here: Envoy's statistics. */
   stats?: boolean;
+  /** No effect here: a wrong setting throws. */
+  if_invalid?: 'reject' | 'pass';
   /** No effect here: a position in Envoy. */
   role?: 'listener' | 'upstream';
   /** No effect here: this package changes no byte. Set `stream_options` yourself. */

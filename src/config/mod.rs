@@ -5,6 +5,7 @@ mod apis;
 mod compat;
 mod conversation;
 mod feedback;
+mod if_invalid;
 mod labels;
 mod limits;
 mod otlp;
@@ -27,6 +28,7 @@ use crate::signal::feedback::FeedbackSettings;
 
 pub use agent::AgentSettings;
 pub use compat::{CacheAttribute, Compat};
+pub use if_invalid::IfInvalid;
 pub use labels::LabelSettings;
 pub use limits::MemoryLimits;
 pub use otlp::{Otlp, Temporality};
@@ -57,6 +59,8 @@ pub struct Config {
     pub feedback: FeedbackSettings,
     /// `attributes`
     pub filter_state: FilterState,
+    /// `if_invalid`
+    pub if_invalid: IfInvalid,
     /// `labels`
     pub labels: LabelSettings,
     /// `limits`
@@ -85,6 +89,7 @@ const SETTINGS: Table<Config> = &[
     compat::SETTINGS,
     conversation::SETTINGS,
     feedback::SETTINGS,
+    if_invalid::SETTINGS,
     labels::SETTINGS,
     limits::SETTINGS,
     otlp::SETTINGS,
@@ -111,6 +116,7 @@ impl Config {
             conversation_header: String::new(),
             feedback: FeedbackSettings::default(),
             filter_state: FilterState::default(),
+            if_invalid: IfInvalid::default(),
             labels: LabelSettings::default(),
             limits: MemoryLimits::default(),
             otlp: Otlp::default(),
@@ -178,6 +184,7 @@ mod tests {
             ("conversation.header", "\"x-id\""),
             ("feedback.path", "\"/f\""),
             ("feedback.slots", "65537"),
+            ("if_invalid", "\"pass\""),
             ("labels.max_series", "1001"),
             ("labels.route", "false"),
             ("limits.stream_memory_bytes", "33554433"),
@@ -244,7 +251,7 @@ mod tests {
             ("[]", "must be an object"),
             (
                 r#"{"label": {}}"#,
-                "label: unknown key; known here: agent, apis, attributes, compat, conversation, feedback, labels, limits, otlp, prices, privacy, role, semconv, stats, stream_usage, streams",
+                "label: unknown key; known here: agent, apis, attributes, compat, conversation, feedback, if_invalid, labels, limits, otlp, prices, privacy, role, semconv, stats, stream_usage, streams",
             ),
             (r#"{"labels": {"max": 1}}"#, "labels.max: unknown key; known here: headers, max_series, models"),
             (r#"{"labels": {"max_series": 0}}"#, "labels.max_series: must be a whole number from 1 to 1000000"),

@@ -17,7 +17,7 @@ use super::shared::Shared;
 use super::stream::Stream;
 use super::{capabilities, filter_state, host, redirect, role, series_list, worker_metrics};
 use crate::budget::Budget;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, IfInvalid};
 use crate::exchange::Observer;
 use crate::signal::memory::WaitingRuns;
 use crate::signal::stalls::OpenStreams;
@@ -96,14 +96,19 @@ impl Context for Root {
 
 impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
-        match read_configuration(&self.get_plugin_configuration().unwrap_or_default()) {
+        let configuration = self.get_plugin_configuration().unwrap_or_default();
+        match read_configuration(&configuration) {
             Ok((config, selection)) => {
                 self.shared = Some(Rc::new(start(config, selection)));
                 true
             }
             Err(error) => {
                 log::error!("{error}");
-                false
+                let passes = IfInvalid::of(&String::from_utf8_lossy(&configuration)) == IfInvalid::Pass;
+                if passes {
+                    log::error!("all calls pass unread until the setting is corrected");
+                }
+                passes
             }
         }
     }

@@ -18,7 +18,7 @@ const CONFIG_MAP: usize = 1 << 20;
 #[test]
 fn the_chart_renders_valid_resources_for_both_products_from_the_repositorys_files() {
     let folder = Folder::new("values");
-    let settings = json!({"otlp": {"cluster": "outbound|4318||collector.observability.svc.cluster.local"}, "labels": {"headers": {"x-team": "team"}}});
+    let settings = json!({"if_invalid": "pass", "otlp": {"cluster": "outbound|4318||collector.observability.svc.cluster.local"}, "labels": {"headers": {"x-team": "team"}}});
     let values = json!({
         "image": {"repository": "registry.test/llm/gaugeway", "tag": "0.1.0", "sha256": SHA256, "pullPolicy": "Always", "pullSecret": "registry"},
         "settings": settings,
@@ -80,7 +80,7 @@ fn a_chart_without_choices_installs_only_the_dashboard_and_the_rules() {
     let plugin = &folder.render(&path(CHART), &waypoint)[1]["spec"];
     assert_eq!((plugin["targetRefs"][0]["name"].as_str(), plugin.get("selector")), (Some("waypoint"), None));
     assert_eq!(plugin["url"], format!("oci://registry.example.com/gaugeway:{}", env!("CARGO_PKG_VERSION")));
-    assert_eq!(plugin["pluginConfig"], json!({}));
+    assert_eq!(plugin["pluginConfig"], json!({"if_invalid": "pass"}));
 }
 
 #[test]

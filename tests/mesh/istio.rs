@@ -127,13 +127,17 @@ async fn a_route_has_the_settings_of_the_manuals_envoy_filter() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_proxy_that_starts_with_a_wrong_setting_answers_500_as_the_manual_warns() {
+async fn calls_pass_a_proxy_that_starts_with_a_wrong_setting_unless_the_plugin_rejects_it() {
     let wrong = shipped("sidecar.yaml").replace("cluster: outbound|", "cluser: outbound|");
-    let mesh = Mesh::start("wrong", &[wrong], &["agent"]).await;
-    let sidecar = mesh.proxy("agent", OUTBOUND).await;
-    let reply =
-        client::replay(sidecar.address(OUTBOUND).await.unwrap(), &Fixture::load("openai-chat/unary"), &[]).await;
-    assert_eq!(reply.status, 500, "{}", sidecar.log());
+    let rejected = wrong.replace("if_invalid: pass", "if_invalid: reject");
+    let fixture = Fixture::load("openai-chat/unary");
+    for (name, manifest, status) in [("wrong", wrong, fixture.response.status), ("rejected", rejected, 500)] {
+        let mesh = Mesh::start(name, &[manifest], &["agent"]).await;
+        let sidecar = mesh.proxy("agent", OUTBOUND).await;
+        let reply = client::replay(sidecar.address(OUTBOUND).await.unwrap(), &fixture, &[]).await;
+        assert_eq!(reply.status, status, "{}", sidecar.log());
+        assert!(sidecar.log().contains("otlp.cluser: unknown key"), "{}", sidecar.log());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
