@@ -29,7 +29,7 @@
 //! 8. `labels`: names of the labels of metrics.
 //! 9. `text`: hashes, lengths and redaction of the texts of requests and answers.
 //! 10. `draft`: the observation while it is being read, and the state of the open JSON document.
-//! 11. `framing`: how a body carries its documents: content encodings, server-sent events, AWS event streams, multipart forms.
+//! 11. `framing`: how bytes carry documents: content encodings, server-sent events, AWS event streams, forms, WebSockets.
 //! 12. `provider`: the APIs of providers: paths, hosts, headers and rules for bodies.
 //! 13. `signal`: what is computed from observations: cost, the memory of tool calls, losses of prompt caches, feedback.
 //! 14. `config`: the configuration.
