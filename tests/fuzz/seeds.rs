@@ -29,6 +29,13 @@ fn main() {
             for (encoding, packed) in stored(response.as_bytes()) {
                 write("encoding", &format!("{name}-{encoding}"), &[b"\x40", packed.as_slice()].concat());
             }
+            // The messages of a client that are stored in frames, and those of a server that are compressed.
+            write("websocket", &name, &[b"\x40\x09\x81", request.replace('\n', " ").as_bytes()].concat());
+            write(
+                "websocket",
+                &format!("{name}-deflate"),
+                &[b"\x07\x0a", deflated(response.as_bytes()).as_slice()].concat(),
+            );
             if request.starts_with("--") {
                 write("multipart", &name, &with_size(&request));
             }
@@ -61,6 +68,19 @@ fn stored(body: &[u8]) -> [(&'static str, Vec<u8>); 4] {
             [b"\x28\xb5\x2f\xfd\xa0", &(body.len() as u32).to_le_bytes()[..], &zstd.to_le_bytes()[..3], body].concat(),
         ),
     ]
+}
+
+/// Frames, one per line, with the first bytes of the body as uncompressed blocks, and with the examples of RFC 7692.
+fn deflated(body: &[u8]) -> Vec<u8> {
+    let body: Vec<u8> = body.iter().copied().filter(|byte| *byte != b'\n').take(200).collect();
+    let size = body.len() as u8;
+    let stored = [&[0xc1, 0, size, 0, !size, 0xff], body.as_slice(), b"\0"].concat();
+    [
+        b"\xc1\xf2\x48\xcd\xc9\xc9\x07\0\n\x89ping\n\xc1\xf2\0\x11\0\0\n",
+        stored.as_slice(),
+        b"\n\x41\xf2\x48\xcd\n\x80\xc9\xc9\x07\0\n\xc1\xf3\x48\xcd\xc9\xc9\x07\0\0\n\x88\x03\xe8",
+    ]
+    .concat()
 }
 
 /// The folders in a folder.
