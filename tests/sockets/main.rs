@@ -1,0 +1,119 @@
+//! Real clients over WebSockets, through a real Envoy with the plugin, to a scripted provider: PyPI's websockets, npm's ws,
+//! OpenAI's and Google's SDKs, and Codex. What the gateway reports of each response must be what the provider recorded, and
+//! every byte must be the same before and behind the gateway.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "tests read environment variables and the clock, and fail by panicking"
+)]
+
+mod codex;
+mod site;
+mod tap;
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::fs;
+
+use site::{Site, Used, installed, python, scripts};
+use tokio::process::Command;
+
+/// A client in Python, with the gateway's address and more arguments.
+fn script(site: &Site, name: &str, more: &[&str]) -> Command {
+    let mut command = Command::new(python());
+    command.arg("-B").arg(scripts().join(name)).arg(site.client_side.addr.to_string()).args(more);
+    command
+}
+
+/// Checks that the client and the gateway saw what the provider recorded, and that the gateway changed no byte. The provider
+/// refused one response per socket if `refuses` is true.
+async fn check(site: &Site, mut printed: Vec<(i64, i64)>, responses: usize, sockets: usize, refuses: bool) {
+    printed.sort_unstable();
+    let mut recorded: Vec<_> = site.recorded().iter().map(|used| (used.input, used.output)).collect();
+    recorded.sort_unstable();
+    assert_eq!((printed, recorded.len()), (recorded, responses));
+    site.assert_same_bytes(sockets).await;
+    site.assert_reported(if refuses { sockets } else { 0 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn responses_of_plain_websockets_are_counted() {
+    let site = Site::start(false).await;
+    let printed = site.run(&mut script(&site, "raw_client.py", &["none"])).await;
+    check(&site, printed, 5, 1, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn responses_in_compressed_messages_are_counted_with_every_window_and_with_and_without_context() {
+    let site = Site::start(true).await;
+    let mut printed = Vec::new();
+    for (bits, context) in [("9", "keeps"), ("10", "forgets"), ("12", "keeps"), ("15", "forgets"), ("15", "keeps")] {
+        printed.extend(site.run(&mut script(&site, "raw_client.py", &[bits, context])).await);
+    }
+    let answers = site.client_side.answers();
+    assert!(answers.iter().all(|answer| answer.contains("permessage-deflate")), "{answers:?}");
+    check(&site, printed, 25, 5, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn responses_to_ws_are_counted() {
+    let site = Site::start(true).await;
+    let folder = installed();
+    // A module's imports are found beside it.
+    let client = folder.join("ws_client.mjs");
+    fs::copy(scripts().join("ws_client.mjs"), &client).unwrap();
+    let node = std::env::var("GAUGEWAY_NODE").expect("GAUGEWAY_NODE is not set: run ./build.sh test sockets");
+    let printed = site.run(Command::new(node).arg(client).arg(site.client_side.addr.to_string())).await;
+    let answers = site.client_side.answers();
+    assert!(answers.iter().all(|answer| answer.contains("permessage-deflate")), "{answers:?}");
+    check(&site, printed, 3, 1, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn responses_and_realtime_sessions_of_openais_sdk_are_counted() {
+    for deflate in [false, true] {
+        let site = Site::start(deflate).await;
+        let printed = site.run(&mut script(&site, "openai_client.py", &[])).await;
+        check(&site, printed, 6, 2, false).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn turns_of_gemini_live_are_counted_with_googles_sdk() {
+    for deflate in [false, true] {
+        let site = Site::start(deflate).await;
+        let printed = site.run(&mut script(&site, "google_client.py", &[])).await;
+        check(&site, printed, 3, 1, false).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn responses_over_http_2_are_counted() {
+    let site = Site::start(false).await;
+    let printed = site.run(&mut script(&site, "h2_client.py", &[])).await;
+    let recorded: Vec<_> = site.recorded().iter().map(|used| (used.input, used.output)).collect();
+    assert_eq!((printed, recorded.len()), (recorded, 2));
+    site.assert_reported(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn turns_of_codex_are_counted() {
+    for deflate in [false, true] {
+        let site = Site::start(deflate).await;
+        let printed = codex::tokens(&site, "Use the tool.").await;
+        let recorded = site.recorded();
+        let turns: Vec<_> = recorded.iter().filter(|used| used.output > 0).collect();
+        let sum = |part: fn(&Used) -> i64| turns.iter().map(|used| part(used)).sum::<i64>();
+        assert_eq!(printed, (sum(|used| used.input), sum(|used| used.cached), sum(|used| used.output)));
+        // The first one prepares the turns.
+        assert_eq!((recorded.len(), turns.len()), (3, 2));
+        site.assert_same_bytes(1).await;
+        site.assert_reported(0).await;
+    }
+}
