@@ -50,7 +50,9 @@ pub fn compile(hashes: Hashes) -> Vec<Programs> {
             response
         },
         envelope: e.enveloped.then(|| Program::new(bedrock::ENVELOPE, |_| {}, Draft::request_document_ended)),
-        notices: e.api.dialect.map(|dialect| [dialect.client, dialect.server].map(|rules| Program::new(&[("", rules)], |_| {}, |_, _| {}))),
+        notices: e.api.dialect.map(|dialect| {
+            [dialect.client, dialect.server].map(|rules| Program::new(&[("", rules)], |_| {}, |_, _| {}))
+        }),
     };
     endpoints().map(programs).collect()
 }

@@ -82,14 +82,7 @@ impl OpenResponses {
     }
 
     /// The response that a message belongs to. Begins it if the message does.
-    pub fn find(
-        &mut self,
-        template: &Template,
-        side: Side,
-        notice: &Notice,
-        now: u64,
-        tell: Told<'_>,
-    ) -> Option<u32> {
+    pub fn find(&mut self, template: &Template, side: Side, notice: &Notice, now: u64, tell: Told<'_>) -> Option<u32> {
         if self.is_lost {
             return None;
         }
@@ -170,14 +163,7 @@ impl OpenResponses {
         }
     }
 
-    fn end_request_message(
-        &mut self,
-        template: &mut Template,
-        at: usize,
-        notice: &Notice,
-        now: u64,
-        tell: Told<'_>,
-    ) {
+    fn end_request_message(&mut self, template: &mut Template, at: usize, notice: &Notice, now: u64, tell: Told<'_>) {
         let Some(open) = self.list.get_mut(at) else { return };
         (open.lane, open.event) = (notice.lane, notice.event);
         self.has_lanes |= notice.lane != 0;
@@ -196,14 +182,7 @@ impl OpenResponses {
         }
     }
 
-    fn end_answer_message(
-        &mut self,
-        template: &mut Template,
-        at: usize,
-        notice: &Notice,
-        now: u64,
-        tell: Told<'_>,
-    ) {
+    fn end_answer_message(&mut self, template: &mut Template, at: usize, notice: &Notice, now: u64, tell: Told<'_>) {
         let Some(open) = self.list.get_mut(at) else { return };
         open.stage = Stage::Answering;
         if notice.part == Some(Part::Begin) {
@@ -229,7 +208,8 @@ impl OpenResponses {
         let lane = notice.lane;
         if self.going_on == Some(lane) {
             self.going_on = None;
-        } else if let Some(at) = self.position(|open| open.stage == Stage::Answering && open.response == notice.response)
+        } else if let Some(at) =
+            self.position(|open| open.stage == Stage::Answering && open.response == notice.response)
         {
             return Some(at);
         } else if let Some(at) = self.position(|open| open.stage == Stage::Asked && open.lane == lane) {
@@ -279,7 +259,15 @@ impl OpenResponses {
         self.next_number = self.next_number.wrapping_add(1);
         let exchange = opened.ok().map(Box::new);
         let number = self.next_number;
-        self.list.push(OpenResponse { number, stage: Stage::Gathering, exchange, lane: 0, response: 0, item: 0, event: 0 });
+        self.list.push(OpenResponse {
+            number,
+            stage: Stage::Gathering,
+            exchange,
+            lane: 0,
+            response: 0,
+            item: 0,
+            event: 0,
+        });
         Some(self.list.len() - 1)
     }
 

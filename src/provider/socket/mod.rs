@@ -94,7 +94,8 @@ impl Notice {
 
 /// Returns true if the request asks for a WebSocket.
 pub fn is_upgrade(head: Head<'_>) -> bool {
-    let is_websocket = |name: &str| head.whole(name).split(',').any(|word| word.trim().eq_ignore_ascii_case("websocket"));
+    let is_websocket =
+        |name: &str| head.whole(name).split(',').any(|word| word.trim().eq_ignore_ascii_case("websocket"));
     match head.bytes(":method") {
         Some(b"GET") => is_websocket("upgrade"),
         Some(b"CONNECT") => is_websocket(":protocol"),

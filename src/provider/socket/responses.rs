@@ -51,9 +51,9 @@ const DIALECT: Dialect = Dialect {
         scalar("type", |n, v| {
             n.is(match v {
                 Scalar::Text("response.created") => Part::Begin,
-                Scalar::Text("response.completed" | "response.incomplete" | "response.failed" | "response.cancelled") => {
-                    Part::End
-                }
+                Scalar::Text(
+                    "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled",
+                ) => Part::End,
                 Scalar::Text("error") => Part::Failure,
                 Scalar::Text(word) if word.starts_with("response.steer.") || !word.starts_with("response.") => {
                     Part::Nothing
