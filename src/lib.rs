@@ -36,8 +36,9 @@
 //! 15. `sink`: attributes, metrics and spans of an observation.
 //! 16. `usage_injection`: changes to a request that makes a stream report its usage, and to the response.
 //! 17. `exchange`: one request and its response, from the first header to the end.
-//! 18. `envoy`: the shell for Envoy and other hosts of proxy-wasm.
-//! 19. `edge`: the shell for JavaScript runtimes.
+//! 18. `session`: a WebSocket and the exchanges on it.
+//! 19. `envoy`: the shell for Envoy and other hosts of proxy-wasm.
+//! 20. `edge`: the shell for JavaScript runtimes.
 
 pub mod budget;
 pub mod bytes;
@@ -50,6 +51,7 @@ pub mod json;
 pub mod labels;
 pub mod observation;
 pub mod provider;
+pub mod session;
 pub mod signal;
 pub mod sink;
 pub mod text;

@@ -22,7 +22,7 @@ use crate::observation::{COST_LIMIT, Observation, clipped};
 
 pub use conventions::{GAP_METRICS, INFERENCE};
 pub use metric::{Collect, Metric, MetricKind, Registry, Samples, Scale};
-pub use plugin::{INJECTIONS, LOG_RECORDS, OVERFLOW, PLUGIN_METRICS, POINTS, PRICE_TABLE, SPANS, UNREAD};
+pub use plugin::{INJECTIONS, LOG_RECORDS, OVERFLOW, PLUGIN_METRICS, POINTS, PRICE_TABLE, SESSIONS, SPANS, UNREAD};
 pub use table::METRICS;
 
 /// The longest value of a label, in bytes. Longer values are cut.

@@ -1,0 +1,109 @@
+//! The APIs that are served over a WebSocket: one connection carries many responses.
+//!
+//! A message belongs to a response before its rules can be applied. So the rules of a [`Dialect`] read the beginning of each
+//! message first, and note in a [`Notice`] which part the message has and which response it names.
+//!
+//! Specification of the handshake: RFC 6455, section 4; RFC 8441, section 5, for HTTP/2.
+
+mod live;
+mod realtime;
+mod responses;
+
+use super::{Endpoint, Head};
+use crate::json::{Rule, Scalar, identity};
+use crate::observation::Text;
+
+/// The endpoints.
+pub const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::new("/responses", &responses::RESPONSES_SOCKET),
+    Endpoint::new("/realtime", &realtime::REALTIME),
+    Endpoint::new("BidiGenerateContent", &live::LIVE),
+    Endpoint::new("BidiGenerateContentConstrained", &live::LIVE),
+];
+
+/// The meaning of the messages of an API over a WebSocket.
+pub struct Dialect {
+    /// Rules for the beginning of the client's messages.
+    pub client: &'static [Rule<Notice>],
+    /// Rules for the beginning of the server's messages.
+    pub server: &'static [Rule<Notice>],
+    /// The part of a client's message whose beginning does not tell it.
+    pub client_part: Part,
+    /// The part of a server's message, likewise.
+    pub server_part: Part,
+    /// True if responses have identifiers. Else only one is open at a time.
+    pub names_responses: bool,
+    /// True if a failure may be about a message that asks for no response.
+    pub has_other_failures: bool,
+    /// The finish reason of a response that another one follows without a request. Empty if there is none.
+    pub goes_on_after: &'static str,
+}
+
+/// What a message is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Part {
+    /// Nothing that is reported.
+    Nothing,
+    /// The settings of later responses.
+    Settings,
+    /// The end of what the user says. The response comes next.
+    Prompt,
+    /// The client adds to the request of the next response.
+    Addition,
+    /// The client asks for a response: the message is its request.
+    Request,
+    /// The server begins a response. The client may have asked for none.
+    Begin,
+    /// An event of a response.
+    Event,
+    /// The last event of a response.
+    End,
+    /// A failure: the end of the response that it names or that has not begun, else nothing.
+    Failure,
+    /// A result of its own, from another model.
+    Aside,
+}
+
+/// What the beginning of a message says. An identifier is a hash, or 0 if the message has none.
+#[derive(Clone, Debug, Default)]
+pub struct Notice {
+    /// The part of the message. None until it is known.
+    pub part: Option<Part>,
+    /// The lane of the response: those of one lane are answered one after the other.
+    pub lane: u64,
+    /// The response.
+    pub response: u64,
+    /// An item of the response.
+    pub item: u64,
+    /// The client's message: its own identifier, or the one that a failure is about.
+    pub event: u64,
+    /// The client waits for a response, now that it has added to the request. May become true at the end of the message.
+    pub asks: bool,
+    /// The model of the session.
+    pub model: Option<Text>,
+    /// The model that transcribes what the user says.
+    pub transcriber: Option<Text>,
+}
+
+impl Notice {
+    /// Sets the part, unless it is known.
+    fn is(&mut self, part: Part) {
+        self.part.get_or_insert(part);
+    }
+}
+
+/// Returns true if the request asks for a WebSocket.
+pub fn is_upgrade(head: Head<'_>) -> bool {
+    let is_websocket =
+        |name: &str| head.whole(name).split(',').any(|word| word.trim().eq_ignore_ascii_case("websocket"));
+    match head.bytes(":method") {
+        Some(b"GET") => is_websocket("upgrade"),
+        Some(b"CONNECT") => is_websocket(":protocol"),
+        _ => false,
+    }
+}
+
+/// Sets an identifier.
+fn id(slot: &mut u64, value: Scalar<'_>) {
+    *slot = identity(value);
+}

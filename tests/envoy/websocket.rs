@@ -1,0 +1,192 @@
+//! WebSockets through a real Envoy: every byte arrives in both directions, and each response is reported when it ends.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::envoy::{Envoy, Options};
+use crate::support::otlp::{Attribute, Receiver, Span};
+use crate::support::prometheus::{Sample, total};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An Envoy with the plugin, the upstream's port and the receiver of spans.
+struct Gateway {
+    envoy: Envoy,
+    upstream: TcpListener,
+    spans: Receiver,
+}
+
+/// Both ends of a WebSocket through Envoy.
+struct Ends {
+    client: TcpStream,
+    server: TcpStream,
+    /// The head of the request, as the upstream received it.
+    request: String,
+}
+
+impl Gateway {
+    async fn start(mut config: Value) -> Self {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let spans = Receiver::start().await;
+        config["otlp"] = json!({"cluster": "otlp"});
+        let options = Options { config, otlp: Some(spans.addr), ..Options::to(upstream.local_addr().unwrap()) };
+        Self { envoy: Envoy::start(&options).await, upstream, spans }
+    }
+
+    /// Sends a request for a WebSocket with these header lines. The upstream answers with this head.
+    async fn ask(&self, path: &str, lines: &str, answer: &str) -> Ends {
+        let mut client = TcpStream::connect(self.envoy.addr).await.unwrap();
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nhost: api.openai.com\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n"
+        );
+        client.write_all(head.as_bytes()).await.unwrap();
+        let (mut server, _) = self.upstream.accept().await.unwrap();
+        let request = read_head(&mut server).await;
+        server.write_all(answer.as_bytes()).await.unwrap();
+        Ends { client, server, request }
+    }
+
+    async fn open(&self, path: &str, lines: &str) -> Ends {
+        let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+                      sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+        let mut ends = self.ask(path, lines, answer).await;
+        assert!(read_head(&mut ends.client).await.starts_with("HTTP/1.1 101 "));
+        ends
+    }
+
+    async fn spans_of(&self, count: usize) -> Vec<Span> {
+        let mut spans = self.spans.spans_of(count, PATIENCE).await;
+        spans.sort_by_key(|span| span.end);
+        spans
+    }
+}
+
+async fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
+impl Ends {
+    /// Sends a message, from the client (C) or the server (S), and reads it at the other end.
+    async fn say(&mut self, side: char, message: &Value) {
+        let bytes = frame(side, 0x81, message.to_string().as_bytes());
+        let (from, to) = match side {
+            'C' => (&mut self.client, &mut self.server),
+            _ => (&mut self.server, &mut self.client),
+        };
+        from.write_all(&bytes).await.unwrap();
+        let mut arrived = vec![0; bytes.len()];
+        to.read_exact(&mut arrived).await.unwrap();
+        assert!(arrived == bytes, "the bytes of {message} have changed");
+    }
+
+    async fn run(&mut self, messages: &[(char, Value)]) {
+        for (side, message) in messages {
+            self.say(*side, message).await;
+        }
+    }
+}
+
+/// A frame with this first byte. The client's frames are masked.
+fn frame(side: char, first: u8, payload: &[u8]) -> Vec<u8> {
+    let (mask, key) = if side == 'C' { (0x80, [7, 77, 177, 250]) } else { (0, [0; 4]) };
+    let mut out = vec![first];
+    match payload.len() {
+        length @ ..126 => out.push(mask | length as u8),
+        length @ ..=0xffff => out.extend([&[mask | 126], &(length as u16).to_be_bytes()[..]].concat()),
+        length => out.extend([&[mask | 127], &(length as u64).to_be_bytes()[..]].concat()),
+    }
+    if side == 'C' {
+        out.extend(key);
+    }
+    out.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
+    out
+}
+
+fn responses() -> Vec<(char, Value)> {
+    let usage = |input: u64, cached: u64, output: u64| json!({"input_tokens": input, "input_tokens_details": {"cached_tokens": cached}, "output_tokens": output, "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": input + output});
+    let tools = json!([{"type": "function", "name": "ls", "parameters": {}}]);
+    vec![
+        (
+            'C',
+            json!({"type": "response.create", "model": "gpt-5.1", "input": [{"role": "user", "content": "list it ".repeat(20_000)}], "tools": tools}),
+        ),
+        ('S', json!({"type": "response.created", "response": {"id": "resp_1", "model": "gpt-5.1"}})),
+        (
+            'S',
+            json!({"type": "response.output_item.done", "output_index": 0, "item": {"type": "function_call", "id": "fc_1", "call_id": "call_9f8e7d6c5b4a", "name": "ls", "arguments": "{}"}}),
+        ),
+        (
+            'S',
+            json!({"type": "response.completed", "response": {"id": "resp_1", "model": "gpt-5.1", "status": "completed", "usage": usage(1000, 0, 10)}}),
+        ),
+        (
+            'C',
+            json!({"type": "response.create", "model": "gpt-5.1", "previous_response_id": "resp_1", "tools": tools, "input": [{"type": "function_call_output", "call_id": "call_9f8e7d6c5b4a", "output": "src"}]}),
+        ),
+        ('S', json!({"type": "response.created", "response": {"id": "resp_2", "model": "gpt-5.1"}})),
+        ('S', json!({"type": "response.output_text.delta", "delta": "There is src."})),
+        (
+            'S',
+            json!({"type": "response.completed", "response": {"id": "resp_2", "model": "gpt-5.1", "status": "completed", "usage": usage(1200, 1024, 20)}}),
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_response_is_reported_when_it_ends_and_the_log_line_sums_up_the_connection() {
+    let gateway = Gateway::start(json!({})).await;
+    let mut ends = gateway.open("/v1/responses", "x-request-id: 6f1f2f7c-31c5-4bd1-b88b-8cf4a2f6a3a1\r\n").await;
+    assert!(ends.request.starts_with("GET /v1/responses HTTP/1.1\r\n"));
+    let open = |samples: &[Sample]| total(samples, "gaugeway_websocket_sessions", &[]);
+    gateway.envoy.samples_when(|samples| open(samples) == 1.0, PATIENCE).await;
+    ends.run(&responses()).await;
+
+    // The connection is still open.
+    let spans = gateway.spans_of(4).await;
+    let calls: Vec<_> = spans.iter().filter(|span| span.name == "chat gpt-5.1").collect();
+    let int = |span: &Span, key: &str| match span.attributes.get(key) {
+        Some(Attribute::Int(value)) => *value,
+        other => panic!("{key}: {other:?}"),
+    };
+    let tokens: Vec<_> = calls
+        .iter()
+        .map(|span| (int(span, "gen_ai.usage.input_tokens"), int(span, "gen_ai.usage.output_tokens")))
+        .collect();
+    assert_eq!(tokens, [(1000, 10), (1200, 20)], "{spans:#?}");
+    assert_eq!(calls[0].trace_id, calls[1].trace_id, "a run is one trace");
+    assert!(spans.iter().any(|span| span.name == "execute_tool ls"), "{spans:#?}");
+    assert!(spans.iter().any(|span| span.name == "invoke_agent"), "{spans:#?}");
+    let samples =
+        gateway.envoy.samples_when(|samples| total(samples, "gaugeway_requests_total", &[]) == 2.0, PATIENCE).await;
+    let sum = |name: &str| total(&samples, name, &[]);
+    assert_eq!((sum("gaugeway_input_tokens_total"), sum("gaugeway_output_tokens_total")), (2200.0, 30.0));
+    assert_eq!((sum("gaugeway_cache_read_tokens_total"), sum("gaugeway_tool_calls_total")), (1024.0, 1.0));
+    assert_eq!((sum("gaugeway_agent_runs_total"), open(&samples)), (1.0, 1.0));
+    let cost = sum("gaugeway_cost_nanousd_total");
+    assert!(cost > 0.0);
+
+    let Ends { mut client, mut server, .. } = ends;
+    for (side, from, to) in [('C', &mut client, &mut server)] {
+        let close = frame(side, 0x88, &1000_u16.to_be_bytes());
+        from.write_all(&close).await.unwrap();
+        to.read_exact(&mut vec![0; close.len()]).await.unwrap();
+    }
+    drop((client, server));
+    let entries = gateway.envoy.entries_of(1, PATIENCE).await;
+    let [entry] = &entries[..] else { panic!("{entries:?}") };
+    assert_eq!((&entry["response_code"], &entry["gaugeway.outcome"]), (&json!(101), &json!("completed")), "{entry}");
+    assert_eq!(entry["gen_ai.usage.input_tokens"], "2200", "{entry}");
+    assert_eq!(entry["gen_ai.usage.output_tokens"], "30", "{entry}");
+    let logged: f64 = entry["gaugeway.cost.usd"].as_str().unwrap().parse().unwrap();
+    assert!((logged * 1e9 - cost).abs() < 1.0, "{entry}");
+    let samples = gateway.envoy.samples_when(|samples| open(samples) == 0.0, PATIENCE).await;
+    assert_eq!((open(&samples), total(&samples, "gaugeway_requests_total", &[])), (0.0, 2.0));
+}
