@@ -108,12 +108,11 @@ impl Site {
     /// requests, `failed` of them, are those of calls that failed.
     pub async fn assert_reported(&self, failed: usize) {
         let recorded = self.recorded();
-        let calls = || {
-            self.spans
-                .spans()
-                .into_iter()
-                .filter(|span| span.name.starts_with("chat ") && span.service != "llm-gateway")
+        let is_call = |span: &Span| {
+            let operation = span.text("gen_ai.operation.name").unwrap_or_default();
+            span.service != "llm-gateway" && ["chat", "generate_content", "transcription"].contains(&operation)
         };
+        let calls = || self.spans.spans().into_iter().filter(is_call);
         let end = Instant::now() + PATIENCE;
         while calls().count() < recorded.len() + failed && Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(50)).await;
