@@ -19,7 +19,9 @@ const PROGRAM: [&str; 2] = [
 pub async fn tokens(site: &Site, prompt: &str) -> (i64, i64, i64) {
     let folder = std::env::temp_dir().join(format!("gaugeway-codex-{}", std::process::id()));
     let (home, work) = (folder.join("home"), folder.join("work"));
-    [&home, &work].map(|folder| fs::create_dir_all(folder).unwrap());
+    for folder in [&home, &work] {
+        fs::create_dir_all(folder).unwrap();
+    }
     let gateway = site.client_side.addr;
     let config = format!(
         "model_provider = \"scripted\"\napproval_policy = \"never\"\nsandbox_mode = \"danger-full-access\"\n\

@@ -13,6 +13,7 @@
 )]
 
 mod codex;
+mod many;
 mod site;
 mod tap;
 
