@@ -14,9 +14,16 @@ const PROGRAM: [&str; 2] = [
     "@openai/codex-linux-arm64/vendor/aarch64-unknown-linux-musl/bin/codex",
 ];
 
-/// What Codex reported of a prompt: input tokens, cached ones of them, and output tokens. Its own sums leave out the request
-/// that prepares the first turn.
-pub async fn tokens(site: &Site, prompt: &str) -> (i64, i64, i64) {
+/// What Codex reported of a prompt.
+pub struct Report {
+    /// The identifier of the conversation.
+    pub thread: String,
+    /// Input tokens, cached ones of them, and output tokens. The request that prepares the first turn is not in them.
+    pub tokens: (i64, i64, i64),
+}
+
+/// Gives Codex a prompt.
+pub async fn run(site: &Site, prompt: &str) -> Report {
     let folder = std::env::temp_dir().join(format!("gaugeway-codex-{}", std::process::id()));
     let (home, work) = (folder.join("home"), folder.join("work"));
     for folder in [&home, &work] {
@@ -51,8 +58,12 @@ pub async fn tokens(site: &Site, prompt: &str) -> (i64, i64, i64) {
         )
         .await;
     fs::remove_dir_all(folder).unwrap();
-    let lines = out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let last = lines.into_iter().find(|line| line["type"] == "turn.completed").expect("the turn did not complete");
-    let count = |key: &str| last["usage"][key].as_i64().unwrap();
-    (count("input_tokens"), count("cached_input_tokens"), count("output_tokens"))
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_type =
+        |kind: &str| lines.iter().find(|line| line["type"] == kind).unwrap_or_else(|| panic!("no {kind}: {out}"));
+    let count = |key: &str| of_type("turn.completed")["usage"][key].as_i64().unwrap();
+    Report {
+        thread: of_type("thread.started")["thread_id"].as_str().unwrap().to_owned(),
+        tokens: (count("input_tokens"), count("cached_input_tokens"), count("output_tokens")),
+    }
 }

@@ -23,6 +23,7 @@ mod support;
 use std::fs;
 
 use site::{Site, Used, installed, python, scripts};
+use support::otlp::Attribute;
 use tokio::process::Command;
 
 /// A client in Python, with the gateway's address and more arguments.
@@ -104,17 +105,29 @@ async fn responses_over_http_2_are_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn turns_of_codex_are_counted() {
+async fn turns_and_runs_of_codex_are_those_that_it_reports() {
     for deflate in [false, true] {
         let site = Site::start(deflate).await;
-        let printed = codex::tokens(&site, "Use the tool.").await;
+        let report = codex::run(&site, "Use the tool.").await;
         let recorded = site.recorded();
         let turns: Vec<_> = recorded.iter().filter(|used| used.output > 0).collect();
         let sum = |part: fn(&Used) -> i64| turns.iter().map(|used| part(used)).sum::<i64>();
-        assert_eq!(printed, (sum(|used| used.input), sum(|used| used.cached), sum(|used| used.output)));
-        // The first one prepares the turns.
-        assert_eq!((recorded.len(), turns.len()), (3, 2));
+        assert_eq!(report.tokens, (sum(|used| used.input), sum(|used| used.cached), sum(|used| used.output)));
         site.assert_same_bytes(1).await;
         site.assert_reported(0).await;
+
+        // The first response prepares the turns.
+        let spans = site.spans();
+        let texts = |key: &str| {
+            let mut texts: Vec<_> = spans.iter().filter_map(|span| span.text(key)).collect();
+            texts.sort_unstable();
+            texts
+        };
+        assert_eq!(texts("gaugeway.request.kind"), ["main", "main", "prewarm"]);
+        assert_eq!(texts("gen_ai.conversation.id"), [&*report.thread; 4]);
+        assert_eq!(texts("gaugeway.agent.status"), ["completed"]);
+        assert_eq!(texts("gen_ai.tool.name"), ["exec_command"]);
+        let run = spans.iter().find(|span| span.name == "invoke_agent").unwrap();
+        assert_eq!(run.attributes.get("gaugeway.agent.iterations"), Some(&Attribute::Int(2)));
     }
 }

@@ -97,6 +97,11 @@ impl Site {
         out
     }
 
+    /// The spans of the plugin.
+    pub fn spans(&self) -> Vec<Span> {
+        self.spans.spans().into_iter().filter(|span| span.service != "llm-gateway").collect()
+    }
+
     /// Everything that the provider recorded, sorted.
     pub fn recorded(&self) -> Vec<Used> {
         let mut records = self.records.lock().unwrap().clone();
@@ -110,9 +115,9 @@ impl Site {
         let recorded = self.recorded();
         let is_call = |span: &Span| {
             let operation = span.text("gen_ai.operation.name").unwrap_or_default();
-            span.service != "llm-gateway" && ["chat", "generate_content", "transcription"].contains(&operation)
+            ["chat", "generate_content", "transcription"].contains(&operation)
         };
-        let calls = || self.spans.spans().into_iter().filter(is_call);
+        let calls = || self.spans().into_iter().filter(is_call);
         let end = Instant::now() + PATIENCE;
         while calls().count() < recorded.len() + failed && Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(50)).await;
