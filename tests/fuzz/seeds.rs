@@ -11,6 +11,9 @@ fn main() {
         fs::create_dir_all(&folder).expect("the corpus folder can be created");
         fs::write(folder.join(name), bytes).expect("the corpus file can be written");
     };
+    for (at, conversation) in CONVERSATIONS.iter().enumerate() {
+        write("session", &format!("conversation-{at}"), &[b"\x07", conversation.as_bytes()].concat());
+    }
     for api in folders(Path::new(fixtures)) {
         for case in folders(&api) {
             let name = case
@@ -36,6 +39,12 @@ fn main() {
                 &format!("{name}-deflate"),
                 &[b"\x07\x0a", deflated(response.as_bytes()).as_slice()].concat(),
             );
+            // A request of its own, and the events of a stream.
+            let events =
+                response.lines().filter_map(|line| line.strip_prefix("data: ")).map(|event| format!("S{event}"));
+            let create = request.replacen('{', "{\"type\":\"response.create\",", 1).replace('\n', " ");
+            let lines: Vec<_> = [format!("C{create}")].into_iter().chain(events).collect();
+            write("session", &name, &with_size(&lines.join("\n")));
             if request.starts_with("--") {
                 write("multipart", &name, &with_size(&request));
             }
@@ -69,6 +78,40 @@ fn stored(body: &[u8]) -> [(&'static str, Vec<u8>); 4] {
         ),
     ]
 }
+
+/// A conversation of each API over a WebSocket.
+const CONVERSATIONS: [&str; 3] = [
+    r#"C{"type":"response.create","model":"gpt-5.1","generate":false,"input":[]}
+S{"type":"response.completed","response":{"id":"r0","usage":{"input_tokens":9,"output_tokens":0}}}
+C{"type":"response.create","stream_id":"a","model":"gpt-5.1","input":[{"role":"user","content":"list"}],"client_metadata":{"session_id":"s"}}
+C{"model":"gpt-5-mini","input":"title","type":"response.create","stream_id":"b"}
+S{"type":"response.created","stream_id":"a","response":{"id":"r1","model":"gpt-5.1"}}
+S{"type":"response.output_text.delta","stream_id":"b","delta":"Hi"}
+S{"type":"response.output_item.done","stream_id":"a","item":{"type":"function_call","call_id":"c1","name":"ls","arguments":"{}"}}
+S{"type":"error","stream_id":"b","status":429,"error":{"code":"rate_limit_exceeded"}}
+S{"type":"response.incomplete","stream_id":"a","response":{"id":"r1","incomplete_details":{"reason":"steered"},"usage":{"input_tokens":9,"output_tokens":3}}}"#,
+    r#"S{"type":"session.created","session":{"id":"s","model":"gpt-realtime"}}
+C{"type":"session.update","session":{"audio":{"input":{"transcription":{"model":"gpt-4o-transcribe"}}}}}
+C{"type":"input_audio_buffer.append","audio":"AAAA"}
+S{"type":"input_audio_buffer.speech_stopped"}
+S{"type":"response.created","response":{"id":"r1"}}
+S{"type":"conversation.item.input_audio_transcription.completed","item_id":"i","transcript":"x","usage":{"type":"tokens","input_tokens":9,"output_tokens":2}}
+S{"type":"response.output_audio.delta","response_id":"r1","delta":"AAAA"}
+S{"type":"response.done","response":{"id":"r1","status":"completed","usage":{"input_tokens":9,"input_token_details":{"audio_tokens":4,"cached_tokens":2},"output_tokens":3}}}
+C{"type":"conversation.item.create","item":{"type":"function_call_output","call_id":"c1","output":"x"}}
+C{"type":"response.create","event_id":"e","response":{}}
+S{"type":"error","error":{"code":"x","event_id":"e"}}
+S{"type":"rate_limits.updated","rate_limits":[{"name":"tokens","remaining":4}]}"#,
+    r#"C{"setup":{"model":"models/gemini-3.8-live"}}
+S{"setupComplete":{}}
+C{"clientContent":{"turns":[{"role":"user","parts":[{"text":"x"}]}],"turnComplete":true}}
+S{"toolCall":{"functionCalls":[{"id":"c1","name":"ls","args":{}}]},"usageMetadata":{"promptTokenCount":9,"responseTokenCount":2}}
+C{"toolResponse":{"functionResponses":[{"id":"c1","name":"ls","response":{}}]}}
+S{"serverContent":{"modelTurn":{"parts":[{"text":"x"}]}}}
+C{"realtimeInput":{"audio":{"data":"AAAA"}}}
+S{"serverContent":{"interrupted":true}}
+S{"serverContent":{"turnComplete":true},"usageMetadata":{"promptTokenCount":9,"responseTokenCount":2,"responseTokensDetails":[{"modality":"AUDIO","tokenCount":2}]}}"#,
+];
 
 /// Frames, one per line, with the first bytes of the body as uncompressed blocks, and with the examples of RFC 7692.
 fn deflated(body: &[u8]) -> Vec<u8> {

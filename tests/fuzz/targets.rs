@@ -2,7 +2,7 @@
 //! parser panics, if a result depends on where the bytes are cut, or if it contradicts `serde_json`.
 //!
 //! The first byte of an input is the size of the pieces in which the body arrives. The rest is the body. The targets
-//! `exchange`, `configuration` and `websocket` have inputs of their own form.
+//! `exchange`, `configuration`, `websocket` and `session` have inputs of their own form.
 
 #![allow(dead_code, reason = "each fuzzer is a program of its own and uses one target")]
 
@@ -10,11 +10,14 @@
 mod frames;
 #[path = "websocket.rs"]
 mod frames_of_websockets;
+#[path = "session.rs"]
+mod sessions;
 
 use std::fmt::Write;
 use std::rc::Rc;
 
 pub use frames_of_websockets::websocket;
+pub use sessions::session;
 
 use gaugeway::bytes::Base64;
 use gaugeway::config::{CacheAttribute, Config};
@@ -40,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     ("configuration", configuration),
     ("exchange", exchange),
     ("websocket", websocket),
+    ("session", session),
 ];
 
 /// The pieces of an input's body, and the body. None if the input is empty.

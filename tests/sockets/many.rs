@@ -1,7 +1,7 @@
 //! Many WebSockets, and many messages on one: the memory that they take, and what other upgrades cost.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,6 +13,9 @@ use crate::support::prometheus::{Sample, total};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Number of WebSockets that are open at a time.
 const SOCKETS: usize = 1000;
+/// Number of questions whose cost is measured in a round, and of rounds.
+const QUESTIONS: usize = 2000;
+const ROUNDS: usize = 8;
 /// Circuit breakers for more connections than Envoy's default of 1,024.
 const BREAKERS: &str = "\n    circuit_breakers: {thresholds: [{max_connections: 9000, max_requests: 9000, max_pending_requests: 9000}]}\n    load_assignment:\n      cluster_name: llm\n";
 
@@ -181,21 +184,22 @@ async fn other_upgrades_are_not_read() {
     let mut costs = Vec::new();
     for (plugin, path) in [(false, "/chat"), (true, "/chat"), (true, "/v1/responses")] {
         let talk = Talk::start(plugin, path).await;
-        let mut stream = talk.open().await;
-        let (cpu, start) = (talk.cpu(), Instant::now());
-        talk.ask(&mut stream, 1000).await;
-        costs.push((talk.cpu() - cpu).as_micros() as f64 / 1000.0);
-        println!(
-            "plugin: {plugin}, {path}: {:.0} us of CPU and {:.0} us for a question and its answer",
-            costs[costs.len() - 1],
-            start.elapsed().as_micros() as f64 / 1000.0
-        );
+        // The least of several rounds: other processes disturb some of them.
+        let mut least = f64::MAX;
+        for _ in 0..ROUNDS {
+            let mut stream = talk.open().await;
+            let before = talk.cpu();
+            talk.ask(&mut stream, QUESTIONS).await;
+            least = least.min((talk.cpu() - before).as_micros() as f64 / QUESTIONS as f64);
+        }
+        println!("plugin: {plugin}, {path}: {least:.0} us of CPU for a question and its answer");
+        costs.push(least);
         if plugin {
-            let is_read = path == "/v1/responses";
-            talk.count_when("gaugeway_requests_total", if is_read { 1001.0 } else { 0.0 }).await;
-            talk.count_when("gaugeway_websocket_sessions", if is_read { 1.0 } else { 0.0 }).await;
+            let read = if path == "/v1/responses" { ROUNDS * (QUESTIONS + 1) } else { 0 };
+            talk.count_when("gaugeway_requests_total", read as f64).await;
+            talk.count_when("gaugeway_websocket_sessions", 0.0).await;
         }
     }
-    // Twice is far more than what was measured, and far less than reading takes.
-    assert!(costs[1] < 2.0 * costs[0], "{costs:?}");
+    let [without, other, read] = costs[..] else { panic!("{costs:?}") };
+    assert!(other - without < (read - without) / 4.0, "{costs:?}");
 }
