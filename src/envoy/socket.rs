@@ -97,6 +97,13 @@ fn handle(shared: &Shared, event: SessionEvent<'_>) -> bool {
     }
 }
 
+/// Keeps the gauge in OTLP, which forgets series that do not change.
+pub fn keep_gauge() {
+    if OPEN.get() > 0 {
+        worker_metrics::add(&SESSIONS, &[], OPEN.get());
+    }
+}
+
 /// Adds to the number of open sessions. The workers share Envoy's gauge, and each has one of its own in OTLP.
 fn count(more: i64) {
     let open = OPEN.get().saturating_add_signed(more);

@@ -120,6 +120,9 @@ impl HttpContext for Stream {
         let head = Head(&pairs);
         if is_agreed(exchange, head) {
             self.response_body_seen = true;
+            if head.bytes("sec-websocket-extensions").is_some() {
+                exchange.set_address(address(self.attempt.as_ref()));
+            }
             let exchange = self.exchange.take();
             self.socket = exchange.and_then(|exchange| Socket::start(*exchange, head)).map(Box::new);
             return Action::Continue;
@@ -238,6 +241,9 @@ impl Stream {
         } else if config.labels.route {
             let route = host::property("xds\0route_name").unwrap_or_default();
             exchange.route(core::str::from_utf8(&route).unwrap_or_default());
+        }
+        if exchange.is_upgrade() && exchange.config().websocket.plain_frames {
+            host::remove_header(MapType::HttpRequestHeaders, "sec-websocket-extensions");
         }
         let earlier = EarlierLeg::take(head);
         if let Some(earlier) = &earlier {

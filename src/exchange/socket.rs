@@ -4,11 +4,16 @@ use std::rc::Rc;
 
 use super::{Exchange, ExchangePhase, Observer, RunState, Unread, begin, readable};
 use crate::budget::{Share, Side};
+use crate::draft::BLOCK;
 use crate::framing::Body;
-use crate::json::Program;
-use crate::observation::{Changes, Observation, Outcome, Text, Timing};
+use crate::json::{LIMIT, Program};
+use crate::observation::{Changes, ClientDetails, Observation, Outcome, RareDetails, Text, Timing};
 use crate::provider::{Api, Certainty, Dialect, Notice};
 use crate::trace_context::TraceContext;
+
+/// Maximum number of the texts of a connection, without the values of labels: the provider, the server, the route, the conversation, five
+/// models, and six of the client.
+const TEXTS: usize = 15;
 
 /// What the exchanges of a WebSocket have in common, by the request for it.
 pub struct Template {
@@ -145,6 +150,13 @@ impl Template {
     /// A share of 0 bytes of the budget for the state of the connection.
     pub fn state_share(&self) -> Share {
         Share::of_state(&self.observer.budget, self.address)
+    }
+
+    /// Maximum memory on the heap, in bytes.
+    pub fn bound(&self) -> usize {
+        let texts = TEXTS + self.sums.labels.len();
+        let parts = size_of::<Observation>() + size_of::<ClientDetails>() + size_of::<RareDetails>();
+        parts + texts * (size_of::<Text>() + LIMIT + BLOCK)
     }
 
     /// The configuration of the connection's route.

@@ -42,7 +42,7 @@ pub use compile::{Programs, compile};
 pub use endpoint::{Certainty, Endpoint, NO_API, Override, Target, detect, detect_socket, serves};
 pub use finish::finish_class;
 pub use head::Head;
-pub use socket::{Dialect, Notice, Part, is_upgrade};
+pub use socket::{Dialect, MessagePart, Notice, is_upgrade};
 
 /// An API: rules for the bodies of its requests and responses, and properties of its streams.
 pub struct Api {

@@ -2,10 +2,10 @@
 
 use crate::budget::Side;
 use crate::json::{Documents, Program, Scanner};
-use crate::provider::{Dialect, Notice, Part};
+use crate::provider::{Dialect, MessagePart, Notice};
 
 /// Maximum number of bytes of a message that are held until it shows to which response it belongs.
-pub const HELD: usize = 4096;
+pub const HELD: usize = 2048;
 /// Number of bytes that are searched for the notice at once. Most messages begin with their type.
 const STEP: usize = 64;
 
@@ -37,11 +37,7 @@ impl MessageReader {
 
     /// A message begins.
     pub fn start(&mut self) {
-        *self = MessageReader {
-            goal: Goal::Undecided,
-            scanner: Some(Box::new(Scanner::new(Documents::Plain))),
-            ..MessageReader::default()
-        };
+        *self = MessageReader { goal: Goal::Undecided, ..MessageReader::default() };
     }
 
     /// Returns true if it is not known to which response the message belongs.
@@ -68,6 +64,7 @@ impl MessageReader {
     pub fn hold<'b>(&mut self, rules: Option<&[Program<Notice>; 2]>, side: Side, bytes: &'b [u8]) -> &'b [u8] {
         let room = HELD.saturating_sub(self.held.len()).clamp(1, STEP).min(bytes.len());
         let (next, rest) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
+        self.scanner.get_or_insert_with(|| Box::new(Scanner::new(Documents::Plain)));
         self.scan(rules, side, next);
         self.held.extend_from_slice(next);
         rest
@@ -82,14 +79,14 @@ impl MessageReader {
     }
 
     /// The part of the message: what its notice says, else the most likely one. Keeps it.
-    pub fn part(&mut self, dialect: &Dialect, side: Side) -> Part {
+    pub fn part(&mut self, dialect: &Dialect, side: Side) -> MessagePart {
         let likely = if side == Side::Request { dialect.client_part } else { dialect.server_part };
         *self.notice.part.get_or_insert(likely)
     }
 
     /// The message has this part and belongs to this response. Returns the bytes that were held.
-    pub fn decided(&mut self, part: Part, response: Option<u32>) -> Vec<u8> {
-        if !matches!(part, Part::Settings | Part::Addition | Part::Request | Part::Begin) {
+    pub fn decided(&mut self, part: MessagePart, response: Option<u32>) -> Vec<u8> {
+        if !matches!(part, MessagePart::Settings | MessagePart::Addition | MessagePart::Request | MessagePart::Begin) {
             self.scanner = None;
         }
         self.goal = response.map_or(Goal::Nothing, Goal::Response);

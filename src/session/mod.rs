@@ -1,9 +1,9 @@
 //! A WebSocket and the responses on it. Each response is an [`Exchange`]: the client's messages that ask for it, and the server's
 //! messages that answer.
 //!
-//! Memory: [`Session::BOUND`] is reserved at the start. Each response reserves its own, and the beginning of a message is held
-//! until it shows to which response it belongs: at most [`HELD`] bytes. At most [`OPEN`] responses are open at a time. Those that
-//! the budget has no memory for are counted and not read.
+//! Memory: a session reserves its own at the start, and for a message while it is being read: its beginning is held until it shows to
+//! which response it belongs, at most [`HELD`] bytes. Each response reserves its own. At most [`OPEN`] responses are read at a time,
+//! and those that one callback may begin are bounded too. Others are counted and not read.
 
 mod message;
 mod open;
@@ -47,20 +47,17 @@ struct SessionCore {
     responses: OpenResponses,
     /// Who has begun to close the connection.
     closed_by: Option<Side>,
-    _share: Share,
+    share: Share,
 }
 
 impl Session {
-    /// Memory that a session reserves at its start, in bytes, without the decoders.
-    pub const BOUND: usize = size_of::<Session>() + size_of::<Observation>() + 2 * MessageReader::BOUND;
-
     /// Starts a session. `extensions` is the value of the answer's header `sec-websocket-extensions`.
     ///
     /// # Errors
     /// Why the session is not read.
     pub fn start(template: Template, extensions: &str) -> Result<Self, Unread> {
         let mut share = template.state_share();
-        if !share.resize(Session::BOUND) {
+        if !share.resize(size_of::<Session>() + OpenResponses::BOUND + template.bound()) {
             return Err(Unread::Budget);
         }
         let compression = Compression::agreed(extensions).map_err(|_| Unread::Websocket)?;
@@ -75,9 +72,14 @@ impl Session {
     pub fn push(&mut self, side: Side, bytes: &[u8], now: u64, tell: Told<'_>) {
         let Some([of_client, of_server]) = &mut self.frames else { return };
         let frames = if side == Side::Request { of_client } else { of_server };
-        if frames.push(bytes, &mut |piece| self.core.piece(side, piece, now, tell)).is_err() {
+        self.core.responses.allow();
+        let result = frames.push(bytes, &mut |piece| self.core.piece(side, piece, now, tell));
+        if result.is_err() && !self.core.responses.is_lost() {
+            self.core.responses.lose(Unread::Websocket, tell);
+        }
+        if self.core.responses.is_lost() {
             self.frames = None;
-            tell(SessionEvent::Unread(Unread::Websocket));
+            self.core.readers = Default::default();
         }
     }
 
@@ -115,20 +117,24 @@ impl Session {
 impl SessionCore {
     fn new(template: Template, share: Share) -> Self {
         let responses = OpenResponses::new(template.dialect());
-        SessionCore { template, readers: Default::default(), responses, closed_by: None, _share: share }
+        SessionCore { template, readers: Default::default(), responses, closed_by: None, share }
     }
 
     /// Reads a piece of a message.
     fn piece(&mut self, side: Side, piece: Piece<'_>, now: u64, tell: Told<'_>) {
         let at = usize::from(side == Side::Response);
-        let Some(reader) = self.readers.get_mut(at) else { return };
+        let Some(reader) = self.readers.get_mut(at).filter(|_| !self.responses.is_lost()) else { return };
         match piece {
+            Piece::Start { .. } if !self.share.resize(self.share.bytes() + MessageReader::BOUND) => {
+                self.responses.lose(Unread::Budget, tell);
+            }
             Piece::Start { .. } => reader.start(),
             Piece::Data(bytes) => self.data(side, bytes, now, tell),
             Piece::End => {
                 if reader.is_undecided() {
                     self.decide(side, now, tell);
                 }
+                _ = self.share.resize(self.share.bytes().saturating_sub(MessageReader::BOUND));
                 if let Some((goal, notice)) = self.readers.get_mut(at).map(MessageReader::end) {
                     self.responses.end_message(&mut self.template, side, goal, notice, now, tell);
                 }

@@ -5,12 +5,14 @@ use super::{SessionEvent, Told};
 use crate::budget::Side;
 use crate::exchange::{End, Exchange, Template, Unread};
 use crate::observation::FinishReason;
-use crate::provider::{Dialect, Notice, Part};
+use crate::provider::{Dialect, MessagePart, Notice};
 
 /// Maximum number of responses that are read at a time. Others are counted, and their messages are not read.
 pub const OPEN: usize = 16;
 /// Maximum number of responses that are known at a time. Beyond it, the session is not read any more.
-const KNOWN: usize = 64;
+const KNOWN: usize = 32;
+/// Maximum number of responses that begin with the bytes of one callback and are read. It bounds the work of a callback.
+const AT_ONCE: usize = 64;
 
 /// How far a response has come.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,6 +50,8 @@ pub(super) struct OpenResponses {
     prompted: u64,
     /// The last start of a response. No two have the same, because identifiers of spans depend on it.
     last_start: u64,
+    /// Number of responses that may begin and be read until [`OpenResponses::allow`] is called again.
+    left: usize,
     /// True if there were more responses than can be known.
     is_lost: bool,
 }
@@ -62,8 +66,28 @@ impl OpenResponses {
             going_on: None,
             prompted: 0,
             last_start: 0,
+            left: AT_ONCE,
             is_lost: false,
         }
+    }
+
+    /// Maximum memory of the list, in bytes. Responses that are read have reserved their own.
+    pub const BOUND: usize = 2 * KNOWN * size_of::<OpenResponse>();
+
+    /// Allows more responses to begin. Called for each callback of the host.
+    pub fn allow(&mut self) {
+        self.left = AT_ONCE;
+    }
+
+    /// Returns true if nothing more can be read.
+    pub fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
+    /// Stops reading: messages can no longer be told apart, or there is no memory for them.
+    pub fn lose(&mut self, unread: Unread, tell: Told<'_>) {
+        self.is_lost = true;
+        tell(SessionEvent::Unread(unread));
     }
 
     /// Returns true if the notice does not tell yet to which response the message belongs.
@@ -71,10 +95,10 @@ impl OpenResponses {
         let is_one_of_many = self.has_lanes || self.list.len() > 1;
         match notice.part {
             None => true,
-            Some(Part::Failure) => self.dialect.has_other_failures || self.has_lanes && notice.lane == 0,
-            Some(Part::Begin) if !self.dialect.names_responses => false,
-            Some(Part::Begin) => notice.response == 0 || self.has_lanes && notice.lane == 0,
-            Some(Part::Event | Part::End) if side == Side::Response && is_one_of_many => {
+            Some(MessagePart::Failure) => self.dialect.has_other_failures || self.has_lanes && notice.lane == 0,
+            Some(MessagePart::Begin) if !self.dialect.names_responses => false,
+            Some(MessagePart::Begin) => notice.response == 0 || self.has_lanes && notice.lane == 0,
+            Some(MessagePart::Event | MessagePart::End) if side == Side::Response && is_one_of_many => {
                 notice.lane == 0 && !self.list.iter().any(|open| is(open.response, notice.response))
             }
             Some(_) => false,
@@ -83,19 +107,16 @@ impl OpenResponses {
 
     /// The response that a message belongs to. Begins it if the message does.
     pub fn find(&mut self, template: &Template, side: Side, notice: &Notice, now: u64, tell: Told<'_>) -> Option<u32> {
-        if self.is_lost {
-            return None;
-        }
         let part = notice.part?;
         let at = match (side, part) {
-            (Side::Request, Part::Request | Part::Addition) => {
+            (Side::Request, MessagePart::Request | MessagePart::Addition) => {
                 let gathering = self.position(|open| open.stage == Stage::Gathering);
                 Some(gathering.or_else(|| self.open(template, now, tell))?)
             }
-            (Side::Response, Part::Begin) => self.begun(template, notice, now, tell),
-            (Side::Response, Part::Event | Part::End) => self.answered(notice),
-            (Side::Response, Part::Failure) => self.failed(notice),
-            (Side::Response, Part::Aside) => {
+            (Side::Response, MessagePart::Begin) => self.begun(template, notice, now, tell),
+            (Side::Response, MessagePart::Event | MessagePart::End) => self.answered(notice),
+            (Side::Response, MessagePart::Failure) => self.failed(notice),
+            (Side::Response, MessagePart::Aside) => {
                 let at = self.open(template, now, tell)?;
                 self.ask(template, at, now, tell);
                 if let Some(exchange) = self.exchange(at) {
@@ -138,12 +159,12 @@ impl OpenResponses {
             return;
         }
         match notice.part {
-            Some(Part::Prompt) => self.prompted = now,
-            Some(Part::Settings) if side == Side::Request => {
+            Some(MessagePart::Prompt) => self.prompted = now,
+            Some(MessagePart::Settings) if side == Side::Request => {
                 template.request_model = template.request_model.take().or(notice.model);
                 template.transcriber = notice.transcriber.or(template.transcriber.take());
             }
-            Some(Part::Settings) => {
+            Some(MessagePart::Settings) => {
                 template.response_model = notice.model.or(template.response_model.take());
                 template.transcriber = notice.transcriber.or(template.transcriber.take());
             }
@@ -170,7 +191,7 @@ impl OpenResponses {
         if let Some(exchange) = &mut open.exchange {
             exchange.end_request_message();
         }
-        if notice.part == Some(Part::Request) || notice.asks {
+        if notice.part == Some(MessagePart::Request) || notice.asks {
             self.ask(template, at, now, tell);
         }
         // The result of a call ends the turn that has called.
@@ -185,16 +206,16 @@ impl OpenResponses {
     fn end_answer_message(&mut self, template: &mut Template, at: usize, notice: &Notice, now: u64, tell: Told<'_>) {
         let Some(open) = self.list.get_mut(at) else { return };
         open.stage = Stage::Answering;
-        if notice.part == Some(Part::Begin) {
+        if notice.part == Some(MessagePart::Begin) {
             open.response = notice.response;
         }
         if notice.item != 0 {
             open.item = notice.item;
         }
-        let is_last = matches!(notice.part, Some(Part::Failure | Part::Aside));
+        let is_last = matches!(notice.part, Some(MessagePart::Failure | MessagePart::Aside));
         let has_ended = match &mut open.exchange {
             Some(exchange) => exchange.end_answer_message(),
-            None => notice.part == Some(Part::End),
+            None => notice.part == Some(MessagePart::End),
         };
         if has_ended || is_last {
             self.finish(template, at, End::Whole, now, tell);
@@ -247,14 +268,15 @@ impl OpenResponses {
 
     /// Opens a response. One that is not read is counted. Returns its position, or None if there are too many.
     fn open(&mut self, template: &Template, now: u64, tell: Told<'_>) -> Option<usize> {
-        let read = self.list.iter().filter(|open| open.exchange.is_some()).count();
-        let opened = if read < OPEN { template.open(now) } else { Err(Unread::Budget) };
-        self.is_lost = self.list.len() >= KNOWN;
-        if let Some(unread) = opened.as_ref().err().copied().or(self.is_lost.then_some(Unread::Websocket)) {
-            tell(SessionEvent::Unread(unread));
-        }
-        if self.is_lost {
+        if self.list.len() >= KNOWN {
+            self.lose(Unread::Websocket, tell);
             return None;
+        }
+        let read = self.list.iter().filter(|open| open.exchange.is_some()).count();
+        let opened = if read < OPEN && self.left > 0 { template.open(now) } else { Err(Unread::Budget) };
+        self.left = self.left.saturating_sub(1);
+        if let Err(unread) = opened {
+            tell(SessionEvent::Unread(unread));
         }
         self.next_number = self.next_number.wrapping_add(1);
         let exchange = opened.ok().map(Box::new);

@@ -190,3 +190,126 @@ async fn each_response_is_reported_when_it_ends_and_the_log_line_sums_up_the_con
     let samples = gateway.envoy.samples_when(|samples| open(samples) == 0.0, PATIENCE).await;
     assert_eq!((open(&samples), total(&samples, "gaugeway_requests_total", &[])), (0.0, 2.0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn speech_has_its_own_tokens_and_its_transcription_another_model() {
+    let gateway = Gateway::start(json!({})).await;
+    let mut ends = gateway.open("/v1/realtime?model=gpt-realtime", "").await;
+    let transcription = json!({"type": "tokens", "input_tokens": 14, "output_tokens": 6, "total_tokens": 20, "input_token_details": {"audio_tokens": 14, "text_tokens": 0}});
+    let usage = json!({"total_tokens": 230, "input_tokens": 130, "output_tokens": 100, "input_token_details": {"text_tokens": 100, "audio_tokens": 30, "cached_tokens": 64, "cached_tokens_details": {"text_tokens": 64, "audio_tokens": 0}}, "output_token_details": {"text_tokens": 20, "audio_tokens": 80}});
+    ends.run(&[
+        ('S', json!({"type": "session.created", "session": {"id": "sess_1", "model": "gpt-realtime", "audio": {"input": {"transcription": {"model": "gpt-4o-mini-transcribe"}}}}})),
+        ('C', json!({"type": "input_audio_buffer.append", "audio": "A".repeat(300_000)})),
+        ('S', json!({"type": "input_audio_buffer.speech_stopped", "item_id": "item_1"})),
+        ('S', json!({"type": "response.created", "response": {"id": "resp_a"}})),
+        ('S', json!({"type": "conversation.item.input_audio_transcription.completed", "item_id": "item_1", "transcript": "hello", "usage": transcription})),
+        ('S', json!({"type": "response.output_audio.delta", "response_id": "resp_a", "delta": "A".repeat(100_000)})),
+        ('S', json!({"type": "response.done", "response": {"id": "resp_a", "status": "completed", "usage": usage}})),
+    ])
+    .await;
+    let spans = gateway.spans_of(2).await;
+    let names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
+    assert_eq!(names, ["transcription gpt-4o-mini-transcribe", "chat gpt-realtime"]);
+    let whole = |name: &str| spans[1].attributes.get(name).map(Attribute::to_string);
+    for (name, value) in [
+        ("gen_ai.usage.input_tokens", "130"),
+        ("gen_ai.usage.output_tokens", "100"),
+        ("gen_ai.usage.cache_read.input_tokens", "64"),
+        ("gen_ai.usage.audio.input_tokens", "30"),
+        ("gen_ai.usage.audio.output_tokens", "80"),
+        ("gen_ai.usage.text.cache_read.input_tokens", "64"),
+        ("gaugeway.cost.status", "priced"),
+    ] {
+        assert_eq!(whole(name).as_deref(), Some(value), "{name}: {:?}", spans[1]);
+    }
+    assert!(spans[1].attributes.contains_key("gaugeway.time_to_first_token"));
+    drop(ends);
+    let entries = gateway.envoy.entries_of(1, PATIENCE).await;
+    let says = |key: &str| entries[0][key].as_str().unwrap_or_default().to_owned();
+    assert_eq!((says("gaugeway.websocket.responses"), says("gen_ai.usage.input_tokens")), ("2".into(), "144".into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_breaks_ends_the_response_and_one_without_a_response_reports_none() {
+    let gateway = Gateway::start(json!({})).await;
+    let mut ends = gateway.open("/v1/responses", "").await;
+    ends.run(&responses()[..2]).await;
+    drop(ends);
+    let entries = gateway.envoy.entries_of(1, PATIENCE).await;
+    assert_eq!(entries[0]["gaugeway.outcome"], "client_disconnect", "{entries:?}");
+    let mut ends = gateway.open("/v1/responses", "").await;
+    ends.run(&responses()[..1]).await;
+    ends.server.set_linger(Some(Duration::ZERO)).unwrap();
+    drop(ends.server);
+    let mut rest = Vec::new();
+    let _ = ends.client.read_to_end(&mut rest).await;
+    drop(ends.client);
+    gateway.envoy.entries_of(2, PATIENCE).await;
+    drop(gateway.open("/v1/responses", "").await);
+    gateway.envoy.entries_of(3, PATIENCE).await;
+    let samples = gateway.envoy.samples().await;
+    for (outcome, count) in [("client_disconnect", 1.0), ("upstream_reset", 1.0)] {
+        assert_eq!(total(&samples, "gaugeway_requests_total", &[("outcome", outcome)]), count, "{outcome}");
+    }
+    assert_eq!(total(&samples, "gaugeway_requests_total", &[]), 2.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_refuses_the_websocket_is_an_ordinary_error() {
+    let gateway = Gateway::start(json!({})).await;
+    let body = r#"{"error":{"type":"invalid_request_error","code":"invalid_api_key","message":"no"}}"#;
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    let mut ends = gateway.ask("/v1/responses", "", &answer).await;
+    assert!(read_head(&mut ends.client).await.starts_with("HTTP/1.1 401 "));
+    let mut arrived = vec![0; length];
+    ends.client.read_exact(&mut arrived).await.unwrap();
+    assert_eq!(arrived, body.as_bytes());
+    drop(ends);
+    let entries = gateway.envoy.entries_of(1, PATIENCE).await;
+    let of_error = (&entries[0]["gaugeway.outcome"], &entries[0]["error.type"]);
+    assert_eq!(of_error, (&json!("error"), &json!("invalid_api_key")), "{entries:?}");
+    let samples = gateway.envoy.samples().await;
+    assert_eq!(total(&samples, "gaugeway_requests_total", &[("error_type", "invalid_api_key")]), 1.0);
+    assert_eq!(total(&samples, "gaugeway_websocket_sessions", &[]), 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_is_counted_and_passes_unchanged() {
+    let gateway = Gateway::start(json!({})).await;
+    let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+                  sec-websocket-extensions: x-secret\r\n\r\n";
+    let mut ends = gateway.ask("/v1/responses", "sec-websocket-extensions: x-secret\r\n", answer).await;
+    assert!(ends.request.contains("sec-websocket-extensions: x-secret\r\n"), "the request has changed");
+    assert!(read_head(&mut ends.client).await.starts_with("HTTP/1.1 101 "));
+    ends.run(&responses()).await;
+    // The first frame of this connection is malformed: all of its reserved bits are set.
+    let mut broken = gateway.open("/v1/responses", "").await;
+    let bytes = frame('C', 0xf1, b"{}");
+    broken.client.write_all(&bytes).await.unwrap();
+    let mut arrived = vec![0; bytes.len()];
+    broken.server.read_exact(&mut arrived).await.unwrap();
+    assert_eq!(arrived, bytes);
+    broken.run(&responses()).await;
+    // A WebSocket that is no LLM traffic.
+    let mut other = gateway.open("/chat/room", "").await;
+    other.run(&responses()).await;
+    drop((ends, broken, other));
+    gateway.envoy.entries_of(3, PATIENCE).await;
+    let samples = gateway.envoy.samples().await;
+    assert_eq!(total(&samples, "gaugeway_unread_requests_total", &[("kind", "websocket")]), 2.0);
+    assert_eq!(total(&samples, "gaugeway_unread_requests_total", &[]), 2.0);
+    assert_eq!(total(&samples, "gaugeway_requests_total", &[]), 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_setting_removes_the_extensions_of_llm_apis_only() {
+    let gateway = Gateway::start(json!({"websocket": {"plain_frames": true}})).await;
+    let lines = "sec-websocket-extensions: permessage-deflate\r\n";
+    for (path, is_removed) in [("/v1/responses", true), ("/v1/realtime?model=m", true), ("/chat/room", false)] {
+        let ends = gateway.open(path, lines).await;
+        assert_eq!(!ends.request.contains("sec-websocket-extensions"), is_removed, "{path}: {}", ends.request);
+    }
+}

@@ -3,7 +3,7 @@
 //!
 //! Specification: the types of the google-genai SDK.
 
-use super::{Dialect, Notice, Part};
+use super::{Dialect, MessagePart, Notice};
 use crate::draft::{Draft, ProviderTool};
 use crate::json::{Rule, Scalar, close, deferred, open, raw, scalar, text};
 use crate::provider::Api;
@@ -128,30 +128,30 @@ fn model(n: &mut Notice, value: Scalar<'_>) {
 
 const DIALECT: Dialect = Dialect {
     client: &[
-        open("setup", |n: &mut Notice, _| n.is(Part::Settings)),
+        open("setup", |n: &mut Notice, _| n.is(MessagePart::Settings)),
         scalar("setup.model", model),
-        open("clientContent", |n, _| n.is(Part::Addition)),
+        open("clientContent", |n, _| n.is(MessagePart::Addition)),
         scalar("clientContent.turnComplete", |n, v| n.asks = v.is_true()),
         open("toolResponse", |n, _| {
-            n.is(Part::Addition);
+            n.is(MessagePart::Addition);
             n.asks = true;
         }),
-        open("realtimeInput.activityEnd", |n, _| n.is(Part::Prompt)),
-        scalar("realtimeInput.text", |n, _| n.is(Part::Prompt)),
+        open("realtimeInput.activityEnd", |n, _| n.is(MessagePart::Prompt)),
+        scalar("realtimeInput.text", |n, _| n.is(MessagePart::Prompt)),
     ],
     server: &[
-        open("setupComplete", |n, _| n.is(Part::Nothing)),
-        open("serverContent.modelTurn", |n, _| n.is(Part::Begin)),
-        open("serverContent.outputTranscription", |n, _| n.is(Part::Begin)),
-        scalar("serverContent.turnComplete", |n, _| n.is(Part::End)),
-        scalar("serverContent.interrupted", |n, _| n.is(Part::Event)),
-        scalar("serverContent.generationComplete", |n, _| n.is(Part::Event)),
-        open("toolCall", |n, _| n.is(Part::Begin)),
-        open("goAway", |n, _| n.is(Part::Nothing)),
-        open("sessionResumptionUpdate", |n, _| n.is(Part::Nothing)),
+        open("setupComplete", |n, _| n.is(MessagePart::Nothing)),
+        open("serverContent.modelTurn", |n, _| n.is(MessagePart::Begin)),
+        open("serverContent.outputTranscription", |n, _| n.is(MessagePart::Begin)),
+        scalar("serverContent.turnComplete", |n, _| n.is(MessagePart::End)),
+        scalar("serverContent.interrupted", |n, _| n.is(MessagePart::Event)),
+        scalar("serverContent.generationComplete", |n, _| n.is(MessagePart::Event)),
+        open("toolCall", |n, _| n.is(MessagePart::Begin)),
+        open("goAway", |n, _| n.is(MessagePart::Nothing)),
+        open("sessionResumptionUpdate", |n, _| n.is(MessagePart::Nothing)),
     ],
-    client_part: Part::Nothing,
-    server_part: Part::Event,
+    client_part: MessagePart::Nothing,
+    server_part: MessagePart::Event,
     names_responses: false,
     has_other_failures: false,
     goes_on_after: "",

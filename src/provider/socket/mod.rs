@@ -3,7 +3,7 @@
 //! A message belongs to a response before its rules can be applied. So the rules of a [`Dialect`] read the beginning of each
 //! message first, and note in a [`Notice`] which part the message has and which response it names.
 //!
-//! Specification of the handshake: RFC 6455, section 4; RFC 8441, section 5, for HTTP/2.
+//! Specification of the handshake: RFC 6455, section 4.
 
 mod live;
 mod realtime;
@@ -28,9 +28,9 @@ pub struct Dialect {
     /// Rules for the beginning of the server's messages.
     pub server: &'static [Rule<Notice>],
     /// The part of a client's message whose beginning does not tell it.
-    pub client_part: Part,
+    pub client_part: MessagePart,
     /// The part of a server's message, likewise.
-    pub server_part: Part,
+    pub server_part: MessagePart,
     /// True if responses have identifiers. Else only one is open at a time.
     pub names_responses: bool,
     /// True if a failure may be about a message that asks for no response.
@@ -41,7 +41,7 @@ pub struct Dialect {
 
 /// What a message is for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Part {
+pub enum MessagePart {
     /// Nothing that is reported.
     Nothing,
     /// The settings of later responses.
@@ -68,7 +68,7 @@ pub enum Part {
 #[derive(Clone, Debug, Default)]
 pub struct Notice {
     /// The part of the message. None until it is known.
-    pub part: Option<Part>,
+    pub part: Option<MessagePart>,
     /// The lane of the response: those of one lane are answered one after the other.
     pub lane: u64,
     /// The response.
@@ -87,20 +87,15 @@ pub struct Notice {
 
 impl Notice {
     /// Sets the part, unless it is known.
-    fn is(&mut self, part: Part) {
+    fn is(&mut self, part: MessagePart) {
         self.part.get_or_insert(part);
     }
 }
 
-/// Returns true if the request asks for a WebSocket.
+/// Returns true if the request asks for a WebSocket. Envoy shows the form of HTTP/2 and HTTP/3 (RFC 8441, RFC 9220) in this way too.
 pub fn is_upgrade(head: Head<'_>) -> bool {
-    let is_websocket =
-        |name: &str| head.whole(name).split(',').any(|word| word.trim().eq_ignore_ascii_case("websocket"));
-    match head.bytes(":method") {
-        Some(b"GET") => is_websocket("upgrade"),
-        Some(b"CONNECT") => is_websocket(":protocol"),
-        _ => false,
-    }
+    let protocols = head.whole("upgrade").split(',');
+    head.bytes(":method") == Some(b"GET") && protocols.map(str::trim).any(|word| word.eq_ignore_ascii_case("websocket"))
 }
 
 /// Sets an identifier.

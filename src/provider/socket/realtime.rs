@@ -3,7 +3,7 @@
 //!
 //! Specification: OpenAI's SDK types of Realtime events, and those before its general availability.
 
-use super::{Dialect, Notice, Part, id};
+use super::{Dialect, MessagePart, Notice, id};
 use crate::draft::Draft;
 use crate::json::{Rule, Scalar, close, deferred, open, scalar, text};
 use crate::provider::Api;
@@ -148,11 +148,11 @@ const DIALECT: Dialect = Dialect {
     client: &[
         scalar("type", |n: &mut Notice, v| {
             n.is(match v {
-                Scalar::Text("response.create") => Part::Request,
-                Scalar::Text("conversation.item.create") => Part::Addition,
-                Scalar::Text("input_audio_buffer.commit") => Part::Prompt,
-                Scalar::Text("session.update") => Part::Settings,
-                _ => Part::Nothing,
+                Scalar::Text("response.create") => MessagePart::Request,
+                Scalar::Text("conversation.item.create") => MessagePart::Addition,
+                Scalar::Text("input_audio_buffer.commit") => MessagePart::Prompt,
+                Scalar::Text("session.update") => MessagePart::Settings,
+                _ => MessagePart::Nothing,
             });
         }),
         scalar("event_id", |n, v| id(&mut n.event, v)),
@@ -163,15 +163,17 @@ const DIALECT: Dialect = Dialect {
     server: &[
         scalar("type", |n, v| {
             n.is(match v {
-                Scalar::Text("response.created") => Part::Begin,
-                Scalar::Text("response.done") => Part::End,
-                Scalar::Text("error") => Part::Failure,
-                Scalar::Text("session.created" | "session.updated") => Part::Settings,
-                Scalar::Text("input_audio_buffer.speech_stopped" | "input_audio_buffer.committed") => Part::Prompt,
-                Scalar::Text("conversation.item.input_audio_transcription.completed") => Part::Aside,
-                Scalar::Text("rate_limits.updated") => Part::Event,
-                Scalar::Text(word) if word.starts_with("response.") => Part::Event,
-                _ => Part::Nothing,
+                Scalar::Text("response.created") => MessagePart::Begin,
+                Scalar::Text("response.done") => MessagePart::End,
+                Scalar::Text("error") => MessagePart::Failure,
+                Scalar::Text("session.created" | "session.updated") => MessagePart::Settings,
+                Scalar::Text("input_audio_buffer.speech_stopped" | "input_audio_buffer.committed") => {
+                    MessagePart::Prompt
+                }
+                Scalar::Text("conversation.item.input_audio_transcription.completed") => MessagePart::Aside,
+                Scalar::Text("rate_limits.updated") => MessagePart::Event,
+                Scalar::Text(word) if word.starts_with("response.") => MessagePart::Event,
+                _ => MessagePart::Nothing,
             });
         }),
         scalar("response_id", |n, v| id(&mut n.response, v)),
@@ -183,8 +185,8 @@ const DIALECT: Dialect = Dialect {
         scalar("session.input_audio_transcription.model", |n, v| n.transcriber = v.text()),
     ],
     // Audio is long, and other messages are short.
-    client_part: Part::Nothing,
-    server_part: Part::Event,
+    client_part: MessagePart::Nothing,
+    server_part: MessagePart::Event,
     names_responses: true,
     has_other_failures: true,
     goes_on_after: "",

@@ -2,7 +2,7 @@
 //!
 //! Specification: OpenAI's SDK types and guide "WebSocket mode". `client_metadata` and wrapped errors follow the traffic of Codex.
 
-use super::{Dialect, Notice, Part, id};
+use super::{Dialect, MessagePart, Notice, id};
 use crate::draft::Draft;
 use crate::json::{Rule, Scalar, scalar};
 use crate::provider::Api;
@@ -43,22 +43,22 @@ const CREATE: &[Rule<Draft>] = &[
 const DIALECT: Dialect = Dialect {
     client: &[
         scalar("type", |n: &mut Notice, v| {
-            n.is(if v == Scalar::Text("response.create") { Part::Request } else { Part::Nothing });
+            n.is(if v == Scalar::Text("response.create") { MessagePart::Request } else { MessagePart::Nothing });
         }),
         scalar("stream_id", |n, v| id(&mut n.lane, v)),
     ],
     server: &[
         scalar("type", |n, v| {
             n.is(match v {
-                Scalar::Text("response.created") => Part::Begin,
+                Scalar::Text("response.created") => MessagePart::Begin,
                 Scalar::Text(
                     "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled",
-                ) => Part::End,
-                Scalar::Text("error") => Part::Failure,
+                ) => MessagePart::End,
+                Scalar::Text("error") => MessagePart::Failure,
                 Scalar::Text(word) if word.starts_with("response.steer.") || !word.starts_with("response.") => {
-                    Part::Nothing
+                    MessagePart::Nothing
                 }
-                _ => Part::Event,
+                _ => MessagePart::Event,
             });
         }),
         scalar("stream_id", |n, v| id(&mut n.lane, v)),
@@ -67,8 +67,8 @@ const DIALECT: Dialect = Dialect {
         scalar("item.id", |n, v| id(&mut n.item, v)),
         scalar("item_id", |n, v| id(&mut n.item, v)),
     ],
-    client_part: Part::Request,
-    server_part: Part::Event,
+    client_part: MessagePart::Request,
+    server_part: MessagePart::Event,
     names_responses: true,
     has_other_failures: false,
     goes_on_after: "steered",
