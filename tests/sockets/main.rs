@@ -22,6 +22,7 @@ mod support;
 
 use std::fs;
 
+use serde_json::json;
 use site::{Site, Used, installed, python, scripts};
 use support::otlp::Attribute;
 use tokio::process::Command;
@@ -75,6 +76,18 @@ async fn responses_to_ws_are_counted() {
     let answers = site.client_side.answers();
     assert!(answers.iter().all(|answer| answer.contains("permessage-deflate")), "{answers:?}");
     check(&site, printed, 3, 1, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_sides_speak_plain_frames_if_a_setting_asks_for_it() {
+    let site = Site::with(true, json!({"websocket": {"plain_frames": true}})).await;
+    for client in ["google_client.py", "openai_client.py"] {
+        site.run(&mut script(&site, client, &[])).await;
+    }
+    let answers = site.client_side.answers();
+    assert!(!answers.iter().any(|answer| answer.contains("permessage-deflate")), "{answers:?}");
+    site.assert_same_bytes(3).await;
+    site.assert_reported(0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Used {
     pub model: String,
+    /// True if there is a time to the first token.
+    pub speaks: bool,
     pub input: i64,
     pub cached: i64,
     pub output: i64,
@@ -43,6 +45,12 @@ pub struct Site {
 impl Site {
     /// Starts the provider, with permessage-deflate or without, and the gateway.
     pub async fn start(deflate: bool) -> Self {
+        Self::with(deflate, json!({})).await
+    }
+
+    /// The same with a configuration of the plugin.
+    pub async fn with(deflate: bool, mut config: Value) -> Self {
+        config["otlp"] = json!({"cluster": "otlp"});
         let mut upstream = Command::new(python())
             .arg("-B")
             .arg(scripts().join("upstream.py"))
@@ -64,11 +72,7 @@ impl Site {
         let server_side = Tap::before(SocketAddr::from(([127, 0, 0, 1], port))).await;
         let spans = Receiver::start().await;
         let route = "{name: sockets, match: {prefix: /}, route: {cluster: llm, timeout: 0s, upgrade_configs: [{upgrade_type: websocket}]}}";
-        let options = Options {
-            config: json!({"otlp": {"cluster": "otlp"}}),
-            otlp: Some(spans.addr),
-            ..Options::to(server_side.addr)
-        };
+        let options = Options { config, otlp: Some(spans.addr), ..Options::to(server_side.addr) };
         let mut options = options.with(&[route], &[]);
         let prefix = "          stat_prefix: llm\n";
         let with_http2 = format!("{prefix}          http2_protocol_options: {{allow_connect: true}}\n");
@@ -184,6 +188,7 @@ impl Used {
         };
         Used {
             model: text("gen_ai.response.model").or_else(|| text("gen_ai.request.model")).unwrap_or_default(),
+            speaks: span.attributes.contains_key("gaugeway.time_to_first_token"),
             input: count("gen_ai.usage.input_tokens"),
             cached: count("gen_ai.usage.cache_read.input_tokens"),
             output: count("gen_ai.usage.output_tokens"),
@@ -200,6 +205,7 @@ impl Used {
         let count = |key: &str| record[key].as_i64().unwrap_or(0);
         Used {
             model: record["model"].as_str().unwrap().to_owned(),
+            speaks: record["speaks"] == true,
             input: count("input"),
             cached: count("cached"),
             output: count("output"),

@@ -26,8 +26,9 @@ def next_number():
     return number
 
 
-def record(provider, model, **tokens):
-    """Prints a record. Audio is a part of the input, of what a cache had, and of the output."""
+def record(provider, model, speaks, **tokens):
+    """Prints a record. Audio is a part of the input, of what a cache had, and of the output. `speaks` is true if the response
+    has texts or audio, which have a first token."""
     usage = Usage(
         input_tokens=tokens["input"],
         cache_read_tokens=tokens["cached"],
@@ -37,7 +38,7 @@ def record(provider, model, **tokens):
         output_audio_tokens=tokens.get("audio_output", 0) or None,
     )
     nanos = calc_price(usage, model, provider_id=provider).total_price * Decimal(10**9)
-    print(json.dumps({"model": model, **tokens, "nano_dollars": int(round(nanos))}), flush=True)
+    print(json.dumps({"model": model, "speaks": speaks, **tokens, "nano_dollars": int(round(nanos))}), flush=True)
 
 
 # ---- OpenAI Responses ----
@@ -93,7 +94,7 @@ class Responses:
             "input_tokens": tokens["input"], "input_tokens_details": {"cached_tokens": tokens["cached"]},
             "output_tokens": output, "output_tokens_details": {"reasoning_tokens": tokens["reasoning"]},
             "total_tokens": tokens["input"] + output}}
-        record("openai", model, **tokens)
+        record("openai", model, output > 0 and items[0]["type"] == "message", **tokens)
         await send("response.completed", response=response)
 
     @staticmethod
@@ -148,7 +149,7 @@ class Realtime:
             n = next_number()
             usage = {"type": "tokens", "input_tokens": 20 + n, "output_tokens": 5 + n, "total_tokens": 25 + 2 * n,
                      "input_token_details": {"audio_tokens": 20 + n, "text_tokens": 0}}
-            record("openai", self.transcribes, input=20 + n, cached=0, output=5 + n, audio_input=20 + n)
+            record("openai", self.transcribes, False, input=20 + n, cached=0, output=5 + n, audio_input=20 + n)
             await self.send("conversation.item.input_audio_transcription.completed", item_id=item, content_index=0,
                             transcript="Is it windy?", usage=usage)
 
@@ -177,7 +178,7 @@ class Realtime:
                      "cached_tokens": tokens["cached"],
                      "cached_tokens_details": {"text_tokens": 44, "audio_tokens": tokens["audio_cached"], "image_tokens": 0}},
                  "output_token_details": {"text_tokens": 30, "audio_tokens": tokens["audio_output"]}}
-        record("openai", self.model, **tokens)
+        record("openai", self.model, items[0]["type"] == "message", **tokens)
         await self.send("response.done", response=response | {"status": "completed", "output": items, "usage": usage})
         limits = [{"name": "tokens", "limit": 50000, "remaining": 49000 - n, "reset_seconds": 0.1}]
         await self.send("rate_limits.updated", rate_limits=limits)
@@ -215,7 +216,7 @@ class Live:
 
     async def turn(self, calls_tool):
         n = next_number()
-        usage = self.usage(n)
+        usage = self.usage(n, not calls_tool)
         if calls_tool:
             call = {"id": f"call-{n}", "name": "weather", "args": {"city": "Bern"}}
             return await self.send({"toolCall": {"functionCalls": [call]}, "usageMetadata": usage})
@@ -224,9 +225,9 @@ class Live:
         await self.send({"serverContent": {"generationComplete": True}})
         await self.send({"serverContent": {"turnComplete": True}, "usageMetadata": usage})
 
-    def usage(self, n):
+    def usage(self, n, speaks):
         tokens = {"input": 200 + 10 * n, "cached": 0, "output": 40 + n, "audio_input": 50 + n, "audio_output": 30 + n}
-        record("google", self.model, **tokens)
+        record("google", self.model, speaks, **tokens)
         return {"promptTokenCount": tokens["input"], "responseTokenCount": tokens["output"],
                 "totalTokenCount": tokens["input"] + tokens["output"],
                 "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 150 + 9 * n},
