@@ -91,6 +91,11 @@ impl HttpContext for Stream {
             socket.read(shared, &mut self.written, Side::Request, &bytes);
             return Action::Continue;
         }
+        // Frames before the answer: what follows cannot be read without them.
+        if size > 0 && self.exchange.as_ref().is_some_and(|exchange| exchange.is_upgrade()) {
+            self.exchange = None;
+            room::count(Unread::Websocket);
+        }
         let Some(exchange) = &mut self.exchange else { return Action::Continue };
         let seen = self.injection.start_body(self.id, &shared.holding);
         let new = size.saturating_sub(seen);

@@ -33,6 +33,8 @@ pub struct Template {
     pub response_model: Option<Text>,
     /// The model that transcribes what the user says.
     pub transcriber: Option<Text>,
+    /// Number of tools that the session offers.
+    pub tools: u16,
     /// The connection: what all exchanges have in common, and the sums of those that have ended.
     pub sums: Box<Observation>,
 }
@@ -63,6 +65,7 @@ impl Exchange {
             request_model,
             response_model: None,
             transcriber: None,
+            tools: 0,
             sums,
         })
     }
@@ -99,8 +102,9 @@ impl Exchange {
 
     /// Adds what the request for the WebSocket says to what the messages say. All messages of the request have been read.
     pub fn inherit(&mut self, template: &Template) {
-        if let Some(client) = template.sums.client.as_deref() {
-            self.draft.inherit_client(client, false);
+        self.inherit_client(template);
+        if template.tools > 0 {
+            self.draft.session_offers(template.tools);
         }
         let observation = &mut self.draft.observation;
         if observation.request.model.is_none() {
@@ -118,11 +122,20 @@ impl Exchange {
         self.draft.observation.response.model.get_or_insert_with(|| model.clone());
     }
 
-    /// The exchange has another operation and another model than the others of the WebSocket.
-    pub fn is_aside(&mut self, operation: &'static str, model: Option<&Text>) {
+    /// Starts an exchange that is no response: the session's own request for another operation, with the model that transcribes.
+    pub fn start_aside(&mut self, template: &Template, operation: &'static str, now: u64) {
+        self.inherit_client(template);
         self.draft.observation.operation = operation;
-        self.draft.observation.request.model = model.cloned();
+        self.draft.observation.request.model.clone_from(&template.transcriber);
+        self.set_start(now);
+        self.request_end(now);
         self.draft.complete();
+    }
+
+    fn inherit_client(&mut self, template: &Template) {
+        if let Some(client) = template.sums.client.as_deref() {
+            self.draft.inherit_client(client, false);
+        }
     }
 
     /// Returns true if the answer calls tools of the client.

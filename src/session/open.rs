@@ -84,9 +84,10 @@ impl OpenResponses {
         self.is_lost
     }
 
-    /// Stops reading: messages can no longer be told apart, or there is no memory for them.
+    /// Stops reading: messages can no longer be told apart, or there is no memory for them. Nobody knows how the open responses end.
     pub fn lose(&mut self, unread: Unread, tell: Told<'_>) {
         self.is_lost = true;
+        self.list = Vec::new();
         tell(SessionEvent::Unread(unread));
     }
 
@@ -118,9 +119,9 @@ impl OpenResponses {
             (Side::Response, MessagePart::Failure) => self.failed(notice),
             (Side::Response, MessagePart::Aside) => {
                 let at = self.open(template, now, tell)?;
-                self.ask(template, at, now, tell);
+                let start = self.next_start(now);
                 if let Some(exchange) = self.exchange(at) {
-                    exchange.is_aside("transcription", template.transcriber.as_ref());
+                    exchange.start_aside(template, "transcription", start);
                 }
                 Some(at)
             }
@@ -160,13 +161,15 @@ impl OpenResponses {
         }
         match notice.part {
             Some(MessagePart::Prompt) => self.prompted = now,
-            Some(MessagePart::Settings) if side == Side::Request => {
-                template.request_model = template.request_model.take().or(notice.model);
-                template.transcriber = notice.transcriber.or(template.transcriber.take());
-            }
             Some(MessagePart::Settings) => {
-                template.response_model = notice.model.or(template.response_model.take());
-                template.transcriber = notice.transcriber.or(template.transcriber.take());
+                let Notice { model, transcriber, tools, .. } = notice;
+                match side {
+                    // The path may name the model.
+                    Side::Request => template.request_model = template.request_model.take().or(model),
+                    Side::Response => template.response_model = model.or(template.response_model.take()),
+                }
+                template.transcriber = transcriber.or(template.transcriber.take());
+                template.tools = if tools > 0 { tools } else { template.tools };
             }
             _ => {}
         }
@@ -295,8 +298,8 @@ impl OpenResponses {
 
     /// The client waits for the response since `start`.
     fn ask(&mut self, template: &Template, at: usize, start: u64, tell: Told<'_>) {
-        let start = start.max(self.last_start + 1);
-        (self.last_start, self.prompted) = (start, 0);
+        let start = self.next_start(start);
+        self.prompted = 0;
         let Some(open) = self.list.get_mut(at) else { return };
         open.stage = Stage::Asked;
         if let Some(exchange) = &mut open.exchange {
@@ -305,6 +308,12 @@ impl OpenResponses {
             exchange.request_end(start);
             tell(SessionEvent::Changed(exchange));
         }
+    }
+
+    /// The time `now`, or later if another response has started then.
+    fn next_start(&mut self, now: u64) -> u64 {
+        self.last_start = now.max(self.last_start.saturating_add(1));
+        self.last_start
     }
 
     /// The response has ended.

@@ -13,7 +13,7 @@ fn a_realtime_session_has_responses_with_and_without_a_request_and_transcription
             ('S', r#"{"type":"session.created","session":{"id":"sess_1","type":"realtime","model":"gpt-realtime"}}"#),
             (
                 'C',
-                r#"{"type":"session.update","session":{"type":"realtime","audio":{"input":{"transcription":{"model":"gpt-4o-mini-transcribe"}}}}}"#,
+                r#"{"type":"session.update","session":{"type":"realtime","tools":[{"type":"function","name":"weather"}],"audio":{"input":{"transcription":{"model":"gpt-4o-mini-transcribe"}}}}}"#,
             ),
             ('C', r#"{"type":"input_audio_buffer.append","audio":"AAAAAAAAAAAA"}"#),
             ('S', r#"{"type":"input_audio_buffer.speech_stopped","item_id":"item_1"}"#),
@@ -80,6 +80,7 @@ fn a_realtime_session_has_responses_with_and_without_a_request_and_transcription
     );
     let [transcription, a, b, _, failed] = &reported.ended[..] else { panic!() };
     assert_eq!((transcription.usage.input, transcription.usage.output), (Some(14), Some(6)));
+    assert_eq!(transcription.agent.iteration, None, "a transcription is no part of a run");
     assert_eq!(transcription.quantities.as_ref().unwrap().input_audio, 14);
     assert_eq!(a.usage, Usage { input: Some(130), output: Some(100), cache_read: Some(64), ..Usage::default() });
     let parts = a.quantities.as_ref().unwrap();
@@ -90,7 +91,7 @@ fn a_realtime_session_has_responses_with_and_without_a_request_and_transcription
     // From the end of the speech to the first audio.
     assert_eq!(a.timing.since_start(a.timing.first_token), Some(4 * SECOND));
     assert!(a.cost.nanousd.unwrap() > 0);
-    assert_eq!(b.agent.results.len(), 1);
+    assert_eq!((a.agent.iteration, a.agent.tools_offered, b.agent.results.len()), (Some(1), 1, 1));
     assert_eq!(&*b.response.finish_reasons[0].as_ref().unwrap().word, "turn_detected");
     assert_eq!(failed.usage, Usage::default(), "an empty object is no count");
     assert_eq!(reported.sums.usage.input, Some(154));

@@ -3,7 +3,7 @@
 //!
 //! Specification: the types of the google-genai SDK.
 
-use super::{Dialect, MessagePart, Notice};
+use super::{Dialect, MessagePart, Notice, tool};
 use crate::draft::{Draft, ProviderTool};
 use crate::json::{Rule, Scalar, close, deferred, open, raw, scalar, text};
 use crate::provider::Api;
@@ -130,6 +130,7 @@ const DIALECT: Dialect = Dialect {
     client: &[
         open("setup", |n: &mut Notice, _| n.is(MessagePart::Settings)),
         scalar("setup.model", model),
+        open("setup.tools[].functionDeclarations[]", tool),
         open("clientContent", |n, _| n.is(MessagePart::Addition)),
         scalar("clientContent.turnComplete", |n, v| n.asks = v.is_true()),
         open("toolResponse", |n, _| {

@@ -83,6 +83,8 @@ pub struct Notice {
     pub model: Option<Text>,
     /// The model that transcribes what the user says.
     pub transcriber: Option<Text>,
+    /// Number of tools that the session offers. 0 also if the message says nothing of them.
+    pub tools: u16,
 }
 
 impl Notice {
@@ -96,6 +98,11 @@ impl Notice {
 pub fn is_upgrade(head: Head<'_>) -> bool {
     let protocols = head.whole("upgrade").split(',');
     head.bytes(":method") == Some(b"GET") && protocols.map(str::trim).any(|word| word.eq_ignore_ascii_case("websocket"))
+}
+
+/// The session offers a tool.
+fn tool(n: &mut Notice, _: u32) {
+    n.tools = n.tools.saturating_add(1);
 }
 
 /// Sets an identifier.

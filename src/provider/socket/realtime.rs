@@ -3,7 +3,7 @@
 //!
 //! Specification: OpenAI's SDK types of Realtime events, and those before its general availability.
 
-use super::{Dialect, MessagePart, Notice, id};
+use super::{Dialect, MessagePart, Notice, id, tool};
 use crate::draft::Draft;
 use crate::json::{Rule, Scalar, close, deferred, open, scalar, text};
 use crate::provider::Api;
@@ -156,6 +156,7 @@ const DIALECT: Dialect = Dialect {
             });
         }),
         scalar("event_id", |n, v| id(&mut n.event, v)),
+        open("session.tools[]", tool),
         scalar("session.model", |n, v| n.model = v.text()),
         scalar("session.audio.input.transcription.model", |n, v| n.transcriber = v.text()),
         scalar("session.input_audio_transcription.model", |n, v| n.transcriber = v.text()),
@@ -180,6 +181,7 @@ const DIALECT: Dialect = Dialect {
         scalar("response.id", |n, v| id(&mut n.response, v)),
         scalar("item_id", |n, v| id(&mut n.item, v)),
         scalar("error.event_id", |n, v| id(&mut n.event, v)),
+        open("session.tools[]", tool),
         scalar("session.model", |n, v| n.model = v.text()),
         scalar("session.audio.input.transcription.model", |n, v| n.transcriber = v.text()),
         scalar("session.input_audio_transcription.model", |n, v| n.transcriber = v.text()),
