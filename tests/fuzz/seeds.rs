@@ -43,7 +43,7 @@ fn main() {
             let events =
                 response.lines().filter_map(|line| line.strip_prefix("data: ")).map(|event| format!("S{event}"));
             let create = request.replacen('{', "{\"type\":\"response.create\",", 1).replace('\n', " ");
-            let lines: Vec<_> = [format!("C{create}")].into_iter().chain(events).collect();
+            let lines: Vec<_> = vec![format!("C{create}")].into_iter().chain(events).collect();
             write("session", &name, &with_size(&lines.join("\n")));
             if request.starts_with("--") {
                 write("multipart", &name, &with_size(&request));
