@@ -910,7 +910,7 @@ find_sockets() {
     install_packages tests/sockets "$folder" "ws"
     prices=genai-prices==$(sed -n 's/^ *"source": "genai-prices \(.*\)",$/\1/p' $PRICES)
     if ! (cat $list && echo "$prices") | cmp -s - "$folder/installed"; then
-        say "installing OpenAI's and Google's SDKs, websockets and genai-prices (100 MB on disk)"
+        say "installing OpenAI's and Google's SDKs, websockets and genai-prices (120 MB on disk)"
         need python3 "install Python 3"
         python3 -m venv "$folder" || die "python3 cannot create a virtual environment; install python3-venv"
         "$folder/bin/python" -m pip install --quiet --only-binary=:all: --requirement $list "$prices" >&2 ||
