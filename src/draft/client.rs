@@ -124,9 +124,8 @@ impl Draft {
         self.client_agent(known.agent.as_deref().unwrap_or_default());
         self.client_parent_agent(known.parent_agent.as_deref().unwrap_or_default());
         self.client_agent_name(known.agent_name.as_deref().unwrap_or_default());
-        // Other kinds are those of the client's first request.
-        if known.kind == Some(RequestKind::Subagent) {
-            self.client_kind(RequestKind::Subagent);
+        if let Some(kind) = known.kind {
+            self.client_kind(kind);
         }
     }
 

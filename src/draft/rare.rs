@@ -44,7 +44,7 @@ impl Draft {
         self.set_text(value, |rare| &mut rare.previous_response);
     }
 
-    /// What is left of the rate limit that the open part names. Its name comes first.
+    /// Sets the rest of the rate limit that the open part names. The name comes first.
     pub fn rate_limit(&mut self, value: Scalar<'_>) {
         let limits = &mut self.observation.limits;
         match self.open.part_kind() {

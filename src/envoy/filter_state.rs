@@ -22,7 +22,7 @@ pub fn declare() {
     }
 }
 
-/// What is written, and the setting `compat.cache_attribute`.
+/// The source of the values, and the setting `compat.cache_attribute`.
 type Seen<'o> = (&'o Observation, CacheAttribute);
 
 /// The values that a stream has written to filter state.

@@ -7,7 +7,7 @@ use crate::budget::{Share, Side};
 use crate::draft::BLOCK;
 use crate::framing::Body;
 use crate::json::{LIMIT, Program};
-use crate::observation::{Changes, ClientDetails, Observation, Outcome, RareDetails, Text, Timing};
+use crate::observation::{Changes, ClientDetails, Observation, Outcome, RareDetails, RequestKind, Text, Timing};
 use crate::provider::{Api, Certainty, Dialect, Notice};
 use crate::trace_context::TraceContext;
 
@@ -15,7 +15,7 @@ use crate::trace_context::TraceContext;
 /// models, and six of the client.
 const TEXTS: usize = 15;
 
-/// What the exchanges of a WebSocket have in common, by the request for it.
+/// The common part of the exchanges of a WebSocket, by the request for it.
 pub struct Template {
     observer: Rc<Observer>,
     api: &'static Api,
@@ -51,6 +51,11 @@ impl Exchange {
         let request_model = sums.request.model.clone();
         sums.response = Default::default();
         sums.limits = Default::default();
+        // Other kinds are those of the client's first request.
+        if let Some(client) = &mut sums.client {
+            client.kind = client.kind.filter(|kind| *kind == RequestKind::Subagent);
+            client.attempt = None;
+        }
         Some(Template {
             observer: self.observer,
             api: self.api,
@@ -117,8 +122,11 @@ impl Exchange {
         }
     }
 
-    /// The model that answers, if the answer has not named it.
+    /// The model that answers, if the answer has not named it. It does nothing but answer.
     pub fn answered_by_model(&mut self, model: &Text) {
+        if self.draft.observation.operation != self.api.operation {
+            return;
+        }
         self.draft.observation.response.model.get_or_insert_with(|| model.clone());
     }
 

@@ -6,10 +6,8 @@ use crate::provider::{Dialect, MessagePart, Notice};
 
 /// Maximum number of bytes of a message that are held until it shows to which response it belongs.
 pub const HELD: usize = 2048;
-/// Number of bytes that are searched for the notice at once. Most messages begin with their type.
-const STEP: usize = 64;
 
-/// What the bytes of a message are for.
+/// The reader of the bytes of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) enum Goal {
     /// There is no message, or no response reads it.
@@ -50,19 +48,21 @@ impl MessageReader {
         self.held.len() >= HELD
     }
 
-    /// What the bytes of the message are for.
+    /// The reader of the bytes of the message.
     pub fn goal(&self) -> Goal {
         self.goal
     }
 
-    /// What the message has said so far.
+    /// The notice so far.
     pub fn current(&self) -> &Notice {
         &self.notice
     }
 
-    /// Searches the next bytes for the notice, and holds them. Returns the rest.
+    /// Searches the next bytes for the notice, and holds them. Returns the rest. One call passes at most one value, whatever the cuts: the
+    /// caller decides after each.
     pub fn hold<'b>(&mut self, rules: Option<&[Program<Notice>; 2]>, side: Side, bytes: &'b [u8]) -> &'b [u8] {
-        let room = HELD.saturating_sub(self.held.len()).clamp(1, STEP).min(bytes.len());
+        let room = HELD.saturating_sub(self.held.len()).max(1);
+        let room = memchr::memchr(b',', bytes).map_or(bytes.len(), |comma| comma + 1).min(room);
         let (next, rest) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
         self.scanner.get_or_insert_with(|| Box::new(Scanner::new(Documents::Plain)));
         self.scan(rules, side, next);

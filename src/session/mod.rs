@@ -22,7 +22,7 @@ use message::{Goal, MessageReader};
 pub use open::OPEN;
 use open::OpenResponses;
 
-/// What a session tells its host.
+/// A message of a session to its host.
 pub enum SessionEvent<'a> {
     /// Something of this exchange became known, or it has ended.
     Changed(&'a mut Exchange),
@@ -45,7 +45,7 @@ struct SessionCore {
     template: Template,
     readers: [MessageReader; 2],
     responses: OpenResponses,
-    /// Who has begun to close the connection.
+    /// The side that has begun to close the connection.
     closed_by: Option<Side>,
     share: Share,
 }
@@ -54,7 +54,7 @@ impl Session {
     /// Starts a session. `extensions` is the value of the answer's header `sec-websocket-extensions`.
     ///
     /// # Errors
-    /// Why the session is not read.
+    /// The reason why the session is not read.
     pub fn start(template: Template, extensions: &str) -> Result<Self, Unread> {
         let mut share = template.state_share();
         if !share.resize(size_of::<Session>() + OpenResponses::BOUND + template.bound()) {
@@ -108,7 +108,7 @@ impl Session {
         &self.core.template.sums
     }
 
-    /// What the responses have in common.
+    /// The common part of the responses.
     pub fn template(&self) -> &Template {
         &self.core.template
     }

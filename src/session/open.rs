@@ -14,7 +14,7 @@ const KNOWN: usize = 32;
 /// Maximum number of responses that begin with the bytes of one callback and are read. It bounds the work of a callback.
 const AT_ONCE: usize = 64;
 
-/// How far a response has come.
+/// The progress of a response.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Stage {
     /// The client adds to the request.
@@ -100,7 +100,7 @@ impl OpenResponses {
             Some(MessagePart::Begin) if !self.dialect.names_responses => false,
             Some(MessagePart::Begin) => notice.response == 0 || self.has_lanes && notice.lane == 0,
             Some(MessagePart::Event | MessagePart::End) if side == Side::Response && is_one_of_many => {
-                notice.lane == 0 && !self.list.iter().any(|open| is(open.response, notice.response))
+                self.lane(notice) == 0 && !self.list.iter().any(|open| is(open.response, notice.response))
             }
             Some(_) => false,
         }
@@ -229,7 +229,7 @@ impl OpenResponses {
 
     /// The response that the server begins.
     fn begun(&mut self, template: &Template, notice: &Notice, now: u64, tell: Told<'_>) -> Option<usize> {
-        let lane = notice.lane;
+        let lane = self.lane(notice);
         if self.going_on == Some(lane) {
             self.going_on = None;
         } else if let Some(at) =
@@ -251,13 +251,19 @@ impl OpenResponses {
 
     /// The response that an event belongs to.
     fn answered(&self, notice: &Notice) -> Option<usize> {
+        let lane = self.lane(notice);
         let waits = |open: &OpenResponse| open.stage != Stage::Gathering;
         let named = self.position(|open| waits(open) && is(open.response, notice.response));
         // A response that goes on without a request comes before those that wait in its lane.
-        let in_lane = |stage| self.position(|open| open.stage == stage && open.lane == notice.lane);
+        let in_lane = |stage| self.position(|open| open.stage == stage && open.lane == lane);
         let in_lane = || in_lane(Stage::Answering).or_else(|| in_lane(Stage::Asked));
         let by_item = || self.position(|open| waits(open) && is(open.item, notice.item));
         named.or_else(by_item).or_else(in_lane)
+    }
+
+    /// The lane of a server's message. Without lanes of the client there is only one.
+    fn lane(&self, notice: &Notice) -> u64 {
+        if self.has_lanes { notice.lane } else { 0 }
     }
 
     /// The response that a failure ends.

@@ -13,7 +13,7 @@ pub(super) const SECOND: u64 = 1_000_000_000;
 /// One message: from the client (C) or the server (S).
 pub(super) type Sent<'a> = (char, &'a str);
 
-/// What a session has reported.
+/// The reports of a session.
 pub(super) struct Reported {
     pub ended: Vec<Observation>,
     pub unread: Vec<Unread>,
@@ -285,6 +285,7 @@ fn the_metadata_of_a_message_beats_the_headers_of_the_connection() {
             (Some("codex"), Some("session-of-headers"), None, None),
         ]
     );
+    assert_eq!(session.sums().client.as_ref().unwrap().kind, None, "a connection has no kind");
     assert_eq!(places, [[0x22; 8], [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31]]);
 }
 

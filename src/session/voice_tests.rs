@@ -1,6 +1,6 @@
 //! Sessions with speech: the responses that they have, and their tokens by modality.
 
-use super::tests::{SECOND, run};
+use super::tests::{SECOND, Sent, run};
 use crate::observation::{Outcome, Usage};
 
 const REALTIME: &str = "/v1/realtime?model=gpt-realtime";
@@ -80,6 +80,7 @@ fn a_realtime_session_has_responses_with_and_without_a_request_and_transcription
     );
     let [transcription, a, b, _, failed] = &reported.ended[..] else { panic!() };
     assert_eq!((transcription.usage.input, transcription.usage.output), (Some(14), Some(6)));
+    assert_eq!((transcription.response.model.as_deref(), a.response.model.as_deref()), (None, Some("gpt-realtime")));
     assert_eq!(transcription.agent.iteration, None, "a transcription is no part of a run");
     assert_eq!(transcription.quantities.as_ref().unwrap().input_audio, 14);
     assert_eq!(a.usage, Usage { input: Some(130), output: Some(100), cache_read: Some(64), ..Usage::default() });
@@ -99,46 +100,36 @@ fn a_realtime_session_has_responses_with_and_without_a_request_and_transcription
 
 const LIVE: &str = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent?key=secret";
 
+const LIVE_MESSAGES: &[Sent<'_>] = &[
+    ('C', r#"{"setup":{"model":"models/gemini-2.5-flash-live","generationConfig":{"responseModalities":["AUDIO"]}}}"#),
+    ('S', r#"{"setupComplete":{}}"#),
+    ('C', r#"{"clientContent":{"turns":[{"role":"user","parts":[{"text":"weather?"}]}],"turnComplete":true}}"#),
+    (
+        'S',
+        r#"{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":"audio/pcm","data":"AAAA"}}]}},"usageMetadata":{"promptTokenCount":120,"responseTokenCount":5,"totalTokenCount":125}}"#,
+    ),
+    ('S', r#"{"toolCall":{"functionCalls":[{"id":"fc1","name":"get","args":{}}]}}"#),
+    ('C', r#"{"toolResponse":{"functionResponses":[{"id":"fc1","name":"get","response":{"sky":"rain"}}]}}"#),
+    ('S', r#"{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":"audio/pcm","data":"AAAA"}}]}}}"#),
+    ('S', r#"{"serverContent":{"outputTranscription":{"text":"Rain."}}}"#),
+    ('S', r#"{"serverContent":{"generationComplete":true}}"#),
+    (
+        'S',
+        r#"{"serverContent":{"turnComplete":true},"usageMetadata":{"promptTokenCount":120,"responseTokenCount":30,"thoughtsTokenCount":10,"totalTokenCount":160,"promptTokensDetails":[{"modality":"AUDIO","tokenCount":100},{"modality":"TEXT","tokenCount":20}],"responseTokensDetails":[{"modality":"AUDIO","tokenCount":30}]}}"#,
+    ),
+    ('C', r#"{"realtimeInput":{"audio":{"data":"AAAA","mimeType":"audio/pcm"}}}"#),
+    ('C', r#"{"realtimeInput":{"activityEnd":{}}}"#),
+    ('S', r#"{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":"audio/pcm","data":"AAAA"}}]}}}"#),
+    ('S', r#"{"serverContent":{"interrupted":true}}"#),
+    (
+        'S',
+        r#"{"usageMetadata":{"promptTokenCount":170,"responseTokenCount":25,"totalTokenCount":195},"serverContent":{"turnComplete":true}}"#,
+    ),
+];
+
 #[test]
 fn a_live_session_has_one_response_for_each_turn_with_the_last_counts_of_the_turn() {
-    let reported = run(
-        LIVE,
-        &[
-            (
-                'C',
-                r#"{"setup":{"model":"models/gemini-2.5-flash-live","generationConfig":{"responseModalities":["AUDIO"]}}}"#,
-            ),
-            ('S', r#"{"setupComplete":{}}"#),
-            ('C', r#"{"clientContent":{"turns":[{"role":"user","parts":[{"text":"weather?"}]}],"turnComplete":true}}"#),
-            (
-                'S',
-                r#"{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":"audio/pcm","data":"AAAA"}}]}},"usageMetadata":{"promptTokenCount":120,"responseTokenCount":5,"totalTokenCount":125}}"#,
-            ),
-            ('S', r#"{"toolCall":{"functionCalls":[{"id":"fc1","name":"get","args":{}}]}}"#),
-            ('C', r#"{"toolResponse":{"functionResponses":[{"id":"fc1","name":"get","response":{"sky":"rain"}}]}}"#),
-            (
-                'S',
-                r#"{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":"audio/pcm","data":"AAAA"}}]}}}"#,
-            ),
-            ('S', r#"{"serverContent":{"outputTranscription":{"text":"Rain."}}}"#),
-            ('S', r#"{"serverContent":{"generationComplete":true}}"#),
-            (
-                'S',
-                r#"{"serverContent":{"turnComplete":true},"usageMetadata":{"promptTokenCount":120,"responseTokenCount":30,"thoughtsTokenCount":10,"totalTokenCount":160,"promptTokensDetails":[{"modality":"AUDIO","tokenCount":100},{"modality":"TEXT","tokenCount":20}],"responseTokensDetails":[{"modality":"AUDIO","tokenCount":30}]}}"#,
-            ),
-            ('C', r#"{"realtimeInput":{"audio":{"data":"AAAA","mimeType":"audio/pcm"}}}"#),
-            ('C', r#"{"realtimeInput":{"activityEnd":{}}}"#),
-            (
-                'S',
-                r#"{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":"audio/pcm","data":"AAAA"}}]}}}"#,
-            ),
-            ('S', r#"{"serverContent":{"interrupted":true}}"#),
-            (
-                'S',
-                r#"{"usageMetadata":{"promptTokenCount":170,"responseTokenCount":25,"totalTokenCount":195},"serverContent":{"turnComplete":true}}"#,
-            ),
-        ],
-    );
+    let reported = run(LIVE, LIVE_MESSAGES);
     let seen: Vec<_> = reported
         .ended
         .iter()
@@ -160,4 +151,19 @@ fn a_live_session_has_one_response_for_each_turn_with_the_last_counts_of_the_tur
     assert_eq!((reported.ended[1].usage.reasoning, reported.ended[1].agent.results.len()), (Some(10), 1));
     assert_eq!(&*reported.ended[2].response.finish_reasons[0].as_ref().unwrap().word, "interrupted");
     assert_eq!(reported.ended[2].timing.since_start(reported.ended[2].timing.first_token), Some(SECOND));
+}
+
+#[test]
+fn a_client_may_write_the_names_of_members_in_snake_case() {
+    let snake = |text: &str| {
+        let names = ["client_content", "turn_complete", "tool_response", "realtime_input", "activity_end"];
+        let camel = ["clientContent", "turnComplete", "toolResponse", "realtimeInput", "activityEnd"];
+        camel.iter().zip(names).fold(text.to_owned(), |text, (camel, snake)| text.replace(camel, snake))
+    };
+    let texts: Vec<_> = LIVE_MESSAGES
+        .iter()
+        .map(|(side, text)| (*side, if *side == 'C' { snake(text) } else { (*text).to_owned() }))
+        .collect();
+    let messages: Vec<_> = texts.iter().map(|(side, text)| (*side, text.as_str())).collect();
+    assert_eq!(run(LIVE, &messages).ended, run(LIVE, LIVE_MESSAGES).ended);
 }

@@ -239,7 +239,7 @@ async fn a_connection_that_breaks_ends_the_response_and_one_without_a_response_r
     assert_eq!(entries[0]["gaugeway.outcome"], "client_disconnect", "{entries:?}");
     let mut ends = gateway.open("/v1/responses", "").await;
     ends.run(&responses()[..1]).await;
-    ends.server.set_linger(Some(Duration::ZERO)).unwrap();
+    ends.server.set_zero_linger().unwrap();
     drop(ends.server);
     let mut rest = Vec::new();
     let _ = ends.client.read_to_end(&mut rest).await;

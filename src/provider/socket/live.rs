@@ -1,7 +1,7 @@
 //! Gemini Live, also on Vertex AI. A response is a turn of the model: it ends with its last event or with calls of tools. Its counts
 //! are those of the turn, and the last ones count.
 //!
-//! Specification: the types of the google-genai SDK.
+//! Specification: the types of the google-genai SDK. JSON of proto3 accepts names in snake_case, which the SDK sends for some members.
 
 use super::{Dialect, MessagePart, Notice, tool};
 use crate::draft::{Draft, ProviderTool};
@@ -14,7 +14,14 @@ use crate::provider::gemini::{ERROR, cached_modes, input_modes, output_modes};
 pub const LIVE: Api = Api {
     name: "gemini-live",
     operation: "generate_content",
-    request: &[("clientContent", TURNS), ("toolResponse", RESULTS)],
+    request: &[
+        ("clientContent", TURNS),
+        ("client_content", TURNS),
+        ("toolResponse.functionResponses[]", RESULT),
+        ("toolResponse.function_responses[]", RESULT),
+        ("tool_response.functionResponses[]", RESULT),
+        ("tool_response.function_responses[]", RESULT),
+    ],
     response: &[
         ("serverContent", CONTENT),
         ("toolCall", CALLS),
@@ -41,17 +48,17 @@ const TURNS: &[Rule<Draft>] = &[
     raw("turns[].parts[].functionResponse.response", Draft::result_json),
 ];
 
-const RESULTS: &[Rule<Draft>] = &[
-    open("functionResponses[]", |d, index| {
+const RESULT: &[Rule<Draft>] = &[
+    open("", |d, index| {
         if index == 0 {
             d.message_opened();
         }
         d.result_opened();
     }),
-    close("functionResponses[]", Draft::result_part_closed),
-    scalar("functionResponses[].id", Draft::result_id),
-    scalar("functionResponses[].name", Draft::result_name),
-    raw("functionResponses[].response", Draft::result_json),
+    close("", Draft::result_part_closed),
+    scalar("id", Draft::result_id),
+    scalar("name", Draft::result_name),
+    raw("response", Draft::result_json),
 ];
 
 const CONTENT: &[Rule<Draft>] = &[
@@ -126,19 +133,37 @@ fn model(n: &mut Notice, value: Scalar<'_>) {
     }
 }
 
+fn asks(n: &mut Notice, value: Scalar<'_>) {
+    n.asks = value.is_true();
+}
+
+fn brings_results(n: &mut Notice, _: u32) {
+    n.is(MessagePart::Addition);
+    n.asks = true;
+}
+
 const DIALECT: Dialect = Dialect {
     client: &[
         open("setup", |n: &mut Notice, _| n.is(MessagePart::Settings)),
         scalar("setup.model", model),
         open("setup.tools[].functionDeclarations[]", tool),
+        open("setup.tools[].function_declarations[]", tool),
         open("clientContent", |n, _| n.is(MessagePart::Addition)),
-        scalar("clientContent.turnComplete", |n, v| n.asks = v.is_true()),
-        open("toolResponse", |n, _| {
-            n.is(MessagePart::Addition);
-            n.asks = true;
-        }),
+        open("client_content", |n, _| n.is(MessagePart::Addition)),
+        scalar("clientContent.turnComplete", asks),
+        scalar("clientContent.turn_complete", asks),
+        scalar("client_content.turnComplete", asks),
+        scalar("client_content.turn_complete", asks),
+        open("toolResponse", brings_results),
+        open("tool_response", brings_results),
         open("realtimeInput.activityEnd", |n, _| n.is(MessagePart::Prompt)),
+        open("realtime_input.activityEnd", |n, _| n.is(MessagePart::Prompt)),
+        open("realtime_input.activity_end", |n, _| n.is(MessagePart::Prompt)),
+        scalar("realtimeInput.audioStreamEnd", |n, _| n.is(MessagePart::Prompt)),
+        scalar("realtime_input.audioStreamEnd", |n, _| n.is(MessagePart::Prompt)),
+        scalar("realtime_input.audio_stream_end", |n, _| n.is(MessagePart::Prompt)),
         scalar("realtimeInput.text", |n, _| n.is(MessagePart::Prompt)),
+        scalar("realtime_input.text", |n, _| n.is(MessagePart::Prompt)),
     ],
     server: &[
         open("setupComplete", |n, _| n.is(MessagePart::Nothing)),

@@ -39,7 +39,7 @@ pub struct Dialect {
     pub goes_on_after: &'static str,
 }
 
-/// What a message is for.
+/// The purpose of a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MessagePart {
     /// Nothing that is reported.
@@ -64,7 +64,7 @@ pub enum MessagePart {
     Aside,
 }
 
-/// What the beginning of a message says. An identifier is a hash, or 0 if the message has none.
+/// The statements of the beginning of a message. An identifier is a hash, or 0 if the message has none.
 #[derive(Clone, Debug, Default)]
 pub struct Notice {
     /// The part of the message. None until it is known.

@@ -25,7 +25,7 @@ pub const REALTIME: Api = Api {
         ("response.usage", TOKENS),
         ("response.usage", COST),
         ("response.usage", PARTS),
-        // Of a transcription.
+        // A transcription has it.
         ("usage", TOKENS),
         ("usage", PARTS),
         ("usage", &[scalar("seconds", Draft::audio_seconds)]),
@@ -54,7 +54,7 @@ const ADDITION: &[Rule<Draft>] = &[
     deferred("item.output", result),
 ];
 
-/// What the client asks of a response.
+/// Parameters of a response.
 const CREATE: &[Rule<Draft>] = &[
     scalar("max_output_tokens", Draft::max_tokens),
     scalar("temperature", Draft::temperature),
@@ -84,7 +84,7 @@ const DELTA: &[Rule<Draft>] = &[
         _ if matches!(d.open.kind(), "response.output_audio.delta" | "response.audio.delta") => d.other_content(piece),
         _ => d.answer_text(piece),
     }),
-    // Of a transcription.
+    // A transcription has it.
     text("transcript", Draft::other_text),
     open("rate_limits[]", Draft::part_opened),
     scalar("rate_limits[].name", Draft::part_kind),
