@@ -28,7 +28,7 @@ def next_number():
 
 def record(provider, model, speaks, **tokens):
     """Prints a record. Audio is a part of the input, of what a cache had, and of the output. `speaks` is true if the response
-    has texts or audio, which have a first token."""
+    has a first token: a piece of a text, of audio or of a tool's arguments."""
     usage = Usage(
         input_tokens=tokens["input"],
         cache_read_tokens=tokens["cached"],
@@ -216,7 +216,7 @@ class Live:
 
     async def turn(self, calls_tool):
         n = next_number()
-        usage = self.usage(n, not calls_tool)
+        usage = self.usage(n)
         if calls_tool:
             call = {"id": f"call-{n}", "name": "weather", "args": {"city": "Bern"}}
             return await self.send({"toolCall": {"functionCalls": [call]}, "usageMetadata": usage})
@@ -225,9 +225,9 @@ class Live:
         await self.send({"serverContent": {"generationComplete": True}})
         await self.send({"serverContent": {"turnComplete": True}, "usageMetadata": usage})
 
-    def usage(self, n, speaks):
+    def usage(self, n):
         tokens = {"input": 200 + 10 * n, "cached": 0, "output": 40 + n, "audio_input": 50 + n, "audio_output": 30 + n}
-        record("google", self.model, speaks, **tokens)
+        record("google", self.model, True, **tokens)
         return {"promptTokenCount": tokens["input"], "responseTokenCount": tokens["output"],
                 "totalTokenCount": tokens["input"] + tokens["output"],
                 "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 150 + 9 * n},
