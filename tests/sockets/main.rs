@@ -21,10 +21,12 @@ mod tap;
 mod support;
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::json;
 use site::{Site, Used, installed, python, scripts};
 use support::otlp::Attribute;
+use support::prometheus::{Sample, total};
 use tokio::process::Command;
 
 /// A client in Python, with the gateway's address and more arguments.
@@ -62,6 +64,29 @@ async fn responses_in_compressed_messages_are_counted_with_every_window_and_with
     let answers = site.client_side.answers();
     assert!(answers.iter().all(|answer| answer.contains("permessage-deflate")), "{answers:?}");
     check(&site, printed, 25, 5, true).await;
+}
+
+/// One client gets a quarter of the memory for decoders: 8 MiB. A socket takes 30 KiB, because the provider agrees on windows of
+/// 4 KiB.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compressed_sockets_for_which_there_is_no_memory_pass_unread_and_are_counted() {
+    const SOCKETS: usize = 320;
+    let site = Site::start(true).await;
+    for _ in 0..2 {
+        let before = site.recorded().len();
+        let printed = site.run(&mut script(&site, "crowd_client.py", &[&SOCKETS.to_string()])).await;
+        assert_eq!((printed.len(), site.recorded().len() - before), (SOCKETS, SOCKETS));
+    }
+    site.assert_same_bytes(2 * SOCKETS).await;
+    let read_or_not = |samples: &[Sample]| {
+        let unread = total(samples, "gaugeway_unread_requests_total", &[("kind", "budget")]);
+        (total(samples, "gaugeway_requests_total", &[]) as usize, unread as usize)
+    };
+    let complete = |samples: &[Sample]| read_or_not(samples).0 + read_or_not(samples).1 >= 2 * SOCKETS;
+    let (read, unread) = read_or_not(&site.envoy.samples_when(complete, Duration::from_secs(10)).await);
+    assert_eq!(read + unread, 2 * SOCKETS, "{read} and {unread}");
+    // The memory of the first ones was released.
+    assert!((2 * 260..=2 * 300).contains(&read), "{read}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
