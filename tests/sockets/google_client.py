@@ -32,7 +32,7 @@ async def main(address):
                     result = types.FunctionResponse(id=call.id, name=call.name, response={"wind": "strong"})
                     await session.send_tool_response(function_responses=[result])
 
-        for text in ["Is it windy?", "Use the tool."]:
+        for text in ["Is it windy?", "Use the tool.", "I interrupt this."]:
             turn = {"role": "user", "parts": [{"text": text}]}
             await session.send_client_content(turns=turn, turn_complete=True)
             await answer()

@@ -120,7 +120,7 @@ async fn responses_and_realtime_sessions_of_openais_sdk_are_counted() {
     for deflate in [false, true] {
         let site = Site::start(deflate).await;
         let printed = site.run(&mut script(&site, "openai_client.py", &[])).await;
-        check(&site, printed, 6, 2, false).await;
+        check(&site, printed, 7, 2, false).await;
     }
 }
 
@@ -129,7 +129,7 @@ async fn turns_of_gemini_live_are_counted_with_googles_sdk() {
     for deflate in [false, true] {
         let site = Site::start(deflate).await;
         let printed = site.run(&mut script(&site, "google_client.py", &[])).await;
-        check(&site, printed, 3, 1, false).await;
+        check(&site, printed, 4, 1, false).await;
     }
 }
 

@@ -23,7 +23,7 @@ with client.responses.connect() as socket:
 with client.realtime.connect(model="gpt-realtime") as socket:
     transcription = {"model": "gpt-4o-transcribe"}
     socket.session.update(session={"type": "realtime", "audio": {"input": {"transcription": transcription}}})
-    for text in ["Is it windy?", "Use the tool.", ""]:
+    for text in ["Is it windy?", "Use the tool.", "I cancel this.", ""]:
         if text:
             content = [{"type": "input_text", "text": text}]
             socket.conversation.item.create(item={"type": "message", "role": "user", "content": content})
@@ -34,6 +34,9 @@ with client.realtime.connect(model="gpt-realtime") as socket:
         for event in socket:
             if event.type == "conversation.item.input_audio_transcription.completed":
                 tokens(event.usage)
+            if event.type == "response.output_audio.delta" and "cancel" in text:
+                socket.response.cancel(response_id=event.response_id)
+                text = ""
             if event.type == "response.done":
                 tokens(event.response.usage)
                 break

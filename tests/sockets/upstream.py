@@ -4,7 +4,7 @@
 tokens as the semantic conventions of OpenTelemetry count them, and the cost by genai-prices. With `deflate` it accepts
 permessage-deflate. It speaks OpenAI's Responses and Realtime, and Gemini Live, in the formats of the providers' SDKs. The
 usage of each response is another one, so that a sum shows which responses it has. Words in a client's text select what
-happens: `tool`, `fail`, `long`.
+happens: `tool`, `fail`, `long`, `cancel`, `interrupt`.
 """
 
 import asyncio
@@ -141,6 +141,12 @@ class Realtime:
                 await self.send("conversation.item.added", item=message["item"] | {"id": f"item_{next_event()}"})
             case "response.create":
                 await self.respond()
+            case "response.cancel":
+                response, tokens, usage = self.open
+                record("openai", self.model, True, **tokens)
+                details = {"type": "cancelled", "reason": "client_cancelled"}
+                response |= {"status": "cancelled", "status_details": details, "usage": usage}
+                await self.send("response.done", response=response)
 
     async def committed(self):
         item = f"item_{next_event()}"
@@ -168,7 +174,7 @@ class Realtime:
                 await self.send("response.output_audio.delta", delta="AAAA" * 800, **part)
             items = [{"type": "message", "id": f"item_{n}", "role": "assistant", "status": "completed",
                       "content": [{"type": "output_audio", "transcript": "It is windy."}]}]
-        self.text = ""
+        cancels, self.text = "cancel" in self.text, ""
         tokens = {"input": 300 + 10 * n, "cached": 64 + n, "output": 90 + n, "audio_input": 100 + 5 * n,
                   "audio_cached": 20 + n, "audio_output": 60 + n}
         usage = {"total_tokens": tokens["input"] + tokens["output"],
@@ -178,6 +184,9 @@ class Realtime:
                      "cached_tokens": tokens["cached"],
                      "cached_tokens_details": {"text_tokens": 44, "audio_tokens": tokens["audio_cached"], "image_tokens": 0}},
                  "output_token_details": {"text_tokens": 30, "audio_tokens": tokens["audio_output"]}}
+        if cancels:
+            self.open = (response, tokens, usage)
+            return
         record("openai", self.model, items[0]["type"] == "message", **tokens)
         await self.send("response.done", response=response | {"status": "completed", "output": items, "usage": usage})
         limits = [{"name": "tokens", "limit": 50000, "remaining": 49000 - n, "reset_seconds": 0.1}]
@@ -210,19 +219,19 @@ class Live:
             return await self.send({"setupComplete": {}})
         content = message.get("clientContent") or message.get("client_content") or {}
         if content.get("turnComplete") or content.get("turn_complete"):
-            return await self.turn("tool" in json.dumps(content["turns"]))
+            return await self.turn(json.dumps(content["turns"]))
         if "toolResponse" in message or "tool_response" in message:
-            return await self.turn(False)
+            return await self.turn("")
 
-    async def turn(self, calls_tool):
+    async def turn(self, text):
         n = next_number()
         usage = self.usage(n)
-        if calls_tool:
+        if "tool" in text:
             call = {"id": f"call-{n}", "name": "weather", "args": {"city": "Bern"}}
             return await self.send({"toolCall": {"functionCalls": [call]}, "usageMetadata": usage})
         for word in ["It is ", "windy."]:
             await self.send({"serverContent": {"modelTurn": {"role": "model", "parts": [{"text": word}]}}})
-        await self.send({"serverContent": {"generationComplete": True}})
+        await self.send({"serverContent": {"interrupted" if "interrupt" in text else "generationComplete": True}})
         await self.send({"serverContent": {"turnComplete": True}, "usageMetadata": usage})
 
     def usage(self, n):
