@@ -326,6 +326,24 @@ fn responses_beyond_the_bound_are_counted_and_their_messages_go_nowhere_else() {
 }
 
 #[test]
+fn the_responses_that_one_callback_may_begin_and_those_that_may_be_known_are_bounded() {
+    let pair = [r#"{"type":"response.created","response":{"id":"r"}}"#, r#"{"type":"error","code":"no"}"#];
+    let hostile: Vec<u8> = pair.iter().cycle().take(200).flat_map(|text| frame('S', text)).collect();
+    let (mut session, mut ended, mut unread) = (session(RESPONSES), 0, Vec::new());
+    let create: Vec<u8> = (0..40).flat_map(|_| frame('C', r#"{"type":"response.create","input":"hi"}"#)).collect();
+    for (side, bytes) in [(Side::Response, &hostile), (Side::Request, &create), (Side::Response, &hostile)] {
+        session.push(side, bytes, SECOND, &mut |event| match event {
+            SessionEvent::Changed(exchange) => ended += usize::from(exchange.changes().end),
+            SessionEvent::Unread(reason) => unread.push(reason),
+        });
+    }
+    assert_eq!(ended, 64);
+    // The others of the first callback, those that are open beyond the bound, and the rest of the session.
+    assert_eq!(unread.iter().filter(|reason| **reason == Unread::Budget).count(), 36 + 16);
+    assert_eq!(unread.last(), Some(&Unread::Websocket));
+}
+
+#[test]
 fn a_session_that_cannot_be_read_is_counted() {
     let unread = |extensions| session_with("{}", RESPONSES, &[], extensions).err();
     assert_eq!(unread("permessage-bzip2"), Some(Unread::Websocket));

@@ -1,5 +1,7 @@
 //! WebSockets through a real Envoy: every byte arrives in both directions, and each response is reported when it ends.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -33,6 +35,20 @@ impl Gateway {
         let spans = Receiver::start().await;
         config["otlp"] = json!({"cluster": "otlp"});
         let options = Options { config, otlp: Some(spans.addr), ..Options::to(upstream.local_addr().unwrap()) };
+        Self { envoy: Envoy::start(&options).await, upstream, spans }
+    }
+
+    /// The plugin is a filter of the cluster, as in `envoy/upstream-filter.yaml`.
+    async fn in_the_cluster() -> Self {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let spans = Receiver::start().await;
+        let plugin = std::env::var("GAUGEWAY_WASM").expect("GAUGEWAY_WASM is not set: run ./build.sh test envoy");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/upstream-filter.yaml");
+        let filter = fs::read_to_string(path).unwrap().replace("dist/gaugeway.wasm", &plugin);
+        let filter: String = filter.lines().map(|line| format!("\n    {line}")).collect();
+        let llm = "\n    load_assignment:\n      cluster_name: llm\n";
+        let replace = vec![(llm.to_owned(), format!("{filter}{llm}"))];
+        let options = Options { plugin: false, replace, ..Options::to(upstream.local_addr().unwrap()) };
         Self { envoy: Envoy::start(&options).await, upstream, spans }
     }
 
@@ -312,4 +328,21 @@ async fn a_setting_removes_the_extensions_of_llm_apis_only() {
         let ends = gateway.open(path, lines).await;
         assert_eq!(!ends.request.contains("sec-websocket-extensions"), is_removed, "{path}: {}", ends.request);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_of_a_cluster_reads_websockets_too() {
+    let gateway = Gateway::in_the_cluster().await;
+    let mut ends = gateway.open("/v1/responses", "").await;
+    ends.run(&responses()).await;
+    let sum = |samples: &[Sample], name: &str| total(samples, name, &[]);
+    let samples = gateway.envoy.samples_when(|samples| sum(samples, "gaugeway_requests_total") == 2.0, PATIENCE).await;
+    assert_eq!(sum(&samples, "gaugeway_input_tokens_total"), 2200.0);
+    assert_eq!(sum(&samples, "gaugeway_websocket_sessions"), 1.0);
+    drop(ends);
+    let entries = gateway.envoy.entries_of(1, PATIENCE).await;
+    assert_eq!(entries[0]["gen_ai.usage.input_tokens"], "2200", "{entries:?}");
+    let samples =
+        gateway.envoy.samples_when(|samples| sum(samples, "gaugeway_websocket_sessions") == 0.0, PATIENCE).await;
+    assert_eq!((sum(&samples, "gaugeway_websocket_sessions"), sum(&samples, "gaugeway_requests_total")), (0.0, 2.0));
 }
