@@ -66,6 +66,27 @@ async fn responses_in_compressed_messages_are_counted_with_every_window_and_with
     check(&site, printed, 25, 5, true).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_response_whose_client_is_gone_is_reported_with_what_was_read() {
+    for deflate in [false, true] {
+        let site = Site::start(deflate).await;
+        assert_eq!(site.output(&mut script(&site, "leaving_client.py", &[])).await, "deltas 20\n");
+        let is_open = |samples: &[Sample]| total(samples, "gaugeway_requests_total", &[]) == 0.0;
+        let samples = site.envoy.samples_when(|samples| !is_open(samples), Duration::from_secs(10)).await;
+        let left = [("outcome", "client_disconnect")];
+        assert_eq!(total(&samples, "gaugeway_requests_total", &left), 1.0);
+        assert_eq!(total(&samples, "gaugeway_websocket_sessions", &[]), 0.0);
+        let span = site.span(|span| span.name == "chat gpt-5.5").await;
+        assert_eq!(span.text("gaugeway.outcome"), Some("client_disconnect"));
+        let Some(Attribute::Int(characters)) = span.attributes.get("gaugeway.response.characters") else {
+            panic!("the answer has no length: {span:?}")
+        };
+        // Three deltas are 22 characters.
+        assert!(*characters >= 20 * 22 / 3, "{characters} characters");
+        assert_eq!(span.attributes.get("gen_ai.usage.output_tokens"), None);
+    }
+}
+
 /// One client gets a quarter of the memory for decoders: 8 MiB. A socket takes 30 KiB, because the provider agrees on windows of
 /// 4 KiB.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -106,6 +106,12 @@ impl Site {
         self.spans.spans().into_iter().filter(|span| span.service != "llm-gateway").collect()
     }
 
+    /// The plugin's span that fits.
+    pub async fn span(&self, fits: impl Fn(&Span) -> bool) -> Span {
+        let is_it = |span: &Span| span.service != "llm-gateway" && fits(span);
+        self.spans.wait_for(is_it, PATIENCE).await.expect("there is no such span")
+    }
+
     /// Everything that the provider recorded, sorted.
     pub fn recorded(&self) -> Vec<Used> {
         let mut records = self.records.lock().unwrap().clone();
