@@ -100,7 +100,7 @@ labels! {
     FINISH_REASON = bounded("finish_reason", "gaugeway.finish_reason", "class of the provider's finish reason", FIXED);
     PARSE_ERROR = bounded("parse_error", "gaugeway.parse_error", "kind of what could not be read", FIXED);
     TOOL_NAME = unbounded(NameKind::ToolName, "gen_ai_tool_name", "gen_ai.tool.name", "tool calls in answers", IF_CALLED);
-    KIND = bounded("kind", "gaugeway.kind", "kind of loop, of rate limit, of name, of missing memory or of a provider's tool", FIXED);
+    KIND = bounded("kind", "gaugeway.kind", "kind of loop, of rate limit, of name, of unread traffic or of a provider's tool", FIXED);
     RESULT = bounded("result", "gaugeway.result", "result of structured output, of the export of spans, metrics and log records, or of `stream_usage.inject`", FIXED);
     CAUSE = bounded("cause", "gaugeway.cause", "why a prompt cache was not read", FIXED);
     STATUS = bounded("status", "gaugeway.status", "how an agent's run ended", FIXED);

@@ -29,15 +29,16 @@
 //! 8. `labels`: names of the labels of metrics.
 //! 9. `text`: hashes, lengths and redaction of the texts of requests and answers.
 //! 10. `draft`: the observation while it is being read, and the state of the open JSON document.
-//! 11. `framing`: how a body carries its documents: content encodings, server-sent events, AWS event streams, multipart forms.
+//! 11. `framing`: how bytes carry documents: content encodings, server-sent events, AWS event streams, forms, WebSockets.
 //! 12. `provider`: the APIs of providers: paths, hosts, headers and rules for bodies.
 //! 13. `signal`: what is computed from observations: cost, the memory of tool calls, losses of prompt caches, feedback.
 //! 14. `config`: the configuration.
 //! 15. `sink`: attributes, metrics and spans of an observation.
 //! 16. `usage_injection`: changes to a request that makes a stream report its usage, and to the response.
 //! 17. `exchange`: one request and its response, from the first header to the end.
-//! 18. `envoy`: the shell for Envoy and other hosts of proxy-wasm.
-//! 19. `edge`: the shell for JavaScript runtimes.
+//! 18. `session`: a WebSocket and the exchanges on it.
+//! 19. `envoy`: the shell for Envoy and other hosts of proxy-wasm.
+//! 20. `edge`: the shell for JavaScript runtimes.
 
 pub mod budget;
 pub mod bytes;
@@ -50,6 +51,7 @@ pub mod json;
 pub mod labels;
 pub mod observation;
 pub mod provider;
+pub mod session;
 pub mod signal;
 pub mod sink;
 pub mod text;

@@ -106,6 +106,8 @@ export interface Observation {
   'gaugeway.response.chunk_gap.max'?: number;
   /** number of times that a stream was silent for longer than `streams.stalled_after`; not written if there were none */
   'gaugeway.response.stalls'?: number;
+  /** number of responses on a WebSocket that have ended; only in filter state, where the token counts and the cost are their sums */
+  'gaugeway.websocket.responses'?: number;
   /** input tokens, including cached ones */
   'gen_ai.usage.input_tokens'?: number;
   /** output tokens, including reasoning */
@@ -307,6 +309,8 @@ export interface Configuration {
   stream_usage?: {inject?: boolean; max_held_bytes?: number};
   /** No effect here: nothing looks for silent streams. `gaugeway.response.chunk_gap.max` shows them at their end. */
   streams?: {stalled_after?: number};
+  /** No effect here: the package reads no WebSockets. */
+  websocket?: {plain_frames?: boolean};
 }
 
 export interface Options extends Configuration {

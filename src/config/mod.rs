@@ -19,6 +19,7 @@ pub mod setting;
 mod stream_usage;
 mod streams;
 pub mod value;
+mod websocket;
 
 use serde_json::Value;
 
@@ -41,6 +42,7 @@ use setting::{SettingScope, Table};
 pub use stream_usage::StreamUsage;
 pub use streams::StreamLimits;
 pub use value::ConfigError;
+pub use websocket::WebsocketSettings;
 
 /// All settings. `envoy/config.json` has every key with its default, `envoy/reference.md` describes them.
 #[derive(Clone, Debug)]
@@ -79,6 +81,8 @@ pub struct Config {
     pub stream_usage: StreamUsage,
     /// `streams`
     pub streams: StreamLimits,
+    /// `websocket`
+    pub websocket: WebsocketSettings,
 }
 
 /// Every setting, in the order of the keys.
@@ -100,6 +104,7 @@ const SETTINGS: Table<Config> = &[
     output::STATS_SETTING,
     stream_usage::SETTINGS,
     streams::SETTINGS,
+    websocket::SETTINGS,
 ];
 
 impl Config {
@@ -126,6 +131,7 @@ impl Config {
             stats: true,
             stream_usage: StreamUsage::default(),
             streams: StreamLimits::default(),
+            websocket: WebsocketSettings::default(),
         };
         setting::set_defaults(SETTINGS, &mut config)?;
         if !text.trim().is_empty() {
@@ -208,6 +214,7 @@ mod tests {
             ("stream_usage.inject", "true"),
             ("stream_usage.max_held_bytes", "16385"),
             ("streams.stalled_after", "0"),
+            ("websocket.plain_frames", "true"),
         ];
         // Lists and maps have tests of their own, and so have the secrets, which are never shown.
         for key in
@@ -251,7 +258,7 @@ mod tests {
             ("[]", "must be an object"),
             (
                 r#"{"label": {}}"#,
-                "label: unknown key; known here: agent, apis, attributes, compat, conversation, feedback, if_invalid, labels, limits, otlp, prices, privacy, role, semconv, stats, stream_usage, streams",
+                "label: unknown key; known here: agent, apis, attributes, compat, conversation, feedback, if_invalid, labels, limits, otlp, prices, privacy, role, semconv, stats, stream_usage, streams, websocket",
             ),
             (r#"{"labels": {"max": 1}}"#, "labels.max: unknown key; known here: headers, max_series, models"),
             (r#"{"labels": {"max_series": 0}}"#, "labels.max_series: must be a whole number from 1 to 1000000"),

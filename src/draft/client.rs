@@ -1,6 +1,7 @@
 //! The program that sent the request, and its session.
 
 use super::{BLOCK, Draft};
+use crate::json::Scalar;
 use crate::observation::{ClientDetails, RequestKind, Text};
 
 /// The source of a session's identifier, the weakest first.
@@ -93,6 +94,38 @@ impl Draft {
     pub fn client_kind(&mut self, kind: RequestKind) {
         if let Some(client) = self.client() {
             client.kind = client.kind.or(Some(kind));
+        }
+    }
+
+    /// The request only prepares a later one.
+    pub fn client_prewarms(&mut self) {
+        if let Some(client) = self.client() {
+            client.kind = Some(RequestKind::Prewarm);
+        }
+    }
+
+    /// Sets the `traceparent` of a request that has no headers of its own, unless it is set.
+    pub fn client_traceparent(&mut self, value: Scalar<'_>) {
+        if let Scalar::Text(value) = value {
+            self.client_text(|client| &mut client.traceparent, value);
+        }
+    }
+
+    /// Adds what the headers of the connection say, `known`, to what the request itself says. `before`: the request has not been
+    /// read, so only the program is added. After it, a session in the request hides all that the connection says.
+    pub fn inherit_client(&mut self, known: &ClientDetails, before: bool) {
+        if let Some(name) = known.name.filter(|_| before) {
+            self.client_program(name, known.version.as_deref().unwrap_or_default());
+        }
+        if before || self.client_state.source >= Some(SessionSource::Body) {
+            return;
+        }
+        self.client_session(SessionSource::ClientHeader, known.session.as_deref().unwrap_or_default());
+        self.client_agent(known.agent.as_deref().unwrap_or_default());
+        self.client_parent_agent(known.parent_agent.as_deref().unwrap_or_default());
+        self.client_agent_name(known.agent_name.as_deref().unwrap_or_default());
+        if let Some(kind) = known.kind {
+            self.client_kind(kind);
         }
     }
 

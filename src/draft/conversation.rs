@@ -326,6 +326,11 @@ impl Draft {
         self.conversation.tool_keys.clear();
     }
 
+    /// The session of the request offers tools, unless the request itself does.
+    pub fn session_offers(&mut self, tools: u16) {
+        self.conversation.history.session_offers(tools);
+    }
+
     /// A key that the arguments of the offered tool must have.
     pub fn tool_required_key(&mut self, value: Scalar<'_>) {
         if let Scalar::Text(name) = value

@@ -44,6 +44,16 @@ impl Draft {
         self.set_text(value, |rare| &mut rare.previous_response);
     }
 
+    /// Sets the rest of the rate limit that the open part names. The name comes first.
+    pub fn rate_limit(&mut self, value: Scalar<'_>) {
+        let limits = &mut self.observation.limits;
+        match self.open.part_kind() {
+            "requests" => limits.requests = value.count(),
+            "tokens" => limits.tokens = value.count(),
+            _ => {}
+        }
+    }
+
     /// The number of dimensions of embeddings.
     pub fn embedding_dimensions(&mut self, value: Scalar<'_>) {
         if let Some(count) = value.count()

@@ -1,8 +1,8 @@
 //! The attributes of a stream in the host's filter state, as the setting `attributes` selects them.
 
 use super::host::{self, LifeSpan};
-use crate::exchange::Exchange;
-use crate::observation::Changes;
+use crate::config::CacheAttribute;
+use crate::observation::{Changes, Observation};
 use crate::sink::attributes::{ATTRIBUTES, PACKED, Phase, Selection};
 use crate::sink::json;
 
@@ -22,6 +22,9 @@ pub fn declare() {
     }
 }
 
+/// The source of the values, and the setting `compat.cache_attribute`.
+type Seen<'o> = (&'o Observation, CacheAttribute);
+
 /// The values that a stream has written to filter state.
 pub struct Written {
     /// Hash of the value last written of each attribute.
@@ -35,20 +38,18 @@ impl Written {
     }
 
     /// Writes the attributes that became known or changed. `is_final`: no other attempt of the call follows.
-    pub fn write(&mut self, selection: &Selection, exchange: &Exchange, changes: Changes, is_final: bool) {
+    pub fn write(&mut self, selection: &Selection, seen: Seen<'_>, changes: Changes, is_final: bool) {
         match selection {
             Selection::Off => {}
             Selection::Packed if changes.end && is_final => {
-                let names = exchange.config().compat.cache_attribute;
-                host::set_property(PACKED, &json::attributes(exchange.observation(), names));
+                host::set_property(PACKED, &json::attributes(seen.0, seen.1));
             }
             Selection::Packed => {}
-            Selection::Each(places) => self.write_each(places, exchange, changes, is_final),
+            Selection::Each(places) => self.write_each(places, seen, changes, is_final),
         }
     }
 
-    fn write_each(&mut self, places: &[usize], exchange: &Exchange, changes: Changes, is_final: bool) {
-        let (seen, names) = (exchange.observation(), exchange.config().compat.cache_attribute);
+    fn write_each(&mut self, places: &[usize], (seen, names): Seen<'_>, changes: Changes, is_final: bool) {
         let mut text = String::new();
         for place in places {
             let (Some(attribute), Some(written)) = (ATTRIBUTES.get(*place), self.hashes.get_mut(*place)) else {

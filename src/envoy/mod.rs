@@ -27,6 +27,7 @@ mod secret;
 mod series_list;
 mod series_name;
 mod shared;
+mod socket;
 mod stream;
 mod worker_metrics;
 

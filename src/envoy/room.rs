@@ -23,7 +23,7 @@ const PAGE: usize = 64 << 10;
 
 thread_local! {
     /// The counters of the metric, by [`Unread`]. Each definition of a counter takes memory in Envoy, so it is defined once.
-    static COUNTERS: [Cell<Option<u32>>; 3] = const { [const { Cell::new(None) }; 3] };
+    static COUNTERS: [Cell<Option<u32>>; 4] = const { [const { Cell::new(None) }; 4] };
 }
 
 /// Returns true if the VM has memory for one more exchange.
@@ -43,6 +43,11 @@ pub fn pass_unread(unread: Unread, is_attempt: bool) {
     if unread == Unread::OtherTraffic || !is_attempt && !role::claim() {
         return;
     }
+    count(unread);
+}
+
+/// Counts an exchange, or the rest of a WebSocket, that is not read.
+pub fn count(unread: Unread) {
     let labels = [(KIND.name, unread.as_str())];
     let define = || HostMetrics.define(&UNREAD, &labels);
     COUNTERS.with(|counters| {

@@ -15,7 +15,7 @@ use super::metrics::HostMetrics;
 use super::secret::secret;
 use super::shared::Shared;
 use super::stream::Stream;
-use super::{capabilities, filter_state, host, redirect, role, series_list, worker_metrics};
+use super::{capabilities, filter_state, host, redirect, role, series_list, socket, worker_metrics};
 use crate::budget::Budget;
 use crate::config::{Config, ConfigError, IfInvalid};
 use crate::exchange::Observer;
@@ -130,6 +130,7 @@ impl RootContext for Root {
             series_list::define_new();
         }
         worker_metrics::renew_number();
+        socket::keep_gauge();
         shared.report_abandoned_runs(COUNTED_PER_TICK);
         STREAMS.with(|streams| shared.report_stalls(streams, COUNTED_PER_TICK));
         if let Some(Ok(mut export)) = self.export() {

@@ -15,7 +15,7 @@ use super::metrics::HostMetrics;
 use super::root::{SHORT_TICK, TICK};
 use crate::config::Config;
 use crate::exchange::{Continuation, Exchange, MemoryKey, Observer, Routes};
-use crate::observation::{Observation, Outcome};
+use crate::observation::{Changes, Observation, Outcome};
 use crate::signal::memory::{Pending, WaitingRun, WaitingRuns};
 use crate::signal::stalls::OpenStreams;
 use crate::sink::attributes::Selection;
@@ -154,6 +154,26 @@ impl Shared {
         host::set_tick(if is_short { SHORT_TICK } else { TICK });
     }
 
+    /// Shares what became known with later exchanges.
+    pub fn share(&self, exchange: &mut Exchange, changes: Changes) {
+        if changes.request {
+            self.recall(exchange);
+        }
+        if changes.asks || changes.end {
+            self.remember(exchange);
+        }
+        if changes.end {
+            self.note_answer(exchange);
+            self.conversations.remember(exchange);
+        }
+    }
+
+    /// Sends the span of an exchange that has ended, and counts it.
+    pub fn report(&self, exchange: &mut Exchange) {
+        let span = self.trace(exchange);
+        self.count(exchange.observation(), exchange.config(), span);
+    }
+
     /// Counts an exchange in the metrics. `span` is its span, if that is sent.
     pub fn count(&self, seen: &Observation, config: &Config, span: Option<SpanReference>) {
         if let Some(Ok(mut stats)) = self.stats.as_ref().map(|stats| stats.try_borrow_mut()) {
@@ -261,8 +281,12 @@ fn place(exchange: &Exchange) -> Option<TraceContext> {
     if let Some(of_application) = exchange.place().filter(|place| is_single && place.span != [0; 8]) {
         return Some(of_application);
     }
+    let random = || Some(TraceContext::new_trace(*host::random()?.first_chunk()?, exchange.config().otlp.sample));
+    // The headers are those of the WebSocket.
+    if exchange.is_upgrade() {
+        return exchange.place().or_else(random);
+    }
     let text =
         |name: &str| host::header(MapType::HttpRequestHeaders, name).and_then(|value| String::from_utf8(value).ok());
-    let random = || Some(TraceContext::new_trace(*host::random()?.first_chunk()?, exchange.config().otlp.sample));
     TraceContext::of_headers(text).or(exchange.place()).or_else(random)
 }

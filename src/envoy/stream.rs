@@ -17,6 +17,8 @@ use super::redirect::{self, EarlierLeg};
 use super::role;
 use super::room;
 use super::shared::Shared;
+use super::socket::{Socket, is_agreed};
+use crate::budget::Side;
 use crate::bytes::mix::Mix;
 use crate::config::{Config, Role};
 use crate::exchange::{AttemptFacts, End, Exchange, Head, SHELL, Unread};
@@ -33,6 +35,8 @@ pub struct Stream {
     id: u32,
     shared: Option<Rc<Shared>>,
     exchange: Option<Box<Exchange>>,
+    /// Set in place of the exchange once it is a WebSocket.
+    socket: Option<Box<Socket>>,
     /// Set in a cluster's filter chain.
     attempt: Option<Attempt>,
     injection: Injection,
@@ -56,6 +60,7 @@ impl Stream {
             id,
             shared,
             exchange: None,
+            socket: None,
             attempt: None,
             injection: Injection::default(),
             submission: None,
@@ -80,6 +85,16 @@ impl HttpContext for Stream {
         if let Some(submission) = &self.submission {
             submission.on_body(shared, size, end_of_stream);
             return Action::Pause;
+        }
+        if let Some(socket) = &mut self.socket {
+            let bytes = if size > 0 { body(BufferType::HttpRequestBody, 0, size) } else { Vec::new() };
+            socket.read(shared, &mut self.written, Side::Request, &bytes);
+            return Action::Continue;
+        }
+        // Frames before the answer: what follows cannot be read without them.
+        if size > 0 && self.exchange.as_ref().is_some_and(|exchange| exchange.is_upgrade()) {
+            self.exchange = None;
+            room::count(Unread::Websocket);
         }
         let Some(exchange) = &mut self.exchange else { return Action::Continue };
         let seen = self.injection.start_body(self.id, &shared.holding);
@@ -108,6 +123,15 @@ impl HttpContext for Stream {
         let serialized = host::headers(MapType::HttpResponseHeaders);
         let pairs = host::pairs(&serialized);
         let head = Head(&pairs);
+        if is_agreed(exchange, head) {
+            self.response_body_seen = true;
+            if head.bytes("sec-websocket-extensions").is_some() {
+                exchange.set_address(address(self.attempt.as_ref()));
+            }
+            let exchange = self.exchange.take();
+            self.socket = exchange.and_then(|exchange| Socket::start(*exchange, head)).map(Box::new);
+            return Action::Continue;
+        }
         let now = host::now();
         // A cluster's filters see responses of upstreams only.
         if self.attempt.is_none() {
@@ -132,6 +156,11 @@ impl HttpContext for Stream {
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         self.note_response_body();
+        if let (Some(socket), Some(shared)) = (&mut self.socket, &self.shared) {
+            let bytes = if size > 0 { body(BufferType::HttpResponseBody, 0, size) } else { Vec::new() };
+            socket.read(shared, &mut self.written, Side::Response, &bytes);
+            return Action::Continue;
+        }
         let Some(exchange) = &mut self.exchange else { return Action::Continue };
         let now = host::now();
         let bytes = if size > 0 { body(BufferType::HttpResponseBody, 0, size) } else { Vec::new() };
@@ -218,6 +247,9 @@ impl Stream {
             let route = host::property("xds\0route_name").unwrap_or_default();
             exchange.route(core::str::from_utf8(&route).unwrap_or_default());
         }
+        if exchange.is_upgrade() && exchange.config().websocket.plain_frames {
+            host::remove_header(MapType::HttpRequestHeaders, "sec-websocket-extensions");
+        }
         let earlier = EarlierLeg::take(head);
         if let Some(earlier) = &earlier {
             exchange.set_start(earlier.start);
@@ -268,22 +300,17 @@ impl Stream {
             return;
         }
         let Some(shared) = &self.shared else { return };
-        if changes.request {
-            shared.recall(exchange);
-        }
-        if changes.asks || changes.end {
-            shared.remember(exchange);
-        }
-        if changes.end {
-            shared.note_answer(exchange);
-            shared.conversations.remember(exchange);
-        }
+        shared.share(exchange, changes);
         let is_final = self.attempt.as_ref().is_none_or(|attempt| attempt.is_last);
-        self.written.write(&shared.selection, exchange, changes, is_final);
+        let seen = (exchange.observation(), exchange.config().compat.cache_attribute);
+        self.written.write(&shared.selection, seen, changes, is_final);
     }
 
     /// Finishes the exchange if it is not finished, and counts it. Does so once.
     fn report(&mut self) {
+        if let (Some(mut socket), Some(shared)) = (self.socket.take(), &self.shared) {
+            socket.close(shared, &mut self.written);
+        }
         let Some(exchange) = self.exchange.as_mut().filter(|_| !self.reported) else { return };
         self.reported = true;
         let (status, start) = (exchange.observation().response.status, exchange.observation().timing.start);
@@ -313,8 +340,7 @@ impl Stream {
             self.write();
         }
         let (Some(shared), Some(exchange)) = (&self.shared, &mut self.exchange) else { return };
-        let span = shared.trace(exchange);
-        shared.count(exchange.observation(), exchange.config(), span);
+        shared.report(exchange);
         self.injection.count(exchange.observation());
     }
 

@@ -20,6 +20,8 @@ pub enum Unread {
     Budget,
     /// The host's limit on the memory of the VM is near.
     Vm,
+    /// It is a WebSocket whose frames cannot be read.
+    Websocket,
 }
 
 impl Unread {
@@ -29,6 +31,7 @@ impl Unread {
             Unread::OtherTraffic => "",
             Unread::Budget => "budget",
             Unread::Vm => "vm",
+            Unread::Websocket => "websocket",
         }
     }
 }

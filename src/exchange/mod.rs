@@ -15,6 +15,7 @@ mod outcome;
 mod response;
 mod routes;
 mod run_end;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -45,6 +46,7 @@ pub use local_reply::{LOCAL_REPLY, REASONS, shows_upstream};
 pub use memory::{SHELL, Unread};
 pub use observer::Observer;
 pub use routes::Routes;
+pub use socket::Template;
 pub use waits::Continuation;
 
 /// Operations whose requests are conversations and whose answers are text.
@@ -131,20 +133,18 @@ impl Exchange {
     /// Why the exchange is not read.
     pub fn start_from(observer: &Rc<Observer>, head: Head<'_>, address: u64, now: u64) -> Result<Self, Unread> {
         let config = &observer.config;
-        let method = head.bytes(":method").unwrap_or_default();
-        let target = provider::detect(method, head.whole(":authority"), head.whole(":path"), &config.apis)
-            .ok_or(Unread::OtherTraffic)?;
-        let mut state = Share::of_state(&observer.budget, address);
-        if !state.resize(observer.charge_at(target.endpoint)) {
-            return Err(Unread::Budget);
-        }
-        let mut draft = Draft::new(target.api.document, target.api.finish_class, Room::new(state));
+        let (method, host, path) =
+            (head.bytes(":method").unwrap_or_default(), head.whole(":authority"), head.whole(":path"));
+        let target = match provider::is_upgrade(head) {
+            true => provider::detect_socket(host, path, &config.apis),
+            false => provider::detect(method, host, path, &config.apis),
+        };
+        let target = target.ok_or(Unread::OtherTraffic)?;
+        let mut draft = begin(observer, target.endpoint, target.api, address)?;
         draft.provider_is_guessed = target.provider_is_guessed;
         let observation = &mut draft.observation;
-        observation.operation = target.api.operation;
         observation.provider = target.provider;
         observation.request.model = target.model.clone();
-        observation.request.api_kind = target.api.kind;
         observation.timing.start = now;
         observation.labels = config.labels.headers.iter().map(|(header, _)| head.text(header).into()).collect();
         observation.request.stream = target.expects_stream.then_some(true);
@@ -152,14 +152,7 @@ impl Exchange {
         provider::headers::request(head, &mut draft);
         provider::client::request(head, &mut draft);
         draft.name_conversation(head.text(&config.conversation_header));
-        texts::start(&mut draft, &config.privacy, observer.callers.is_some());
-        draft.conversation.set_loop_limits(config.agent.loops);
-        cache::start(&mut draft, &config.agent, observer.callers.is_some());
-        let mut place = None;
-        if !config.otlp.cluster.is_empty() {
-            draft.conversation.measure_results();
-            place = texts::place(head, config.otlp.sample);
-        }
+        let place = if config.otlp.cluster.is_empty() { None } else { texts::place(head, config.otlp.sample) };
         let share = Share::new(&observer.budget, Side::Request, address);
         let body = Body::request(head.text("content-type"), head.whole("content-encoding"), share);
         let phase = readable(&mut draft, body).map_or(ExchangePhase::Waiting, ExchangePhase::Request);
@@ -246,11 +239,10 @@ impl Exchange {
 
     /// A request that forces the call of a tool asks for structured output. It belongs to a run only if a remembered call says so.
     fn find_structured_output(&mut self) {
-        let agent = &mut self.draft.observation.agent;
         let forced = self.draft.conversation.tool_choice().forced();
         self.run.is_structured = forced.is_some_and(|tool| !self.observer.config.agent.delivers(tool));
-        if self.run.is_structured {
-            agent.iteration = None;
+        if self.run.is_structured || self.draft.observation.is_prewarm() {
+            self.draft.observation.agent.iteration = None;
         }
     }
 
@@ -271,6 +263,10 @@ impl Exchange {
 
     /// Returns true if this is LLM traffic. If only the bodies show it, the answer depends on what has been read.
     pub fn is_recognised(&self) -> bool {
+        // A host that does not read the WebSocket reports nothing of it.
+        if self.draft.observation.response.status == Some(101) {
+            return false;
+        }
         match self.certainty {
             Certainty::Sure => true,
             Certainty::UnlessBlank => !self.is_blank(),
@@ -307,6 +303,25 @@ impl Exchange {
         self.settle_cost();
         core::mem::take(&mut self.changes)
     }
+}
+
+/// The draft of an exchange at this endpoint, with the texts and hashes that the configuration wants.
+fn begin(observer: &Observer, endpoint: usize, api: &Api, address: u64) -> Result<Draft, Unread> {
+    let config = &observer.config;
+    let mut state = Share::of_state(&observer.budget, address);
+    if !state.resize(observer.charge_at(endpoint)) {
+        return Err(Unread::Budget);
+    }
+    let mut draft = Draft::new(api.document, api.finish_class, Room::new(state));
+    draft.observation.operation = api.operation;
+    draft.observation.request.api_kind = api.kind;
+    texts::start(&mut draft, &config.privacy, observer.callers.is_some());
+    draft.conversation.set_loop_limits(config.agent.loops);
+    cache::start(&mut draft, &config.agent, observer.callers.is_some());
+    if !config.otlp.cluster.is_empty() {
+        draft.conversation.measure_results();
+    }
+    Ok(draft)
 }
 
 fn request_rules(programs: &Programs) -> Rules<'_> {

@@ -100,6 +100,7 @@ impl Exchange {
 
     /// Sets whether the answer is a refusal, or empty.
     fn judge_answer(&mut self, outcome: Outcome) {
+        let is_prewarm = self.draft.observation.is_prewarm();
         let observation = &mut self.draft.observation;
         let has_reason = |classes: &[FinishClass]| {
             let mut reasons = observation.response.finish_reasons.iter().flatten();
@@ -116,7 +117,8 @@ impl Exchange {
             && has_ended
             && TEXT_OPERATIONS.contains(&self.api.operation)
             && !has_content
-            && !has_other_content;
+            && !has_other_content
+            && !is_prewarm;
     }
 
     /// Sets how the agent's run ended, if it ended with this exchange.

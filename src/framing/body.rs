@@ -94,6 +94,17 @@ impl Body {
         })
     }
 
+    /// Creates the reader of a sequence of messages, each of which is a JSON document. `share` is a part of the memory budget.
+    pub fn messages(share: Share) -> Option<Self> {
+        Some(Body { streams: true, may_be_events: false, expects_json: true, ..Body::response("", "", false, share)? })
+    }
+
+    /// Ends a message. The next one is read whatever this one was.
+    pub fn end_message(&mut self, rules: Rules<'_>, draft: &mut Draft) {
+        self.scanner.finish(rules.document, draft, Ended::Malformed);
+        self.format = BodyFormat::Undecided;
+    }
+
     /// Returns true if nothing but blanks was read.
     pub fn is_empty(&self) -> bool {
         self.is_empty

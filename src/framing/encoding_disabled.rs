@@ -32,3 +32,32 @@ impl Decoder {
         Ok(())
     }
 }
+
+/// Never constructed: [`MessageInflate::new`] always returns None.
+pub struct MessageInflate;
+
+impl MessageInflate {
+    /// Returns None.
+    pub fn new(_: u8, _: bool, _: Share) -> Option<Self> {
+        None
+    }
+
+    /// Does nothing.
+    pub fn allow_work(&mut self) {}
+
+    /// Writes nothing.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn feed(&mut self, _: &[u8], _: impl FnMut(&[u8])) -> Result<(), Unreadable> {
+        Ok(())
+    }
+
+    /// Writes nothing.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn end(&mut self, _: impl FnMut(&[u8])) -> Result<(), Unreadable> {
+        Ok(())
+    }
+}

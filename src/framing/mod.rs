@@ -10,6 +10,8 @@
 //! | AWS event stream | `application/vnd.amazon.eventstream` |
 //! | multipart form | RFC 7578 |
 //!
+//! [`websocket`] reads the messages of a WebSocket connection.
+//!
 //! Memory: one or two JSON scanners, a few bytes of state for the format, and the decoder of the content encoding,
 //! which takes its memory from the budget.
 
@@ -23,6 +25,7 @@ mod event_stream;
 mod format;
 mod multipart;
 mod sse;
+pub mod websocket;
 
 pub use body::{Body, Rules};
 pub use encoding::Decoder;

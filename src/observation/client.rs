@@ -21,6 +21,8 @@ pub struct ClientDetails {
     pub kind: Option<RequestKind>,
     /// Number of this attempt at one logical request, from 1; None if the client does not count.
     pub attempt: Option<u64>,
+    /// Trace context of the request in the form of the header `traceparent`, if its body has it.
+    pub traceparent: Option<Text>,
 }
 
 /// The part of a client's work that a request is for.
@@ -56,6 +58,11 @@ impl Observation {
     pub fn conversation(&self) -> Option<&str> {
         let session = || self.client.as_ref()?.session.as_deref();
         self.request.conversation.as_deref().or_else(session)
+    }
+
+    /// Returns true if the request only prepares a later one. It has tokens, but neither a run nor a latency that matters.
+    pub fn is_prewarm(&self) -> bool {
+        self.client.as_ref().is_some_and(|client| client.kind == Some(RequestKind::Prewarm))
     }
 
     /// The name of the client from the fixed list.

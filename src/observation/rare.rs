@@ -19,4 +19,6 @@ pub struct RareDetails {
     pub dimensions: Option<u64>,
     /// Encodings that the request wants embeddings to have.
     pub encodings: Vec<Text>,
+    /// Number of responses on the WebSocket; None for an exchange.
+    pub responses: Option<u64>,
 }

@@ -1,6 +1,6 @@
 //! The rules of each endpoint, compiled into programs for the JSON scanner.
 
-use super::{Endpoint, bedrock, client, common, endpoints};
+use super::{Endpoint, Notice, bedrock, client, common, endpoints};
 use crate::draft::Draft;
 use crate::framing::Rules;
 use crate::json::{Group, Program};
@@ -17,6 +17,8 @@ pub struct Programs {
     pub response: Program<Draft>,
     /// Rules for the envelopes of a stream's documents, if it has envelopes.
     pub envelope: Option<Program<Draft>>,
+    /// Rules for the notices of the client's and the server's messages, if the API is served over a WebSocket.
+    pub notices: Option<[Program<Notice>; 2]>,
 }
 
 impl Programs {
@@ -48,6 +50,9 @@ pub fn compile(hashes: Hashes) -> Vec<Programs> {
             response
         },
         envelope: e.enveloped.then(|| Program::new(bedrock::ENVELOPE, |_| {}, Draft::request_document_ended)),
+        notices: e.api.dialect.map(|dialect| {
+            [dialect.client, dialect.server].map(|rules| Program::new(&[("", rules)], |_| {}, |_, _| {}))
+        }),
     };
     endpoints().map(programs).collect()
 }

@@ -72,16 +72,29 @@ pub fn serves(path: &str, overrides: &[Override]) -> bool {
 /// that names a vendor give the provider, and the end of the path the API. If the end of the path is that of several APIs, the
 /// bodies decide.
 pub fn detect(method: &[u8], host: &str, path: &str, overrides: &[Override]) -> Option<Target> {
-    if method != b"POST" {
-        return None;
-    }
+    Some(()).filter(|()| method == b"POST").and_then(|()| find(false, host, path, overrides))
+}
+
+/// Finds the API of a request for a WebSocket, as [`detect`] does for others. The query may have the model.
+pub fn detect_socket(host: &str, path: &str, overrides: &[Override]) -> Option<Target> {
+    let target = find(true, host, path, overrides)?;
+    let query = path.split_once('?').map_or("", |(_, query)| query);
+    let field = |name: &str| query.split('&').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+    let model = field("model").or_else(|| field("deployment")).map(decode);
+    Some(Target { model: model.filter(|model| is_name(model)).or(target.model), ..target })
+}
+
+/// The API of a request. `is_socket`: it asks for a WebSocket.
+fn find(is_socket: bool, host: &str, path: &str, overrides: &[Override]) -> Option<Target> {
+    let endpoints = || endpoints().enumerate().filter(move |(_, e)| e.api.dialect.is_some() == is_socket);
+    let endpoint = |host, path| endpoints().find(|(_, e)| e.serves(path) && host_ends(host, e.host));
     let (whole, path) = (path, bare(path));
     let row = overrides.iter().find(|o| o.covers(host, path));
     let (endpoint, found) = match row {
         Some(row) if row.api == NO_API => return None,
         Some(row) if !row.api.is_empty() => {
             let served = endpoint(host, path).filter(|(_, e)| row.api == SHAPE || e.api.name == row.api);
-            served.or_else(|| endpoints().enumerate().find(|(_, e)| e.api.name == row.api))?
+            served.or_else(|| endpoints().find(|(_, e)| e.api.name == row.api))?
         }
         _ => endpoint(host, path)?,
     };
@@ -196,10 +209,6 @@ fn bare(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
 }
 
-fn endpoint(host: &str, path: &str) -> Option<(usize, &'static Endpoint)> {
-    endpoints().enumerate().find(|(_, e)| e.serves(path) && host_ends(host, e.host))
-}
-
 /// The model in the path, percent-decoded: in `/deployments/{model}/...`, in `/models/{model}:verb`, or after the text that the
 /// endpoint gives.
 fn model_in_path(path: &str, endpoint: &Endpoint) -> Option<Text> {
@@ -211,7 +220,12 @@ fn model_in_path(path: &str, endpoint: &Endpoint) -> Option<Text> {
         None => return None,
     };
     // Gemini Code Assist has its version here, and the model in the body.
-    Some(decode(model)).filter(|m| !m.is_empty() && m.len() <= crate::json::LIMIT && &**m != "v1internal")
+    Some(decode(model)).filter(|model| is_name(model) && &**model != "v1internal")
+}
+
+/// Returns true if the text is neither empty nor too long for the name of a model.
+fn is_name(text: &str) -> bool {
+    (1..=crate::json::LIMIT).contains(&text.len())
 }
 
 /// Decodes percent-encoding. Malformed escapes stay as they are, and bytes that are not UTF-8 become U+FFFD.

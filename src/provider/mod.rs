@@ -30,6 +30,7 @@ pub mod own;
 mod responses;
 mod servers;
 mod shape;
+mod socket;
 
 use crate::draft::Draft;
 use crate::json::Group;
@@ -38,9 +39,10 @@ use crate::observation::FinishClass;
 pub use caller::Callers;
 pub use common::{USAGE_OBJECTS, WITHOUT_PRICE};
 pub use compile::{Programs, compile};
-pub use endpoint::{Certainty, Endpoint, NO_API, Override, Target, detect, serves};
+pub use endpoint::{Certainty, Endpoint, NO_API, Override, Target, detect, detect_socket, serves};
 pub use finish::finish_class;
 pub use head::Head;
+pub use socket::{Dialect, MessagePart, Notice, is_upgrade};
 
 /// An API: rules for the bodies of its requests and responses, and properties of its streams.
 pub struct Api {
@@ -72,6 +74,8 @@ pub struct Api {
     pub by_shape: bool,
     /// The vendor's own host serves nothing else at the path endings of the API.
     pub only_api_of_vendor: bool,
+    /// The meaning of messages, if the API is served over a WebSocket. None for an API of HTTP requests.
+    pub dialect: Option<&'static Dialect>,
 }
 
 impl Api {
@@ -90,6 +94,7 @@ impl Api {
         takes_stream_options: false,
         by_shape: false,
         only_api_of_vendor: false,
+        dialect: None,
     };
 }
 
@@ -109,6 +114,7 @@ static ENDPOINTS: &[&[Endpoint]] = &[
     cohere::ENDPOINTS,
     media::ENDPOINTS,
     shape::ENDPOINTS,
+    socket::ENDPOINTS,
 ];
 
 /// All endpoints. [`Target::endpoint`] is an index into this sequence.

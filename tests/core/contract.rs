@@ -242,11 +242,12 @@ fn observations() -> Vec<Observation> {
             Wire { response: fixture.response.events.iter().map(|event| &event[..]).collect(), ..Wire::of(fixture) };
         let exchange = pass(&observer, &wire, End::Whole)?;
         let mut seen = Observation { route: "llm".into(), ..exchange.observation().clone() };
-        // One call alone does not show when a tool was called, nor feedback, nor what a cache had before. No stream stalls.
+        // One call alone does not show when a tool was called, nor feedback, nor what a cache had before. No stream stalls. None is a WebSocket.
         seen.agent.results.iter_mut().for_each(|result| result.called_at = Some(1));
         seen.configured.get_or_insert_default().feedback = Some(700);
         let (cause, message) = (CacheBreakCause::Message, Some(2));
         seen.timing.stalls = 1;
+        seen.rare.get_or_insert_default().responses = Some(2);
         seen.cache_break = Some(Box::new(CacheBreak { cause, message, lost_tokens: 9, lost_nanousd: Some(9) }));
         Some(seen)
     };

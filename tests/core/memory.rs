@@ -9,10 +9,11 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::rc::Rc;
 
-use gaugeway::budget::Budget;
+use gaugeway::budget::{Budget, Side};
 use gaugeway::config::{Config, Temporality};
 use gaugeway::exchange::{End, Exchange, Head, Observer, Unread};
 use gaugeway::observation::{Observation, Outcome, ParseError, ParseErrors};
+use gaugeway::session::{Session, SessionEvent};
 use gaugeway::sink::otlp::{MetricStore, SpanReference};
 use gaugeway::text::hash::Key;
 use serde_json::{Value, json};
@@ -26,6 +27,11 @@ thread_local! {
 }
 
 struct Counting;
+
+/// Memory that this thread has allocated and not released, in bytes.
+pub fn allocated() -> usize {
+    ALLOCATED.get()
+}
 
 fn rounded(layout: Layout) -> usize {
     (layout.size() + 4).next_multiple_of(8).max(16)
@@ -249,6 +255,70 @@ fn without_memory_for_lists_they_are_cut_and_the_rest_is_read() {
     assert!(seen.output.tools.len() < 128 && seen.response.finish_reasons.len() < 128);
     assert_eq!((seen.usage.input, seen.usage.output), (Some(5), Some(7)));
     assert!(measured.budget.reserved() <= 8 << 20);
+}
+
+/// The frame of a server's text message.
+fn frame(text: &str) -> Vec<u8> {
+    [&[0x81, 127], &(text.len() as u64).to_be_bytes()[..], text.as_bytes()].concat()
+}
+
+/// The frame of a client's text message. The key of its mask is 0.
+fn masked(text: &str) -> Vec<u8> {
+    [&[0x81, 255], &(text.len() as u64).to_be_bytes()[..], &[0; 4], text.as_bytes()].concat()
+}
+
+#[test]
+fn a_websocket_allocates_no_more_than_it_has_reserved_and_little_while_it_is_idle() {
+    let budget = Rc::new(Budget::default());
+    let observer = Observer::with_budget(Config::parse(&everything().to_string()).unwrap(), Rc::clone(&budget));
+    let observer = Rc::new(observer.sharing(Rc::new(Key::new(b"secret"))));
+    let long: &'static str = "h".repeat(4000).leak();
+    let head: Vec<(&[u8], &[u8])> = vec![
+        (b":method", b"GET"),
+        (b":path", b"/v1/responses"),
+        (b"upgrade", b"websocket"),
+        (b"x-team", long.as_bytes()),
+        (b"x-conversation", long.as_bytes()),
+    ];
+    let create = |lane: usize| {
+        let (pad, messages) = ("p".repeat(3000), &large_request(LONGEST, 40)["messages"]);
+        masked(&format!(r#"{{"pad":"{pad}","type":"response.create","stream_id":"{lane}","input":{messages}}}"#))
+    };
+    let answer = |lane: usize| {
+        let created = format!(r#"{{"type":"response.created","stream_id":"{lane}","response":{{"id":"{long}"}}}}"#);
+        let text = format!(r#"{{"delta":"{long}","type":"response.output_text.delta","stream_id":"{lane}"}}"#);
+        [frame(&created), frame(&text)].concat()
+    };
+    let messages: Vec<_> = (0..30).map(|lane| (create(lane), answer(lane))).collect();
+    let before = ALLOCATED.get();
+    let check = |step: &str| {
+        let allocated = ALLOCATED.get().wrapping_sub(before);
+        assert!(allocated <= budget.reserved(), "{step}: {allocated} of {}", budget.reserved());
+        allocated
+    };
+    let exchange = Exchange::start_from(&observer, Head(&head), 0, 1).unwrap();
+    let mut session = Box::new(Session::start(exchange.into_template().unwrap(), "").unwrap());
+    let idle = check("an idle session");
+    println!("an idle session takes {idle} bytes and reserves {}", budget.reserved());
+    assert!(idle < 4 << 10, "an idle session takes {idle} bytes");
+    let mut tell = |_: SessionEvent<'_>| {};
+    let mut most = 0;
+    for (create, answer) in &messages {
+        for piece in create.chunks(999) {
+            session.push(Side::Request, piece, 2, &mut tell);
+            check("a piece of a request");
+        }
+        for piece in answer.chunks(777) {
+            session.push(Side::Response, piece, 3, &mut tell);
+            most = most.max(check("a piece of a response"));
+        }
+    }
+    assert!(most > 16 * 4000, "sixteen responses were open in {most} bytes");
+    session.close(End::ClientDisconnect, 4, &mut tell);
+    assert!(check("the end") < 4 << 10);
+    drop(session);
+    drop(observer);
+    assert_eq!(budget.reserved(), 0);
 }
 
 #[test]

@@ -52,6 +52,7 @@ mod soak;
 mod spans;
 mod streams;
 mod tracing;
+mod websocket;
 
 #[path = "../oracle/dice.rs"]
 #[allow(dead_code, reason = "tests/core uses the rest of the module")]

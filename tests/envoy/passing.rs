@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const UNARY: &str = "openai-chat/unary";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upgraded_connection_passes_any_bytes_and_is_not_counted() {
+async fn a_websocket_that_is_no_llm_traffic_passes_any_bytes_and_is_not_counted() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -39,16 +39,8 @@ async fn an_upgraded_connection_passes_any_bytes_and_is_not_counted() {
             stream.write_all(&buffer[..size]).await.unwrap();
         }
     });
-    let upgrades = "          stream_idle_timeout: 900s";
-    let options = Options {
-        replace: vec![(
-            upgrades.to_owned(),
-            format!("          upgrade_configs: [{{upgrade_type: websocket}}]\n{upgrades}"),
-        )],
-        ..Options::to(addr)
-    };
-    let envoy = Envoy::start(&options).await;
-    let head = "GET /v1/realtime?model=gpt-4o HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\nx-request-id: up\r\n\r\n";
+    let envoy = Envoy::start(&Options::to(addr)).await;
+    let head = "GET /realtime/room?model=gpt-4o HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\nx-request-id: up\r\n\r\n";
     let mut raw = Raw::send(envoy.addr, head.as_bytes()).await.unwrap();
     assert!(raw.read_until(b"\r\n\r\n").await.unwrap());
     assert!(raw.read.starts_with(b"HTTP/1.1 101"), "{}", raw.read.escape_ascii());

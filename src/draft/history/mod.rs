@@ -209,6 +209,14 @@ impl History {
         increment(&mut self.tools_offered);
     }
 
+    /// The session of the request offers tools, unless the request itself does. What the user said is a message.
+    pub fn session_offers(&mut self, tools: u16) {
+        if !core::mem::replace(&mut self.offers_tools, true) {
+            self.tools_offered = tools;
+        }
+        self.saw_message = true;
+    }
+
     /// A tool call begins.
     pub fn call_opened(&mut self) {
         if !core::mem::replace(&mut self.message.has_calls, true) && !self.follows_calls {

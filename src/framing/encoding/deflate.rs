@@ -1,4 +1,4 @@
-//! gzip (RFC 1952), zlib (RFC 1950) and raw deflate (RFC 1951).
+//! gzip (RFC 1952), zlib (RFC 1950) and raw deflate (RFC 1951), and the messages of permessage-deflate (RFC 7692).
 //!
 //! The content encoding `deflate` means the zlib format (RFC 9110, section 8.4.1.2). Some servers send raw deflate
 //! under that name, so the first two bytes decide. The checksum after zlib data is not verified.
@@ -34,9 +34,20 @@ enum DeflateWrapper {
     Unknown(Option<u8>),
     /// Deflate data follows, after a zlib header or without one.
     None,
+    /// Messages of permessage-deflate. Distances are less than or equal to `1 << window_bits` bytes.
+    Messages {
+        window_bits: u8,
+    },
 }
 
-/// Decodes one of the three formats.
+/// The end of each message, which the sender leaves out: an empty block without compression (RFC 7692, section 7.2.2).
+const MESSAGE_END: &[u8] = &[0, 0, 0xff, 0xff];
+/// Smallest window of messages, in bits. Encoders based on zlib take 9 bits where 8 were agreed.
+const LEAST_BITS: u8 = 9;
+/// Largest window of messages, in bits.
+const MOST_BITS: u8 = 15;
+
+/// Decodes one of the formats.
 pub(super) struct Inflate {
     wrapper: DeflateWrapper,
     /// Allocated when the first bytes of deflate data arrive.
@@ -45,7 +56,10 @@ pub(super) struct Inflate {
     window: Vec<u8>,
     /// Position of the next decoded byte in the window.
     position: usize,
+    /// True after a block that is marked as the last one.
     finished: bool,
+    /// True if the data so far ends with the end of a block.
+    is_between_blocks: bool,
     share: Share,
 }
 
@@ -61,7 +75,39 @@ impl Inflate {
     }
 
     fn new(wrapper: DeflateWrapper, share: Share) -> Self {
-        Inflate { wrapper, state: None, window: Vec::new(), position: 0, finished: false, share }
+        let window = Vec::new();
+        Inflate { wrapper, state: None, window, position: 0, finished: false, is_between_blocks: false, share }
+    }
+
+    /// Creates a decoder for the messages of permessage-deflate. It reserves all memory that it will ever need, because
+    /// a message that is not decoded makes those after it unreadable. Returns None if the budget does not have it.
+    pub fn messages(window_bits: u8, mut share: Share) -> Option<Self> {
+        let window_bits = window_bits.clamp(LEAST_BITS, MOST_BITS);
+        let reserved = share.resize(size_of::<DecompressorOxide>() + (1 << window_bits));
+        reserved.then(|| Inflate::new(DeflateWrapper::Messages { window_bits }, share))
+    }
+
+    /// Ends a message. The next one may refer back to it if `keeps_context` is true.
+    pub fn end_message(&mut self, keeps_context: bool, out: &mut DecodedOutput<'_>) -> Result<(), Unreadable> {
+        if !self.finished {
+            self.feed(MESSAGE_END, out)?;
+            if !self.is_between_blocks {
+                return Err(Unreadable);
+            }
+        }
+        if !keeps_context {
+            self.restart();
+            self.position = 0;
+        }
+        Ok(())
+    }
+
+    /// A new sequence of blocks follows. The window stays.
+    fn restart(&mut self) {
+        self.finished = false;
+        if let Some(state) = &mut self.state {
+            state.init();
+        }
     }
 
     /// Decodes `bytes`.
@@ -73,9 +119,7 @@ impl Inflate {
                     GzipPart::Rest(rest) => rest,
                     GzipPart::NewMember(rest) => {
                         out.count_work(MEMBER_WORK)?;
-                        if let Some(state) = &mut self.state {
-                            state.init();
-                        }
+                        self.restart();
                         self.position = 0;
                         rest
                     }
@@ -98,6 +142,12 @@ impl Inflate {
                 // Bytes after the end of the stream are ignored.
                 DeflateWrapper::None if self.finished => return Ok(()),
                 DeflateWrapper::None => self.inflate(bytes, out)?,
+                DeflateWrapper::Messages { .. } => {
+                    if self.finished {
+                        self.restart();
+                    }
+                    self.inflate(bytes, out)?
+                }
             };
         }
         Ok(())
@@ -106,7 +156,7 @@ impl Inflate {
     /// Decodes deflate data. Returns the bytes after it, or no bytes if it continues.
     fn inflate<'b>(&mut self, mut bytes: &'b [u8], out: &mut DecodedOutput<'_>) -> Result<&'b [u8], Unreadable> {
         if self.state.is_none() {
-            self.grow(FIRST_WINDOW)?;
+            self.grow(FIRST_WINDOW.min(self.largest_window()))?;
             self.state = Some(Box::default());
         }
         loop {
@@ -121,6 +171,7 @@ impl Inflate {
                 out.push(piece)?;
             }
             self.position += written;
+            self.is_between_blocks = status == TINFLStatus::BlockBoundary;
             if matches!(status, TINFLStatus::Done | TINFLStatus::BlockBoundary) {
                 out.count_work(BLOCK_WORK + read.min(TABLES) as u64 * TABLE_BYTE_WORK)?;
             }
@@ -133,20 +184,30 @@ impl Inflate {
                     return Ok(bytes);
                 }
                 TINFLStatus::NeedsMoreInput => return Ok(bytes),
+                // Less than a byte may be left over. No block is so short.
+                TINFLStatus::BlockBoundary if bytes.is_empty() => return Ok(bytes),
                 TINFLStatus::BlockBoundary => {}
                 TINFLStatus::HasMoreOutput if self.position < self.window.len() => {}
                 // The ring buffer has not wrapped around yet, so it can grow.
-                TINFLStatus::HasMoreOutput if self.window.len() < LARGEST_WINDOW => self.grow(self.window.len() * 2)?,
+                TINFLStatus::HasMoreOutput if self.window.len() < self.largest_window() => {
+                    self.grow(self.window.len() * 2)?
+                }
                 TINFLStatus::HasMoreOutput => self.position = 0,
                 _ => return Err(Unreadable),
             }
         }
     }
 
+    /// Size that the window may grow to, in bytes.
+    fn largest_window(&self) -> usize {
+        if let DeflateWrapper::Messages { window_bits } = self.wrapper { 1 << window_bits } else { LARGEST_WINDOW }
+    }
+
     /// Grows the window to at least `window` bytes.
     fn grow(&mut self, window: usize) -> Result<(), Unreadable> {
         let window = window.max(self.window.len());
-        if !self.share.resize(size_of::<DecompressorOxide>() + window) {
+        let needed = size_of::<DecompressorOxide>() + window;
+        if needed > self.share.bytes() && !self.share.resize(needed) {
             return Err(Unreadable);
         }
         self.window.resize(window, 0);

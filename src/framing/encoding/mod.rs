@@ -5,10 +5,12 @@
 
 mod brotli;
 mod deflate;
+mod messages;
 mod zstd;
 
 use self::brotli::Brotli;
 use self::deflate::Inflate;
+pub use self::messages::MessageInflate;
 use self::zstd::Zstd;
 use crate::budget::{Share, Side};
 

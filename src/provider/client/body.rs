@@ -1,7 +1,7 @@
 //! Rules for the members of a request's body that name the session and the agent. They apply to the requests of all APIs.
 
 use super::identifier::{fit, session_in_user_id};
-use super::subagent_kind;
+use super::{subagent_kind, turn_kind};
 use crate::draft::{Draft, SessionSource};
 use crate::json::{Rule, Scalar, scalar, text};
 use crate::observation::RequestKind;
@@ -33,6 +33,12 @@ pub(in crate::provider) const CLIENT: &[Rule<Draft>] = &[
             d.client_kind(subagent_kind(fit_text(v)));
         }
     }),
+    text("client_metadata.x-codex-turn-metadata", |d, piece| {
+        if let Some(kind) = turn_kind(d.hold_client_text(piece)) {
+            d.client_kind(kind);
+        }
+    }),
+    scalar("client_metadata.ws_request_header_traceparent", Draft::client_traceparent),
     scalar("prompt_cache_key", |d, v| {
         if d.observation.client_name().is_some_and(|name| CACHE_KEY_IS_SESSION.contains(&name)) {
             d.client_session(SessionSource::CacheKey, fit_text(v));

@@ -105,14 +105,7 @@ const HEADERS: &[Row] = &[
     }),
     ("x-codex-turn-metadata", |h, v| {
         h.program("codex");
-        let kind = v.get(..v.len().min(SEARCHED)).and_then(|v| member(v, "\"request_kind\":\""));
-        h.turn = h.turn.or(match kind {
-            Some("turn") => Some(RequestKind::Main),
-            Some("prewarm") => Some(RequestKind::Prewarm),
-            Some("compaction") => Some(RequestKind::Compaction),
-            Some("memory") => Some(RequestKind::Auxiliary),
-            _ => None,
-        });
+        h.turn = h.turn.or(v.get(..v.len().min(SEARCHED)).and_then(turn_kind));
     }),
     ("x-goog-api-client", |h, v| h.products(v)),
     ("x-interaction-type", |h, v| {
@@ -142,6 +135,17 @@ const HEADERS: &[Row] = &[
         h.attempt = h.attempt.or(v.trim().parse().ok().filter(|n| *n <= RETRIES).map(|n: u64| n + 1));
     }),
 ];
+
+/// The kind of a request by Codex's JSON about the turn, of which `text` may be the beginning.
+fn turn_kind(text: &str) -> Option<RequestKind> {
+    match member(text, "\"request_kind\":\"")? {
+        "turn" => Some(RequestKind::Main),
+        "prewarm" => Some(RequestKind::Prewarm),
+        "compaction" => Some(RequestKind::Compaction),
+        "memory" => Some(RequestKind::Auxiliary),
+        _ => None,
+    }
+}
 
 /// The kind of a request by Codex's word for the sub-agent.
 fn subagent_kind(name: &str) -> RequestKind {

@@ -22,7 +22,7 @@ use crate::observation::{COST_LIMIT, Observation, clipped};
 
 pub use conventions::{GAP_METRICS, INFERENCE};
 pub use metric::{Collect, Metric, MetricKind, Registry, Samples, Scale};
-pub use plugin::{INJECTIONS, LOG_RECORDS, OVERFLOW, PLUGIN_METRICS, POINTS, PRICE_TABLE, SPANS, UNREAD};
+pub use plugin::{INJECTIONS, LOG_RECORDS, OVERFLOW, PLUGIN_METRICS, POINTS, PRICE_TABLE, SESSIONS, SPANS, UNREAD};
 pub use table::METRICS;
 
 /// The longest value of a label, in bytes. Longer values are cut.
@@ -84,7 +84,11 @@ impl Stats {
         let mut is_looked_up = false;
         let gaps = seen.timing.gaps.as_deref().filter(|_| R::TAKES_GAPS && seen.outcome.is_some());
         let metrics = METRICS.iter().chain(if gaps.is_some() { GAP_METRICS } else { &[] }).enumerate();
-        for (at, metric) in metrics.filter(|(_, metric)| metric.is_in(config.conventions)) {
+        // Nobody waits for a response that only prepares another one.
+        let is_waited_for = !seen.is_prewarm();
+        let is_of_interest =
+            |metric: &Metric| metric.is_in(config.conventions) && (is_waited_for || metric.scale != Scale::Nanoseconds);
+        for (at, metric) in metrics.filter(|(_, metric)| is_of_interest(metric)) {
             (metric.collect)(seen, &mut |values, value| {
                 if value == 0 && metric.kind == MetricKind::Counter {
                     return;

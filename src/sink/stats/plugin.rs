@@ -53,7 +53,18 @@ pub const UNREAD: Metric = counter(
     "gaugeway.unread_requests",
     "{request}",
     &[&KIND],
-    "exchanges that passed unread for lack of memory: budget (`limits.stream_memory_bytes` is used up), vm (the VM's memory is nearly full)",
+    "exchanges that passed unread: budget (`limits.stream_memory_bytes` is used up, or a WebSocket has too many open responses), vm (the VM's memory is \
+     nearly full), websocket (a WebSocket whose frames cannot be read, from there on)",
+    nothing,
+);
+
+/// The open WebSockets that are read.
+pub const SESSIONS: Metric = gauge(
+    "gaugeway_websocket_sessions",
+    "gaugeway.websocket.sessions",
+    "{session}",
+    &[],
+    "open WebSockets of LLM APIs that are read; a worker that crashes leaves its own in Envoy's statistics",
     nothing,
 );
 
@@ -78,6 +89,7 @@ pub const PRICE_TABLE: Metric = gauge(
 );
 
 /// Every metric of the plugin itself. They have no common labels, and exchanges have no samples for them.
-pub const PLUGIN_METRICS: &[Metric] = &[OVERFLOW, SPANS, POINTS, LOG_RECORDS, INJECTIONS, UNREAD, PRICE_TABLE];
+pub const PLUGIN_METRICS: &[Metric] =
+    &[OVERFLOW, SPANS, POINTS, LOG_RECORDS, INJECTIONS, UNREAD, SESSIONS, PRICE_TABLE];
 
 fn nothing(_: &Observation, _: Samples<'_>) {}

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::config::Conventions;
-use crate::observation::{FinishClass, FinishReason, Outcome, Text, ToolResult, Usage};
+use crate::observation::{ClientDetails, FinishClass, FinishReason, Outcome, RequestKind, Text, ToolResult, Usage};
 
 /// A registry that adds up the values of each series. Its name is that of the metric with its labels as `,NAME=VALUE`.
 #[derive(Default)]
@@ -52,6 +52,22 @@ fn a_series_is_defined_once_by_its_labels() {
     }
     let name = format!("{INPUT},gen_ai_request_model=gpt-4o,gen_ai_response_model=gpt-4o-2024-08-06");
     assert_eq!(host.sums.get(&name), Some(&9));
+}
+
+#[test]
+fn a_request_that_prepares_another_one_has_tokens_and_no_duration() {
+    let config = Config::parse("").unwrap();
+    let durations = |kind| {
+        let (mut stats, mut host) = (Stats::default(), Host::default());
+        let mut seen = exchange("gpt-4o", "gpt-4o");
+        (seen.timing.start, seen.timing.first_token, seen.timing.end) = (1, Some(1_000_001), Some(2_000_001));
+        seen.client = Some(Box::new(ClientDetails { kind, ..ClientDetails::default() }));
+        stats.record(&seen, &config, &mut host);
+        let tokens: u64 = host.sums.iter().filter(|(name, _)| name.starts_with(INPUT)).map(|(_, sum)| *sum).sum();
+        assert_eq!(tokens, 3);
+        host.sums.keys().filter(|name| name.contains("_microseconds")).count()
+    };
+    assert_eq!((durations(Some(RequestKind::Main)), durations(Some(RequestKind::Prewarm))), (3, 0));
 }
 
 #[test]

@@ -53,6 +53,13 @@ pub(super) const RESPONSE: &[Attribute] = &[
         "number of times that a stream was silent for longer than `streams.stalled_after`; not written if there were none",
         Count(|o| Some(o.timing.stalls.into()).filter(|stalls| *stalls > 0)),
     ),
+    row(
+        "gaugeway.websocket.responses",
+        "{response}",
+        End,
+        "number of responses on a WebSocket that have ended; only in filter state, where the token counts and the cost are their sums",
+        Count(|o| o.rare.as_ref()?.responses),
+    ),
     row("gen_ai.usage.input_tokens", "{token}", Usage, "input tokens, including cached ones", Count(|o| o.usage.input)),
     row(
         "gen_ai.usage.output_tokens",
