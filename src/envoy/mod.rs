@@ -17,6 +17,7 @@ mod holding;
 mod host;
 mod inject;
 mod logger;
+mod mcp;
 mod memory;
 mod metrics;
 mod redirect;

@@ -1,6 +1,6 @@
 //! The root context: reads the configuration, creates the contexts of streams and does the periodic work.
 
-use std::cell::{BorrowMutError, Cell, RefCell, RefMut};
+use std::cell::{BorrowMutError, Cell, OnceCell, RefCell, RefMut};
 use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
@@ -182,6 +182,7 @@ fn start(config: Config, selection: Selection) -> Shared {
         submissions: RefCell::default(),
         is_tick_short: Cell::new(false),
         expects_llm_traffic: Cell::new(false),
+        mcp_programs: OnceCell::new(),
     };
     capabilities::log_missing_at_start(gauge.is_some(), host::set_tick(TICK), has_secret);
     shared

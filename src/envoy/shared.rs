@@ -1,6 +1,6 @@
 //! The state that all streams of a configuration share, and what an exchange leaves there for later ones.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 
 use proxy_wasm::types::MapType;
@@ -15,6 +15,7 @@ use super::metrics::HostMetrics;
 use super::root::{SHORT_TICK, TICK};
 use crate::config::Config;
 use crate::exchange::{Continuation, Exchange, MemoryKey, Observer, Routes};
+use crate::mcp::McpPrograms;
 use crate::observation::{Observation, Outcome};
 use crate::signal::memory::{Pending, WaitingRun, WaitingRuns};
 use crate::signal::stalls::OpenStreams;
@@ -45,6 +46,8 @@ pub struct Shared {
     pub is_tick_short: Cell<bool>,
     /// The last request was LLM traffic, so the next is likely to be: all of its headers are read in one call.
     pub expects_llm_traffic: Cell<bool>,
+    /// The rules for MCP, compiled for its first request.
+    pub mcp_programs: OnceCell<Rc<McpPrograms>>,
 }
 
 impl Shared {
@@ -61,6 +64,11 @@ impl Shared {
             log::error!("metadata of route '{route}' is ignored: {fault}");
         }
         observer
+    }
+
+    /// The rules for MCP.
+    pub fn mcp_programs(&self) -> Rc<McpPrograms> {
+        Rc::clone(self.mcp_programs.get_or_init(|| Rc::new(McpPrograms::compile())))
     }
 
     /// Compares the request with the call before it, and passes the remembered tool calls to the request that brings their results. Its run has continued, even if results

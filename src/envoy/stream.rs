@@ -13,6 +13,7 @@ use super::feedback::Submission;
 use super::filter_state::{self, Written};
 use super::host;
 use super::inject::Injection;
+use super::mcp::{self, McpStream};
 use super::redirect::{self, EarlierLeg};
 use super::role;
 use super::room;
@@ -33,6 +34,8 @@ pub struct Stream {
     id: u32,
     shared: Option<Rc<Shared>>,
     exchange: Option<Box<Exchange>>,
+    /// Set if the stream is MCP.
+    mcp: Option<Box<McpStream>>,
     /// Set in a cluster's filter chain.
     attempt: Option<Attempt>,
     injection: Injection,
@@ -56,6 +59,7 @@ impl Stream {
             id,
             shared,
             exchange: None,
+            mcp: None,
             attempt: None,
             injection: Injection::default(),
             submission: None,
@@ -81,6 +85,9 @@ impl HttpContext for Stream {
             submission.on_body(shared, size, end_of_stream);
             return Action::Pause;
         }
+        if let Some(mcp) = &mut self.mcp {
+            mcp.on_request_body(shared, size, end_of_stream);
+        }
         let Some(exchange) = &mut self.exchange else { return Action::Continue };
         let seen = self.injection.start_body(self.id, &shared.holding);
         let new = size.saturating_sub(seen);
@@ -99,11 +106,17 @@ impl HttpContext for Stream {
         }
         self.cancel_injection();
         self.end_request();
+        if let (Some(mcp), Some(shared)) = (&mut self.mcp, &self.shared) {
+            mcp.request_end(shared);
+        }
         Action::Continue
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         self.cancel_injection();
+        if let (Some(mcp), Some(shared)) = (&mut self.mcp, &self.shared) {
+            mcp.on_response_headers(shared, end_of_stream);
+        }
         let Some(exchange) = &mut self.exchange else { return Action::Continue };
         let serialized = host::headers(MapType::HttpResponseHeaders);
         let pairs = host::pairs(&serialized);
@@ -111,7 +124,8 @@ impl HttpContext for Stream {
         let now = host::now();
         // A cluster's filters see responses of upstreams only.
         if self.attempt.is_none() {
-            self.answer = answer::end_of(head, exchange, now);
+            let elapsed = exchange.observation().timing.since_start(Some(now)).unwrap_or_default();
+            self.answer = answer::end_of(head, elapsed, exchange.config().role);
         }
         if self.answer != End::Whole {
             exchange.answered_locally();
@@ -132,6 +146,9 @@ impl HttpContext for Stream {
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         self.note_response_body();
+        if let (Some(mcp), Some(shared)) = (&mut self.mcp, &self.shared) {
+            mcp.on_response_body(shared, size, end_of_stream);
+        }
         let Some(exchange) = &mut self.exchange else { return Action::Continue };
         let now = host::now();
         let bytes = if size > 0 { body(BufferType::HttpResponseBody, 0, size) } else { Vec::new() };
@@ -150,6 +167,9 @@ impl HttpContext for Stream {
         if let Some(exchange) = &mut self.exchange {
             exchange.finish(self.answer, host::now());
             self.write();
+        }
+        if let (Some(mcp), Some(shared)) = (&mut self.mcp, &self.shared) {
+            mcp.on_response_trailers(shared);
         }
         Action::Continue
     }
@@ -172,13 +192,13 @@ impl Stream {
     fn start(&mut self, end_of_stream: bool) -> bool {
         let Some(shared) = &self.shared else { return false };
         let config = &shared.observer.config;
-        // Of other traffic only the path is read.
+        // Of other traffic only the path and the accepted media types are read.
         if !shared.expects_llm_traffic.get() {
             let path = host::header(MapType::HttpRequestHeaders, ":path");
             if path.is_none() {
                 capabilities::log_once(Missing::RequestHeaders);
             }
-            if !path.is_some_and(|path| is_served(config, &path)) {
+            if !path.is_some_and(|path| is_served(config, &path)) && !mcp::may_be() {
                 return false;
             }
         }
@@ -187,6 +207,7 @@ impl Stream {
         let head = Head(&pairs);
         shared.expects_llm_traffic.set(head.bytes(":path").is_some_and(|path| is_served(config, path)));
         if !shared.expects_llm_traffic.get() {
+            self.mcp = McpStream::start(shared, head, end_of_stream);
             return false;
         }
         if config.feedback.is_at(head.whole(":path")) {
@@ -284,6 +305,9 @@ impl Stream {
 
     /// Finishes the exchange if it is not finished, and counts it. Does so once.
     fn report(&mut self) {
+        if let (Some(mcp), Some(shared)) = (&mut self.mcp, &self.shared) {
+            mcp.report(shared);
+        }
         let Some(exchange) = self.exchange.as_mut().filter(|_| !self.reported) else { return };
         self.reported = true;
         let (status, start) = (exchange.observation().response.status, exchange.observation().timing.start);
@@ -296,9 +320,10 @@ impl Stream {
         let elapsed = || host::now().saturating_sub(start);
         let facts = self.attempt.as_mut().map(|attempt| attempt.facts(&details, status, elapsed()));
         if !has_ended {
-            let end = facts
-                .as_ref()
-                .map_or_else(|| answer::end_of_stream(exchange, self.answer, &details), AttemptFacts::end);
+            let end = facts.as_ref().map_or_else(
+                || answer::end_of_stream(status, exchange.config().role, self.answer, &details),
+                AttemptFacts::end,
+            );
             let is_unheard =
                 self.attempt.is_none() && end == End::Whole && !self.response_body_seen && status.is_some();
             if is_unheard {
@@ -329,12 +354,12 @@ impl Stream {
 }
 
 /// The hash of the downstream address. Returns 0 if the body is not encoded: only decoders need it.
-fn address_for(head: Head<'_>, attempt: Option<&Attempt>) -> u64 {
+pub fn address_for(head: Head<'_>, attempt: Option<&Attempt>) -> u64 {
     if head.bytes("content-encoding").is_none() { 0 } else { address(attempt) }
 }
 
 /// The hash of the downstream address.
-fn address(attempt: Option<&Attempt>) -> u64 {
+pub fn address(attempt: Option<&Attempt>) -> u64 {
     Mix::new(0).text(core::str::from_utf8(&source_address(attempt)).unwrap_or_default()).finish()
 }
 
@@ -355,7 +380,8 @@ fn hold_if(holds: bool) -> Action {
     if holds { Action::Pause } else { Action::Continue }
 }
 
-fn body(buffer: BufferType, start: usize, size: usize) -> Vec<u8> {
+/// A part of a buffer. Empty if the host has none.
+pub fn body(buffer: BufferType, start: usize, size: usize) -> Vec<u8> {
     hostcalls::get_buffer(buffer, start, size).ok().flatten().unwrap_or_default()
 }
 

@@ -26,3 +26,4 @@ mod sse;
 
 pub use body::{Body, Rules};
 pub use encoding::Decoder;
+pub use sse::{Sse, SsePart};

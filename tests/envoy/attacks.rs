@@ -295,7 +295,8 @@ async fn hostile_route_settings_are_ignored_and_logged_once_in_a_short_line() {
     ];
     let mut metadata: Vec<_> =
         settings.into_iter().map(|(settings, told)| (json!({"config": settings}), told)).collect();
-    metadata.push((json!({"agent": {"max_iterations": 1}}), "unknown key 'agent'; put the settings into the key 'config'"));
+    metadata
+        .push((json!({"agent": {"max_iterations": 1}}), "unknown key 'agent'; put the settings into the key 'config'"));
     metadata.push((json!({"config": "{}", "k".repeat(900): 1}), "unknown key"));
     let unary = Fixture::load(UNARY);
     let upstream = Upstream::start(vec![unary.clone()]).await;

@@ -31,6 +31,7 @@ mod interrupted;
 mod latency;
 mod ledger;
 mod local_replies;
+mod mcp;
 mod memory;
 mod metrics;
 mod minimal;

@@ -140,7 +140,7 @@ impl SpanQueue {
 
     /// Writes a span behind the others. `rest` writes its attributes, links and status. If there is no room for all of it, it is
     /// removed, and later spans are dropped until the queue is empty again. Returns true if there was room.
-    fn push(&mut self, span: &Span<'_>, rest: impl FnOnce(&mut Vec<u8>)) -> bool {
+    pub(super) fn push(&mut self, span: &Span<'_>, rest: impl FnOnce(&mut Vec<u8>)) -> bool {
         let before = self.spans.len();
         if !self.is_full {
             message(&mut self.spans, 2, |out| {
@@ -188,19 +188,19 @@ const OF_A_RUN: [&str; 6] = [
 
 /// `SPAN_KIND_INTERNAL` and `SPAN_KIND_CLIENT`
 const INTERNAL: u64 = 1;
-const CLIENT: u64 = 3;
+pub(super) const CLIENT: u64 = 3;
 
 /// The fields that every `Span` message has.
-struct Span<'n> {
-    trace: [u8; 16],
-    span: [u8; 8],
+pub(super) struct Span<'n> {
+    pub trace: [u8; 16],
+    pub span: [u8; 8],
     /// All zero if there is none.
-    parent: [u8; 8],
+    pub parent: [u8; 8],
     /// Two words. The second one may be empty.
-    name: [&'n str; 2],
-    kind: u64,
+    pub name: [&'n str; 2],
+    pub kind: u64,
     /// Start and end.
-    times: [u64; 2],
+    pub times: [u64; 2],
 }
 
 impl Span<'_> {
@@ -226,7 +226,7 @@ impl Span<'_> {
 }
 
 /// Appends an attribute of a span.
-fn write(out: &mut Vec<u8>, key: &str, value: AttributeValue<'_>) {
+pub(super) fn write(out: &mut Vec<u8>, key: &str, value: AttributeValue<'_>) {
     attribute(out, 9, key, &value);
 }
 
@@ -239,7 +239,7 @@ fn link(out: &mut Vec<u8>, to: TraceContext) {
 }
 
 /// Appends the status `STATUS_CODE_ERROR`.
-fn failed(out: &mut Vec<u8>) {
+pub(super) fn failed(out: &mut Vec<u8>) {
     bytes(out, 15, &[3 << 3, 2]);
 }
 

@@ -4,6 +4,7 @@
 //! answer's model the name in the price table. Memory: one number per series, and one per tool.
 
 mod conventions;
+mod mcp;
 mod metric;
 mod names;
 mod plugin;
@@ -21,6 +22,7 @@ use crate::labels::{Label, NameKind, Scope, is_common_error};
 use crate::observation::{COST_LIMIT, Observation, clipped};
 
 pub use conventions::{GAP_METRICS, INFERENCE};
+pub use mcp::MCP_METRICS;
 pub use metric::{Collect, Metric, MetricKind, Registry, Samples, Scale};
 pub use plugin::{INJECTIONS, LOG_RECORDS, OVERFLOW, PLUGIN_METRICS, POINTS, PRICE_TABLE, SPANS, UNREAD};
 pub use table::METRICS;

@@ -80,4 +80,5 @@ pub const PRICE_TABLE: Metric = gauge(
 /// Every metric of the plugin itself. They have no common labels, and exchanges have no samples for them.
 pub const PLUGIN_METRICS: &[Metric] = &[OVERFLOW, SPANS, POINTS, LOG_RECORDS, INJECTIONS, UNREAD, PRICE_TABLE];
 
-fn nothing(_: &Observation, _: Samples<'_>) {}
+/// Exchanges have no samples.
+pub(super) fn nothing(_: &Observation, _: Samples<'_>) {}
