@@ -94,7 +94,7 @@ labels! {
     ROUTE = bounded("route", "gaugeway.route", "name of the Envoy route", "no");
     TOKEN_TYPE = bounded("gen_ai_token_type", "gen_ai.token.type", "`input` or `output`", FIXED);
     TOKEN_MODALITY = bounded("gen_ai_token_modality", "gen_ai.token.modality", "`audio`, `image`, `text`, or `unknown` for what the provider does not tell apart", FIXED);
-    PART = bounded("part", "gaugeway.part", "part of the cost, or what had no rate", FIXED);
+    PART = bounded("part", "gaugeway.part", "part of the cost, what had no rate, or part of the time of a tool", FIXED);
     OUTCOME = bounded("outcome", "gaugeway.outcome", "how the exchange ended", FIXED);
     ERROR_TYPE = unbounded(NameKind::ErrorType, "error_type", "error.type", ERROR_SOURCE, "no: the provider chooses it");
     FINISH_REASON = bounded("finish_reason", "gaugeway.finish_reason", "class of the provider's finish reason", FIXED);

@@ -11,6 +11,7 @@ use super::{answer, filter_state, host, role, room, stream};
 use crate::config::Role;
 use crate::exchange::{End, Head, Observer};
 use crate::mcp::{McpExchange, McpOperation, may_be_mcp};
+use crate::signal::asked::{AskedCall, JoinedBy, Wanted};
 use crate::sink::otlp::SpanReference;
 use crate::trace_context::TraceContext;
 
@@ -21,6 +22,10 @@ const SALT: u64 = 1 << 32;
 pub struct McpStream {
     exchange: McpExchange,
     observer: Rc<Observer>,
+    /// Keyed hashes of the downstream address and of the caller. None if exchanges share nothing.
+    source: Option<(u64, u64)>,
+    /// For each operation the calls of models that it may execute.
+    asked: Vec<Option<(JoinedBy, Vec<AskedCall>)>>,
     /// How the response ends if nothing cuts it.
     answer: End,
     has_ended: bool,
@@ -54,7 +59,18 @@ impl McpStream {
             let route = host::property("xds\0route_name").unwrap_or_default();
             exchange.route(core::str::from_utf8(&route).unwrap_or_default());
         }
-        let mut stream = McpStream { exchange, observer, answer: End::Whole, has_ended: false, is_reported: false };
+        shared.asked.start();
+        let address = stream::source_address(None);
+        let source = observer.peer(&address).zip(observer.caller(head, &address));
+        let mut stream = McpStream {
+            exchange,
+            observer,
+            source,
+            asked: Vec::new(),
+            answer: End::Whole,
+            has_ended: false,
+            is_reported: false,
+        };
         if end_of_stream {
             stream.request_end(shared);
         }
@@ -74,7 +90,24 @@ impl McpStream {
     /// The request has ended.
     pub fn request_end(&mut self, shared: &Shared) {
         self.exchange.request_end();
+        self.join(shared);
         filter_state::write_operation(&shared.selection, &self.exchange, false);
+    }
+
+    /// Looks for the calls of models that the operations execute.
+    fn join(&mut self, shared: &Shared) {
+        let Some((peer, caller)) = self.source.filter(|_| self.asked.is_empty()) else { return };
+        let wait = self.observer.config.agent.abandoned_after.saturating_mul(1_000_000_000);
+        let (asked, now) = (&mut self.asked, self.exchange.transport().start);
+        self.exchange.join(|operation| {
+            let McpOperation { call, arguments, .. } = *operation;
+            let found = operation
+                .tool()
+                .and_then(|tool| shared.asked.find(&Wanted { peer, caller, call, arguments, tool, now, wait }));
+            let how = found.as_ref().map_or("", |(how, _)| how.as_str());
+            asked.push(found);
+            how
+        });
     }
 
     /// The host called back with the head of the response.
@@ -118,8 +151,14 @@ impl McpStream {
             let end = answer::end_of_stream(status, self.observer.config.role, self.answer, &answer::details());
             self.finish(shared, end);
         }
-        for (number, operation) in (SALT..).zip(self.exchange.operations()) {
-            let span = self.trace(shared, operation, number);
+        for (at, operation) in self.exchange.operations().iter().enumerate() {
+            let asked = self.asked.get(at).and_then(Option::as_ref);
+            if let Some((JoinedBy::Id | JoinedBy::Arguments, calls)) = asked {
+                let nanos = operation.end.unwrap_or_default().saturating_sub(self.exchange.transport().start);
+                calls.iter().for_each(|call| shared.asked.serve(call, nanos));
+            }
+            let run = asked.and_then(|(how, calls)| run_of(shared, *how, calls));
+            let span = self.trace(shared, operation, SALT + at as u64, run);
             self.count(shared, operation, span);
         }
     }
@@ -132,15 +171,26 @@ impl McpStream {
         filter_state::write_operation(&shared.selection, &self.exchange, true);
     }
 
-    /// Makes the span of an operation. Returns it if it is sent.
-    fn trace(&self, shared: &Shared, operation: &McpOperation, salt: u64) -> Option<SpanReference> {
+    /// Makes the span of an operation. `run` is the place of its parent in the trace of a run. Returns the span if it is sent.
+    fn trace(
+        &self,
+        shared: &Shared,
+        operation: &McpOperation,
+        salt: u64,
+        run: Option<TraceContext>,
+    ) -> Option<SpanReference> {
         let mut export = shared.export.as_ref()?.try_borrow_mut().ok()?;
-        let place = operation.parent.or_else(|| self.place())?;
+        // The client's own span is the nearest. All calls of a recorded run are recorded.
+        let (place, other) = match (operation.parent, run) {
+            (Some(own), run) => (own, run),
+            (None, Some(run)) => (run, self.place().filter(|place| place.span != [0; 8])),
+            (None, None) => (self.place()?, None),
+        };
         let transport = self.exchange.transport();
         let own = TraceContext { span: place.derive(transport.start, salt), ..place };
         let is_sent = place.sampled || operation.error.is_some() && export.sends_all_errors;
         let spans = export.spans.as_mut().filter(|_| is_sent)?;
-        let has_room = spans.queue.operation(transport, operation, own, place.span);
+        let has_room = spans.queue.operation(transport, operation, own, place.span, other);
         if export.needs_short_tick() {
             shared.hasten_tick();
         }
@@ -169,6 +219,19 @@ impl McpStream {
             metrics.record_mcp(transport, operation, config, span);
         }
     }
+}
+
+/// The place of an operation's parent in the trace of a run: the span of the tool, or that of the run if several of its calls fit.
+fn run_of(shared: &Shared, how: JoinedBy, calls: &[AskedCall]) -> Option<TraceContext> {
+    let places = calls.iter().map(|call| {
+        let pending = shared.memory.find(call.key)?;
+        let run = pending.run?;
+        let span = if how == JoinedBy::Ambiguous { run.span } else { run.tool(pending.called_at, call.id) };
+        Some(TraceContext { span, ..run.context() })
+    });
+    let mut places = places;
+    let first = places.next()??;
+    places.all(|place| place == Some(first)).then_some(first)
 }
 
 /// How a stream failed, as the type of an error. Empty if it did not.

@@ -7,6 +7,7 @@
 //! nothing is read twice.
 
 mod answer;
+mod asked;
 mod attempt;
 mod capabilities;
 mod conversations;

@@ -7,6 +7,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
+use super::asked::AwaitedCalls;
 use super::conversations::Conversations;
 use super::export::Export;
 use super::holding::Holding;
@@ -125,6 +126,7 @@ impl RootContext for Root {
             series_list::define_new();
         }
         worker_metrics::renew_number();
+        shared.asked.refresh();
         shared.report_abandoned_runs(COUNTED_PER_TICK);
         STREAMS.with(|streams| shared.report_stalls(streams, COUNTED_PER_TICK));
         if let Some(Ok(mut export)) = self.export() {
@@ -182,6 +184,7 @@ fn start(config: Config, selection: Selection) -> Shared {
         submissions: RefCell::default(),
         is_tick_short: Cell::new(false),
         expects_llm_traffic: Cell::new(false),
+        asked: AwaitedCalls::default(),
         mcp_programs: OnceCell::new(),
     };
     capabilities::log_missing_at_start(gauge.is_some(), host::set_tick(TICK), has_secret);

@@ -365,7 +365,7 @@ pub fn address(attempt: Option<&Attempt>) -> u64 {
 
 /// The downstream address, without its port. A mirrored request has none, and Envoy (1.36 to 1.40) crashes if it is read. An
 /// instance without an attempt may be in a cluster too, if its configuration lacks the role.
-fn source_address(attempt: Option<&Attempt>) -> Vec<u8> {
+pub fn source_address(attempt: Option<&Attempt>) -> Vec<u8> {
     if attempt.map_or_else(is_mirrored, |attempt| attempt.is_mirrored) {
         return Vec::new();
     }

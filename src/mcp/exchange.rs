@@ -151,6 +151,13 @@ impl McpExchange {
         self.has_request_ended && self.messages.are_answered()
     }
 
+    /// Sets how each operation was joined with the call of a model, as `find` returns it. Empty if it was not.
+    pub fn join(&mut self, mut find: impl FnMut(&McpOperation) -> &'static str) {
+        for operation in &mut self.messages.operations {
+            operation.join = find(operation);
+        }
+    }
+
     /// What the operations share.
     pub fn transport(&self) -> &McpTransport {
         &self.transport

@@ -105,7 +105,7 @@ impl McpMessages {
             return;
         }
         self.version = self.version.take().or(message.version);
-        let arguments = message.arguments.as_ref().map_or(0, ObjectHash::finish);
+        let arguments = message.arguments.unwrap_or_default().finish();
         self.operations.push(McpOperation { method, id: id.text, key: id.key, arguments, ..message.seen });
     }
 

@@ -37,8 +37,10 @@ pub struct McpOperation {
     pub parent: Option<TraceContext>,
     /// Hash of the identifier of the model's tool call, which some clients send. 0 if there is none.
     pub call: u64,
-    /// Hash of the arguments of a tool. 0 if there are none.
+    /// Hash of the arguments of a tool. Without arguments that of an empty object.
     pub arguments: u64,
+    /// How it was joined with the call of a model that asked for it. Empty if it was not.
+    pub join: &'static str,
     /// Number of notifications about its progress.
     pub progress: u64,
     /// Size of the content of the result, in bytes of JSON. None if there is no result.

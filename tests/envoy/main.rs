@@ -32,6 +32,7 @@ mod latency;
 mod ledger;
 mod local_replies;
 mod mcp;
+mod mcp_runs;
 mod memory;
 mod metrics;
 mod minimal;

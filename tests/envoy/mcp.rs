@@ -143,8 +143,9 @@ async fn operations_between_calls_to_models_are_read_too() {
 
 const SESSION: (&str, &str) = ("mcp-session-id", "s-1");
 
-struct Site {
-    envoy: Envoy,
+/// A server of MCP behind Envoy, which also answers calls to models.
+pub struct Site {
+    pub envoy: Envoy,
     receiver: Receiver,
     server: JoinHandle<()>,
 }
@@ -156,7 +157,7 @@ impl Drop for Site {
 }
 
 impl Site {
-    async fn start(concurrency: u32) -> Self {
+    pub async fn start(concurrency: u32) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let server = tokio::spawn(async move {
@@ -177,7 +178,7 @@ impl Site {
     }
 
     /// Calls a tool with these parameters. Returns the identifier of the HTTP request and the answer.
-    async fn call(&self, params: &Value, headers: &[(&str, &str)]) -> (String, String) {
+    pub async fn call(&self, params: &Value, headers: &[(&str, &str)]) -> (String, String) {
         self.send(&call(params), BOTH, headers).await
     }
 
@@ -185,7 +186,7 @@ impl Site {
         self.send_to("/mcp", body, accept, headers).await
     }
 
-    async fn send_to(&self, path: &str, body: &Value, accept: &str, headers: &[(&str, &str)]) -> (String, String) {
+    pub async fn send_to(&self, path: &str, body: &Value, accept: &str, headers: &[(&str, &str)]) -> (String, String) {
         let id = client::request_id();
         let mut request = Request::post(path).header("host", "tools.example.com").header("x-request-id", &id);
         let own = [("accept", accept), ("content-type", "application/json"), ("mcp-protocol-version", "2025-11-25")];
@@ -200,7 +201,7 @@ impl Site {
     }
 
     /// Waits for this number of spans, and for further ones. Returns them by their start.
-    async fn spans(&self, count: usize) -> Vec<Span> {
+    pub async fn spans(&self, count: usize) -> Vec<Span> {
         self.receiver.spans_of(count, PATIENCE).await;
         tokio::time::sleep(Duration::from_millis(1500)).await;
         let mut spans = self.receiver.spans();
@@ -210,16 +211,17 @@ impl Site {
     }
 
     /// The samples once this number of operations is counted.
-    async fn samples(&self, count: f64) -> Vec<Sample> {
+    pub async fn samples(&self, count: f64) -> Vec<Sample> {
         let enough = |samples: &[Sample]| total(samples, &format!("{DURATION}_count"), &[]) >= count;
         self.envoy.samples_when(enough, PATIENCE).await
     }
 }
 
-fn attributes(span: &Span) -> Value {
+pub fn attributes(span: &Span) -> Value {
     let value = |value: &Attribute| match value {
         Attribute::String(text) => json!(text),
         Attribute::Int(number) => json!(number),
+        Attribute::Double(number) => json!(number),
         other => panic!("{other:?}"),
     };
     span.attributes.iter().map(|(name, attribute)| (name.clone(), value(attribute))).collect()
@@ -266,6 +268,8 @@ async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
         }
         let (status, body) = match &message {
             _ if head.contains("x-status: 404") => ("404 Not Found", "no such session".to_owned()),
+            // The answer of a model is in the request.
+            one if one["answer"].is_object() => ("200 OK", one["answer"].to_string()),
             Value::Array(all) => {
                 let requests = all.iter().filter(|one| !one["id"].is_null());
                 ("200 OK", Value::from_iter(requests.map(answer)).to_string())

@@ -89,6 +89,12 @@ pub const MCP_ATTRIBUTES: &[McpAttribute] = &[
         "why the operation failed: the code of the JSON-RPC error, `tool_error` if the tool failed, the HTTP status, or how the stream ended",
         |_, o| present(o.error.as_deref()),
     ),
+    text(
+        "gaugeway.mcp.join",
+        Request,
+        "how the call was joined with that of the model: `id`, `arguments`, or `ambiguous` if several fit; not written if none fits",
+        |_, o| present(Some(o.join)),
+    ),
     int(
         "gaugeway.mcp.progress",
         "{notification}",

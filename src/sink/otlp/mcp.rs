@@ -1,19 +1,20 @@
 //! The span of an operation of MCP.
 
-use super::spans::{CLIENT, Span, SpanQueue, failed, write};
+use super::spans::{CLIENT, Span, SpanQueue, failed, link, write};
 use crate::mcp::{McpOperation, McpTransport};
 use crate::sink::attributes::MCP_ATTRIBUTES;
 use crate::trace_context::TraceContext;
 
 impl SpanQueue {
     /// Adds the span of an operation that has ended. `own` is its trace and its identifier, `parent` the identifier of its parent, all
-    /// zero if there is none. Returns true if there was room.
+    /// zero if there is none. The span links to `other`. Returns true if there was room.
     pub fn operation(
         &mut self,
         transport: &McpTransport,
         operation: &McpOperation,
         own: TraceContext,
         parent: [u8; 8],
+        other: Option<TraceContext>,
     ) -> bool {
         let target = operation.tool().or(operation.prompt()).unwrap_or_default();
         let span = Span {
@@ -29,6 +30,9 @@ impl SpanQueue {
                 if let Some(value) = row.value(transport, operation) {
                     write(out, row.name, value);
                 }
+            }
+            if let Some(other) = other {
+                link(out, other);
             }
             if operation.error.is_some() {
                 failed(out);

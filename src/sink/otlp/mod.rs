@@ -9,6 +9,7 @@ mod logs;
 mod mcp;
 mod metrics;
 mod spans;
+mod tool;
 mod wire;
 
 pub use answer::{ANSWER_LIMIT, CollectorAnswer};

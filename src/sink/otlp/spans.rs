@@ -9,7 +9,7 @@ use super::delivery::{Batch, Source};
 use super::envelope::Envelope;
 use super::wire::{attribute, bytes, fixed, message, number};
 use crate::config::CacheAttribute;
-use crate::observation::{Agent, Observation, Outcome, RunEnd, ToolResult};
+use crate::observation::{Agent, Observation, Outcome, RunEnd};
 use crate::sink::attributes::{ATTRIBUTES, AttributeValue};
 use crate::trace_context::{RunSpan, TraceContext};
 
@@ -80,7 +80,9 @@ impl SpanQueue {
         let Some(run) = run else { return has_room };
         for (at, result) in seen.agent.results.iter().enumerate() {
             if let Some(called_at) = result.called_at {
-                self.tool(result, run, place.derive(start, 2 + at as u64), [called_at, start]);
+                let other = place.derive(start, 2 + at as u64);
+                let own = if result.call == 0 { other } else { run.tool(called_at, result.call) };
+                self.tool(result, run, own, [called_at, start]);
             }
         }
         if let Some(ended) = seen.agent.ended {
@@ -115,24 +117,6 @@ impl SpanQueue {
             }
             if ended != RunEnd::Completed {
                 write(out, "error.type", AttributeValue::Text(ended.as_str()));
-                failed(out);
-            }
-        });
-    }
-
-    fn tool(&mut self, result: &ToolResult, run: RunSpan, span: [u8; 8], times: [u64; 2]) {
-        let name = ["execute_tool", result.name.as_deref().unwrap_or_default()];
-        let span = Span { trace: run.trace, span, parent: run.span, name, kind: INTERNAL, times };
-        self.push(&span, |out| {
-            write(out, "gen_ai.operation.name", AttributeValue::Text("execute_tool"));
-            if let Some(name) = &result.name {
-                write(out, "gen_ai.tool.name", AttributeValue::Text(name));
-            }
-            if let Some(bytes) = result.bytes {
-                write(out, "gaugeway.tool.result.bytes", AttributeValue::Count(bytes));
-            }
-            if result.failed {
-                write(out, "error.type", AttributeValue::Text("tool_error"));
                 failed(out);
             }
         });
@@ -187,7 +171,7 @@ const OF_A_RUN: [&str; 6] = [
 ];
 
 /// `SPAN_KIND_INTERNAL` and `SPAN_KIND_CLIENT`
-const INTERNAL: u64 = 1;
+pub(super) const INTERNAL: u64 = 1;
 pub(super) const CLIENT: u64 = 3;
 
 /// The fields that every `Span` message has.
@@ -231,7 +215,7 @@ pub(super) fn write(out: &mut Vec<u8>, key: &str, value: AttributeValue<'_>) {
 }
 
 /// Appends a link.
-fn link(out: &mut Vec<u8>, to: TraceContext) {
+pub(super) fn link(out: &mut Vec<u8>, to: TraceContext) {
     message(out, 13, |link| {
         bytes(link, 1, &to.trace);
         bytes(link, 2, &to.span);
@@ -246,7 +230,7 @@ pub(super) fn failed(out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::Text;
+    use crate::observation::{Text, ToolResult};
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
     use opentelemetry_proto::tonic::common::v1::any_value;
     use prost::Message;

@@ -107,6 +107,7 @@ impl Stats {
                 }
             });
         }
+        self.record_tool_times(seen, config, host);
     }
 
     /// Forgets the series that the output no longer has. Their names have room again.
