@@ -94,7 +94,7 @@ labels! {
     ROUTE = bounded("route", "gaugeway.route", "name of the Envoy route", "no");
     TOKEN_TYPE = bounded("gen_ai_token_type", "gen_ai.token.type", "`input` or `output`", FIXED);
     TOKEN_MODALITY = bounded("gen_ai_token_modality", "gen_ai.token.modality", "`audio`, `image`, `text`, or `unknown` for what the provider does not tell apart", FIXED);
-    PART = bounded("part", "gaugeway.part", "part of the cost, or what had no rate", FIXED);
+    PART = bounded("part", "gaugeway.part", "part of the cost, what had no rate, or part of the time of a tool", FIXED);
     OUTCOME = bounded("outcome", "gaugeway.outcome", "how the exchange ended", FIXED);
     ERROR_TYPE = unbounded(NameKind::ErrorType, "error_type", "error.type", ERROR_SOURCE, "no: the provider chooses it");
     FINISH_REASON = bounded("finish_reason", "gaugeway.finish_reason", "class of the provider's finish reason", FIXED);
@@ -104,6 +104,7 @@ labels! {
     RESULT = bounded("result", "gaugeway.result", "result of structured output, of the export of spans, metrics and log records, or of `stream_usage.inject`", FIXED);
     CAUSE = bounded("cause", "gaugeway.cause", "why a prompt cache was not read", FIXED);
     STATUS = bounded("status", "gaugeway.status", "how an agent's run ended", FIXED);
+    MCP_METHOD = bounded("mcp_method_name", "mcp.method.name", "the request of MCP; `other` for a method that the specification does not have", FIXED);
     CLIENT_NAME = bounded("client_name", "gaugeway.client.name", "the client, if it is a known one", "only a value of a fixed list");
 }
 
@@ -223,6 +224,21 @@ const COMMON_ERRORS: &[&str] = &[
     "request_too_large",
     "server_error",
     "timeout_error",
+    // Failures of operations of MCP: of a tool, and of JSON-RPC.
+    "tool_error",
+    "-32000",
+    "-32001",
+    "-32002",
+    "-32003",
+    "-32020",
+    "-32021",
+    "-32022",
+    "-32042",
+    "-32600",
+    "-32601",
+    "-32602",
+    "-32603",
+    "-32700",
     // Status codes of gRPC.
     "DEADLINE_EXCEEDED",
     "FAILED_PRECONDITION",

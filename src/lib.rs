@@ -31,14 +31,15 @@
 //! 10. `draft`: the observation while it is being read, and the state of the open JSON document.
 //! 11. `framing`: how bytes carry documents: content encodings, server-sent events, AWS event streams, forms, WebSockets.
 //! 12. `provider`: the APIs of providers: paths, hosts, headers and rules for bodies.
-//! 13. `signal`: what is computed from observations: cost, the memory of tool calls, losses of prompt caches, feedback.
-//! 14. `config`: the configuration.
-//! 15. `sink`: attributes, metrics and spans of an observation.
-//! 16. `usage_injection`: changes to a request that makes a stream report its usage, and to the response.
-//! 17. `exchange`: one request and its response, from the first header to the end.
-//! 18. `session`: a WebSocket and the exchanges on it.
-//! 19. `envoy`: the shell for Envoy and other hosts of proxy-wasm.
-//! 20. `edge`: the shell for JavaScript runtimes.
+//! 13. `mcp`: the Model Context Protocol: its operations, as plain data.
+//! 14. `signal`: what is computed from observations: cost, the memory of tool calls, losses of prompt caches, feedback.
+//! 15. `config`: the configuration.
+//! 16. `sink`: attributes, metrics and spans of an observation, and of an operation of MCP.
+//! 17. `usage_injection`: changes to a request that makes a stream report its usage, and to the response.
+//! 18. `exchange`: one request and its response, from the first header to the end.
+//! 19. `session`: a WebSocket and the exchanges on it.
+//! 20. `envoy`: the shell for Envoy and other hosts of proxy-wasm.
+//! 21. `edge`: the shell for JavaScript runtimes.
 
 pub mod budget;
 pub mod bytes;
@@ -49,6 +50,7 @@ pub mod exchange;
 pub mod framing;
 pub mod json;
 pub mod labels;
+pub mod mcp;
 pub mod observation;
 pub mod provider;
 pub mod session;

@@ -31,6 +31,12 @@ impl RunSpan {
     pub fn context(self) -> TraceContext {
         TraceContext { trace: self.trace, span: self.span, sampled: true }
     }
+
+    /// The identifier of the span of a tool that the run calls. `called_at` is when the model asked for it, `call` the hash of the
+    /// call's identifier. So the span has a child before it is made.
+    pub fn tool(self, called_at: u64, call: u64) -> [u8; 8] {
+        self.context().derive(called_at, call)
+    }
 }
 
 impl TraceContext {

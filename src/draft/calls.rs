@@ -34,8 +34,8 @@ pub struct ToolCall<'a> {
     pub name: &'a Text,
     /// Hash of the tool's name, for [`crate::observation::Step`].
     pub tool: u64,
-    /// Hash of its arguments, the same as in a request that repeats the call; 0 if it is not known. Only APIs whose requests may
-    /// lack earlier calls have it: Responses, Interactions, Anthropic, Mistral's conversations.
+    /// Hash of its arguments, the same as in a request that repeats the call; 0 if it is not known. APIs have it
+    /// whose requests may lack earlier calls, or that agents use: Chat Completions, Responses, Interactions, Anthropic, Mistral's conversations.
     pub arguments: u64,
 }
 
@@ -130,8 +130,22 @@ impl Draft {
 
     /// The arguments of the last call follow in fragments. None follow for a part that is no call, unless `is_call`.
     pub fn fragments_opened(&mut self, is_call: bool) {
-        let last = self.answer.calls.list.len().checked_sub(1).filter(|_| is_call);
-        let (arguments, of) = core::mem::replace(&mut self.answer.calls.fragments, (ObjectHash::default(), last));
+        self.settle_fragments(self.answer.calls.list.len().checked_sub(1).filter(|_| is_call));
+    }
+
+    /// Adds a fragment of the arguments of the call at this position, of which it may be the first.
+    pub fn fragment_at(&mut self, position: u64, piece: &[u8]) {
+        let list = &self.answer.calls.list;
+        let at = list.iter().position(|call| call.position == position).unwrap_or(list.len());
+        if self.answer.calls.fragments.1 != Some(at) {
+            self.settle_fragments(Some(at));
+        }
+        self.arguments_fragment(piece);
+    }
+
+    /// Keeps the arguments of the call whose fragments came last. Those of the call at `next` follow.
+    fn settle_fragments(&mut self, next: Option<usize>) {
+        let (arguments, of) = core::mem::replace(&mut self.answer.calls.fragments, (ObjectHash::default(), next));
         if let Some(call) = of.and_then(|at| self.answer.calls.list.get_mut(at)).filter(|_| !arguments.is_empty()) {
             call.arguments = arguments.finish();
         }

@@ -6,39 +6,32 @@
 
 use super::host;
 use crate::config::Role;
-use crate::exchange::{End, Exchange, Head, LOCAL_REPLY, shows_upstream};
+use crate::exchange::{End, Head, LOCAL_REPLY, shows_upstream};
 
 /// How the response with this head ends if nothing cuts it: whole if it comes from an upstream.
-pub fn end_of(head: Head<'_>, exchange: &Exchange, now: u64) -> End {
-    let elapsed = exchange.observation().timing.since_start(Some(now)).unwrap_or_default();
+/// `elapsed` are the nanoseconds since the start of the stream.
+pub fn end_of(head: Head<'_>, elapsed: u64, role: Role) -> End {
     if shows_upstream(head, elapsed) {
         return End::Whole;
     }
     match end_by_details(head.text(":status").parse().ok()) {
         // Without an address, no upstream was chosen. In a cluster's chain each response comes from the upstream.
         Some(end) => end,
-        None if exchange.config().role == Role::Listener && has_code() && !has_upstream() => {
-            End::LocalReply(LOCAL_REPLY)
-        }
+        None if role == Role::Listener && has_code() && !has_upstream() => End::LocalReply(LOCAL_REPLY),
         None => End::Whole,
     }
 }
 
 /// How the stream ended that the host has closed. `answer` is the result of [`end_of`], if the response began, and `details` are
-/// the response code details.
-pub fn end_of_stream(exchange: &Exchange, answer: End, details: &str) -> End {
+/// the response code details. `status` is that of the response, if it began.
+pub fn end_of_stream(status: Option<u16>, role: Role, answer: End, details: &str) -> End {
     if answer != End::Whole {
         return answer;
     }
-    let status = exchange.observation().response.status;
     if !details.is_empty() {
         return End::from_details(details, status);
     }
-    if exchange.config().role == Role::Listener && status.is_none() && has_code() {
-        End::LocalReply(LOCAL_REPLY)
-    } else {
-        End::Whole
-    }
+    if role == Role::Listener && status.is_none() && has_code() { End::LocalReply(LOCAL_REPLY) } else { End::Whole }
 }
 
 /// Envoy's response code details. Empty if there are none.

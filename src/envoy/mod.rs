@@ -7,6 +7,7 @@
 //! nothing is read twice.
 
 mod answer;
+mod asked;
 mod attempt;
 mod capabilities;
 mod conversations;
@@ -17,6 +18,7 @@ mod holding;
 mod host;
 mod inject;
 mod logger;
+mod mcp;
 mod memory;
 mod metrics;
 mod redirect;

@@ -1,12 +1,13 @@
 //! The root context: reads the configuration, creates the contexts of streams and does the periodic work.
 
-use std::cell::{BorrowMutError, Cell, RefCell, RefMut};
+use std::cell::{BorrowMutError, Cell, OnceCell, RefCell, RefMut};
 use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
+use super::asked::AwaitedCalls;
 use super::conversations::Conversations;
 use super::export::Export;
 use super::holding::Holding;
@@ -131,6 +132,7 @@ impl RootContext for Root {
         }
         worker_metrics::renew_number();
         socket::keep_gauge();
+        shared.asked.refresh();
         shared.report_abandoned_runs(COUNTED_PER_TICK);
         STREAMS.with(|streams| shared.report_stalls(streams, COUNTED_PER_TICK));
         if let Some(Ok(mut export)) = self.export() {
@@ -188,6 +190,8 @@ fn start(config: Config, selection: Selection) -> Shared {
         submissions: RefCell::default(),
         is_tick_short: Cell::new(false),
         expects_llm_traffic: Cell::new(false),
+        asked: AwaitedCalls::default(),
+        mcp_programs: OnceCell::new(),
     };
     capabilities::log_missing_at_start(gauge.is_some(), host::set_tick(TICK), has_secret);
     shared

@@ -1,10 +1,11 @@
 //! The state that all streams of a configuration share, and what an exchange leaves there for later ones.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 
 use proxy_wasm::types::MapType;
 
+use super::asked::AwaitedCalls;
 use super::conversations::Conversations;
 use super::export::Export;
 use super::feedback::Submission;
@@ -13,8 +14,10 @@ use super::host;
 use super::memory::Memory;
 use super::metrics::HostMetrics;
 use super::root::{SHORT_TICK, TICK};
+use super::stream::source_address;
 use crate::config::Config;
 use crate::exchange::{Continuation, Exchange, MemoryKey, Observer, Routes};
+use crate::mcp::McpPrograms;
 use crate::observation::{Changes, Observation, Outcome};
 use crate::signal::memory::{Pending, WaitingRun, WaitingRuns};
 use crate::signal::stalls::OpenStreams;
@@ -45,6 +48,10 @@ pub struct Shared {
     pub is_tick_short: Cell<bool>,
     /// The last request was LLM traffic, so the next is likely to be: all of its headers are read in one call.
     pub expects_llm_traffic: Cell<bool>,
+    /// The tool calls that wait to be executed by MCP.
+    pub asked: AwaitedCalls,
+    /// The rules for MCP, compiled for its first request.
+    pub mcp_programs: OnceCell<Rc<McpPrograms>>,
 }
 
 impl Shared {
@@ -63,6 +70,11 @@ impl Shared {
         observer
     }
 
+    /// The rules for MCP.
+    pub fn mcp_programs(&self) -> Rc<McpPrograms> {
+        Rc::clone(self.mcp_programs.get_or_init(|| Rc::new(McpPrograms::compile())))
+    }
+
     /// Compares the request with the call before it, and passes the remembered tool calls to the request that brings their results. Its run has continued, even if results
     /// are missing.
     pub fn recall(&self, exchange: &mut Exchange) {
@@ -79,6 +91,20 @@ impl Shared {
         }
         self.continue_conversation(exchange);
         exchange.end_recall();
+        self.close_asked(exchange, answers.iter().map(|(call, ..)| *call));
+    }
+
+    /// The results of these tool calls go to the model.
+    fn close_asked(&self, exchange: &mut Exchange, calls: impl ExactSizeIterator<Item = u64>) {
+        if calls.len() == 0 || !self.asked.are_used() {
+            return;
+        }
+        let Some(peer) = self.observer.peer(&source_address(None)) else { return };
+        for call in calls {
+            if let Some(nanos) = self.asked.close(peer, exchange.caller(), call) {
+                exchange.set_served(call, nanos);
+            }
+        }
     }
 
     /// Looks up what the conversation of the request waits for.
@@ -117,6 +143,13 @@ impl Shared {
     /// Remembers the tool calls that an answer asks for, before the client has all of it.
     pub fn remember(&self, exchange: &mut Exchange) {
         let asks = exchange.take_calls();
+        if !asks.is_empty()
+            && self.asked.are_used()
+            && let Some(peer) = self.observer.peer(&source_address(None))
+        {
+            let wait = exchange.config().agent.abandoned_after.saturating_mul(1_000_000_000);
+            self.asked.put(&exchange.asked_calls(&asks, peer), wait);
+        }
         let mut waiting = exchange.waiting_run(&asks);
         let conversations = if waiting.is_some() { exchange.waits_for(&asks) } else { Vec::new() };
         for pending in asks {

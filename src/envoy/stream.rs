@@ -13,6 +13,7 @@ use super::feedback::Submission;
 use super::filter_state::{self, Written};
 use super::host;
 use super::inject::Injection;
+use super::mcp::{self, McpStream};
 use super::redirect::{self, EarlierLeg};
 use super::role;
 use super::room;
@@ -37,6 +38,8 @@ pub struct Stream {
     exchange: Option<Box<Exchange>>,
     /// Set in place of the exchange once it is a WebSocket.
     socket: Option<Box<Socket>>,
+    /// Set if the stream is MCP.
+    mcp: Option<Box<McpStream>>,
     /// Set in a cluster's filter chain.
     attempt: Option<Attempt>,
     injection: Injection,
@@ -61,6 +64,7 @@ impl Stream {
             shared,
             exchange: None,
             socket: None,
+            mcp: None,
             attempt: None,
             injection: Injection::default(),
             submission: None,
@@ -96,6 +100,9 @@ impl HttpContext for Stream {
             self.exchange = None;
             room::count(Unread::Websocket);
         }
+        if let Some(mcp) = &mut self.mcp {
+            mcp.on_request_body(shared, size, end_of_stream);
+        }
         let Some(exchange) = &mut self.exchange else { return Action::Continue };
         let seen = self.injection.start_body(self.id, &shared.holding);
         let new = size.saturating_sub(seen);
@@ -114,11 +121,17 @@ impl HttpContext for Stream {
         }
         self.cancel_injection();
         self.end_request();
+        if let (Some(mcp), Some(shared)) = (&mut self.mcp, &self.shared) {
+            mcp.request_end(shared);
+        }
         Action::Continue
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         self.cancel_injection();
+        if let (Some(mcp), Some(shared)) = (&mut self.mcp, &self.shared) {
+            mcp.on_response_headers(shared, end_of_stream);
+        }
         let Some(exchange) = &mut self.exchange else { return Action::Continue };
         let serialized = host::headers(MapType::HttpResponseHeaders);
         let pairs = host::pairs(&serialized);
@@ -135,7 +148,8 @@ impl HttpContext for Stream {
         let now = host::now();
         // A cluster's filters see responses of upstreams only.
         if self.attempt.is_none() {
-            self.answer = answer::end_of(head, exchange, now);
+            let elapsed = exchange.observation().timing.since_start(Some(now)).unwrap_or_default();
+            self.answer = answer::end_of(head, elapsed, exchange.config().role);
         }
         if self.answer != End::Whole {
             exchange.answered_locally();
@@ -161,6 +175,9 @@ impl HttpContext for Stream {
             socket.read(shared, &mut self.written, Side::Response, &bytes);
             return Action::Continue;
         }
+        if let (Some(mcp), Some(shared)) = (&mut self.mcp, &self.shared) {
+            mcp.on_response_body(shared, size, end_of_stream);
+        }
         let Some(exchange) = &mut self.exchange else { return Action::Continue };
         let now = host::now();
         let bytes = if size > 0 { body(BufferType::HttpResponseBody, 0, size) } else { Vec::new() };
@@ -179,6 +196,9 @@ impl HttpContext for Stream {
         if let Some(exchange) = &mut self.exchange {
             exchange.finish(self.answer, host::now());
             self.write();
+        }
+        if let (Some(mcp), Some(shared)) = (&mut self.mcp, &self.shared) {
+            mcp.on_response_trailers(shared);
         }
         Action::Continue
     }
@@ -201,13 +221,13 @@ impl Stream {
     fn start(&mut self, end_of_stream: bool) -> bool {
         let Some(shared) = &self.shared else { return false };
         let config = &shared.observer.config;
-        // Of other traffic only the path is read.
+        // Of other traffic only the path and the accepted media types are read.
         if !shared.expects_llm_traffic.get() {
             let path = host::header(MapType::HttpRequestHeaders, ":path");
             if path.is_none() {
                 capabilities::log_once(Missing::RequestHeaders);
             }
-            if !path.is_some_and(|path| is_served(config, &path)) {
+            if !path.is_some_and(|path| is_served(config, &path)) && !mcp::may_be() {
                 return false;
             }
         }
@@ -216,6 +236,7 @@ impl Stream {
         let head = Head(&pairs);
         shared.expects_llm_traffic.set(head.bytes(":path").is_some_and(|path| is_served(config, path)));
         if !shared.expects_llm_traffic.get() {
+            self.mcp = McpStream::start(shared, head, end_of_stream);
             return false;
         }
         if config.feedback.is_at(head.whole(":path")) {
@@ -311,6 +332,9 @@ impl Stream {
         if let (Some(mut socket), Some(shared)) = (self.socket.take(), &self.shared) {
             socket.close(shared, &mut self.written);
         }
+        if let (Some(mcp), Some(shared)) = (&mut self.mcp, &self.shared) {
+            mcp.report(shared);
+        }
         let Some(exchange) = self.exchange.as_mut().filter(|_| !self.reported) else { return };
         self.reported = true;
         let (status, start) = (exchange.observation().response.status, exchange.observation().timing.start);
@@ -323,9 +347,10 @@ impl Stream {
         let elapsed = || host::now().saturating_sub(start);
         let facts = self.attempt.as_mut().map(|attempt| attempt.facts(&details, status, elapsed()));
         if !has_ended {
-            let end = facts
-                .as_ref()
-                .map_or_else(|| answer::end_of_stream(exchange, self.answer, &details), AttemptFacts::end);
+            let end = facts.as_ref().map_or_else(
+                || answer::end_of_stream(status, exchange.config().role, self.answer, &details),
+                AttemptFacts::end,
+            );
             let is_unheard =
                 self.attempt.is_none() && end == End::Whole && !self.response_body_seen && status.is_some();
             if is_unheard {
@@ -355,18 +380,18 @@ impl Stream {
 }
 
 /// The hash of the downstream address. Returns 0 if the body is not encoded: only decoders need it.
-fn address_for(head: Head<'_>, attempt: Option<&Attempt>) -> u64 {
+pub fn address_for(head: Head<'_>, attempt: Option<&Attempt>) -> u64 {
     if head.bytes("content-encoding").is_none() { 0 } else { address(attempt) }
 }
 
 /// The hash of the downstream address.
-fn address(attempt: Option<&Attempt>) -> u64 {
+pub fn address(attempt: Option<&Attempt>) -> u64 {
     Mix::new(0).text(core::str::from_utf8(&source_address(attempt)).unwrap_or_default()).finish()
 }
 
 /// The downstream address, without its port. A mirrored request has none, and Envoy (1.36 to 1.40) crashes if it is read. An
 /// instance without an attempt may be in a cluster too, if its configuration lacks the role.
-fn source_address(attempt: Option<&Attempt>) -> Vec<u8> {
+pub fn source_address(attempt: Option<&Attempt>) -> Vec<u8> {
     if attempt.map_or_else(is_mirrored, |attempt| attempt.is_mirrored) {
         return Vec::new();
     }
@@ -381,7 +406,8 @@ fn hold_if(holds: bool) -> Action {
     if holds { Action::Pause } else { Action::Continue }
 }
 
-fn body(buffer: BufferType, start: usize, size: usize) -> Vec<u8> {
+/// A part of a buffer. Empty if the host has none.
+pub fn body(buffer: BufferType, start: usize, size: usize) -> Vec<u8> {
     hostcalls::get_buffer(buffer, start, size).ok().flatten().unwrap_or_default()
 }
 

@@ -8,6 +8,7 @@ use std::rc::{Rc, Weak};
 
 use super::host;
 use crate::config::{Config, Otlp};
+use crate::mcp::{McpOperation, McpTransport};
 use crate::observation::Observation;
 use crate::sink::otlp::{Batch, Envelope, LEASE, Lease, MetricStore, Source, SpanReference};
 use crate::sink::stats::Metric;
@@ -71,6 +72,18 @@ impl WorkerMetrics {
     /// Counts an exchange that has ended. `span` is its span, if that is sent.
     pub fn record(&mut self, seen: &Observation, config: &Config, now: u64, span: Option<SpanReference>) {
         self.store.record(seen, config, now, span);
+    }
+
+    /// Counts an operation of MCP that has ended.
+    pub fn record_mcp(
+        &mut self,
+        transport: &McpTransport,
+        operation: &McpOperation,
+        config: &Config,
+        span: Option<SpanReference>,
+    ) {
+        let now = operation.end.unwrap_or_else(host::now);
+        self.store.record_mcp(transport, operation, config, now, span);
     }
 
     /// Names the source of the metrics, unless the number of the worker is still unknown.

@@ -3,6 +3,7 @@
 //! Bound: two scanners, two fingerprints and the observation's strings, which `memory` adds up. Nothing here blocks, fails or panics. Time is an
 //! argument, in nanoseconds of a clock that never goes back.
 
+mod asked;
 mod attempt;
 mod cache;
 mod calls;

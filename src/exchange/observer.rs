@@ -16,7 +16,8 @@ pub struct Observer {
     /// The configuration.
     pub config: Config,
     pub(super) programs: Rc<[Programs]>,
-    pub(super) budget: Rc<Budget>,
+    /// The memory that the streams of the VM share.
+    pub budget: Rc<Budget>,
     /// Memory that an exchange reserves when it starts, in bytes.
     charge: usize,
     /// Hashes callers and the keys of remembered tool calls. None if exchanges share nothing.

@@ -29,3 +29,4 @@ pub mod websocket;
 
 pub use body::{Body, Rules};
 pub use encoding::Decoder;
+pub use sse::{Sse, SsePart};

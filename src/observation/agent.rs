@@ -59,6 +59,8 @@ pub struct ToolResult {
     pub bytes: Option<u64>,
     /// Time at which the model asked for the call, in nanoseconds since 1970; None if it is not remembered.
     pub called_at: Option<u64>,
+    /// How long the calls of MCP for it took, in nanoseconds; None if no call of MCP was joined with it.
+    pub served: Option<u64>,
 }
 
 /// How an agent's run ended.

@@ -65,6 +65,11 @@ impl Callers {
         if parts.len() == 1 { hash(&[b"address", &address()]) } else { hash(&parts) }
     }
 
+    /// The hash of a downstream address, never 0.
+    pub fn peer(&self, address: &[u8]) -> u64 {
+        self.keyed(&[b"peer", address])
+    }
+
     /// The key of a caller's tool call. `agent` is the caller's agent, if the request names it; `call` is the hash of the call's
     /// identifier.
     pub fn call_key(&self, caller: u64, agent: Option<&str>, call: u64) -> u64 {

@@ -207,8 +207,11 @@ pub const CHAT_ANSWER: &[Rule<Draft>] = &[
     scalar("choices[].delta.tool_calls[].id", Draft::part_id),
     scalar("choices[].delta.tool_calls[].function.name", Draft::part_name),
     scalar("choices[].delta.tool_calls[].custom.name", Draft::part_name),
-    text("choices[].delta.tool_calls[].function.arguments", Draft::call_text),
-    text("choices[].message.tool_calls[].function.arguments", Draft::structured_arguments),
+    text("choices[].delta.tool_calls[].function.arguments", |d, piece| d.fragment_at(call_position(d), piece)),
+    text("choices[].message.tool_calls[].function.arguments", |d, piece| {
+        d.part_arguments(piece);
+        d.structured_arguments(piece);
+    }),
     open("choices[].delta.function_call", Draft::part_opened),
     close("choices[].delta.function_call", call),
     scalar("choices[].delta.function_call.name", Draft::part_name),
@@ -329,5 +332,10 @@ pub fn output_type(d: &mut Draft, value: Scalar<'_>) {
 }
 
 fn call(d: &mut Draft) {
-    d.tool_call(u64::from(d.open.choice_index()) << 32 | u64::from(d.open.part_index()));
+    d.tool_call(call_position(d));
+}
+
+/// The position of the open call: its choice and its index.
+fn call_position(d: &Draft) -> u64 {
+    u64::from(d.open.choice_index()) << 32 | u64::from(d.open.part_index())
 }

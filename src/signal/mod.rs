@@ -1,6 +1,7 @@
-//! Signals derived from observations: cost, the state of agents' runs between calls, losses of prompt caches,
-//! feedback, and streams that stall.
+//! Signals derived from observations: cost, the state of agents' runs between calls, the calls that tools of MCP execute, losses of
+//! prompt caches, feedback, and streams that stall.
 
+pub mod asked;
 pub mod cache;
 pub mod cost;
 pub mod feedback;

@@ -4,17 +4,26 @@
 
 use std::fmt::Write;
 
-use super::attributes::{ATTRIBUTES, AttributeValue, json_string};
+use super::attributes::{ATTRIBUTES, AttributeValue, MCP_ATTRIBUTES, json_string};
 use super::stats::{Metric, MetricKind, Registry, Stats};
 use crate::config::{CacheAttribute, Config};
+use crate::mcp::{McpOperation, McpTransport};
 use crate::observation::Observation;
 
 /// The attributes whose values are known, as one object. `names` is the setting `compat.cache_attribute`.
 pub fn attributes(seen: &Observation, names: CacheAttribute) -> String {
+    object(ATTRIBUTES.iter().filter_map(|row| Some((row.name, row.value(seen, names)?))))
+}
+
+/// The attributes of an operation of MCP whose values are known, as one object.
+pub fn operation(transport: &McpTransport, operation: &McpOperation) -> String {
+    object(MCP_ATTRIBUTES.iter().filter_map(|row| Some((row.name, row.value(transport, operation)?))))
+}
+
+fn object<'o>(members: impl Iterator<Item = (&'static str, AttributeValue<'o>)>) -> String {
     let mut out = String::from("{");
-    for attribute in ATTRIBUTES {
-        let Some(value) = attribute.value(seen, names) else { continue };
-        key(&mut out, attribute.name);
+    for (name, value) in members {
+        key(&mut out, name);
         match value {
             AttributeValue::Text(text) => json_string(&mut out, text),
             // Hexadecimal digits and words of the plugin's own need no escape.

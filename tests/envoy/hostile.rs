@@ -293,6 +293,7 @@ async fn all_intended(envoy: &Envoy) -> Vec<Sample> {
         "part",
         "finish_reason",
         "parse_error",
+        "mcp_method_name",
         "gen_ai_tool_name",
         "kind",
         "result",

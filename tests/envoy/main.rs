@@ -31,6 +31,8 @@ mod interrupted;
 mod latency;
 mod ledger;
 mod local_replies;
+mod mcp;
+mod mcp_runs;
 mod memory;
 mod metrics;
 mod minimal;

@@ -14,6 +14,9 @@ fn main() {
     for (at, conversation) in CONVERSATIONS.iter().enumerate() {
         write("session", &format!("conversation-{at}"), &[b"\x07", conversation.as_bytes()].concat());
     }
+    for (at, bodies) in JSON_RPC.iter().enumerate() {
+        write("json_rpc", &at.to_string(), bodies.as_bytes());
+    }
     for api in folders(Path::new(fixtures)) {
         for case in folders(&api) {
             let name = case
@@ -60,6 +63,14 @@ fn main() {
         }
     }
 }
+
+/// Inputs of the target `json_rpc`: the size of the pieces, a request, the separator and a response.
+const JSON_RPC: [&str; 3] = [
+    "A{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{\"name\":\"a\",\"arguments\":{},\"_meta\":{\"progressToken\":1}}}\n%\
+     data: {\"method\":\"notifications/progress\",\"params\":{\"progressToken\":1}}\n\ndata: {\"id\":7,\"result\":{\"content\":[],\"isError\":true}}\n\n",
+    "B[{\"id\":\"1\",\"method\":\"ping\"},{\"id\":2,\"method\":\"resources/read\",\"params\":{\"uri\":\"a\"}}]\n%[{\"id\":2,\"error\":{\"code\":-32002}},{\"id\":\"1\",\"result\":{}}]",
+    "B{\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-11-25\"}}\n%{\"id\":0,\"result\":{\"protocolVersion\":\"2025-06-18\"}}",
+];
 
 /// The first bytes of the body in each content encoding, as uncompressed blocks.
 fn stored(body: &[u8]) -> [(&'static str, Vec<u8>); 4] {

@@ -19,10 +19,12 @@ use std::rc::Rc;
 pub use frames_of_websockets::websocket;
 pub use sessions::session;
 
+use gaugeway::budget::Budget;
 use gaugeway::bytes::Base64;
 use gaugeway::config::{CacheAttribute, Config};
 use gaugeway::exchange::{End, Exchange, Head, Observer};
 use gaugeway::json::{Documents, Ended, Program, Rule, Scalar, Scanner, Validator, close, open, raw, scalar, text};
+use gaugeway::mcp::{McpExchange, McpOperation, McpPrograms, OPERATIONS};
 use gaugeway::sink::attributes::ATTRIBUTES;
 use gaugeway::sink::stats::{Metric, Registry, Stats};
 use serde_json::Value;
@@ -44,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     ("exchange", exchange),
     ("websocket", websocket),
     ("session", session),
+    ("json_rpc", json_rpc),
 ];
 
 /// The pieces of an input's body, and the body. None if the input is empty.
@@ -321,6 +324,41 @@ pub fn exchange(data: &[u8]) {
     assert!(ended.is_none_or(|ended| ended == last), "data after the end changed the observation");
     let config = OBSERVER.with(|observer| observer.config.clone());
     Stats::default().record(exchange.observation(), &config, &mut NameChecker);
+}
+
+/// Messages of MCP: a request and, after [`NEXT`], its response. An odd size of the pieces makes the response a stream of events.
+pub fn json_rpc(data: &[u8]) {
+    let Some((size, bodies)) = data.split_first() else { return };
+    let bodies = commands(bodies);
+    let (request, response) = (bodies[0], bodies.get(1).copied().unwrap_or_default());
+    let kind = if size % 2 == 1 { b"text/event-stream".as_slice() } else { b"application/json" };
+    thread_local! {
+        static PROGRAMS: Rc<McpPrograms> = Rc::new(McpPrograms::compile());
+    }
+    let read = |size: usize| -> Vec<McpOperation> {
+        let head: [(&[u8], &[u8]); 3] =
+            [(b":method", b"POST"), (b"accept", b"text/event-stream"), (b"mcp-session-id", b"s")];
+        let budget = Rc::new(Budget::new(1 << 20));
+        let exchange = PROGRAMS.with(|programs| McpExchange::start(programs, &budget, Head(&head), 0, 1));
+        let mut exchange = exchange.expect("the budget has room");
+        request.chunks(size).for_each(|piece| exchange.request_body(piece));
+        exchange.request_end();
+        exchange.response(Head(&[(b":status", b"200"), (b"content-type", kind)]));
+        response.chunks(size).for_each(|piece| exchange.response_body(piece, 2));
+        exchange.finish("", 2);
+        exchange.operations().to_vec()
+    };
+    let whole = read(usize::MAX);
+    assert_eq!(read(usize::from(*size).max(1)), whole);
+    assert!(whole.len() <= OPERATIONS && whole.iter().all(|operation| operation.end == Some(2)));
+    let is_request =
+        |message: &&Value| message["method"].is_string() && (message["id"].is_string() || message["id"].is_number());
+    let most = match serde_json::from_slice(request) {
+        Ok(Value::Array(messages)) => messages.iter().filter(is_request).count(),
+        Ok(message) => usize::from(is_request(&&message)),
+        Err(_) => return,
+    };
+    assert!(whole.len() <= most, "{whole:?}");
 }
 
 fn commands(data: &[u8]) -> Vec<&[u8]> {

@@ -1,5 +1,6 @@
 //! The attributes of an exchange. The table [`ATTRIBUTES`] has one row for each.
 
+mod mcp;
 mod row;
 mod selection;
 mod table;
@@ -8,6 +9,7 @@ mod value;
 use crate::config::CacheAttribute;
 use crate::observation::{Changes, CostPart, FinishReason, Observation, OtherQuantities, ParseErrors, Text, Unpriced};
 
+pub use mcp::{MCP_ATTRIBUTES, McpAttribute};
 use row::row;
 pub use selection::{PACKED, Selection};
 pub use table::ATTRIBUTES;

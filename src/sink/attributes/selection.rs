@@ -1,6 +1,6 @@
 //! The attributes that a host's filter state gets, by the setting `attributes`.
 
-use super::ATTRIBUTES;
+use super::{ATTRIBUTES, MCP_ATTRIBUTES};
 use crate::config::{ConfigError, FilterState};
 
 /// The filter state that holds all attributes as one JSON object.
@@ -13,7 +13,8 @@ pub enum Selection {
     Off,
     /// All in one filter state: [`PACKED`].
     Packed,
-    /// Those at these places of [`ATTRIBUTES`], in ascending order, each in a filter state of its own.
+    /// Those at these places of [`ATTRIBUTES`], and of [`MCP_ATTRIBUTES`] behind it, in ascending order, each in a filter state of its
+    /// own.
     Each(Box<[usize]>),
 }
 
@@ -24,22 +25,30 @@ impl Selection {
     /// A name that is not one of an attribute, with its index.
     pub fn of(setting: &FilterState) -> Result<Self, ConfigError> {
         Ok(match setting {
-            FilterState::Each => Selection::Each((0..ATTRIBUTES.len()).collect()),
+            FilterState::Each => Selection::Each((0..ATTRIBUTES.len() + MCP_ATTRIBUTES.len()).collect()),
             FilterState::Off => Selection::Off,
             FilterState::Packed => Selection::Packed,
             FilterState::Selected(names) => {
-                let place = |(index, name): (usize, &String)| {
-                    let unknown =
-                        || ConfigError::new(&format!("attributes[{index}]"), format!("unknown attribute {name}"));
-                    ATTRIBUTES.iter().position(|attribute| attribute.name == name).ok_or_else(unknown)
-                };
-                let mut places = names.iter().enumerate().map(place).collect::<Result<Vec<_>, _>>()?;
+                let mut places = Vec::new();
+                for (index, name) in names.iter().enumerate() {
+                    let before = places.len();
+                    places.extend(all().enumerate().filter(|(_, known)| known == name).map(|(place, _)| place));
+                    if places.len() == before {
+                        let message = format!("unknown attribute {name}");
+                        return Err(ConfigError::new(&format!("attributes[{index}]"), message));
+                    }
+                }
                 places.sort_unstable();
                 places.dedup();
                 Selection::Each(places.into())
             }
         })
     }
+}
+
+/// The names of all attributes, by their places. A name may be in both tables.
+fn all() -> impl Iterator<Item = &'static str> {
+    ATTRIBUTES.iter().map(|row| row.name).chain(MCP_ATTRIBUTES.iter().map(|row| row.name))
 }
 
 #[cfg(test)]
@@ -57,14 +66,14 @@ mod tests {
         let Ok(Selection::Each(places)) = of(r#"["error.type", "gen_ai.request.model", "error.type"]"#) else {
             panic!()
         };
-        let names: Vec<_> = places.iter().map(|place| ATTRIBUTES[*place].name).collect();
-        assert_eq!(names, ["gen_ai.request.model", "error.type"]);
+        let names: Vec<_> = places.iter().map(|place| all().nth(*place).unwrap()).collect();
+        assert_eq!(names, ["gen_ai.request.model", "error.type", "error.type"]);
         assert_eq!(of("[]"), Ok(Selection::Each([].into())));
     }
 
     #[test]
     fn the_other_values_select_all_or_none() {
-        assert!(matches!(of("true"), Ok(Selection::Each(places)) if places.len() == ATTRIBUTES.len()));
+        assert!(matches!(of("true"), Ok(Selection::Each(places)) if places.len() == all().count()));
         assert_eq!((of("false"), of("\"packed\"")), (Ok(Selection::Off), Ok(Selection::Packed)));
     }
 

@@ -1,4 +1,4 @@
-//! OpenTelemetry's protocol OTLP 1 in protobuf: spans of exchanges and of agents' runs, metrics of exchanges, log records of failed
+//! OpenTelemetry's protocol OTLP 1 in protobuf: spans of exchanges and of agents' runs, and of operations of MCP; metrics of both; log records of failed
 //! calls, and their delivery to a collector.
 
 mod answer;
@@ -6,8 +6,10 @@ mod delivery;
 mod envelope;
 mod lease;
 mod logs;
+mod mcp;
 mod metrics;
 mod spans;
+mod tool;
 mod wire;
 
 pub use answer::{ANSWER_LIMIT, CollectorAnswer};

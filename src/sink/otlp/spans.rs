@@ -9,7 +9,7 @@ use super::delivery::{Batch, Source};
 use super::envelope::Envelope;
 use super::wire::{attribute, bytes, fixed, message, number};
 use crate::config::CacheAttribute;
-use crate::observation::{Agent, Observation, Outcome, RunEnd, ToolResult};
+use crate::observation::{Agent, Observation, Outcome, RunEnd};
 use crate::sink::attributes::{ATTRIBUTES, AttributeValue};
 use crate::trace_context::{RunSpan, TraceContext};
 
@@ -80,7 +80,9 @@ impl SpanQueue {
         let Some(run) = run else { return has_room };
         for (at, result) in seen.agent.results.iter().enumerate() {
             if let Some(called_at) = result.called_at {
-                self.tool(result, run, place.derive(start, 2 + at as u64), [called_at, start]);
+                let other = place.derive(start, 2 + at as u64);
+                let own = if result.call == 0 { other } else { run.tool(called_at, result.call) };
+                self.tool(result, run, own, [called_at, start]);
             }
         }
         if let Some(ended) = seen.agent.ended {
@@ -120,27 +122,9 @@ impl SpanQueue {
         });
     }
 
-    fn tool(&mut self, result: &ToolResult, run: RunSpan, span: [u8; 8], times: [u64; 2]) {
-        let name = ["execute_tool", result.name.as_deref().unwrap_or_default()];
-        let span = Span { trace: run.trace, span, parent: run.span, name, kind: INTERNAL, times };
-        self.push(&span, |out| {
-            write(out, "gen_ai.operation.name", AttributeValue::Text("execute_tool"));
-            if let Some(name) = &result.name {
-                write(out, "gen_ai.tool.name", AttributeValue::Text(name));
-            }
-            if let Some(bytes) = result.bytes {
-                write(out, "gaugeway.tool.result.bytes", AttributeValue::Count(bytes));
-            }
-            if result.failed {
-                write(out, "error.type", AttributeValue::Text("tool_error"));
-                failed(out);
-            }
-        });
-    }
-
     /// Writes a span behind the others. `rest` writes its attributes, links and status. If there is no room for all of it, it is
     /// removed, and later spans are dropped until the queue is empty again. Returns true if there was room.
-    fn push(&mut self, span: &Span<'_>, rest: impl FnOnce(&mut Vec<u8>)) -> bool {
+    pub(super) fn push(&mut self, span: &Span<'_>, rest: impl FnOnce(&mut Vec<u8>)) -> bool {
         let before = self.spans.len();
         if !self.is_full {
             message(&mut self.spans, 2, |out| {
@@ -187,20 +171,20 @@ const OF_A_RUN: [&str; 6] = [
 ];
 
 /// `SPAN_KIND_INTERNAL` and `SPAN_KIND_CLIENT`
-const INTERNAL: u64 = 1;
-const CLIENT: u64 = 3;
+pub(super) const INTERNAL: u64 = 1;
+pub(super) const CLIENT: u64 = 3;
 
 /// The fields that every `Span` message has.
-struct Span<'n> {
-    trace: [u8; 16],
-    span: [u8; 8],
+pub(super) struct Span<'n> {
+    pub trace: [u8; 16],
+    pub span: [u8; 8],
     /// All zero if there is none.
-    parent: [u8; 8],
+    pub parent: [u8; 8],
     /// Two words. The second one may be empty.
-    name: [&'n str; 2],
-    kind: u64,
+    pub name: [&'n str; 2],
+    pub kind: u64,
     /// Start and end.
-    times: [u64; 2],
+    pub times: [u64; 2],
 }
 
 impl Span<'_> {
@@ -226,12 +210,12 @@ impl Span<'_> {
 }
 
 /// Appends an attribute of a span.
-fn write(out: &mut Vec<u8>, key: &str, value: AttributeValue<'_>) {
+pub(super) fn write(out: &mut Vec<u8>, key: &str, value: AttributeValue<'_>) {
     attribute(out, 9, key, &value);
 }
 
 /// Appends a link.
-fn link(out: &mut Vec<u8>, to: TraceContext) {
+pub(super) fn link(out: &mut Vec<u8>, to: TraceContext) {
     message(out, 13, |link| {
         bytes(link, 1, &to.trace);
         bytes(link, 2, &to.span);
@@ -239,14 +223,14 @@ fn link(out: &mut Vec<u8>, to: TraceContext) {
 }
 
 /// Appends the status `STATUS_CODE_ERROR`.
-fn failed(out: &mut Vec<u8>) {
+pub(super) fn failed(out: &mut Vec<u8>) {
     bytes(out, 15, &[3 << 3, 2]);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::Text;
+    use crate::observation::{Text, ToolResult};
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
     use opentelemetry_proto::tonic::common::v1::any_value;
     use prost::Message;

@@ -4,6 +4,7 @@
 //! answer's model the name in the price table. Memory: one number per series, and one per tool.
 
 mod conventions;
+mod mcp;
 mod metric;
 mod names;
 mod plugin;
@@ -21,6 +22,7 @@ use crate::labels::{Label, NameKind, Scope, is_common_error};
 use crate::observation::{COST_LIMIT, Observation, clipped};
 
 pub use conventions::{GAP_METRICS, INFERENCE};
+pub use mcp::MCP_METRICS;
 pub use metric::{Collect, Metric, MetricKind, Registry, Samples, Scale};
 pub use plugin::{INJECTIONS, LOG_RECORDS, OVERFLOW, PLUGIN_METRICS, POINTS, PRICE_TABLE, SESSIONS, SPANS, UNREAD};
 pub use table::METRICS;
@@ -109,6 +111,7 @@ impl Stats {
                 }
             });
         }
+        self.record_tool_times(seen, config, host);
     }
 
     /// Forgets the series that the output no longer has. Their names have room again.

@@ -92,4 +92,5 @@ pub const PRICE_TABLE: Metric = gauge(
 pub const PLUGIN_METRICS: &[Metric] =
     &[OVERFLOW, SPANS, POINTS, LOG_RECORDS, INJECTIONS, UNREAD, SESSIONS, PRICE_TABLE];
 
-fn nothing(_: &Observation, _: Samples<'_>) {}
+/// Exchanges have no samples.
+pub(super) fn nothing(_: &Observation, _: Samples<'_>) {}

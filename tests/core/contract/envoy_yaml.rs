@@ -1,13 +1,21 @@
 //! envoy/envoy.yaml carries every attribute, label and histogram of the tables.
 
+use std::collections::BTreeMap;
+
 use super::{assert_same, read};
 use gaugeway::labels::LABELS;
-use gaugeway::sink::attributes::{ATTRIBUTES, AttributeType};
-use gaugeway::sink::stats::{METRICS, MetricKind};
+use gaugeway::sink::attributes::{ATTRIBUTES, AttributeType, MCP_ATTRIBUTES};
+use gaugeway::sink::stats::{MCP_METRICS, METRICS, MetricKind};
+
+/// Every attribute of a call to a model or of an operation of MCP, with its type.
+fn attributes() -> BTreeMap<&'static str, AttributeType> {
+    let mcp = MCP_ATTRIBUTES.iter().map(|row| (row.name, row.kind));
+    ATTRIBUTES.iter().map(|row| (row.name, row.kind())).chain(mcp).collect()
+}
 
 #[test]
 fn spans_and_access_log_carry_every_attribute_under_its_name() {
-    let wanted: Vec<_> = ATTRIBUTES.iter().map(|attribute| attribute.name).collect();
+    let wanted: Vec<_> = attributes().into_keys().collect();
     let yaml = read("envoy/envoy.yaml");
     let (mut tags, mut log, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for line in yaml.lines().map(str::trim) {
@@ -33,9 +41,8 @@ fn spans_and_access_log_carry_every_attribute_under_its_name() {
 #[test]
 fn spans_give_every_attribute_the_type_of_its_row() {
     let yaml = read("envoy/envoy.yaml");
-    for attribute in ATTRIBUTES {
-        let name = attribute.name;
-        let kind = match attribute.kind() {
+    for (name, kind) in attributes() {
+        let kind = match kind {
             AttributeType::Int => ", value_type: INT}",
             AttributeType::Double => ", value_type: DOUBLE}",
             AttributeType::Bool => ", value_type: BOOL}",
@@ -76,7 +83,7 @@ fn every_histogram_has_buckets_in_ascending_order() {
         let bounds: Vec<u64> = bounds.split(", ").map(|bound| bound.parse().unwrap()).collect();
         assert!(bounds.is_sorted_by(|a, b| a < b), "the buckets of {name} do not ascend");
     }
-    let histograms = METRICS.iter().filter(|metric| metric.kind == MetricKind::Histogram);
+    let histograms = METRICS.iter().chain(MCP_METRICS).filter(|metric| metric.kind == MetricKind::Histogram);
     let mut wanted: Vec<_> = histograms.map(|metric| metric.name).collect();
     // Two versions of the conventions have a metric with the same name.
     wanted.dedup();

@@ -16,9 +16,10 @@ use super::wire::attribute;
 use crate::bytes::mix::BuildNumbers;
 use crate::config::{Config, Temporality};
 use crate::labels::LABELS;
+use crate::mcp::{McpOperation, McpTransport};
 use crate::observation::{ChunkGaps, Observation};
 use crate::sink::attributes::AttributeValue;
-use crate::sink::stats::{GAP_METRICS, METRICS, Metric, PLUGIN_METRICS, Registry, Stats};
+use crate::sink::stats::{GAP_METRICS, MCP_METRICS, METRICS, Metric, PLUGIN_METRICS, Registry, Stats};
 
 /// Maximum number of series in one request. Bounds the duration of a callback.
 const SERIES: usize = 2000;
@@ -79,6 +80,20 @@ impl MetricStore {
         self.table.now = now;
         self.table.span = span;
         self.stats.record(seen, config, &mut self.table);
+    }
+
+    /// Counts an operation of MCP that has ended.
+    pub fn record_mcp(
+        &mut self,
+        transport: &McpTransport,
+        operation: &McpOperation,
+        config: &Config,
+        now: u64,
+        span: Option<SpanReference>,
+    ) {
+        self.table.now = now;
+        self.table.span = span;
+        self.stats.record_mcp(transport, operation, config, &mut self.table);
     }
 
     /// Adds to a metric of the plugin itself, or sets it.
@@ -179,7 +194,7 @@ impl SeriesTable {
 
 /// Every metric.
 fn rows() -> impl Iterator<Item = &'static Metric> {
-    METRICS.iter().chain(GAP_METRICS).chain(PLUGIN_METRICS)
+    METRICS.iter().chain(GAP_METRICS).chain(MCP_METRICS).chain(PLUGIN_METRICS)
 }
 
 /// The position of a metric in [`SeriesTable::rows`]. Two versions of the conventions may give one name to two metrics.

@@ -1,0 +1,93 @@
+//! The tool calls that wait to be executed by MCP, for all workers: at most 512 buckets of 12 KB in Envoy's shared data, by the downstream
+//! address.
+//!
+//! Without any traffic of MCP nothing is stored, and calls to models cost nothing.
+
+use std::cell::Cell;
+
+use super::host;
+use crate::signal::asked::{AskedBucket, AskedCall, JoinedBy, Wanted};
+use crate::sink::attributes::digits;
+
+/// Number of buckets.
+const BUCKETS: u64 = 512;
+/// Attempts to change a bucket. Each that fails means that another worker's succeeded.
+const ATTEMPTS: usize = 32;
+/// Exists once a worker has seen MCP.
+const USED: &str = "gaugeway.mcp";
+
+/// The tool calls that wait to be executed by MCP.
+#[derive(Default)]
+pub struct AwaitedCalls {
+    is_used: Cell<bool>,
+}
+
+impl AwaitedCalls {
+    /// This worker has seen MCP.
+    pub fn start(&self) {
+        if !self.is_used.replace(true) {
+            host::create_shared(USED, &[1]);
+        }
+    }
+
+    /// Finds out if another worker has seen MCP. Called once per second.
+    pub fn refresh(&self) {
+        if !self.is_used.get() {
+            self.is_used.set(host::shared(USED).is_some());
+        }
+    }
+
+    /// Returns true if a worker has seen MCP.
+    pub fn are_used(&self) -> bool {
+        self.is_used.get()
+    }
+
+    /// Adds calls of one address. `wait` is how long they wait, in nanoseconds.
+    pub fn put(&self, calls: &[AskedCall], wait: u64) {
+        let Some(first) = calls.first() else { return };
+        let add = |bucket: &mut AskedBucket| {
+            calls.iter().for_each(|call| bucket.put(call.clone(), wait));
+            Some(())
+        };
+        if change(first.peer, add).is_none() {
+            host::create_shared(&name(first.peer), &AskedBucket::default().bytes());
+            change(first.peer, add);
+        }
+    }
+
+    /// Removes the call whose result goes to the model. Returns how long calls of MCP took for it, in nanoseconds.
+    pub fn close(&self, peer: u64, caller: u64, id: u64) -> Option<u64> {
+        change(peer, |bucket| bucket.close(peer, caller, id)).map(|call| call.served)
+    }
+
+    /// The calls that a call of MCP may execute.
+    pub fn find(&self, wanted: &Wanted<'_>) -> Option<(JoinedBy, Vec<AskedCall>)> {
+        let (bytes, _) = host::shared(&name(wanted.peer))?;
+        AskedBucket::parse(&bytes).find(wanted)
+    }
+
+    /// Adds the duration of a call of MCP to the call that asked for it.
+    pub fn serve(&self, asked: &AskedCall, nanos: u64) {
+        change(asked.peer, |bucket| bucket.serve(asked, nanos));
+    }
+}
+
+/// Changes the bucket of an address. None if there is none, or nothing to change.
+fn change<T>(peer: u64, change: impl Fn(&mut AskedBucket) -> Option<T>) -> Option<T> {
+    let key = name(peer);
+    for _ in 0..ATTEMPTS {
+        let (bytes, version) = host::shared(&key)?;
+        let mut bucket = AskedBucket::parse(&bytes);
+        let result = change(&mut bucket)?;
+        if host::set_shared(&key, &bucket.bytes(), version) {
+            return Some(result);
+        }
+    }
+    None
+}
+
+fn name(peer: u64) -> String {
+    let mut name = String::from("gaugeway.asked.");
+    digits(&mut name, peer % BUCKETS, 1);
+    name
+}

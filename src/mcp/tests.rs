@@ -1,0 +1,212 @@
+use std::rc::Rc;
+
+use super::{McpExchange, McpOperation, McpPrograms, OPERATIONS};
+use crate::budget::Budget;
+use crate::provider::Head;
+
+type McpHeaders<'h> = &'h [(&'h str, &'h str)];
+
+const ACCEPT: (&str, &str) = ("accept", "application/json, text/event-stream");
+const JSON: McpHeaders<'_> = &[(":status", "200"), ("content-type", "application/json")];
+const EVENTS: McpHeaders<'_> = &[(":status", "200"), ("content-type", "text/event-stream; charset=utf-8")];
+
+/// An exchange that began with these headers at 1,000. None if it is not MCP.
+fn start(headers: McpHeaders<'_>) -> Option<McpExchange> {
+    let mut all =
+        vec![(":method", "POST"), (":authority", "tools.example.com"), (":scheme", "https"), (":path", "/mcp")];
+    all.splice(0..0, headers.iter().copied());
+    with(&all, |head| {
+        McpExchange::start(&Rc::new(McpPrograms::compile()), &Rc::new(Budget::new(1 << 20)), head, 0, 1000)
+    })
+}
+
+fn with<T>(headers: McpHeaders<'_>, use_head: impl FnOnce(Head<'_>) -> T) -> T {
+    let pairs: Vec<_> = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+    use_head(Head(&pairs))
+}
+
+/// The exchange of these bodies, which end at 5,000. Each piece of `size` bytes of the response takes 1.
+fn pass(headers: McpHeaders<'_>, request: &str, answer: (McpHeaders<'_>, &str), size: usize) -> McpExchange {
+    let mut exchange = start(headers).unwrap();
+    request.as_bytes().chunks(size).for_each(|piece| exchange.request_body(piece));
+    exchange.request_end();
+    with(answer.0, |head| exchange.response(head));
+    for (at, piece) in answer.1.as_bytes().chunks(size).enumerate() {
+        exchange.response_body(piece, 2000 + at as u64);
+    }
+    exchange.finish("", 5000);
+    exchange
+}
+
+/// The operations of these bodies, which must be the same wherever the bodies are cut.
+fn operations(request: &str, answer: (McpHeaders<'_>, &str)) -> Vec<McpOperation> {
+    let without_time = |size: usize| {
+        let mut seen = pass(&[ACCEPT], request, answer, size).operations().to_vec();
+        seen.iter_mut().for_each(|operation| operation.end = None);
+        seen
+    };
+    let whole = without_time(usize::MAX);
+    for size in 1..=request.len().max(answer.1.len()) {
+        assert_eq!(without_time(size), whole, "in pieces of {size} bytes");
+    }
+    whole
+}
+
+/// Method, tool, error type and size of the result of each operation.
+fn told(operations: &[McpOperation]) -> Vec<(&str, &str, &str, Option<u64>)> {
+    operations
+        .iter()
+        .map(|o| (&*o.method, o.tool().unwrap_or_default(), o.error.as_deref().unwrap_or_default(), o.result_bytes))
+        .collect()
+}
+
+const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"add","arguments":{"a":1},"_meta":{"progressToken":"p1"}}}"#;
+
+#[test]
+fn a_tool_call_answered_in_a_stream_is_one_operation() {
+    let stream = "id: e1\ndata: \n\n\
+        data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":\"p1\",\"progress\":1}}\n\n\
+        event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":\"7\",\"method\":\"sampling/createMessage\",\"params\":{}}\n\n\
+        data: {\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"2\"}],\"isError\":false}}\n\n";
+    let seen = operations(CALL, (EVENTS, stream));
+    assert_eq!(told(&seen), [("tools/call", "add", "", Some(28))]);
+    assert_eq!((&*seen[0].id, seen[0].progress, seen[0].operation()), ("7", 1, "execute_tool"));
+    assert!(seen[0].arguments != 0);
+    // The answer ends the operation, not the end of the stream.
+    let exchange = pass(&[ACCEPT], CALL, (EVENTS, stream), usize::MAX);
+    assert_eq!((exchange.operations()[0].end, exchange.transport().start), (Some(2000), 1000));
+}
+
+#[test]
+fn a_batch_has_as_many_operations_as_requests_with_answers_in_any_order() {
+    let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}},
+        {"jsonrpc":"2.0","method":"notifications/initialized"},
+        {"jsonrpc":"2.0","id":"1","method":"resources/read","params":{"uri":"file:///x"}},
+        {"jsonrpc":"2.0","id":3,"result":{"roots":[]}},
+        {"jsonrpc":"2.0","id":4,"method":"ping"}]"#;
+    let answers = r#"[{"jsonrpc":"2.0","id":4,"result":{}},{"jsonrpc":"2.0","id":"1","error":{"code":-32002,"message":"m"}},
+        {"jsonrpc":"2.0","id":1,"result":{"content":[],"isError":true}}]"#;
+    let seen = operations(batch, (JSON, answers));
+    let wanted =
+        [("tools/call", "a", "tool_error", Some(2)), ("resources/read", "", "-32002", None), ("ping", "", "", Some(0))];
+    assert_eq!(told(&seen), wanted);
+    assert_eq!((seen[1].uri.as_deref(), seen[1].status_code), (Some("file:///x"), Some(-32002)));
+}
+
+#[test]
+fn members_may_come_in_any_order() {
+    let request = r#"{"params":{"arguments":{},"name":"search"},"method":"tools/call","id":"x","jsonrpc":"2.0"}"#;
+    let answer = r#"{"result":{"isError":true,"structuredContent":{"a":[1]},"content":[]},"id":"x","jsonrpc":"2.0"}"#;
+    assert_eq!(told(&operations(request, (JSON, answer))), [("tools/call", "search", "tool_error", Some(11))]);
+}
+
+#[test]
+fn notifications_and_answers_of_the_client_are_no_operations() {
+    for body in [
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#,
+        r#"{"jsonrpc":"2.0","id":7,"result":{"role":"assistant"}}"#,
+        r#"{"jsonrpc":"2.0","id":7,"error":{"code":-1,"message":"no"}}"#,
+        r#"{"jsonrpc":"2.0","id":null,"method":"tools/list"}"#,
+        r#"{"jsonrpc":"2.0","id":7,"method":"tools/list""#,
+        "[]",
+        "",
+    ] {
+        let accepted: McpHeaders<'_> = &[(":status", "202")];
+        assert_eq!(operations(body, (accepted, "")), [], "{body}");
+    }
+    assert_eq!(operations(CALL, (&[(":status", "202")], "")), [], "the answer comes on another stream");
+}
+
+#[test]
+fn without_a_header_only_methods_of_the_specification_are_operations() {
+    for body in [
+        r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[]}"#,
+        r#"{"jsonrpc":"1.0","id":1,"method":"tools/call","params":{"name":"a"}}"#,
+        r#"{"id":1,"method":"tools/call"}"#,
+        r#"{"model":"m","messages":[{"method":"tools/call","id":1,"jsonrpc":"2.0"}]}"#,
+    ] {
+        assert_eq!(operations(body, (JSON, "{}")), [], "{body}");
+    }
+    let custom = r#"{"jsonrpc":"2.0","id":1,"method":"vendor/do"}"#;
+    let seen = pass(&[("mcp-session-id", "s"), ACCEPT], custom, (JSON, r#"{"id":1,"result":{}}"#), 9);
+    assert_eq!(told(seen.operations()), [("vendor/do", "", "", Some(0))]);
+}
+
+#[test]
+fn a_request_is_mcp_by_a_header_or_by_both_accepted_types() {
+    for headers in [
+        &[ACCEPT][..],
+        &[("accept", "TEXT/Event-Stream;q=1,application/JSON")],
+        &[("mcp-method", "ping"), ("accept", "text/event-stream")],
+        &[("mcp-protocol-version", "2025-06-18"), ACCEPT],
+    ] {
+        assert!(start(headers).is_some(), "{headers:?}");
+    }
+    for headers in [
+        &[][..],
+        &[("accept", "application/json")],
+        &[("accept", "text/event-stream")],
+        &[("accept", "*/*")],
+        &[("mcp-session-id", "s")],
+        &[(":method", "GET"), ("mcp-session-id", "s"), ACCEPT],
+        &[(":method", "DELETE"), ("mcp-session-id", "s")],
+    ] {
+        assert!(start(headers).is_none(), "{headers:?}");
+    }
+}
+
+#[test]
+fn session_and_version_come_from_headers_or_from_the_opening_of_the_session() {
+    let request = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25"}}"#;
+    let answer = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}"#;
+    let opened: McpHeaders<'_> = &[(":status", "200"), ("mcp-session-id", "s1")];
+    let seen = pass(&[ACCEPT], request, (opened, answer), 5);
+    let transport = seen.transport();
+    assert_eq!((transport.session.as_deref(), transport.version.as_deref()), (Some("s1"), Some("2025-06-18")));
+    let server = transport.server.as_ref().unwrap();
+    assert_eq!((&*server.address, server.port), ("tools.example.com", Some(443)));
+    let later = &[("mcp-session-id", "s1"), ("mcp-protocol-version", "2025-06-18"), ACCEPT];
+    let seen = pass(later, CALL, (JSON, ""), 5);
+    assert_eq!(seen.transport().version.as_deref(), Some("2025-06-18"));
+}
+
+#[test]
+fn the_ids_of_traces_and_of_the_models_calls_are_read_from_the_metadata() {
+    let place = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let request = format!(
+        r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"_meta":{{"traceparent":"{place}","claudecode/toolUseId":"toolu_01A09q90qw90"}},"name":"add"}}}}"#
+    );
+    let seen = operations(&request, (JSON, r#"{"id":7,"result":{}}"#));
+    assert_eq!(seen[0].parent.map(|place| place.span[0]), Some(0xb7));
+    let codex = request.replace("claudecode/toolUseId", "callId");
+    let other = operations(&codex, (JSON, r#"{"id":7,"result":{}}"#));
+    assert!(seen[0].call != 0 && seen[0].call == other[0].call);
+}
+
+#[test]
+fn an_operation_without_an_answer_fails_by_status_by_the_end_of_the_stream_or_as_truncated() {
+    let wrong: McpHeaders<'_> = &[(":status", "404")];
+    assert_eq!(told(&operations(CALL, (wrong, "session not found"))), [("tools/call", "add", "404", None)]);
+    let unread = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"m"}}"#;
+    assert_eq!(told(&operations(CALL, (&[(":status", "400")], unread))), [("tools/call", "add", "-32700", None)]);
+    let other = r#"{"jsonrpc":"2.0","id":8,"result":{}}"#;
+    assert_eq!(told(&operations(CALL, (JSON, other))), [("tools/call", "add", "truncated", None)]);
+    let mut cut = start(&[ACCEPT]).unwrap();
+    cut.request_body(CALL.as_bytes());
+    cut.finish("client_disconnect", 3000);
+    assert_eq!(told(cut.operations()), [("tools/call", "add", "client_disconnect", None)]);
+    assert_eq!(cut.operations()[0].end, Some(3000));
+}
+
+#[test]
+fn a_replayed_answer_changes_nothing() {
+    let stream = "data: {\"id\":7,\"result\":{\"content\":[]}}\n\ndata: {\"id\":7,\"error\":{\"code\":-1}}\n\n";
+    assert_eq!(told(&operations(CALL, (EVENTS, stream))), [("tools/call", "add", "", Some(2))]);
+}
+
+#[test]
+fn the_operations_of_a_request_are_bounded() {
+    let one = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    let batch = format!("[{}]", vec![one; 10 * OPERATIONS].join(","));
+    assert_eq!(pass(&[ACCEPT], &batch, (JSON, ""), 1 << 12).operations().len(), OPERATIONS);
+}

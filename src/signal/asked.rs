@@ -1,0 +1,218 @@
+//! Tool calls that models have asked for, and the call of MCP that executes each of them.
+//!
+//! The host stores the calls for all workers in buckets, by the downstream address. A call stays until its result goes to the model, or until
+//! [`Wanted::wait`] is over. Memory: [`CALLS_OF_BUCKET`] calls of at most [`CALL`] bytes in a bucket.
+//!
+//! An identifier joins. Without one, name and arguments must be equal, and only one call may fit: a doubt is [`JoinedBy::Ambiguous`]. A client
+//! may use one credential for the model and another one for the tools. So without an equal credential, only calls of one caller may be open
+//! at the address.
+
+use crate::observation::{Text, clipped};
+
+/// Maximum number of calls in a bucket. A further one replaces the oldest.
+pub const CALLS_OF_BUCKET: usize = 96;
+/// Maximum length of a call, in bytes.
+pub const CALL: usize = 7 * 8 + 4 + 1 + NAME;
+/// Maximum length of a kept name, in bytes.
+const NAME: usize = 64;
+/// The version of the format.
+const FORM: u8 = 1;
+
+/// A tool call of an answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AskedCall {
+    /// Keyed hash of the downstream address of the call to the model.
+    pub peer: u64,
+    /// Keyed hash of the caller.
+    pub caller: u64,
+    /// Hash of the identifier; 0 if it has none.
+    pub id: u64,
+    /// Hash of the arguments.
+    pub arguments: u64,
+    /// Its key in the memory of calls, and a part of the hash of its conversation's beginning.
+    pub key: u64,
+    /// See `key`.
+    pub beginning: u32,
+    /// When the model asked for it, in nanoseconds since 1970.
+    pub asked_at: u64,
+    /// How long calls of MCP took for it so far, in nanoseconds.
+    pub served: u64,
+    /// Name of the tool as the model knows it.
+    pub name: Text,
+}
+
+/// A call of MCP whose origin is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'w> {
+    /// Keyed hash of its downstream address.
+    pub peer: u64,
+    /// Keyed hash of its caller.
+    pub caller: u64,
+    /// Hash of the identifier of the model's call; 0 if the client does not send it.
+    pub call: u64,
+    /// Hash of the arguments.
+    pub arguments: u64,
+    /// Name of the tool as the server knows it.
+    pub tool: &'w str,
+    /// When it began, in nanoseconds since 1970.
+    pub now: u64,
+    /// How long a call waits to be executed, in nanoseconds.
+    pub wait: u64,
+}
+
+/// How a call of MCP was joined with the model's call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum JoinedBy {
+    /// By the identifier of the model's call.
+    Id,
+    /// By the caller, the name and the arguments.
+    Arguments,
+    /// Several calls of models fit, and nothing tells which it is.
+    Ambiguous,
+}
+
+impl JoinedBy {
+    /// The value of the attribute.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            JoinedBy::Id => "id",
+            JoinedBy::Arguments => "arguments",
+            JoinedBy::Ambiguous => "ambiguous",
+        }
+    }
+}
+
+/// The calls that share one key of the host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AskedBucket {
+    calls: Vec<AskedCall>,
+    /// When a call was replaced that may still have waited, in nanoseconds since 1970. 0 if never.
+    replaced_at: u64,
+}
+
+impl AskedBucket {
+    /// Reads the bytes that [`AskedBucket::bytes`] wrote. Any other bytes are an empty bucket.
+    pub fn parse(bytes: &[u8]) -> Self {
+        let mut bucket = AskedBucket::default();
+        let Some((&FORM, mut rest)) = bytes.split_first() else { return bucket };
+        bucket.replaced_at = number(&mut rest).unwrap_or_default();
+        while bucket.calls.len() < CALLS_OF_BUCKET
+            && let Some(call) = AskedCall::read(&mut rest)
+        {
+            bucket.calls.push(call);
+        }
+        bucket
+    }
+
+    /// The bytes that the host stores.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut out = vec![FORM];
+        out.extend(self.replaced_at.to_le_bytes());
+        self.calls.iter().for_each(|call| call.write(&mut out));
+        out
+    }
+
+    /// Adds a call. Forgets those that have waited for `wait` nanoseconds.
+    pub fn put(&mut self, call: AskedCall, wait: u64) {
+        let now = call.asked_at;
+        self.calls
+            .retain(|other| other.asked_at.saturating_add(wait) >= now && (other.key, other.id) != (call.key, call.id));
+        if self.calls.len() >= CALLS_OF_BUCKET {
+            self.calls.remove(0);
+            self.replaced_at = now;
+        }
+        self.calls.push(call);
+    }
+
+    /// Removes and returns the call with this identifier, whose result goes to the model.
+    pub fn close(&mut self, peer: u64, caller: u64, id: u64) -> Option<AskedCall> {
+        let is_it = |call: &AskedCall| (call.peer, call.caller, call.id) == (peer, caller, id);
+        self.calls.iter().position(is_it).map(|at| self.calls.remove(at))
+    }
+
+    /// Adds the duration of a call of MCP to the call that asked for it.
+    pub fn serve(&mut self, asked: &AskedCall, nanos: u64) -> Option<()> {
+        let call = self.calls.iter_mut().find(|call| (call.key, call.id) == (asked.key, asked.id))?;
+        call.served = call.served.saturating_add(nanos);
+        Some(())
+    }
+
+    /// The calls that a call of MCP may execute: one, unless it is ambiguous. None if no call fits.
+    pub fn find(&self, wanted: &Wanted<'_>) -> Option<(JoinedBy, Vec<AskedCall>)> {
+        let open = self.calls.iter().filter(|call| call.peer == wanted.peer && wanted.may_execute(call.asked_at));
+        let open: Vec<_> = open.collect();
+        let own = |call: &&AskedCall| call.caller == wanted.caller;
+        let has_own = open.iter().copied().any(|call| own(&call));
+        let fits = |call: &&AskedCall| match wanted.call {
+            0 => call.arguments == wanted.arguments && is_called(&call.name, wanted.tool),
+            id => call.id == id,
+        };
+        let found: Vec<_> = open.iter().copied().filter(fits).filter(|call| !has_own || own(call)).collect();
+        let first = found.first()?;
+        let is_one_caller = has_own || open.iter().all(|call| call.caller == first.caller);
+        let is_safe = wanted.call != 0 || is_one_caller && !wanted.may_execute(self.replaced_at);
+        let how = match (found.len(), wanted.call) {
+            (1, 0) if is_safe => JoinedBy::Arguments,
+            (1, id) if id != 0 => JoinedBy::Id,
+            _ => JoinedBy::Ambiguous,
+        };
+        // Calls of several callers have nothing in common.
+        let is_known = is_safe && found.iter().all(|call| call.caller == first.caller);
+        Some((how, if is_known { found.into_iter().cloned().collect() } else { Vec::new() }))
+    }
+}
+
+impl Wanted<'_> {
+    /// Returns true if a call of a model at this time may still wait to be executed.
+    fn may_execute(&self, asked_at: u64) -> bool {
+        asked_at != 0 && asked_at <= self.now && asked_at.saturating_add(self.wait) >= self.now
+    }
+}
+
+impl AskedCall {
+    fn write(&self, out: &mut Vec<u8>) {
+        for number in [self.peer, self.caller, self.id, self.arguments, self.key, self.asked_at, self.served] {
+            out.extend(number.to_le_bytes());
+        }
+        out.extend(self.beginning.to_le_bytes());
+        let name = clipped(&self.name, NAME);
+        out.push(name.len() as u8);
+        out.extend_from_slice(name.as_bytes());
+    }
+
+    fn read(rest: &mut &[u8]) -> Option<Self> {
+        let mut next = || number(rest);
+        let [peer, caller, id, arguments, key] = [next()?, next()?, next()?, next()?, next()?];
+        let [asked_at, served] = [next()?, next()?];
+        let (beginning, tail) = rest.split_first_chunk()?;
+        let (length, tail) = tail.split_first()?;
+        let (name, tail) = tail.split_at_checked(usize::from(*length))?;
+        *rest = tail;
+        let name = core::str::from_utf8(name).ok()?.into();
+        let beginning = u32::from_le_bytes(*beginning);
+        Some(AskedCall { peer, caller, id, arguments, key, beginning, asked_at, served, name })
+    }
+}
+
+fn number(rest: &mut &[u8]) -> Option<u64> {
+    let (first, tail) = rest.split_first_chunk()?;
+    *rest = tail;
+    Some(u64::from_le_bytes(*first))
+}
+
+/// Returns true if a model calls the server's tool by this name: by its own, or with the server's name before it. Clients replace
+/// characters that models do not accept.
+fn is_called(name: &str, tool: &str) -> bool {
+    let plain = |byte: u8| if byte.is_ascii_alphanumeric() || byte == b'-' { byte } else { b'_' };
+    let is_equal = |a: &[u8], b: &[u8]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| plain(*a) == plain(*b));
+    let (name, tool) = (name.as_bytes(), clipped(tool, NAME).as_bytes());
+    let Some((before, end)) = name.len().checked_sub(tool.len()).and_then(|at| name.split_at_checked(at)) else {
+        return false;
+    };
+    let is_separated = before.last().is_none_or(|byte| matches!(byte, b'_' | b'.' | b'-' | b'/'));
+    !tool.is_empty() && is_separated && is_equal(end, tool)
+}
+
+#[cfg(test)]
+#[path = "asked_tests.rs"]
+mod tests;

@@ -1,0 +1,112 @@
+//! The attributes of an operation of MCP. The table [`MCP_ATTRIBUTES`] has one row for each.
+//!
+//! Spec: OpenTelemetry's semantic-conventions-genai v0.1.0, `docs/gen-ai/mcp.md`. Arguments and results are content: only their size is
+//! reported.
+
+use super::Phase::{self, End, Request};
+use super::{AttributeType, AttributeValue};
+use crate::documentation::documentation;
+use crate::mcp::{McpOperation, McpTransport};
+
+/// An attribute of an operation: one row of [`MCP_ATTRIBUTES`].
+#[derive(Clone, Copy)]
+pub struct McpAttribute {
+    /// Its name. Envoy's filter state has it under `wasm.NAME`.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: AttributeType,
+    /// Unit in the notation of UCUM; empty if there is none. Documentation only.
+    pub unit: &'static str,
+    /// When it is written.
+    pub phase: Phase,
+    /// What it says. Documentation only.
+    pub doc: &'static str,
+    read: McpRead,
+}
+
+/// Reads the value of an attribute. Returns None if there is none.
+type McpRead = for<'o> fn(&'o McpTransport, &'o McpOperation) -> Option<AttributeValue<'o>>;
+
+impl McpAttribute {
+    /// The value for an operation. Returns None if it is unknown.
+    pub fn value<'o>(&self, transport: &'o McpTransport, operation: &'o McpOperation) -> Option<AttributeValue<'o>> {
+        (self.read)(transport, operation)
+    }
+}
+
+const fn of(
+    name: &'static str,
+    kind: AttributeType,
+    unit: &'static str,
+    phase: Phase,
+    doc: &'static str,
+    read: McpRead,
+) -> McpAttribute {
+    McpAttribute { name, kind, unit: documentation(unit), phase, doc: documentation(doc), read }
+}
+
+const fn text(name: &'static str, phase: Phase, doc: &'static str, read: McpRead) -> McpAttribute {
+    of(name, AttributeType::String, "", phase, doc, read)
+}
+
+const fn int(name: &'static str, unit: &'static str, doc: &'static str, read: McpRead) -> McpAttribute {
+    of(name, AttributeType::Int, unit, End, doc, read)
+}
+
+/// Every attribute of an operation, in the order in which they are written.
+pub const MCP_ATTRIBUTES: &[McpAttribute] = &[
+    text("mcp.method.name", Request, "method of the request, such as `tools/call`", |_, o| {
+        Some(AttributeValue::Text(&o.method))
+    }),
+    text("gen_ai.operation.name", Request, "`execute_tool` for `tools/call`; otherwise not written", |_, o| {
+        present(Some(o.operation()))
+    }),
+    text("gen_ai.tool.name", Request, "tool that `tools/call` names", |_, o| present(o.tool())),
+    text("gen_ai.prompt.name", Request, "prompt that `prompts/get` names", |_, o| present(o.prompt())),
+    text("mcp.resource.uri", Request, "resource that the request names", |_, o| present(o.uri.as_deref())),
+    text("jsonrpc.request.id", Request, "identifier of the JSON-RPC request", |_, o| present(Some(&o.id))),
+    text("mcp.session.id", Request, "session, if there is one", |t, _| present(t.session.as_deref())),
+    text("mcp.protocol.version", Request, "version of the protocol, such as `2025-11-25`", |t, _| {
+        present(t.version.as_deref())
+    }),
+    text("server.address", Request, "server that the request names: the host of its authority", |t, _| {
+        present(Some(&t.server.as_ref()?.address))
+    }),
+    of(
+        "server.port",
+        AttributeType::Int,
+        "",
+        Request,
+        "port of that server; if the authority has none, that of the scheme",
+        |t, _| Some(AttributeValue::Count(t.server.as_ref()?.port?.into())),
+    ),
+    int("rpc.response.status_code", "", "code of the JSON-RPC error", |_, o| {
+        o.status_code.map(AttributeValue::Integer)
+    }),
+    text(
+        "error.type",
+        End,
+        "why the operation failed: the code of the JSON-RPC error, `tool_error` if the tool failed, the HTTP status, or how the stream ended",
+        |_, o| present(o.error.as_deref()),
+    ),
+    text(
+        "gaugeway.mcp.join",
+        Request,
+        "how the call was joined with that of the model: `id`, `arguments`, or `ambiguous` if several fit; not written if none fits",
+        |_, o| present(Some(o.join)),
+    ),
+    int(
+        "gaugeway.mcp.progress",
+        "{notification}",
+        "number of notifications about progress; not written if 0",
+        |_, o| Some(AttributeValue::Count(o.progress)).filter(|_| o.progress > 0),
+    ),
+    int("gaugeway.mcp.result.bytes", "By", "size of the content of the result, as JSON", |_, o| {
+        o.result_bytes.map(AttributeValue::Count)
+    }),
+];
+
+/// The text, unless it is empty.
+fn present(text: Option<&str>) -> Option<AttributeValue<'_>> {
+    text.filter(|text| !text.is_empty()).map(AttributeValue::Text)
+}

@@ -1,0 +1,121 @@
+//! The call of a model, the call of MCP that executes it, and the request that brings the result: one trace in a real Envoy.
+
+use std::time::Duration;
+
+use crate::mcp::{Site, attributes};
+use crate::support::otlp::Span;
+use crate::support::prometheus::total;
+use serde_json::{Value, json};
+
+const CHAT: &str = "/v1/chat/completions";
+/// The tool `slow` of the server takes this long at least.
+const SLOW: f64 = 0.3;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_without_an_identifier_is_joined_by_name_and_arguments_and_its_time_is_split() {
+    let site = Site::start(1).await;
+    open_session(&site).await;
+    let asked = [("call_Zk3vQ81xA", "mcp__files__slow", r#"{"a": 1, "b": [2]}"#)];
+    ask(&site, &asked).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    site.call(&json!({"name": "slow", "arguments": {"b": [2], "a": 1}}), &[]).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    end(&site, &asked).await;
+
+    let spans = site.spans(6).await;
+    let (call, tool) = (named(&spans, "tools/call slow"), named(&spans, "execute_tool mcp__files__slow"));
+    let run = named(&spans, "invoke_agent");
+    assert_eq!((&call.trace_id, &call.parent_id), (&run.trace_id, &tool.span_id));
+    assert_eq!((&tool.trace_id, &tool.parent_id), (&run.trace_id, &run.span_id));
+    assert_eq!(call.text("gaugeway.mcp.join"), Some("arguments"));
+    let parts = attributes(tool);
+    let (server, client) = (&parts["gaugeway.tool.server_time"], &parts["gaugeway.tool.client_time"]);
+    let (server, client) = (server.as_f64().unwrap(), client.as_f64().unwrap());
+    assert!((server - call.duration.as_secs_f64()).abs() < 1e-6 && server >= SLOW, "{server} {call:?}");
+    assert!(client >= 0.2 && (server + client - tool.duration.as_secs_f64()).abs() < 1e-6, "{client} {tool:?}");
+
+    let samples = site.samples(2.0).await;
+    let time = |part| total(&samples, "gaugeway_tool_time_microseconds_total", &[("part", part)]) / 1e6;
+    assert!((time("server") - server).abs() < 1e-4 && (time("client") - client).abs() < 1e-4, "{samples:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parallel_equal_calls_are_joined_by_their_identifiers_and_without_them_ambiguous() {
+    let site = Site::start(1).await;
+    open_session(&site).await;
+    let asked = [("call_Zk3vQ81xA", "add", "{}"), ("call_9fTe21LmB", "add", "{}")];
+    ask(&site, &asked).await;
+    for (id, ..) in asked {
+        site.call(&json!({"name": "add", "_meta": {"callId": id}}), &[]).await;
+    }
+    site.call(&json!({"name": "add"}), &[]).await;
+    end(&site, &asked).await;
+    // The results have gone to the model: no call waits.
+    site.call(&json!({"name": "add"}), &[]).await;
+
+    let spans = site.spans(10).await;
+    let mut calls: Vec<_> = spans.iter().filter(|span| span.name == "tools/call add").collect();
+    calls.sort_by_key(|span| span.start);
+    let joined: Vec<_> = calls.iter().map(|span| span.text("gaugeway.mcp.join").unwrap_or("")).collect();
+    assert_eq!(joined, ["id", "id", "ambiguous", ""]);
+    let (run, tools) = (named(&spans, "invoke_agent"), spans.iter().filter(|span| span.name == "execute_tool add"));
+    let tools: Vec<_> = tools.map(|span| &span.span_id).collect();
+    assert!(calls[..3].iter().all(|call| call.trace_id == run.trace_id) && calls[3].trace_id != run.trace_id);
+    assert_eq!(calls[2].parent_id, run.span_id);
+    assert!(tools.contains(&&calls[0].parent_id) && tools.contains(&&calls[1].parent_id));
+    assert_ne!(calls[0].parent_id, calls[1].parent_id);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_arguments_or_another_tool_are_not_joined() {
+    let site = Site::start(1).await;
+    open_session(&site).await;
+    ask(&site, &[("call_Zk3vQ81xA", "add", r#"{"a": 1}"#)]).await;
+    for params in [json!({"name": "add", "arguments": {"a": 2}}), json!({"name": "fail", "arguments": {"a": 1}})] {
+        site.call(&params, &[]).await;
+    }
+    let spans = site.spans(4).await;
+    assert!(spans.iter().all(|span| span.text("gaugeway.mcp.join").is_none()), "{spans:#?}");
+}
+
+/// The server of tools is known once it was used.
+async fn open_session(site: &Site) {
+    site.call(&json!({"name": "other"}), &[]).await;
+}
+
+/// A model asks for these calls: identifier, name and arguments.
+async fn ask(site: &Site, calls: &[(&str, &str, &str)]) {
+    chat(site, json!([user()]), turn(calls)).await;
+}
+
+/// The results go to the model, which needs no further call.
+async fn end(site: &Site, calls: &[(&str, &str, &str)]) {
+    let results = calls.iter().map(|(id, ..)| json!({"role": "tool", "tool_call_id": id, "content": "done"}));
+    let messages: Vec<_> = [user(), turn(calls)].into_iter().chain(results).collect();
+    chat(site, json!(messages), json!({"role": "assistant", "content": "ok"})).await;
+}
+
+fn user() -> Value {
+    json!({"role": "user", "content": "Find out"})
+}
+
+fn turn(calls: &[(&str, &str, &str)]) -> Value {
+    let call = |(id, name, arguments): &(&str, &str, &str)| json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
+    json!({"role": "assistant", "content": null, "tool_calls": calls.iter().map(call).collect::<Vec<_>>()})
+}
+
+async fn chat(site: &Site, messages: Value, answer: Value) {
+    let finish = if answer["tool_calls"].is_array() { "tool_calls" } else { "stop" };
+    let answer = json!({
+        "id": "chatcmpl-1", "object": "chat.completion", "model": "gpt-4o",
+        "choices": [{"index": 0, "message": answer, "finish_reason": finish}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12},
+    });
+    let tools = json!([{"type": "function", "function": {"name": "add"}}]);
+    let body = json!({"model": "gpt-4o", "messages": messages, "tools": tools, "answer": answer});
+    site.send_to(CHAT, &body, "*/*", &[("authorization", "Bearer of-the-model")]).await;
+}
+
+fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
+    spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("no span {name}: {spans:#?}"))
+}
