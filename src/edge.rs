@@ -40,10 +40,14 @@ impl Core {
         Ok(Core { observer: Rc::new(exchange::Observer::new(config)), samples: Rc::default() })
     }
 
-    /// Starts an exchange. Returns undefined if it is not LLM traffic. A head consists of lines: a name, its value, the next
+    /// Starts an exchange. Returns undefined if it is not LLM traffic, or a WebSocket. A head consists of lines: a name, its value, the next
     /// name, ..., with `:method`, `:scheme`, `:authority` and `:path` first.
     pub fn start(&self, head: &str, now: f64) -> Option<JsExchange> {
         let inner = exchange::Exchange::start(&self.observer, Head(&pairs(head)), nanos(now))?;
+        // Frames do not pass here, and a response that the package copied would lose its WebSocket.
+        if inner.is_upgrade() {
+            return None;
+        }
         Some(JsExchange { inner, observer: Rc::clone(&self.observer), samples: Rc::clone(&self.samples) })
     }
 }

@@ -263,10 +263,6 @@ impl Exchange {
 
     /// Returns true if this is LLM traffic. If only the bodies show it, the answer depends on what has been read.
     pub fn is_recognised(&self) -> bool {
-        // A host that does not read the WebSocket reports nothing of it.
-        if self.draft.observation.response.status == Some(101) {
-            return false;
-        }
         match self.certainty {
             Certainty::Sure => true,
             Certainty::UnlessBlank => !self.is_blank(),
