@@ -67,6 +67,15 @@ async fn responses_in_compressed_messages_are_counted_with_every_window_and_with
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_of_megabytes_in_one_message_are_read() {
+    for deflate in [false, true] {
+        let site = Site::start(deflate).await;
+        let printed = site.run(&mut script(&site, "long_client.py", &[])).await;
+        check(&site, printed, 2, 1, false).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_response_whose_client_is_gone_is_reported_with_what_was_read() {
     for deflate in [false, true] {
         let site = Site::start(deflate).await;

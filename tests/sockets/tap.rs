@@ -42,7 +42,7 @@ impl Tap {
         connections
             .iter()
             .filter(|connection| is_upgraded(connection))
-            .map(|both| both.each_ref().map(after_head))
+            .map(|both| both.each_ref().map(|bytes| after_head(bytes)))
             .collect()
     }
 
@@ -81,7 +81,7 @@ fn is_upgraded([_, server]: &[Vec<u8>; 2]) -> bool {
     server.starts_with(b"HTTP/1.1 101 ")
 }
 
-fn after_head(bytes: &Vec<u8>) -> Vec<u8> {
+fn after_head(bytes: &[u8]) -> Vec<u8> {
     bytes[head_size(bytes)..].to_vec()
 }
 
