@@ -1,18 +1,16 @@
-//! One HTTP stream of MCP: passes its callbacks to an [`McpExchange`], and writes and counts its operations.
+//! One HTTP stream of MCP: passes its callbacks to an [`McpExchange`], and writes and reports its operations.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use proxy_wasm::types::{BufferType, MapType};
 
-use super::metrics::HostMetrics;
+use super::resumable::{Report, Resumable};
 use super::shared::Shared;
 use super::{answer, filter_state, host, role, room, stream};
 use crate::config::Role;
 use crate::exchange::{End, Head, Observer};
 use crate::mcp::{McpExchange, McpOperation, may_be_mcp};
 use crate::signal::asked::{AskedCall, JoinedBy, Wanted};
-use crate::sink::otlp::SpanReference;
 use crate::trace_context::TraceContext;
 
 /// A number that no span of a call of a model is derived with. The operations of a request follow it.
@@ -130,6 +128,9 @@ impl McpStream {
     pub fn on_response_body(&mut self, shared: &Shared, size: usize, end_of_stream: bool) {
         if size > 0 && !self.exchange.is_answered() {
             self.exchange.response_body(&stream::body(BufferType::HttpResponseBody, 0, size), host::now());
+            for answer in self.exchange.take_others() {
+                self.key(answer.key).into_iter().for_each(|key| Resumable::answer(key, answer));
+            }
         }
         if end_of_stream || self.exchange.is_answered() {
             self.finish(shared, self.answer);
@@ -151,16 +152,28 @@ impl McpStream {
             let end = answer::end_of_stream(status, self.observer.config.role, self.answer, &answer::details());
             self.finish(shared, end);
         }
+        let may_resume = self.exchange.may_resume();
         for (at, operation) in self.exchange.operations().iter().enumerate() {
-            let asked = self.asked.get(at).and_then(Option::as_ref);
-            if let Some((JoinedBy::Id | JoinedBy::Arguments, calls)) = asked {
-                let nanos = operation.end.unwrap_or_default().saturating_sub(self.exchange.transport().start);
-                calls.iter().for_each(|call| shared.asked.serve(call, nanos));
+            let report = Report {
+                transport: self.exchange.transport().clone(),
+                operation: operation.clone(),
+                salt: SALT + at as u64,
+                asked: self.asked.get_mut(at).and_then(Option::take),
+                place: place(self.observer.config.otlp.sample),
+                observer: Rc::clone(&self.observer),
+            };
+            let key = self.key(operation.key).filter(|_| may_resume && operation.is_unanswered);
+            match key {
+                Some(key) => shared.resumable.wait(key, report, shared),
+                None => report.make(shared),
             }
-            let run = asked.and_then(|(how, calls)| run_of(shared, *how, calls));
-            let span = self.trace(shared, operation, SALT + at as u64, run);
-            self.count(shared, operation, span);
         }
+    }
+
+    /// The key of an operation of this caller and session, by the hash of its identifier.
+    fn key(&self, id: u64) -> Option<u64> {
+        let (_, caller) = self.source?;
+        self.observer.operation_key(caller, self.exchange.transport().session.as_deref()?, id)
     }
 
     fn finish(&mut self, shared: &Shared, end: End) {
@@ -170,68 +183,14 @@ impl McpStream {
         self.exchange.finish(failure(end), host::now());
         filter_state::write_operation(&shared.selection, &self.exchange, true);
     }
-
-    /// Makes the span of an operation. `run` is the place of its parent in the trace of a run. Returns the span if it is sent.
-    fn trace(
-        &self,
-        shared: &Shared,
-        operation: &McpOperation,
-        salt: u64,
-        run: Option<TraceContext>,
-    ) -> Option<SpanReference> {
-        let mut export = shared.export.as_ref()?.try_borrow_mut().ok()?;
-        // The client's own span is the nearest. All calls of a recorded run are recorded.
-        let (place, other) = match (operation.parent, run) {
-            (Some(own), run) => (own, run),
-            (None, Some(run)) => (run, self.place().filter(|place| place.span != [0; 8])),
-            (None, None) => (self.place()?, None),
-        };
-        let transport = self.exchange.transport();
-        let own = TraceContext { span: place.derive(transport.start, salt), ..place };
-        let is_sent = place.sampled || operation.error.is_some() && export.sends_all_errors;
-        let spans = export.spans.as_mut().filter(|_| is_sent)?;
-        let has_room = spans.queue.operation(transport, operation, own, place.span, other);
-        if export.needs_short_tick() {
-            shared.hasten_tick();
-        }
-        has_room.then_some(SpanReference { trace: own.trace, span: own.span })
-    }
-
-    /// The request's place in a trace by its headers, which Envoy's tracing has set. Without them it is a trace of its own.
-    fn place(&self) -> Option<TraceContext> {
-        let text = |name: &str| {
-            host::header(MapType::HttpRequestHeaders, name).and_then(|value| String::from_utf8(value).ok())
-        };
-        let sample = self.observer.config.otlp.sample;
-        let random = || Some(TraceContext::new_trace(*host::random()?.first_chunk()?, sample));
-        TraceContext::of_headers(text).or_else(random)
-    }
-
-    /// Counts an operation in the metrics. `span` is its span, if that is sent.
-    fn count(&self, shared: &Shared, operation: &McpOperation, span: Option<SpanReference>) {
-        let (transport, config) = (self.exchange.transport(), &self.observer.config);
-        if let Some(Ok(mut stats)) = shared.stats.as_ref().map(|stats| stats.try_borrow_mut()) {
-            stats.record_mcp(transport, operation, config, &mut HostMetrics);
-        }
-        if let Some(Ok(export)) = shared.export.as_ref().map(RefCell::try_borrow)
-            && let Some(Ok(mut metrics)) = export.metrics.as_ref().map(|metrics| metrics.queue.try_borrow_mut())
-        {
-            metrics.record_mcp(transport, operation, config, span);
-        }
-    }
 }
 
-/// The place of an operation's parent in the trace of a run: the span of the tool, or that of the run if several of its calls fit.
-fn run_of(shared: &Shared, how: JoinedBy, calls: &[AskedCall]) -> Option<TraceContext> {
-    let places = calls.iter().map(|call| {
-        let pending = shared.memory.find(call.key)?;
-        let run = pending.run?;
-        let span = if how == JoinedBy::Ambiguous { run.span } else { run.tool(pending.called_at, call.id) };
-        Some(TraceContext { span, ..run.context() })
-    });
-    let mut places = places;
-    let first = places.next()??;
-    places.all(|place| place == Some(first)).then_some(first)
+/// The request's place in a trace by its headers, which Envoy's tracing has set. Without them it is a trace of its own.
+fn place(sample: f64) -> Option<TraceContext> {
+    let text =
+        |name: &str| host::header(MapType::HttpRequestHeaders, name).and_then(|value| String::from_utf8(value).ok());
+    let random = || Some(TraceContext::new_trace(*host::random()?.first_chunk()?, sample));
+    TraceContext::of_headers(text).or_else(random)
 }
 
 /// How a stream failed, as the type of an error. Empty if it did not.

@@ -22,6 +22,7 @@ mod mcp;
 mod memory;
 mod metrics;
 mod redirect;
+mod resumable;
 mod role;
 mod room;
 mod root;

@@ -13,6 +13,7 @@ use super::export::Export;
 use super::holding::Holding;
 use super::memory::Memory;
 use super::metrics::HostMetrics;
+use super::resumable::Resumable;
 use super::secret::secret;
 use super::shared::Shared;
 use super::stream::Stream;
@@ -133,6 +134,7 @@ impl RootContext for Root {
         worker_metrics::renew_number();
         socket::keep_gauge();
         shared.asked.refresh();
+        shared.resumable.report(shared);
         shared.report_abandoned_runs(COUNTED_PER_TICK);
         STREAMS.with(|streams| shared.report_stalls(streams, COUNTED_PER_TICK));
         if let Some(Ok(mut export)) = self.export() {
@@ -191,6 +193,7 @@ fn start(config: Config, selection: Selection) -> Shared {
         is_tick_short: Cell::new(false),
         expects_llm_traffic: Cell::new(false),
         asked: AwaitedCalls::default(),
+        resumable: Resumable::default(),
         mcp_programs: OnceCell::new(),
     };
     capabilities::log_missing_at_start(gauge.is_some(), host::set_tick(TICK), has_secret);

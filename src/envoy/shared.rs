@@ -13,6 +13,7 @@ use super::holding::Holding;
 use super::host;
 use super::memory::Memory;
 use super::metrics::HostMetrics;
+use super::resumable::Resumable;
 use super::root::{SHORT_TICK, TICK};
 use super::stream::source_address;
 use crate::config::Config;
@@ -50,6 +51,8 @@ pub struct Shared {
     pub expects_llm_traffic: Cell<bool>,
     /// The tool calls that wait to be executed by MCP.
     pub asked: AwaitedCalls,
+    /// The operations of MCP whose stream may be resumed.
+    pub resumable: Resumable,
     /// The rules for MCP, compiled for its first request.
     pub mcp_programs: OnceCell<Rc<McpPrograms>>,
 }

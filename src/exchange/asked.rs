@@ -41,6 +41,11 @@ impl Observer {
         Some(self.callers.as_ref()?.peer(address))
     }
 
+    /// Keyed hash of an operation of MCP, by its caller, its session and the hash of its identifier. Returns None if exchanges share nothing.
+    pub fn operation_key(&self, caller: u64, session: &str, id: u64) -> Option<u64> {
+        Some(self.callers.as_ref()?.call_key(caller, Some(session), id))
+    }
+
     /// Keyed hash of the caller of a request. Returns None if exchanges share nothing.
     pub fn caller(&self, head: Head<'_>, address: &[u8]) -> Option<u64> {
         Some(self.callers.as_ref()?.caller(head, || address.to_vec()))

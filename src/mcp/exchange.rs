@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::body::McpBody;
 use super::head::{Evidence, evidence};
 use super::message::{McpMessages, McpPrograms};
-use super::{McpOperation, McpTransport};
+use super::{McpAnswer, McpOperation, McpTransport};
 use crate::budget::{Budget, Share, Side};
 use crate::json::LIMIT;
 use crate::observation::{Server, Text, clipped};
@@ -21,6 +21,8 @@ pub struct McpExchange {
     /// The body that is being read.
     body: Option<Box<McpBody>>,
     has_request_ended: bool,
+    /// The response is a stream of events.
+    has_events: bool,
     has_ended: bool,
 }
 
@@ -37,7 +39,12 @@ impl McpExchange {
         address: u64,
         now: u64,
     ) -> Option<Self> {
-        let evidence = evidence(head).filter(|_| head.bytes(":method") == Some(b"POST"))?;
+        let evidence = evidence(head)?;
+        let is_resumed = match head.bytes(":method") {
+            Some(b"POST") => false,
+            Some(b"GET") => true,
+            _ => return None,
+        };
         let mut memory = Share::of_state(budget, address);
         if !memory.resize(Self::ROOM) {
             return None;
@@ -50,14 +57,17 @@ impl McpExchange {
             ..McpTransport::default()
         };
         let body = McpBody::new(false, head.whole("content-encoding"), Share::new(budget, Side::Request, address));
+        let mut messages = McpMessages::new(evidence == Evidence::Accept, memory, now);
+        messages.is_resumed = is_resumed;
         Some(McpExchange {
             transport,
-            messages: McpMessages::new(evidence == Evidence::Accept, memory, now),
+            messages,
             programs: Rc::clone(programs),
             budget: Rc::clone(budget),
             address,
             body: body.map(Box::new),
             has_request_ended: false,
+            has_events: false,
             has_ended: false,
         })
     }
@@ -98,13 +108,13 @@ impl McpExchange {
         self.request_end();
         self.transport.status = head.text(":status").parse().ok();
         self.transport.session = self.transport.session.take().or(header(head, "mcp-session-id"));
-        if self.messages.operations.is_empty() {
+        if self.messages.operations.is_empty() && !self.messages.is_resumed {
             return;
         }
         let media_type = head.text("content-type").split(';').next().unwrap_or_default().trim();
-        let has_events = media_type.eq_ignore_ascii_case("text/event-stream");
+        self.has_events = media_type.eq_ignore_ascii_case("text/event-stream");
         let share = Share::new(&self.budget, Side::Response, self.address);
-        self.body = McpBody::new(has_events, head.whole("content-encoding"), share).map(Box::new);
+        self.body = McpBody::new(self.has_events, head.whole("content-encoding"), share).map(Box::new);
     }
 
     /// Reads bytes of the response's body. `now` is in nanoseconds since 1970.
@@ -142,13 +152,26 @@ impl McpExchange {
         };
         for operation in self.messages.operations.iter_mut().filter(|operation| operation.end.is_none()) {
             operation.end = Some(now);
+            operation.is_unanswered = true;
             operation.error = Some(error.as_str().into());
         }
     }
 
     /// Returns true if nothing more is to be read: every operation has its answer.
     pub fn is_answered(&self) -> bool {
-        self.has_request_ended && self.messages.are_answered()
+        self.has_request_ended && !self.messages.is_resumed && self.messages.are_answered()
+    }
+
+    /// Returns true if another stream of the session may bring the missing answers: the client may resume a stream of events. Since
+    /// version 2026-07-28 it cannot.
+    pub fn may_resume(&self) -> bool {
+        let is_old = self.transport.version.as_deref().is_none_or(|version| version < "2026-07-28");
+        self.has_events && is_old && self.transport.session.is_some() && self.transport.status == Some(200)
+    }
+
+    /// The answers to operations of other requests, which came since the last call.
+    pub fn take_others(&mut self) -> Vec<McpAnswer> {
+        core::mem::take(&mut self.messages.others)
     }
 
     /// Sets how each operation was joined with the call of a model, as `find` returns it. Empty if it was not.

@@ -2,8 +2,8 @@
 //!
 //! A document is one message, or an array of messages (version 2025-03-26).
 
-use super::McpOperation;
 use super::method::known_method;
+use super::{McpAnswer, McpOperation};
 use crate::budget::Share;
 use crate::bytes::mix::Mix;
 use crate::json::{Group, ObjectHash, Program, Rule, Scalar, close, identity, open, raw, scalar};
@@ -43,6 +43,10 @@ pub(super) struct McpMessages {
     pub version: Option<Text>,
     /// Nanoseconds since 1970.
     pub now: u64,
+    /// True if the response may bring answers to operations of other requests.
+    pub is_resumed: bool,
+    /// These answers: at most [`OPERATIONS`].
+    pub others: Vec<McpAnswer>,
     open: Option<Box<McpMessage>>,
     memory: Share,
 }
@@ -82,7 +86,16 @@ impl McpMessageId {
 impl McpMessages {
     /// No messages. `memory` is the share for operations.
     pub fn new(needs_known_method: bool, memory: Share, now: u64) -> Self {
-        McpMessages { operations: Vec::new(), needs_known_method, version: None, now, open: None, memory }
+        McpMessages {
+            operations: Vec::new(),
+            needs_known_method,
+            version: None,
+            now,
+            is_resumed: false,
+            others: Vec::new(),
+            open: None,
+            memory,
+        }
     }
 
     /// Returns true if every operation has ended.
@@ -120,22 +133,26 @@ impl McpMessages {
         if !message.is_answer {
             return;
         }
+        let answer = McpAnswer {
+            key: message.id.as_ref().map_or(0, |id| id.key),
+            end: self.now,
+            status_code: message.seen.status_code,
+            has_failed: message.has_failed,
+            result_bytes: Some(message.seen.result_bytes.unwrap_or_default()),
+        };
         let is_only = self.operations.len() == 1;
         let is_its = |operation: &McpOperation| match &message.id {
-            Some(id) => id.key == operation.key,
+            Some(_) => answer.key == operation.key,
             // The server could not read the identifier.
-            None => is_only && message.seen.status_code.is_some(),
+            None => is_only && answer.status_code.is_some(),
         };
         let waits = |operation: &&mut McpOperation| operation.end.is_none() && is_its(operation);
-        let Some(operation) = self.operations.iter_mut().find(waits) else { return };
-        operation.end = Some(self.now);
-        operation.status_code = message.seen.status_code;
-        match message.seen.status_code {
-            Some(code) => operation.error = Some(code.to_string().into()),
-            None => {
-                operation.result_bytes = Some(message.seen.result_bytes.unwrap_or_default());
-                operation.error = message.has_failed.then(|| "tool_error".into());
+        match self.operations.iter_mut().find(waits) {
+            Some(operation) => operation.answered(&answer),
+            None if self.is_resumed && message.id.is_some() && self.others.len() < OPERATIONS => {
+                return self.others.push(answer);
             }
+            None => return,
         }
         if message.version.is_some() {
             self.version = message.version;

@@ -21,4 +21,4 @@ pub use exchange::McpExchange;
 pub use head::may_be_mcp;
 pub use message::{McpPrograms, OPERATIONS};
 pub use method::known_method;
-pub use operation::{McpOperation, McpTransport};
+pub use operation::{McpAnswer, McpOperation, McpTransport};

@@ -1,6 +1,6 @@
 use std::rc::Rc;
 
-use super::{McpExchange, McpOperation, McpPrograms, OPERATIONS};
+use super::{McpAnswer, McpExchange, McpOperation, McpPrograms, OPERATIONS};
 use crate::budget::Budget;
 use crate::provider::Head;
 
@@ -139,6 +139,7 @@ fn a_request_is_mcp_by_a_header_or_by_both_accepted_types() {
         &[("accept", "TEXT/Event-Stream;q=1,application/JSON")],
         &[("mcp-method", "ping"), ("accept", "text/event-stream")],
         &[("mcp-protocol-version", "2025-06-18"), ACCEPT],
+        &[(":method", "GET"), ("mcp-session-id", "s"), ("accept", "text/event-stream")],
     ] {
         assert!(start(headers).is_some(), "{headers:?}");
     }
@@ -148,7 +149,7 @@ fn a_request_is_mcp_by_a_header_or_by_both_accepted_types() {
         &[("accept", "text/event-stream")],
         &[("accept", "*/*")],
         &[("mcp-session-id", "s")],
-        &[(":method", "GET"), ("mcp-session-id", "s"), ACCEPT],
+        &[(":method", "GET"), ACCEPT],
         &[(":method", "DELETE"), ("mcp-session-id", "s")],
     ] {
         assert!(start(headers).is_none(), "{headers:?}");
@@ -209,4 +210,59 @@ fn the_operations_of_a_request_are_bounded() {
     let one = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
     let batch = format!("[{}]", vec![one; 10 * OPERATIONS].join(","));
     assert_eq!(pass(&[ACCEPT], &batch, (JSON, ""), 1 << 12).operations().len(), OPERATIONS);
+}
+
+#[test]
+fn the_answers_of_a_resumed_stream_are_those_of_other_requests() {
+    let mut resumed = start(&[(":method", "GET"), ("mcp-session-id", "s"), ("accept", "text/event-stream")]).unwrap();
+    resumed.request_end();
+    with(EVENTS, |head| resumed.response(head));
+    let stream = "data: {\"method\":\"notifications/message\"}\n\ndata: {\"id\":7,\"result\":{\"content\":[1],\"isError\":true}}\n\n\
+        data: {\"id\":8,\"error\":{\"code\":-5}}\n\ndata: {\"id\":9,\"method\":\"ping\"}\n\n";
+    stream.as_bytes().chunks(3).for_each(|piece| resumed.response_body(piece, 2000));
+    let others = resumed.take_others();
+    assert!(!resumed.is_answered() && resumed.take_others().is_empty() && others.len() == 2);
+
+    let cut = "id: 1\ndata: \n\n";
+    let mut asked = start(&[("mcp-session-id", "s"), ACCEPT]).unwrap();
+    asked.request_body(CALL.as_bytes());
+    asked.request_end();
+    with(EVENTS, |head| asked.response(head));
+    asked.response_body(cut.as_bytes(), 1500);
+    asked.finish("", 1600);
+    assert!(asked.may_resume() && asked.operations()[0].is_unanswered);
+    let answer = McpAnswer::from_bytes(&others[0].to_bytes()).unwrap();
+    assert_eq!((answer, answer.key), (others[0], asked.operations()[0].key));
+    let mut operation = asked.operations()[0].clone();
+    operation.answered(&answer);
+    assert_eq!(
+        (operation.end, operation.error.as_deref(), operation.result_bytes),
+        (Some(2000), Some("tool_error"), Some(3))
+    );
+    operation.answered(&McpAnswer::from_bytes(&others[1].to_bytes()).unwrap());
+    assert_eq!(
+        (operation.error.as_deref(), operation.status_code, operation.result_bytes),
+        (Some("-5"), Some(-5), None)
+    );
+}
+
+#[test]
+fn a_stream_can_be_resumed_only_in_a_session() {
+    let session = ("mcp-session-id", "s");
+    for (headers, answer, may) in [
+        (&[session, ACCEPT][..], EVENTS, true),
+        (&[("mcp-protocol-version", "2025-11-25"), session, ACCEPT], EVENTS, true),
+        (&[("mcp-protocol-version", "2026-07-28"), session, ACCEPT], EVENTS, false),
+        (&[ACCEPT], EVENTS, false),
+        (&[session, ACCEPT], JSON, false),
+    ] {
+        assert_eq!(pass(headers, CALL, (answer, ""), 9).may_resume(), may, "{headers:?}");
+    }
+}
+
+#[test]
+fn other_bytes_are_no_answer() {
+    let bytes = McpAnswer { key: 1, end: 2, ..McpAnswer::default() }.to_bytes();
+    assert!((0..bytes.len()).all(|cut| McpAnswer::from_bytes(&bytes[..cut]).is_none()));
+    assert_eq!(McpAnswer::from_bytes(&[9; 34]), None);
 }

@@ -127,6 +127,23 @@ async fn what_is_no_operation_has_no_span_no_sample_and_no_attributes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_on_a_resumed_stream_ends_the_operation_whichever_worker_has_the_stream() {
+    let site = Site::start(2).await;
+    site.call(&json!({"name": "cut"}), &[SESSION]).await;
+    // Each is a new connection. The server replays the answer on each.
+    for _ in 0..6 {
+        let request = Request::get("/mcp").header("host", "tools.example.com").header("accept", "text/event-stream");
+        let request = request.header(SESSION.0, SESSION.1).header("last-event-id", "1").body(Full::default()).unwrap();
+        client::send(site.envoy.addr, request, Http::One).await.unwrap();
+    }
+    let span = site.spans(1).await.remove(0);
+    assert_eq!((&*span.name, span.text("error.type")), ("tools/call cut", None));
+    assert!(span.duration >= 2 * SLOW, "{:?}", span.duration);
+    assert_eq!(attributes(&span)["gaugeway.mcp.result.bytes"], 31);
+    assert_eq!(total(&site.samples(1.0).await, &format!("{DURATION}_count"), &[]), 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operations_between_calls_to_models_are_read_too() {
     let site = Site::start(1).await;
     let chat = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]});
@@ -249,6 +266,16 @@ async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
             continue;
         };
         let message: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let is_resumed = head.starts_with("get ");
+        if is_resumed || message["params"]["name"] == "cut" {
+            // The server closes the stream. The client resumes it, and gets the answer there.
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+            stream.write_all(head.as_bytes()).await?;
+            tokio::time::sleep(SLOW).await;
+            chunk(&mut stream, &if is_resumed { answer(&call(&json!({"name": "cut"}))) } else { json!(null) }).await?;
+            stream.write_all(b"0\r\n\r\n").await?;
+            continue;
+        }
         if message["params"]["name"] == "slow" {
             stream
                 .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
