@@ -16,6 +16,7 @@ mod filter_state;
 mod holding;
 mod host;
 mod inject;
+mod late;
 mod logger;
 mod memory;
 mod metrics;

@@ -9,10 +9,10 @@ use super::conversations::Conversations;
 use super::export::Export;
 use super::feedback::Submission;
 use super::holding::Holding;
-use super::host;
 use super::memory::Memory;
 use super::metrics::HostMetrics;
 use super::root::{SHORT_TICK, TICK};
+use super::{host, late};
 use crate::config::Config;
 use crate::exchange::{Continuation, Exchange, MemoryKey, Observer, Routes};
 use crate::observation::{Observation, Outcome};
@@ -114,8 +114,9 @@ impl Shared {
         }
     }
 
-    /// Remembers the tool calls that an answer asks for, before the client has all of it.
+    /// Remembers the tool calls that an answer asks for, before the client has all of it, and an answer that other requests fetch.
     pub fn remember(&self, exchange: &mut Exchange) {
+        late::settle(exchange);
         let asks = exchange.take_calls();
         let mut waiting = exchange.waiting_run(&asks);
         let conversations = if waiting.is_some() { exchange.waits_for(&asks) } else { Vec::new() };

@@ -96,9 +96,14 @@ impl Exchange {
         }
         let mut used = counts.details().with(&counts.usage());
         let has_usage = observation.usage != Usage::default() || used.has_other_units();
-        if !has_usage && self.api.usage_expected {
-            let is_late = lack == Some(CostStatus::NoUsage) && self.draft.answer.is_deferred();
-            return Cost { status: lack.filter(|_| !is_late), ..Cost::default() };
+        let answer = &self.draft.answer;
+        if !has_usage && (self.api.usage_expected || answer.is_deferred()) {
+            let status = match lack {
+                Some(CostStatus::NoUsage) if answer.is_deferred() => Some(CostStatus::Deferred),
+                Some(CostStatus::NoUsage) if answer.is_unwanted() => None,
+                lack => lack,
+            };
+            return Cost { status, ..Cost::default() };
         }
         used.at = self.time_of_prices();
         let models = [observation.response.model.as_deref(), observation.request.model.as_deref()];

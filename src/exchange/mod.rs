@@ -8,6 +8,7 @@ mod cache;
 mod calls;
 mod cost;
 mod end;
+mod late;
 mod local_reply;
 mod memory;
 mod observer;
@@ -41,6 +42,7 @@ pub use crate::provider::Head;
 pub use attempt::AttemptFacts;
 pub use calls::MemoryKey;
 pub use end::End;
+pub use late::LateAnswer;
 pub use local_reply::{LOCAL_REPLY, REASONS, shows_upstream};
 pub use memory::{SHELL, Unread};
 pub use observer::Observer;
@@ -155,6 +157,9 @@ impl Exchange {
         texts::start(&mut draft, &config.privacy, observer.callers.is_some());
         draft.conversation.set_loop_limits(config.agent.loops);
         cache::start(&mut draft, &config.agent, observer.callers.is_some());
+        if let Some(id) = &target.fetched {
+            draft.fetched(id);
+        }
         let mut place = None;
         if !config.otlp.cluster.is_empty() {
             draft.conversation.measure_results();
@@ -275,6 +280,7 @@ impl Exchange {
             Certainty::Sure => true,
             Certainty::UnlessBlank => !self.is_blank(),
             Certainty::ByBodies => self.has_form_of_api(),
+            Certainty::OnceComplete => self.has_fetched(),
         }
     }
 

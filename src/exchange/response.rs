@@ -59,7 +59,7 @@ impl Exchange {
         if !is_stream || body.has_delayed_output() {
             timing.first_token = None;
         }
-        if is_stream && !bytes.is_empty() {
+        if is_stream && !bytes.is_empty() && !self.fetches() {
             self.note_chunk(now);
         }
         self.update_usage();

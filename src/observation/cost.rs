@@ -191,6 +191,8 @@ pub enum CostStatus {
     Prepaid,
     /// A successful response without usage.
     NoUsage,
+    /// The answer comes later, in the response to another request, and its usage with it.
+    Deferred,
     /// The exchange was cut before its usage was known in full. A cost is that of the known part.
     Hidden,
 }
@@ -206,6 +208,7 @@ impl CostStatus {
             CostStatus::Unpriced => "unpriced",
             CostStatus::Prepaid => "prepaid",
             CostStatus::NoUsage => "no_usage",
+            CostStatus::Deferred => "deferred",
             CostStatus::Hidden => "hidden",
         }
     }

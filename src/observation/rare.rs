@@ -19,4 +19,9 @@ pub struct RareDetails {
     pub dimensions: Option<u64>,
     /// Encodings that the request wants embeddings to have.
     pub encodings: Vec<Text>,
+    /// Identifier of what the request fetches, if an earlier request has created it.
+    pub fetched: Option<Text>,
+    /// Time from the start of the request that created the fetched answer to the end of this exchange, in nanoseconds; None if the
+    /// gateway has not seen that request.
+    pub age: Option<u64>,
 }

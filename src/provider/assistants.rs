@@ -45,10 +45,13 @@ fn document(d: &mut Draft) {
         d.choice_dropped();
         return;
     }
-    if let Some(status) = d.open.take_finish_reason()
-        && !matches!(&*status, "queued" | "in_progress" | "cancelling")
-    {
-        d.set_only_finish_reason(Some(status));
-        d.complete();
+    d.fetchable(true);
+    if let Some(status) = d.open.take_finish_reason() {
+        let is_late = matches!(&*status, "queued" | "in_progress" | "cancelling");
+        d.set_deferred(is_late);
+        if !is_late {
+            d.set_only_finish_reason(Some(status));
+            d.complete();
+        }
     }
 }

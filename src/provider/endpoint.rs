@@ -23,6 +23,8 @@ pub struct Target {
     pub certainty: Certainty,
     /// The path asks for a stream, or the endpoint streams unless the request says otherwise.
     pub expects_stream: bool,
+    /// The identifier in the path, if the request fetches what an earlier request has created.
+    pub fetched: Option<Text>,
 }
 
 /// How sure it is before the bodies that an exchange is LLM traffic.
@@ -34,6 +36,8 @@ pub enum Certainty {
     UnlessBlank,
     /// Other services use the end of the path too. It is LLM traffic if the bodies have the form of the API.
     ByBodies,
+    /// The request fetches an answer that was created earlier. It is LLM traffic if that answer is complete.
+    OnceComplete,
 }
 
 /// A row of the configuration that gives the API of a host or path. Setting: `apis`.
@@ -66,24 +70,28 @@ pub fn serves(path: &str, overrides: &[Override]) -> bool {
     endpoints().any(|endpoint| endpoint.serves(bare)) || overrides.iter().any(is_row)
 }
 
-/// Finds the API of a request. Returns None if the method is not POST, or if path and host are not those of an API.
+/// Finds the API of a request. Returns None if the method is neither POST nor GET, or if path and host are not those of an API that
+/// has the method.
 ///
 /// A row of the configuration decides first. Then the host of a known vendor, a path that only Azure has, or a part of the path
 /// that names a vendor give the provider, and the end of the path the API. If the end of the path is that of several APIs, the
 /// bodies decide.
 pub fn detect(method: &[u8], host: &str, path: &str, overrides: &[Override]) -> Option<Target> {
-    if method != b"POST" {
-        return None;
-    }
+    let fetches = match method {
+        b"POST" => false,
+        b"GET" => true,
+        _ => return None,
+    };
     let (whole, path) = (path, bare(path));
     let row = overrides.iter().find(|o| o.covers(host, path));
     let (endpoint, found) = match row {
         Some(row) if row.api == NO_API => return None,
-        Some(row) if !row.api.is_empty() => {
-            let served = endpoint(host, path).filter(|(_, e)| row.api == SHAPE || e.api.name == row.api);
+        // A row names the API of the requests that create answers. Those that fetch them are known by their paths alone.
+        Some(row) if !row.api.is_empty() && !fetches => {
+            let served = endpoint(host, path, false).filter(|(_, e)| row.api == SHAPE || e.api.name == row.api);
             served.or_else(|| endpoints().enumerate().find(|(_, e)| e.api.name == row.api))?
         }
-        _ => endpoint(host, path)?,
+        _ => endpoint(host, path, fetches)?,
     };
     let model = model_in_path(path, found);
     // Vertex AI counts tokens at this model, with the path ending of a call.
@@ -104,6 +112,7 @@ pub fn detect(method: &[u8], host: &str, path: &str, overrides: &[Override]) -> 
         provider,
         provider_is_guessed: named.or(known).is_none(),
         certainty: match row.map_or("", |row| row.api) {
+            _ if fetches => Certainty::OnceComplete,
             // The vendor's own host has only the vendor's API at the ending.
             "" | SHAPE if found.api.by_shape && !(is_own && found.api.only_api_of_vendor) => Certainty::ByBodies,
             "" if named.or(known).is_none() => Certainty::UnlessBlank,
@@ -112,6 +121,7 @@ pub fn detect(method: &[u8], host: &str, path: &str, overrides: &[Override]) -> 
         model,
         streams: found.streams,
         expects_stream: found.streams || found.streams_by_default,
+        fetched: found.fetched(path).map(Text::from).filter(|id| id.len() <= crate::json::LIMIT),
     })
 }
 
@@ -134,14 +144,31 @@ pub struct Endpoint {
     streams: bool,
     /// A request asks for a stream unless it says otherwise.
     streams_by_default: bool,
+    /// If not empty, the method is GET, and the path has an identifier between this text and the suffix: one segment.
+    fetched_after: &'static str,
     /// Each event of a stream is an envelope: a document with the API's document in base64.
     pub(super) enveloped: bool,
 }
 
 impl Endpoint {
     pub(super) const fn new(suffix: &'static str, api: &'static Api) -> Self {
-        let (exact, streams, streams_by_default, enveloped) = (false, false, false, false);
-        Endpoint { suffix, api, exact, within: "", host: "", model_after: "", streams, streams_by_default, enveloped }
+        Endpoint {
+            suffix,
+            api,
+            exact: false,
+            within: "",
+            host: "",
+            model_after: "",
+            streams: false,
+            streams_by_default: false,
+            fetched_after: "",
+            enveloped: false,
+        }
+    }
+
+    /// An endpoint with the method GET. The path has an identifier between `after` and `suffix`.
+    pub(super) const fn fetch(after: &'static str, suffix: &'static str, api: &'static Api) -> Self {
+        Endpoint { fetched_after: after, ..Endpoint::new(suffix, api) }
     }
 
     pub(super) const fn exact(path: &'static str, api: &'static Api) -> Self {
@@ -179,6 +206,19 @@ impl Endpoint {
             && path.ends_with(self.suffix)
             && (self.within.is_empty() || path.contains(self.within))
             && (!self.exact || path.len() == self.suffix.len())
+            && (!self.is_fetch() || self.fetched(path).is_some())
+    }
+
+    /// Returns true if requests fetch what earlier requests have created: their method is GET.
+    pub fn is_fetch(&self) -> bool {
+        !self.fetched_after.is_empty()
+    }
+
+    /// The identifier in the path of a request that fetches something.
+    fn fetched<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let before = path.strip_suffix(self.suffix).filter(|_| self.is_fetch())?;
+        let (_, id) = before.rsplit_once(self.fetched_after)?;
+        Some(id).filter(|id| !id.is_empty() && !id.contains('/'))
     }
 }
 
@@ -196,8 +236,8 @@ fn bare(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
 }
 
-fn endpoint(host: &str, path: &str) -> Option<(usize, &'static Endpoint)> {
-    endpoints().enumerate().find(|(_, e)| e.serves(path) && host_ends(host, e.host))
+fn endpoint(host: &str, path: &str, fetches: bool) -> Option<(usize, &'static Endpoint)> {
+    endpoints().enumerate().find(|(_, e)| e.is_fetch() == fetches && e.serves(path) && host_ends(host, e.host))
 }
 
 /// The model in the path, percent-decoded: in `/deployments/{model}/...`, in `/models/{model}:verb`, or after the text that the

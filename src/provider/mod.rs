@@ -16,6 +16,7 @@ mod common;
 mod compatible;
 mod compile;
 mod endpoint;
+mod fetch;
 mod finish;
 mod gemini;
 mod head;
@@ -109,6 +110,7 @@ static ENDPOINTS: &[&[Endpoint]] = &[
     cohere::ENDPOINTS,
     media::ENDPOINTS,
     shape::ENDPOINTS,
+    fetch::ENDPOINTS,
 ];
 
 /// All endpoints. [`Target::endpoint`] is an index into this sequence.

@@ -1,9 +1,10 @@
 //! Signals derived from observations: cost, the state of agents' runs between calls, losses of prompt caches,
-//! feedback, and streams that stall.
+//! feedback, answers and files that are fetched several times, and streams that stall.
 
 pub mod cache;
 pub mod cost;
 pub mod feedback;
+pub mod late;
 pub mod memory;
 pub mod secret;
 pub mod stalls;

@@ -28,6 +28,7 @@ mod inject;
 mod inject_streams;
 mod instances;
 mod interrupted;
+mod late;
 mod latency;
 mod ledger;
 mod local_replies;

@@ -156,9 +156,32 @@ pub fn observe(exchange: &Exchange) -> Option<Map> {
     } else {
         map.remove("openai.request.service_tier");
     }
+    if route.fetches {
+        let (is_fetched, is_new) = fetched(&body);
+        if !is_fetched {
+            return None;
+        }
+        if !is_new {
+            (reading.usage, reading.modes, reading.finish) = Default::default();
+            (reading.text, reading.tools) = Default::default();
+        }
+    }
     let is_shown = reading.is_shown;
     report(exchange, &body, reading, &mut map);
     (!route.by_shape || is_shown || fits(&route, &map)).then_some(map)
+}
+
+/// Returns whether a response was fetched that is complete, and whether it was created in the background, so that no earlier answer
+/// had its usage.
+fn fetched(body: &framing::Body) -> (bool, bool) {
+    let responses = body.events.iter().map(|event| match &event.data["response"] {
+        Value::Null => &event.data,
+        response => response,
+    });
+    let responses: Vec<_> = responses.filter(|response| response["object"] == "response").collect();
+    let last = responses.last().and_then(|last| last["status"].as_str());
+    let is_complete = last.is_some_and(|status| !["queued", "in_progress"].contains(&status));
+    (is_complete, responses.iter().any(|response| response["background"] == true))
 }
 
 /// Returns true if the bodies are those of an API: the answer has usage, a finish reason, or a model and a text. After a

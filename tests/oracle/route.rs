@@ -63,14 +63,19 @@ pub struct Route {
     pub model: Option<String>,
     /// The path's verb asks for a stream.
     pub streams: bool,
+    /// The request fetches an answer that an earlier one has created.
+    pub fetches: bool,
 }
 
 pub fn route(exchange: &Exchange) -> Option<Route> {
+    let path = exchange.path.split('?').next()?.trim_end_matches('/');
+    let host = exchange.host.to_ascii_lowercase();
+    if exchange.method == "GET" {
+        return fetch(&host, path);
+    }
     if exchange.method != "POST" {
         return None;
     }
-    let path = exchange.path.split('?').next()?.trim_end_matches('/');
-    let host = exchange.host.to_ascii_lowercase();
     let streams = |api| match api {
         Api::Agent => true,
         Api::SageMaker => path.ends_with("-stream"),
@@ -88,7 +93,20 @@ pub fn route(exchange: &Exchange) -> Option<Route> {
     };
     let is_own = named == Some("cohere");
     let by_shape = !is_own && (shared || path.ends_with("/v1/generate"));
-    Some(Route { api, operation, provider, is_named: named.is_some(), by_shape, model, streams })
+    Some(Route { api, operation, provider, is_named: named.is_some(), by_shape, model, streams, fetches: false })
+}
+
+/// The path ends in the identifier of what is fetched.
+fn fetch(host: &str, path: &str) -> Option<Route> {
+    let (collection, _) = path.rsplit_once('/')?;
+    let api = match collection {
+        _ if collection.ends_with("/responses") => Api::Responses,
+        _ => return None,
+    };
+    let named = provider(host, path, api);
+    let (operation, provider) = ("fetch_response", named.unwrap_or_else(|| vendor(api)));
+    let is_named = named.is_some();
+    Some(Route { api, operation, provider, is_named, by_shape: false, model: None, streams: false, fetches: true })
 }
 
 type Found = (Api, &'static str, Option<String>, bool);

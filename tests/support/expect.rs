@@ -91,6 +91,7 @@ fn is_real(key: &str) -> bool {
         "time_to_first_chunk",
         "time_to_first_token",
         "chunk_gap.max",
+        "response.age",
         "usd",
         "usage.cost",
     ]
@@ -320,7 +321,9 @@ pub fn add_series(
         "embeddings" => "embeddings",
         _ => "operation",
     };
-    add(&format!("gen_ai_client_{kind}_duration_microseconds_count"), &[("error_type", error)], 1);
+    if !operation.starts_with("fetch_") {
+        add(&format!("gen_ai_client_{kind}_duration_microseconds_count"), &[("error_type", error)], 1);
+    }
     if timed.contains(&TIMING[0]) && is_inference {
         add("gen_ai_client_inference_time_to_first_chunk_microseconds_count", &[], 1);
     }

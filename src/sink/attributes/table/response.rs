@@ -53,6 +53,13 @@ pub(super) const RESPONSE: &[Attribute] = &[
         "number of times that a stream was silent for longer than `streams.stalled_after`; not written if there were none",
         Count(|o| Some(o.timing.stalls.into()).filter(|stalls| *stalls > 0)),
     ),
+    row(
+        "gaugeway.response.age",
+        "s",
+        End,
+        "seconds from the request that created a fetched answer to the end of the call that fetched it, if both passed the gateway",
+        Billionths(|o| o.rare.as_ref()?.age),
+    ),
     row("gen_ai.usage.input_tokens", "{token}", Usage, "input tokens, including cached ones", Count(|o| o.usage.input)),
     row(
         "gen_ai.usage.output_tokens",
