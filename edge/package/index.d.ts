@@ -108,6 +108,10 @@ export interface Observation {
   'gaugeway.response.stalls'?: number;
   /** seconds from the request that created a fetched answer to the end of the call that fetched it, if both passed the gateway */
   'gaugeway.response.age'?: number;
+  /** number of responses in a file with the results of a batch, without those that an earlier download had */
+  'gaugeway.batch.responses'?: number;
+  /** number of these responses that failed; not written if none did */
+  'gaugeway.batch.failures'?: number;
   /** input tokens, including cached ones */
   'gen_ai.usage.input_tokens'?: number;
   /** output tokens, including reasoning */

@@ -4,7 +4,7 @@
 use core::ops::Range;
 
 use super::host;
-use crate::exchange::{Exchange, LateAnswer};
+use crate::exchange::{Exchange, FileRange, LateAnswer};
 use crate::signal::late::{BUCKETS, Claim, LateBucket};
 use crate::sink::attributes::digits;
 
@@ -32,8 +32,24 @@ pub fn settle(exchange: &mut Exchange) {
     }
 }
 
-/// Claims a range of a file. None if the host has no shared data.
-pub fn claim(key: u64, range: Range<u64>) -> Option<Claim> {
+/// Claims the next part of a file with the results of a batch, if the exchange reads one.
+pub fn claim_file(exchange: &mut Exchange) {
+    if let Some(FileRange { key, range }) = exchange.wanted_range()
+        && let Some(claim) = claim(key, range)
+    {
+        exchange.grant(&claim.granted, claim.begins_line);
+    }
+}
+
+/// Gives back what was claimed and not counted. The exchange has ended.
+pub fn release_file(exchange: &mut Exchange) {
+    for FileRange { key, range } in exchange.uncounted_ranges() {
+        change(key, |bucket| bucket.release(key, &range));
+    }
+}
+
+/// Claims a range. None if the host has no shared data.
+fn claim(key: u64, range: Range<u64>) -> Option<Claim> {
     change(key, |bucket| bucket.claim(key, range.clone()))
 }
 

@@ -77,7 +77,7 @@ impl Exchange {
         }
         let timing = &mut self.draft.observation.timing;
         (timing.first_chunk, timing.first_token, timing.gaps) = (None, None, None);
-        if !self.draft.answer.is_fetchable() {
+        if !self.draft.answer.is_fetchable() && self.draft.results.is_none() {
             self.repeats_answer();
         }
     }

@@ -4,6 +4,7 @@
 //! argument, in nanoseconds of a clock that never goes back.
 
 mod attempt;
+mod batch;
 mod cache;
 mod calls;
 mod cost;
@@ -40,6 +41,7 @@ use crate::trace_context::{RunSpan, TraceContext};
 
 pub use crate::provider::Head;
 pub use attempt::AttemptFacts;
+pub use batch::FileRange;
 pub use calls::MemoryKey;
 pub use end::End;
 pub use late::LateAnswer;

@@ -36,6 +36,7 @@ impl Exchange {
         self.end_run(outcome);
         self.update_usage();
         self.set_final_cost(outcome, end, was_sent);
+        self.end_results(body.is_cut);
         self.end_fetch();
         self.explain_cache();
         self.changes.end = true;

@@ -31,6 +31,11 @@ impl Exchange {
         if is_error {
             self.draft.failed();
         }
+        if self.api.has_result_lines {
+            let body = self.results_body(head, status).map(Box::new);
+            self.phase = ExchangePhase::Response { body, is_error };
+            return;
+        }
         let share = Share::new(&self.observer.budget, Side::Response, self.address);
         let (content_type, encoding) = (head.text("content-type"), head.whole("content-encoding"));
         let body = Body::response(content_type, encoding, self.path_asks_for_stream, share);

@@ -93,7 +93,7 @@ pub fn detect(method: &[u8], host: &str, path: &str, overrides: &[Override]) -> 
         }
         _ => endpoint(host, path, fetches)?,
     };
-    let model = model_in_path(path, found);
+    let model = model_in_path(path, found).filter(|_| !fetches);
     // Vertex AI counts tokens at this model, with the path ending of a call.
     if model.as_deref() == Some("count-tokens") {
         return None;

@@ -8,6 +8,7 @@
 
 mod anthropic;
 mod assistants;
+mod batch;
 mod bedrock;
 mod caller;
 pub mod client;
@@ -68,6 +69,8 @@ pub struct Api {
     pub remembers: bool,
     /// A stream reports usage only if the request asks for it with `stream_options.include_usage`.
     pub takes_stream_options: bool,
+    /// The response may be a file with one result of a batch per line.
+    pub has_result_lines: bool,
     /// The path is also that of other APIs, and the bodies show which it is. Until something is read, the exchange may not be LLM
     /// traffic. A row of the configuration that names the API decides before the bodies.
     pub by_shape: bool,
@@ -89,6 +92,7 @@ impl Api {
         usage_expected: true,
         remembers: false,
         takes_stream_options: false,
+        has_result_lines: false,
         by_shape: false,
         only_api_of_vendor: false,
     };
@@ -111,6 +115,7 @@ static ENDPOINTS: &[&[Endpoint]] = &[
     media::ENDPOINTS,
     shape::ENDPOINTS,
     fetch::ENDPOINTS,
+    batch::ENDPOINTS,
 ];
 
 /// All endpoints. [`Target::endpoint`] is an index into this sequence.

@@ -13,6 +13,7 @@
 mod agents;
 mod attacks;
 mod attempts;
+mod batch;
 mod bounds;
 mod cache;
 mod callers;

@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 mod anthropic;
+mod batch;
 mod bedrock;
 mod cohere;
 pub mod dice;
@@ -50,6 +51,8 @@ pub struct Exchange {
 /// keys (from several exchanges).
 pub const COVERED: &[&str] = &[
     "error.type",
+    "gaugeway.batch.failures",
+    "gaugeway.batch.responses",
     "gaugeway.message_count",
     "gaugeway.outcome",
     "gaugeway.prompt.hash",
@@ -112,6 +115,10 @@ pub fn observe(exchange: &Exchange) -> Option<Map> {
 
     let mut reading = Reading::default();
     request::read(&route, exchange, &mut map, &mut reading);
+    if route.api == route::Api::Batch {
+        map.extend(batch::read(&exchange.response_body)?);
+        return Some(map);
+    }
     let mut body = framing::response(exchange, &mut reading);
     // An array that Gemini sends in pieces is a stream as well.
     body.streamed |= route.streams && route.api == route::Api::Gemini;
@@ -225,7 +232,7 @@ impl route::Api {
             Api::AlephAlpha => servers::read_aleph_alpha(body, reading),
             Api::Run => servers::read_run(body, reading),
             Api::Agent => servers::read_agent(body, reading),
-            Api::BedrockImages => {}
+            Api::BedrockImages | Api::Batch => {}
             Api::Transcription => openai::read_transcription(body, reading),
         }
     }

@@ -48,6 +48,8 @@ pub enum Api {
     /// An agent of Bedrock.
     Agent,
     BedrockImages,
+    /// A file with the results of a batch.
+    Batch,
 }
 
 #[derive(Clone, Debug)]
@@ -96,15 +98,19 @@ pub fn route(exchange: &Exchange) -> Option<Route> {
     Some(Route { api, operation, provider, is_named: named.is_some(), by_shape, model, streams, fetches: false })
 }
 
-/// The path ends in the identifier of what is fetched.
+/// The path has the identifier of what is fetched.
 fn fetch(host: &str, path: &str) -> Option<Route> {
-    let (collection, _) = path.rsplit_once('/')?;
+    let (collection, last) = path.rsplit_once('/')?;
+    let is_file = collection.contains("/files/") && last == "content";
+    let is_download = collection.ends_with("/files") && last.ends_with(":download");
     let api = match collection {
         _ if collection.ends_with("/responses") => Api::Responses,
+        _ if is_file || is_download || collection.contains("/messages/batches/") && last == "results" => Api::Batch,
         _ => return None,
     };
     let named = provider(host, path, api);
-    let (operation, provider) = ("fetch_response", named.unwrap_or_else(|| vendor(api)));
+    let operation = if api == Api::Batch { "fetch_batch" } else { "fetch_response" };
+    let provider = named.unwrap_or_else(|| vendor(api));
     let is_named = named.is_some();
     Some(Route { api, operation, provider, is_named, by_shape: false, model: None, streams: false, fetches: true })
 }
