@@ -11,6 +11,8 @@
     reason = "tests read environment variables and the clock, and fail by panicking"
 )]
 
+#[path = "clients/late.rs"]
+mod late;
 mod support;
 
 use std::fs;

@@ -5,8 +5,8 @@
 
 use core::ops::Range;
 
-use super::{Counts, Draft, entry};
-use crate::bytes::Ranges;
+use super::{BLOCK, Counts, Draft, entry};
+use crate::bytes::{MOST_RANGES, Ranges};
 use crate::json::Scalar;
 use crate::observation::{BatchResults, Cost, MODELS, ModelTotals, OtherQuantities, Usage};
 
@@ -21,6 +21,8 @@ pub struct ResultReader {
     has_name: bool,
     /// The current result has a response or an error.
     has_outcome: bool,
+    /// The list of results that counts. 0 before the first result of a list.
+    list: u8,
     /// Memory that the draft had taken before the current result, in bytes.
     taken: usize,
     /// The results are lines at these positions.
@@ -57,12 +59,12 @@ impl ResultLines {
 
 impl ResultReader {
     /// Memory without the totals of models, in bytes.
-    pub const BOUND: usize = size_of::<ResultReader>() + 64;
+    pub const BOUND: usize = size_of::<ResultReader>() + 4 * BLOCK + 4 * MOST_RANGES * size_of::<Range<u64>>();
 
     /// Nothing has been read.
     pub fn new(price: PriceOfResult, lines: ResultLines) -> Self {
-        let (has_name, has_outcome, taken) = (false, false, 0);
-        ResultReader { price, results: BatchResults::default(), has_name, has_outcome, taken, lines }
+        let (has_name, has_outcome, list, taken) = (false, false, 0, 0);
+        ResultReader { price, results: BatchResults::default(), has_name, has_outcome, list, taken, lines }
     }
 
     /// Takes the results.
@@ -72,7 +74,7 @@ impl ResultReader {
 
     fn end(&mut self, draft: &mut Draft) {
         let is_result = self.has_name && self.has_outcome;
-        self.lines.is_other |= !is_result;
+        self.lines.is_other |= !is_result && self.list == 0;
         draft.shows_api |= !self.lines.is_other;
         if is_result && draft.shows_api && self.lines.counted.contains(self.lines.line_start) {
             self.results.responses += 1;
@@ -179,6 +181,14 @@ impl Draft {
     pub fn batch_result_decided(&mut self, _: u32) {
         if let Some(reader) = &mut self.results {
             reader.has_outcome = true;
+        }
+    }
+
+    /// A result begins in the list with this number. Only the first list that has results counts.
+    pub fn batch_result_of(&mut self, list: u8) {
+        if let Some(reader) = &mut self.results {
+            reader.list = if reader.list == 0 { list } else { reader.list };
+            (reader.has_name, reader.has_outcome) = (reader.list == list, reader.list == list);
         }
     }
 

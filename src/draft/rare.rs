@@ -39,9 +39,9 @@ impl Draft {
         self.set_text(value, |rare| &mut rare.reasoning_level);
     }
 
-    /// The identifier of what the request fetches.
-    pub fn fetched(&mut self, id: &str) {
-        self.set_text(Scalar::Text(id), |rare| &mut rare.fetched);
+    /// The identifier by which requests fetch the answer or file.
+    pub fn fetched_by(&mut self, id: Scalar<'_>) {
+        self.set_text(id, |rare| &mut rare.fetched);
     }
 
     /// The time since the request that created what this one fetches, in nanoseconds.

@@ -10,6 +10,8 @@ use crate::budget::{Share, Side};
 use crate::bytes::Ranges;
 use crate::draft::{ResultLines, ResultReader};
 use crate::framing::Body;
+use crate::observation::BatchResults;
+use crate::provider::Results;
 
 /// A range of a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,15 +35,19 @@ impl Exchange {
         };
         let share = Share::new(&self.observer.budget, Side::Response, self.address);
         let body = Body::results(encoding, share)?;
+        self.read_results(ResultLines::of(range));
+        Some(body)
+    }
+
+    /// Prepares for results. A list of them counts as a whole: it is one position.
+    pub(super) fn read_results(&mut self, mut lines: ResultLines) {
         let observer = Rc::clone(&self.observer);
         let price =
             move |draft: &_| Pricing { draft, prices: &observer.config.prices, usage_expected: true }.cost(None);
-        let mut lines = ResultLines::of(range);
         if self.observer.callers.is_none() {
             lines.counted.add(lines.range.clone());
         }
         self.draft.read_results(ResultReader::new(Box::new(price), lines));
-        Some(body)
     }
 
     /// The range that the shell is to claim before the next bytes of the body are read. None if it is claimed, or if the response has
@@ -82,10 +88,15 @@ impl Exchange {
     /// The exchange ends: it reports what the results have used. `is_cut`: the body ended inside a line.
     pub(super) fn end_results(&mut self, is_cut: bool) {
         let Some(reader) = &mut self.draft.results else { return };
+        if self.api.results == Results::List && !is_cut {
+            reader.lines.position = reader.lines.range.end;
+        }
         if !is_cut {
             reader.lines.line_start = reader.lines.position;
         }
         let results = reader.take();
+        // A list that was cut counts when it is fetched again.
+        let results = if self.api.results == Results::List && is_cut { BatchResults::default() } else { results };
         let sum = results.sum();
         let seen = &mut self.draft.observation;
         (seen.usage, seen.cost, seen.response.model) = (sum.usage, sum.cost, sum.model);

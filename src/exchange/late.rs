@@ -33,7 +33,8 @@ impl Exchange {
         seen.outcome?;
         let key = || self.late_key();
         if self.fetches() {
-            return key().filter(|_| self.has_fetched() && answer.is_fetchable()).map(LateAnswer::Complete);
+            let has_usage = answer.is_fetchable() && seen.usage.is_known();
+            return key().filter(|_| self.has_fetched() && has_usage).map(LateAnswer::Complete);
         }
         if answer.is_deferred() {
             return key().filter(|_| seen.outcome == Some(Outcome::Completed)).map(LateAnswer::Created);
@@ -45,8 +46,8 @@ impl Exchange {
     /// identifier.
     fn late_key(&self) -> Option<u64> {
         let seen = &self.draft.observation;
-        let in_path = seen.rare.as_ref().and_then(|rare| rare.fetched.as_deref());
-        let id = in_path.or(seen.response.id.as_deref())?.rsplit('/').next()?;
+        let own = seen.rare.as_ref().and_then(|rare| rare.fetched.as_deref());
+        let id = own.or(seen.response.id.as_deref())?.rsplit('/').next()?;
         let callers = self.observer.callers.as_ref()?;
         Some(callers.conversation_key(self.run.caller, "late answer", &[id.as_bytes()]))
     }

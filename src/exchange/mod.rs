@@ -31,7 +31,7 @@ use crate::budget::{Share, Side};
 use crate::config::{Capture, Config};
 use crate::draft::{Draft, Room};
 use crate::framing::{Body, Rules};
-use crate::json::LIMIT;
+use crate::json::{LIMIT, Scalar};
 use crate::observation::{Changes, Observation, Outcome, ParseError, Step, Text, clipped};
 use crate::provider::{self, Api, Certainty, Programs};
 use crate::signal::cache::Comparison;
@@ -160,7 +160,7 @@ impl Exchange {
         draft.conversation.set_loop_limits(config.agent.loops);
         cache::start(&mut draft, &config.agent, observer.callers.is_some());
         if let Some(id) = &target.fetched {
-            draft.fetched(id);
+            draft.fetched_by(Scalar::Text(id));
         }
         let mut place = None;
         if !config.otlp.cluster.is_empty() {

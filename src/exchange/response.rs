@@ -2,10 +2,10 @@
 
 use super::{End, Exchange, ExchangePhase, Head, readable};
 use crate::budget::{Share, Side};
-use crate::draft::BLOCK;
+use crate::draft::{BLOCK, ResultLines};
 use crate::framing::Body;
 use crate::observation::ChunkGaps;
-use crate::provider;
+use crate::provider::{self, Results};
 
 impl Exchange {
     /// No provider gave the answer: neither its head nor its body is read, and it has no usage and no cost.
@@ -31,10 +31,14 @@ impl Exchange {
         if is_error {
             self.draft.failed();
         }
-        if self.api.has_result_lines {
-            let body = self.results_body(head, status).map(Box::new);
-            self.phase = ExchangePhase::Response { body, is_error };
-            return;
+        match self.api.results {
+            Results::Lines => {
+                let body = self.results_body(head, status).map(Box::new);
+                self.phase = ExchangePhase::Response { body, is_error };
+                return;
+            }
+            Results::List => self.read_results(ResultLines::of(0..1)),
+            Results::None => {}
         }
         let share = Share::new(&self.observer.budget, Side::Response, self.address);
         let (content_type, encoding) = (head.text("content-type"), head.whole("content-encoding"));

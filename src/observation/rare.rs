@@ -19,7 +19,8 @@ pub struct RareDetails {
     pub dimensions: Option<u64>,
     /// Encodings that the request wants embeddings to have.
     pub encodings: Vec<Text>,
-    /// Identifier of what the request fetches, if an earlier request has created it.
+    /// Identifier by which requests fetch the answer or file: that of this request, or that which its answer gives, if it is not the
+    /// identifier of the response.
     pub fetched: Option<Text>,
     /// Time from the start of the request that created the fetched answer to the end of this exchange, in nanoseconds; None if the
     /// gateway has not seen that request.

@@ -44,6 +44,17 @@ pub use endpoint::{Certainty, Endpoint, NO_API, Override, Target, detect, serves
 pub use finish::finish_class;
 pub use head::Head;
 
+/// How a response may have the results of a batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Results {
+    /// It has none.
+    None,
+    /// It is a file with one result per line.
+    Lines,
+    /// It has a list, with a rule that ends each result.
+    List,
+}
+
 /// An API: rules for the bodies of its requests and responses, and properties of its streams.
 pub struct Api {
     /// Unique name, which the configuration can select.
@@ -69,8 +80,8 @@ pub struct Api {
     pub remembers: bool,
     /// A stream reports usage only if the request asks for it with `stream_options.include_usage`.
     pub takes_stream_options: bool,
-    /// The response may be a file with one result of a batch per line.
-    pub has_result_lines: bool,
+    /// How the response may have the results of a batch.
+    pub results: Results,
     /// The path is also that of other APIs, and the bodies show which it is. Until something is read, the exchange may not be LLM
     /// traffic. A row of the configuration that names the API decides before the bodies.
     pub by_shape: bool,
@@ -92,7 +103,7 @@ impl Api {
         usage_expected: true,
         remembers: false,
         takes_stream_options: false,
-        has_result_lines: false,
+        results: Results::None,
         by_shape: false,
         only_api_of_vendor: false,
     };

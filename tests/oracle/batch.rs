@@ -5,8 +5,16 @@ use serde_json::Value;
 
 /// The keys of a file. None if its first line is no result.
 pub fn read(body: &[u8]) -> Option<Map> {
-    let text = String::from_utf8_lossy(body);
-    let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let text = String::from_utf8_lossy(super::framing::without_bom(body));
+    let mut lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    // Lists of results in one document.
+    if let Ok(whole) = serde_json::from_str::<Value>(&text) {
+        let (output, response) = (&whole["metadata"]["output"], &whole["response"]);
+        let lists =
+            [&output["inlinedResponses"]["inlinedResponses"], &response["inlinedResponses"]["inlinedResponses"]];
+        let list = lists.into_iter().chain([&whole["outputs"]]).find_map(Value::as_array);
+        lines = list.cloned().unwrap_or_else(|| lines.clone());
+    }
     lines.first().filter(|first| is_result(first))?;
     let (mut responses, mut failures, mut models) = (0u64, 0u64, Vec::new());
     let mut sums = Map::new();
@@ -47,9 +55,13 @@ pub fn read(body: &[u8]) -> Option<Map> {
             ("output_tokens", &google["candidatesTokenCount"]),
             ("output_tokens", &google["thoughtsTokenCount"]),
             ("reasoning.output_tokens", &google["thoughtsTokenCount"]),
-            ("text.input_tokens", &google["promptTokensDetails"][0]["tokenCount"]),
         ] {
             add(&format!("gen_ai.usage.{key}"), count);
+        }
+        for part in
+            google["promptTokensDetails"].as_array().into_iter().flatten().filter(|part| part["modality"] == "TEXT")
+        {
+            add("gen_ai.usage.text.input_tokens", &part["tokenCount"]);
         }
     }
     let mut map = sums;
@@ -68,5 +80,6 @@ pub fn read(body: &[u8]) -> Option<Map> {
 fn is_result(line: &Value) -> bool {
     let is_named = line["custom_id"].is_string() || line["key"].is_string();
     let is_decided = ["response", "error", "result"].iter().any(|key| line[key].is_object());
-    is_named && is_decided || line["usageMetadata"].is_object()
+    let is_of_list = line["response"]["usageMetadata"].is_object() || line["error"].is_object();
+    is_named && is_decided || is_of_list || line["usageMetadata"].is_object()
 }

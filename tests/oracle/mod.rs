@@ -164,7 +164,7 @@ pub fn observe(exchange: &Exchange) -> Option<Map> {
         map.remove("openai.request.service_tier");
     }
     if route.fetches {
-        let (is_fetched, is_new) = fetched(&body);
+        let (is_fetched, is_new) = fetched(route.api, &body);
         if !is_fetched {
             return None;
         }
@@ -180,7 +180,18 @@ pub fn observe(exchange: &Exchange) -> Option<Map> {
 
 /// Returns whether a response was fetched that is complete, and whether it was created in the background, so that no earlier answer
 /// had its usage.
-fn fetched(body: &framing::Body) -> (bool, bool) {
+fn fetched(api: route::Api, body: &framing::Body) -> (bool, bool) {
+    let ends = |ends: &[&str]| {
+        let status =
+            |event: &framing::Event| event.data["status"].as_str().is_some_and(|status| ends.contains(&status));
+        (body.events.iter().any(status), true)
+    };
+    match api {
+        route::Api::Chat => return (body.events.iter().any(|event| event.data["usage"].is_object()), true),
+        route::Api::Run => return ends(&["completed", "failed", "cancelled", "expired", "incomplete"]),
+        route::Api::Prediction => return ends(&["succeeded", "failed", "canceled"]),
+        _ => {}
+    }
     let responses = body.events.iter().map(|event| match &event.data["response"] {
         Value::Null => &event.data,
         response => response,
@@ -231,6 +242,7 @@ impl route::Api {
             Api::Complete => servers::read_complete(body, reading),
             Api::AlephAlpha => servers::read_aleph_alpha(body, reading),
             Api::Run => servers::read_run(body, reading),
+            Api::Prediction => servers::read_prediction(body, reading),
             Api::Agent => servers::read_agent(body, reading),
             Api::BedrockImages | Api::Batch => {}
             Api::Transcription => openai::read_transcription(body, reading),

@@ -79,6 +79,7 @@ const CUSTOM: &[(&str, &[&str])] = &[
             "minimax",
             "ollama",
             "openrouter",
+            "replicate",
             "sglang",
             "together_ai",
             "voyageai",
