@@ -27,7 +27,7 @@ impl Exchange {
     /// several parts.
     pub(super) fn results_body(&mut self, head: Head<'_>, status: Option<u16>) -> Option<Body> {
         let encoding = head.whole("content-encoding");
-        let is_encoded = !encoding.is_empty();
+        let is_encoded = !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity");
         let range = match status {
             Some(200) => 0..head.text("content-length").parse().ok().filter(|_| !is_encoded).unwrap_or(u64::MAX),
             Some(206) if !is_encoded => content_range(head.text("content-range"))?,

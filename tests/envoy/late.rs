@@ -75,6 +75,26 @@ async fn a_background_stream_that_shows_its_usage_leaves_nothing_to_count_for_a_
     assert!(fetched["gen_ai.response.time_to_first_chunk"].is_null(), "{fetched}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tools_that_a_fetched_answer_calls_have_durations() {
+    let site = Site::start().await;
+    let mut lines = to_both_workers(&site.envoy).await;
+    site.call(&mut lines[0], &site.calling, &[]).await;
+    site.call(&mut lines[1], &site.calling, &[]).await;
+    let mut next = site.created.clone();
+    let result = json!({"type": "function_call_output", "call_id": "call_8fQz2LmXc4Vb7Nw1", "output": "4 m"});
+    next.request.body =
+        json!({"model": "gpt-4o", "previous_response_id": site.id, "input": [result], "background": true})
+            .to_string()
+            .into();
+    site.call(&mut lines[0], &next, &[]).await;
+    let durations = "gaugeway_tool_duration_microseconds_count";
+    let samples = site.envoy.samples_when(|samples| total(samples, durations, &[]) > 0.0, PATIENCE).await;
+    assert_eq!(total(&samples, durations, &[("gen_ai_tool_name", "tide")]), 1.0);
+    assert_eq!(total(&samples, "gaugeway_tool_calls_total", &[]), 1.0, "a repeated fetch repeats no call");
+    assert_eq!(total(&samples, "gaugeway_agent_runs_total", &[]), 0.0);
+}
+
 struct Site {
     envoy: Envoy,
     /// The identifier of the response.
@@ -82,6 +102,8 @@ struct Site {
     created: Fixture,
     polled: Fixture,
     complete: Fixture,
+    /// A complete answer that calls a tool.
+    calling: Fixture,
     streamed: Fixture,
     _upstream: Upstream,
 }
@@ -103,10 +125,16 @@ impl Site {
             fixture
         };
         let (created, polled) = (with_id(of("background-queued")), with_id(of("fetch-background-in-progress")));
-        let all = [&created, &polled, &complete, &streamed].map(Fixture::clone);
+        let mut calling = with_id(complete.clone());
+        let mut body: Value = serde_json::from_slice(&calling.response.body).unwrap();
+        body["output"] = json!([{"type": "function_call", "id": "fc_1", "call_id": "call_8fQz2LmXc4Vb7Nw1", "name": "tide", "arguments": "{}", "status": "completed"}]);
+        calling.response.body = body.to_string().into();
+        calling.response.events = vec![calling.response.body.clone()];
+        calling.id = "openai-responses/calling".to_owned();
+        let all = [&created, &polled, &complete, &calling, &streamed].map(Fixture::clone);
         let upstream = Upstream::start(all.to_vec()).await;
         let envoy = Envoy::start(&Options { concurrency: 2, ..Options::to(upstream.addr) }).await;
-        Site { envoy, id, created, polled, complete, streamed, _upstream: upstream }
+        Site { envoy, id, created, polled, complete, calling, streamed, _upstream: upstream }
     }
 
     /// Sends the request of a fixture, and returns the line of the access log.

@@ -66,9 +66,10 @@ impl LateBucket {
         Claim { granted: entry.counted.add(range), begins_line, created_at: entry.created_at }
     }
 
-    /// Gives back a claimed range that was not counted.
+    /// Gives back a claimed range that was not counted. An entry that says nothing is removed.
     pub fn release(&mut self, key: u64, range: &Range<u64>) {
         self.entry(key).counted.remove(range);
+        self.0.pop_if(|last| last.counted.is_empty() && last.created_at == 0);
     }
 
     /// The entry of a key, as the last one.
@@ -138,6 +139,19 @@ mod tests {
         let mut bucket = LateBucket::parse(&bucket.bytes());
         assert!(bucket.clone().claim(7, 120..200).begins_line);
         assert!(!bucket.claim(7, 121..200).begins_line);
+    }
+
+    #[test]
+    fn a_file_of_which_nothing_was_counted_leaves_no_entry() {
+        let mut bucket = LateBucket::default();
+        bucket.claim(7, 0..10);
+        bucket.claim(8, 0..10);
+        bucket.release(8, &(0..u64::MAX));
+        assert_eq!(bucket.0.len(), 1);
+        bucket.create(9, 1_000);
+        bucket.release(9, &(0..u64::MAX));
+        bucket.release(7, &(5..u64::MAX));
+        assert_eq!(bucket.0.len(), 2);
     }
 
     #[test]
