@@ -9,7 +9,7 @@ PLUGIN=$ROOT/dist/gaugeway.wasm
 TARGET=wasm32-unknown-unknown
 PRICES=src/signal/prices.json
 # The size limit of the small plugin in bytes: 800 KiB. It has 58 KB of the SDK, 107 KB of tables before the supplement of prices, 44 KB for MCP with a
-# copy of the JSON scanner, 40 KB of OTLP, 36 KB for WebSockets, and the rules of some sixty APIs. No function has more than 8 KB.
+# copy of the JSON scanner, 40 KB of OTLP, 36 KB for WebSockets, and the rules of some seventy APIs. No function has more than 8 KB.
 SMALL=819200
 # The name of the signer of releases, and what the signatures are for.
 SIGNER=release@gaugeway
@@ -38,7 +38,7 @@ usage() {
                           versions    some of the envoy tests in older versions of Envoy
                           prometheus  alerts, recording rules and dashboard in a real Prometheus
                           manifests   the schemas of Istio and Envoy Gateway, and Docker Compose
-                          clients     LangChain, LlamaIndex, OpenAI's and Anthropic's SDKs, and a local model
+                          clients     LangChain, LlamaIndex, the SDKs of OpenAI, Anthropic, Google and Mistral, and a local model
                           sockets     WebSockets of OpenAI's and Google's SDKs, PyPI's websockets, npm's ws and Codex
                           browser     the live page with a run of Claude Code and Phoenix in Chromium, and MLflow
                           edge        the npm package in Node.js, Deno, workerd and Chromium
@@ -888,16 +888,18 @@ find_focus() {
 # ---- SDKs and frameworks of applications ----
 
 # Installs a Python with the SDKs and frameworks that applications use. openai 3 conflicts with the others, so it has
-# its own folder.
+# its own folder. So do the SDKs that create batches.
 find_clients() {
-    local folder=$TOOLS/clients lists=(tests/clients/requirements.txt tests/clients/constraints.txt)
+    local folder=$TOOLS/clients late=tests/clients/late lists=(tests/clients/requirements.txt tests/clients/constraints.txt)
+    lists+=("$late/requirements.txt" "$late/constraints.txt")
     if ! cat "${lists[@]}" | cmp -s - "$folder/installed"; then
         say "installing LangChain, LlamaIndex, and OpenAI's and Anthropic's SDKs (430 MB on disk)"
         need python3 "install Python 3"
         local install=("$folder/bin/python" -m pip install --quiet --only-binary=:all: --constraint "${lists[1]}")
         python3 -m venv --clear "$folder" || die "python3 cannot create a virtual environment; install python3-venv"
         "${install[@]}" --requirement "${lists[0]}" >&2 &&
-            "${install[@]:0:6}" --no-deps --target "$folder/openai-3" openai==3.54.0 >&2 ||
+            "${install[@]:0:6}" --no-deps --target "$folder/openai-3" openai==3.54.0 >&2 &&
+            "${install[@]:0:6}" --target "$folder/late" --constraint "${lists[3]}" --requirement "${lists[2]}" >&2 ||
             die "cannot install ${lists[0]} from PyPI for $(uname -sm) and $(python3 -V); it needs Python 3.11 or newer and a network connection"
         cat "${lists[@]}" >"$folder/installed"
     fi

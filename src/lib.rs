@@ -19,7 +19,7 @@
 //! this list. `config::value` is a layer of its own, because lower modules report configuration errors too. The test
 //! `tests/core/layers.rs` reads this list and compares it with the imports.
 //!
-//! 1. `bytes`: encodings and checksums of bytes: base64, CRC-32, hashes that are not cryptographic.
+//! 1. `bytes`: encodings, checksums and positions of bytes: base64, CRC-32, hashes that are not cryptographic.
 //! 2. `budget`: the memory that the decoders of one worker share.
 //! 3. `config::value`: access to the JSON of a configuration, and the error with the path of a wrong value.
 //! 4. `json`: a streaming JSON scanner with compiled path rules, in constant memory.

@@ -108,6 +108,12 @@ export interface Observation {
   'gaugeway.response.stalls'?: number;
   /** number of responses on a WebSocket that have ended; only in filter state, where the token counts and the cost are their sums */
   'gaugeway.websocket.responses'?: number;
+  /** seconds from the request that created a fetched answer to the end of the call that fetched it, if both passed the gateway */
+  'gaugeway.response.age'?: number;
+  /** number of responses in a file with the results of a batch, without those that an earlier download had */
+  'gaugeway.batch.responses'?: number;
+  /** number of these responses that failed; not written if none did */
+  'gaugeway.batch.failures'?: number;
   /** input tokens, including cached ones */
   'gen_ai.usage.input_tokens'?: number;
   /** output tokens, including reasoning */
@@ -182,7 +188,7 @@ export interface Observation {
   'gaugeway.cache.lost_tokens.estimate'?: number;
   /** estimate of what these tokens cost more than if they had been read from the cache */
   'gaugeway.cache.lost_usd.estimate'?: number;
-  /** `priced` (from the price table), `partial` (the same, but a quantity had no rate), `reported` (by the provider), `reported_estimate` (likewise), `prepaid` (capacity paid for in advance), `unpriced` (no price for the model), `no_usage`, or `hidden` (the call was cut; the cost is that of the known part) */
+  /** `priced` (from the price table), `partial` (the same, but a quantity had no rate), `reported` (by the provider), `reported_estimate` (likewise), `prepaid` (capacity paid for in advance), `unpriced` (no price for the model), `no_usage`, `deferred` (the answer comes later), or `hidden` (the call was cut; the cost is that of the known part) */
   'gaugeway.cost.status'?:
     | 'priced'
     | 'partial'
@@ -191,6 +197,7 @@ export interface Observation {
     | 'prepaid'
     | 'unpriced'
     | 'no_usage'
+    | 'deferred'
     | 'hidden';
   /** what had no rate if the status is `partial` or `unpriced`, as a JSON array */
   'gaugeway.cost.unpriced'?: string[];

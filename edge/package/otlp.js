@@ -14,6 +14,7 @@ const DOUBLES = new Set([
   'gaugeway.cost.requests.usd',
   'gaugeway.cost.tools.usd',
   'gaugeway.cost.usd',
+  'gaugeway.response.age',
   'gaugeway.response.chunk_gap.max',
   'gaugeway.time_to_first_token',
   'gen_ai.request.frequency_penalty',

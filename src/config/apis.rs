@@ -75,7 +75,8 @@ pub(super) const ROW: Table<Override> = &[&[
 ]];
 
 fn set_api(row: &mut Override, name: &str) -> Result<(), String> {
-    let mut known: Vec<_> = provider::endpoints().map(|endpoint| endpoint.api.name).collect();
+    let mut known: Vec<_> =
+        provider::endpoints().filter(|endpoint| !endpoint.is_fetch()).map(|endpoint| endpoint.api.name).collect();
     known.dedup();
     known.push(NO_API);
     let found = known.iter().copied().find(|known| *known == name);

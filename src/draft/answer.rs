@@ -11,6 +11,18 @@ use crate::text::content::Content;
 use crate::text::fingerprint::{Begins, Fingerprint, Mark};
 use crate::text::hash::Key;
 
+/// Where the answer comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Arrival {
+    /// In the response that is being read.
+    #[default]
+    Here,
+    /// In the response to another request.
+    Later,
+    /// The request asks for none.
+    Never,
+}
+
 /// The answer, as far as it has been read.
 #[derive(Default)]
 pub struct Answer {
@@ -28,8 +40,9 @@ pub struct Answer {
     is_complete: bool,
     /// True after the last event of the stream. The plugin ignores all bytes after it.
     has_ended: bool,
-    /// True if the answer comes later, in the response to another request, or if the request asks for none.
-    is_deferred: bool,
+    arrival: Arrival,
+    /// True if the answer was created apart from the request, so that other requests fetch it.
+    is_fetchable: bool,
     /// Parses the arguments of the call that the request forces, which are structured output. None if it forces none.
     structure: Option<Box<Validator>>,
     /// Number of documents that were read to their end.
@@ -103,9 +116,19 @@ impl Answer {
         self.has_ended
     }
 
-    /// Returns true if the answer comes later, in the response to another request, or if the request asks for none.
+    /// Returns true if the answer comes later, in the response to another request.
     pub fn is_deferred(&self) -> bool {
-        self.is_deferred
+        self.arrival == Arrival::Later
+    }
+
+    /// Returns true if the request asks for no answer, or if the answer was cancelled.
+    pub fn is_unwanted(&self) -> bool {
+        self.arrival == Arrival::Never
+    }
+
+    /// Returns true if the answer was created apart from the request, so that other requests fetch it.
+    pub fn is_fetchable(&self) -> bool {
+        self.is_fetchable
     }
 
     /// Returns true if something was generated that is neither text nor a call of a client's tool.
@@ -297,9 +320,19 @@ impl Draft {
         self.answer.is_complete |= is_end;
     }
 
-    /// Sets whether the answer comes later, in the response to another request, or whether the request asks for none.
+    /// Sets whether the answer comes later, in the response to another request.
     pub fn set_deferred(&mut self, is_deferred: bool) {
-        self.answer.is_deferred = is_deferred;
+        self.answer.arrival = if is_deferred { Arrival::Later } else { Arrival::Here };
+    }
+
+    /// The request asks for no answer, or the answer was cancelled.
+    pub fn unwanted(&mut self) {
+        self.answer.arrival = Arrival::Never;
+    }
+
+    /// Sets that the answer was created apart from the request, so that other requests fetch it.
+    pub fn fetchable(&mut self, is_fetchable: bool) {
+        self.answer.is_fetchable |= is_fetchable;
     }
 
     /// The end of the stream was read. The rest is not read.

@@ -13,6 +13,7 @@ mod counts;
 mod document;
 mod error;
 mod history;
+mod lines;
 mod parameters;
 mod past_calls;
 mod prefix;
@@ -36,6 +37,7 @@ pub use counts::{Counts, UsageDetails};
 pub use document::OpenDocument;
 pub use error::WireError;
 use history::History;
+pub use lines::{PriceOfResult, ResultLines, ResultReader};
 pub use prefix::{BLOCK as MESSAGE_BLOCK, MessageHashes, Prefix, WINDOW};
 pub use provider_tools::ProviderTool;
 pub use room::{BLOCK, Room, entry};
@@ -68,6 +70,8 @@ pub struct Draft {
     pub provider_is_guessed: bool,
     /// True if the bodies have a form that only the API has.
     pub shows_api: bool,
+    /// Reads the results of a batch. None if the response has none.
+    pub results: Option<Box<ResultReader>>,
     /// Memory for lists.
     room: Room,
     /// The name of the current server-sent event.

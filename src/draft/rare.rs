@@ -39,6 +39,18 @@ impl Draft {
         self.set_text(value, |rare| &mut rare.reasoning_level);
     }
 
+    /// The identifier by which requests fetch the answer or file.
+    pub fn fetched_by(&mut self, id: Scalar<'_>) {
+        self.set_text(id, |rare| &mut rare.fetched);
+    }
+
+    /// The time since the request that created what this one fetches, in nanoseconds.
+    pub fn age(&mut self, nanos: u64) {
+        if let Some(rare) = self.rare() {
+            rare.age = Some(nanos);
+        }
+    }
+
     /// The identifier of the response that the request continues.
     pub(super) fn previous_response_id(&mut self, value: Scalar<'_>) {
         self.set_text(value, |rare| &mut rare.previous_response);

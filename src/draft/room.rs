@@ -56,6 +56,11 @@ impl Room {
         true
     }
 
+    /// Memory that is reserved and taken, in bytes. 0 without a budget.
+    fn taken(&self) -> usize {
+        self.share.as_ref().map_or(0, |share| share.bytes().saturating_sub(self.left))
+    }
+
     /// Gives memory back that was taken.
     pub(super) fn give(&mut self, bytes: usize) {
         self.left = self.left.saturating_add(bytes);
@@ -77,6 +82,16 @@ impl Draft {
         + Counts::BOUND
         + STRINGS * (LIMIT + BLOCK)
         + BLOCKS * BLOCK;
+
+    /// Memory that is taken for lists, and the charge, in bytes. 0 without a budget.
+    pub(super) fn taken(&self) -> usize {
+        self.room.taken()
+    }
+
+    /// Gives back what was taken since [`Draft::taken`] was `before`.
+    pub(super) fn give_back(&mut self, before: usize) {
+        self.room.give(self.room.taken().saturating_sub(before));
+    }
 
     /// Reserves memory for an entry of a list. If there is none, reports [`ParseError::Memory`] and returns false: the entry
     /// must not be kept.

@@ -17,6 +17,7 @@ mod filter_state;
 mod holding;
 mod host;
 mod inject;
+mod late;
 mod logger;
 mod mcp;
 mod memory;

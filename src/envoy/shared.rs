@@ -10,12 +10,12 @@ use super::conversations::Conversations;
 use super::export::Export;
 use super::feedback::Submission;
 use super::holding::Holding;
-use super::host;
 use super::memory::Memory;
 use super::metrics::HostMetrics;
 use super::resumable::Resumable;
 use super::root::{SHORT_TICK, TICK};
 use super::stream::source_address;
+use super::{host, late};
 use crate::config::Config;
 use crate::exchange::{Continuation, Exchange, MemoryKey, Observer, Routes};
 use crate::mcp::McpPrograms;
@@ -143,8 +143,9 @@ impl Shared {
         }
     }
 
-    /// Remembers the tool calls that an answer asks for, before the client has all of it.
+    /// Remembers the tool calls that an answer asks for, before the client has all of it, and an answer that other requests fetch.
     pub fn remember(&self, exchange: &mut Exchange) {
+        late::settle(exchange);
         let asks = exchange.take_calls();
         if !asks.is_empty()
             && self.asked.are_used()

@@ -13,6 +13,7 @@ use super::feedback::Submission;
 use super::filter_state::{self, Written};
 use super::host;
 use super::inject::Injection;
+use super::late;
 use super::mcp::{self, McpStream};
 use super::redirect::{self, EarlierLeg};
 use super::role;
@@ -157,6 +158,7 @@ impl HttpContext for Stream {
         self.body_left = head.text("content-length").parse().ok();
         exchange.set_address(address_for(head, self.attempt.as_ref()));
         exchange.response(head, now);
+        late::claim_file(exchange);
         self.injection.on_response_headers(head, || exchange.response_memory());
         if end_of_stream {
             self.response_body_seen = true;
@@ -181,6 +183,7 @@ impl HttpContext for Stream {
         let Some(exchange) = &mut self.exchange else { return Action::Continue };
         let now = host::now();
         let bytes = if size > 0 { body(BufferType::HttpResponseBody, 0, size) } else { Vec::new() };
+        late::claim_file(exchange);
         exchange.response_body(&bytes, now);
         self.injection.on_response_body(&bytes, size, end_of_stream, exchange.observation());
         self.body_left = self.body_left.map(|left| left.saturating_sub(size));
@@ -358,6 +361,7 @@ impl Stream {
             }
             exchange.finish(if is_unheard { End::Unheard } else { end }, host::now());
         }
+        late::release_file(exchange);
         if !exchange.is_recognised() {
             return;
         }

@@ -1,15 +1,19 @@
 //! The usage of an exchange and its cost.
 
 use super::{End, Exchange};
+use crate::draft::Draft;
 use crate::observation::{
     Bill, COST_LIMIT, Cost, CostStatus, OtherQuantities, Outcome, ParseError, Quantities, Unpriced, Usage,
 };
-use crate::signal::cost::Price;
+use crate::signal::cost::{Price, PriceTable};
 
 impl Exchange {
     /// Sets the usage. A sum above [`crate::observation::COUNT_LIMIT`] is left out and reported
     /// as [`ParseError::Number`].
     pub(super) fn update_usage(&mut self) {
+        if self.draft.results.is_some() {
+            return;
+        }
         let used = if self.is_local { Usage::default() } else { self.draft.counts.usage_of_all_attempts() };
         if !used.is_possible() {
             self.draft.report(ParseError::Number);
@@ -78,15 +82,60 @@ impl Exchange {
         if self.is_local {
             return Cost { status: lack.filter(|_| self.api.usage_expected), ..Cost::default() };
         }
-        if let Some((nanousd, is_estimate)) = self.draft.counts.reported_cost() {
-            let status = if is_estimate { CostStatus::ReportedEstimate } else { CostStatus::Reported };
-            return Cost { nanousd: Some(nanousd), status: Some(status), bill: Bill::default() };
-        }
-        self.computed_cost(lack)
+        self.pricing().cost(lack)
     }
 
     /// The cost by the price table, as if the response reported none. `lack` is why usage is unknown, or not known in full.
     pub fn computed_cost(&self, lack: Option<CostStatus>) -> Cost {
+        self.pricing().computed(lack)
+    }
+
+    fn pricing(&self) -> Pricing<'_> {
+        let (draft, prices) = (&self.draft, &self.observer.config.prices);
+        Pricing { draft, prices, usage_expected: self.api.usage_expected }
+    }
+
+    /// The money that reading this number of input tokens from a cache would have saved, at the rates of this call. None if no
+    /// rate is known.
+    pub(super) fn cost_of_lost(&self, tokens: u64) -> Option<u64> {
+        let (counts, observation) = (&self.draft.counts, &self.draft.observation);
+        let usage = counts.usage();
+        let models = [observation.response.model.as_deref(), observation.request.model.as_deref()];
+        let price = models.into_iter().flatten().find_map(|model| self.pricing().price(model))?;
+        let used = counts.details();
+        let used = Quantities {
+            input: usage.input.unwrap_or(tokens),
+            cached: tokens,
+            tier: used.tier,
+            place: used.place,
+            at: self.pricing().time(),
+            further: true,
+            ..Quantities::default()
+        };
+        Some(price.bill(&used).cache_savings).filter(|lost| *lost > 0)
+    }
+}
+
+/// What the cost of an answer follows from.
+pub(super) struct Pricing<'p> {
+    pub draft: &'p Draft,
+    pub prices: &'p PriceTable,
+    /// See [`Api::usage_expected`](crate::provider::Api::usage_expected).
+    pub usage_expected: bool,
+}
+
+impl<'p> Pricing<'p> {
+    /// The cost that the response reports, else that by the price table. `lack` is why usage is unknown, or not known in full.
+    pub fn cost(&self, lack: Option<CostStatus>) -> Cost {
+        if let Some((nanousd, is_estimate)) = self.draft.counts.reported_cost() {
+            let status = if is_estimate { CostStatus::ReportedEstimate } else { CostStatus::Reported };
+            return Cost { nanousd: Some(nanousd), status: Some(status), bill: Bill::default() };
+        }
+        self.computed(lack)
+    }
+
+    /// The cost by the price table, as if the response reported none.
+    fn computed(&self, lack: Option<CostStatus>) -> Cost {
         let (counts, observation) = (&self.draft.counts, &self.draft.observation);
         if !counts.usage_of_all_attempts().is_possible() {
             return Cost::default();
@@ -96,11 +145,16 @@ impl Exchange {
         }
         let mut used = counts.details().with(&counts.usage());
         let has_usage = observation.usage != Usage::default() || used.has_other_units();
-        if !has_usage && self.api.usage_expected {
-            let is_late = lack == Some(CostStatus::NoUsage) && self.draft.answer.is_deferred();
-            return Cost { status: lack.filter(|_| !is_late), ..Cost::default() };
+        let answer = &self.draft.answer;
+        if !has_usage && (self.usage_expected || answer.is_deferred()) {
+            let status = match lack {
+                Some(CostStatus::NoUsage) if answer.is_deferred() => Some(CostStatus::Deferred),
+                Some(CostStatus::NoUsage) if answer.is_unwanted() => None,
+                lack => lack,
+            };
+            return Cost { status, ..Cost::default() };
         }
-        used.at = self.time_of_prices();
+        used.at = self.time();
         let models = [observation.response.model.as_deref(), observation.request.model.as_deref()];
         let price = models.into_iter().flatten().find_map(|model| self.price(model));
         let bill = price.map(|price| self.bill(price, &used));
@@ -118,26 +172,6 @@ impl Exchange {
         };
         let nanousd = bill.filter(|_| status != CostStatus::Unpriced).map(|bill| bill.total());
         Cost { nanousd, status: Some(status), bill: bill.unwrap_or_default() }
-    }
-
-    /// The money that reading this number of input tokens from a cache would have saved, at the rates of this call. None if no
-    /// rate is known.
-    pub(super) fn cost_of_lost(&self, tokens: u64) -> Option<u64> {
-        let (counts, observation) = (&self.draft.counts, &self.draft.observation);
-        let usage = counts.usage();
-        let models = [observation.response.model.as_deref(), observation.request.model.as_deref()];
-        let price = models.into_iter().flatten().find_map(|model| self.price(model))?;
-        let used = counts.details();
-        let used = Quantities {
-            input: usage.input.unwrap_or(tokens),
-            cached: tokens,
-            tier: used.tier,
-            place: used.place,
-            at: self.time_of_prices(),
-            further: true,
-            ..Quantities::default()
-        };
-        Some(price.bill(&used).cache_savings).filter(|lost| *lost > 0)
     }
 
     /// The bill of the exchange, at the price of the model that answered.
@@ -168,12 +202,12 @@ impl Exchange {
     }
 
     /// The time whose prices apply, in seconds since 1970: the start. Without a clock, the date of the table.
-    fn time_of_prices(&self) -> u64 {
+    fn time(&self) -> u64 {
         let start = self.draft.observation.timing.start / 1_000_000_000;
-        if start > 0 { start } else { self.observer.config.prices.date() }
+        if start > 0 { start } else { self.prices.date() }
     }
 
-    fn price(&self, model: &str) -> Option<Price<'_>> {
-        self.observer.config.prices.find(&self.draft.observation.provider, model)
+    fn price(&self, model: &str) -> Option<Price<'p>> {
+        self.prices.find(&self.draft.observation.provider, model)
     }
 }

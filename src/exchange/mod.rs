@@ -5,10 +5,12 @@
 
 mod asked;
 mod attempt;
+mod batch;
 mod cache;
 mod calls;
 mod cost;
 mod end;
+mod late;
 mod local_reply;
 mod memory;
 mod observer;
@@ -31,7 +33,7 @@ use crate::budget::{Share, Side};
 use crate::config::{Capture, Config};
 use crate::draft::{Draft, Room};
 use crate::framing::{Body, Rules};
-use crate::json::LIMIT;
+use crate::json::{LIMIT, Scalar};
 use crate::observation::{Changes, Observation, Outcome, ParseError, Step, Text, clipped};
 use crate::provider::{self, Api, Certainty, Programs};
 use crate::signal::cache::Comparison;
@@ -41,8 +43,10 @@ use crate::trace_context::{RunSpan, TraceContext};
 
 pub use crate::provider::Head;
 pub use attempt::AttemptFacts;
+pub use batch::FileRange;
 pub use calls::MemoryKey;
 pub use end::End;
+pub use late::LateAnswer;
 pub use local_reply::{LOCAL_REPLY, REASONS, shows_upstream};
 pub use memory::{SHELL, Unread};
 pub use observer::Observer;
@@ -154,6 +158,9 @@ impl Exchange {
         provider::client::request(head, &mut draft);
         draft.name_conversation(head.text(&config.conversation_header));
         let place = if config.otlp.cluster.is_empty() { None } else { texts::place(head, config.otlp.sample) };
+        if let Some(id) = &target.fetched {
+            draft.fetched_by(Scalar::Text(id));
+        }
         let share = Share::new(&observer.budget, Side::Request, address);
         let body = Body::request(head.text("content-type"), head.whole("content-encoding"), share);
         let phase = readable(&mut draft, body).map_or(ExchangePhase::Waiting, ExchangePhase::Request);
@@ -268,6 +275,7 @@ impl Exchange {
             Certainty::Sure => true,
             Certainty::UnlessBlank => !self.is_blank(),
             Certainty::ByBodies => self.has_form_of_api(),
+            Certainty::OnceComplete => self.has_fetched(),
         }
     }
 

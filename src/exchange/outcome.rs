@@ -36,6 +36,8 @@ impl Exchange {
         self.end_run(outcome);
         self.update_usage();
         self.set_final_cost(outcome, end, was_sent);
+        self.end_results(body.is_cut);
+        self.end_fetch();
         self.explain_cache();
         self.changes.end = true;
     }
@@ -129,7 +131,7 @@ impl Exchange {
         // A host without shared data cannot tell whether a run above the limit is already counted.
         let is_above = self.draft.observation.agent.iteration > Some(limit) && self.observer.callers.is_none();
         let ended = run_end(&self.draft.observation.agent, outcome, asked, limit);
-        let ended = ended.filter(|_| !self.run.has_ended && !is_above);
+        let ended = ended.filter(|_| !self.run.has_ended && !is_above && !self.draft.answer.is_deferred());
         // The client may repeat a failed request. The run has ended only if nobody continues it.
         let has_failed = matches!(ended, Some(RunEnd::Error | RunEnd::Cancelled));
         let is_kept =

@@ -2,10 +2,10 @@
 
 use super::{End, Exchange, ExchangePhase, Head, readable};
 use crate::budget::{Share, Side};
-use crate::draft::BLOCK;
+use crate::draft::{BLOCK, ResultLines};
 use crate::framing::Body;
 use crate::observation::ChunkGaps;
-use crate::provider;
+use crate::provider::{self, Results};
 
 impl Exchange {
     /// No provider gave the answer: neither its head nor its body is read, and it has no usage and no cost.
@@ -30,6 +30,15 @@ impl Exchange {
         let is_error = status.is_some_and(|s| s >= 400);
         if is_error {
             self.draft.failed();
+        }
+        match self.api.results {
+            Results::Lines => {
+                let body = self.results_body(head, status).map(Box::new);
+                self.phase = ExchangePhase::Response { body, is_error };
+                return;
+            }
+            Results::List => self.read_results(ResultLines::of(0..1)),
+            Results::None => {}
         }
         let share = Share::new(&self.observer.budget, Side::Response, self.address);
         let (content_type, encoding) = (head.text("content-type"), head.whole("content-encoding"));
@@ -59,7 +68,7 @@ impl Exchange {
         if !is_stream || body.has_delayed_output() {
             timing.first_token = None;
         }
-        if is_stream && !bytes.is_empty() {
+        if is_stream && !bytes.is_empty() && !self.fetches() {
             self.note_chunk(now);
         }
         self.update_usage();

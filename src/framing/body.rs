@@ -8,6 +8,7 @@ use crate::budget::Share;
 use crate::draft::Draft;
 use crate::json::{Documents, Ended, Program, Scalar, Scanner};
 use crate::observation::ParseError;
+use memchr::memchr;
 
 /// The data of the event that ends a stream in OpenAI's format. It is not a JSON document.
 const DONE: &[u8] = b"[DONE]";
@@ -105,6 +106,13 @@ impl Body {
         self.format = BodyFormat::Undecided;
     }
 
+    /// Creates the reader of a response's body that may have one result of a batch per line. Returns None if the content encoding is
+    /// not supported. `share` is the decoder's part of the memory budget.
+    pub fn results(encoding: &str, share: Share) -> Option<Self> {
+        let body = Body::response("", encoding, false, share)?;
+        Some(Body { format: BodyFormat::Results, scanner: Scanner::new(Documents::Lines), ..body })
+    }
+
     /// Returns true if nothing but blanks was read.
     pub fn is_empty(&self) -> bool {
         self.is_empty
@@ -190,6 +198,7 @@ impl Body {
             BodyFormat::Json => self.scanner.feed(rules.document, draft, bytes),
             BodyFormat::Events(_) => self.read_events(rules.document, draft, bytes),
             BodyFormat::Frames(_) => self.read_frames(rules, draft, bytes),
+            BodyFormat::Results => self.read_results(rules.document, draft, bytes),
             BodyFormat::Form(form) => form.feed(bytes, |name, value| apply_field(draft, name, value)),
             BodyFormat::Undecided | BodyFormat::Opaque => {}
         }
@@ -253,6 +262,29 @@ impl Body {
             }
         }
         self.scanner.feed(program, draft, data);
+    }
+
+    /// Reads lines with the results of a batch. Other files are not read on.
+    fn read_results(&mut self, program: &Program<Draft>, draft: &mut Draft, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let end = memchr(b'\n', bytes).map(|at| at + 1);
+            let (part, rest) = bytes.split_at_checked(end.unwrap_or(bytes.len())).unwrap_or_default();
+            let is_read = draft.reads_line();
+            if is_read {
+                self.scanner.feed(program, draft, part);
+            }
+            draft.line_passed(part.len());
+            if end.is_some() {
+                if is_read {
+                    self.scanner.finish(program, draft, Ended::Malformed);
+                }
+                if !draft.line_ended() {
+                    self.format = BodyFormat::Opaque;
+                    return;
+                }
+            }
+            bytes = rest;
+        }
     }
 
     /// Reads the frames of an AWS event stream.

@@ -17,6 +17,8 @@ pub(super) enum BodyFormat {
     Events(Sse),
     /// AWS event stream.
     Frames(Box<EventStream>),
+    /// One result of a batch per line. The draft knows which lines are read.
+    Results,
     /// A multipart form.
     Form(Box<Multipart>),
     /// Another format. Nothing is read.

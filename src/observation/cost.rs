@@ -14,6 +14,23 @@ pub struct Cost {
     pub bill: Bill,
 }
 
+impl Cost {
+    /// The sum of two costs. Its status is that of both, or `partial` if they differ.
+    #[must_use]
+    pub fn and(&self, other: &Cost) -> Self {
+        let status = match (self.status, other.status) {
+            (None, status) | (status, None) => status,
+            (own, status) if own == status => own,
+            _ => Some(CostStatus::Partial),
+        };
+        let nanousd = match (self.nanousd, other.nanousd) {
+            (Some(own), Some(more)) => Some(own.saturating_add(more)),
+            (own, more) => own.or(more),
+        };
+        Cost { nanousd, status, bill: self.bill.and(&other.bill) }
+    }
+}
+
 /// A computed cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bill {
@@ -191,6 +208,8 @@ pub enum CostStatus {
     Prepaid,
     /// A successful response without usage.
     NoUsage,
+    /// The answer comes later, in the response to another request, and its usage with it.
+    Deferred,
     /// The exchange was cut before its usage was known in full. A cost is that of the known part.
     Hidden,
 }
@@ -206,6 +225,7 @@ impl CostStatus {
             CostStatus::Unpriced => "unpriced",
             CostStatus::Prepaid => "prepaid",
             CostStatus::NoUsage => "no_usage",
+            CostStatus::Deferred => "deferred",
             CostStatus::Hidden => "hidden",
         }
     }

@@ -3,10 +3,11 @@
 //!
 //! It is plain data. It names no provider and holds no setting. Every value is optional: an unknown value is None, not 0.
 //! Bounds: a string has at most [`crate::json::LIMIT`] bytes, a list at most [`LIST`] entries, a count is at most
-//! [`COUNT_LIMIT`], a cost at most [`COST_LIMIT`].
+//! [`COUNT_LIMIT`], a cost at most [`COST_LIMIT`]; only the sums of a batch can be larger.
 
 mod agent;
 mod attribution;
+mod batch;
 mod cache_break;
 mod client;
 mod configured;
@@ -26,6 +27,7 @@ mod usage;
 pub use crate::json::COUNT_LIMIT;
 pub use agent::{Agent, Loop, Roles, RunEnd, ToolResult};
 pub use attribution::Attribution;
+pub use batch::{BatchResults, MODELS, ModelTotals};
 pub use cache_break::{CacheBreak, CacheBreakCause};
 pub use client::{ClientDetails, RequestKind};
 pub use configured::Configured;

@@ -134,6 +134,29 @@ impl OtherQuantities {
             attempt_models,
         }
     }
+
+    /// Adds the quantities of another exchange, without the models of its attempts.
+    pub fn add(&mut self, more: &OtherQuantities) {
+        let sums = [
+            (&mut self.input_text, more.input_text),
+            (&mut self.cached_text, more.cached_text),
+            (&mut self.output_text, more.output_text),
+            (&mut self.input_audio, more.input_audio),
+            (&mut self.cached_audio, more.cached_audio),
+            (&mut self.output_audio, more.output_audio),
+            (&mut self.input_image, more.input_image),
+            (&mut self.cached_image, more.cached_image),
+            (&mut self.output_image, more.output_image),
+            (&mut self.web_searches, more.web_searches),
+            (&mut self.web_fetches, more.web_fetches),
+            (&mut self.file_searches, more.file_searches),
+            (&mut self.maps_searches, more.maps_searches),
+            (&mut self.code_runs, more.code_runs),
+        ];
+        for (sum, count) in sums {
+            *sum = sum.saturating_add(count);
+        }
+    }
 }
 
 impl Quantities<'_> {

@@ -1,6 +1,6 @@
 //! Details that few requests and responses have.
 
-use super::Text;
+use super::{BatchResults, Text};
 
 /// Details that few requests and responses have. They are stored apart, so that other exchanges need no memory for them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,4 +21,12 @@ pub struct RareDetails {
     pub encodings: Vec<Text>,
     /// Number of responses on the WebSocket; None for an exchange.
     pub responses: Option<u64>,
+    /// Identifier by which requests fetch the answer or file: that of this request, or that which its answer gives, if it is not the
+    /// identifier of the response.
+    pub fetched: Option<Text>,
+    /// Time from the start of the request that created the fetched answer to the end of this exchange, in nanoseconds; None if the
+    /// gateway has not seen that request.
+    pub age: Option<u64>,
+    /// The results of a batch, if the request has fetched any.
+    pub batch: Option<Box<BatchResults>>,
 }

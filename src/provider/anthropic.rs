@@ -14,7 +14,16 @@ pub const MESSAGES: Api = Api {
     name: "anthropic-messages",
     operation: "chat",
     request: &[("", REQUEST)],
-    response: &[("", EVENT), ("", ANSWER), ("", USAGE), ("message", ANSWER), ("message", FIRST_USAGE), ("usage", COST)],
+    response: &[
+        ("", EVENT),
+        ("", ANSWER),
+        ("", COUNTS),
+        ("", USAGE),
+        ("message", ANSWER),
+        ("message", COUNTS),
+        ("message", FIRST_USAGE),
+        ("usage", COST),
+    ],
     document,
     terminated: true,
     ..Api::DEFAULT
@@ -125,6 +134,11 @@ pub const ANSWER: &[Rule<Draft>] = &[
         d.structured_arguments(piece);
     }),
     text("content[].text", Draft::answer_text),
+    scalar("stop_details.category", charged_refusal),
+];
+
+/// Rules for the counts of a message, without the output count.
+pub const COUNTS: &[Rule<Draft>] = &[
     scalar("usage.input_tokens", |d, v| d.count_unless_zero(v, |c| &mut c.input)),
     scalar("usage.cache_read_input_tokens", |d, v| {
         d.input_excludes_cache();
@@ -139,7 +153,6 @@ pub const ANSWER: &[Rule<Draft>] = &[
     scalar("usage.server_tool_use.web_search_requests", |d, v| d.provider_calls(v, ProviderTool::WebSearch)),
     scalar("usage.server_tool_use.web_fetch_requests", |d, v| d.provider_calls(v, ProviderTool::WebFetch)),
     scalar("usage.server_tool_use.code_execution_requests", |d, v| d.provider_calls(v, ProviderTool::CodeRun)),
-    scalar("stop_details.category", charged_refusal),
     open("usage.iterations[]", Draft::part_opened),
     close("usage.iterations[]", attempt_closed),
     scalar("usage.iterations[].type", Draft::part_kind),

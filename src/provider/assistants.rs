@@ -6,7 +6,7 @@
 use super::openai::{COST, ERROR, SAMPLING, TOKENS};
 use super::{Api, Endpoint};
 use crate::draft::Draft;
-use crate::json::{Rule, open, scalar, text};
+use crate::json::{Rule, Scalar, open, scalar, text};
 
 /// `POST .../threads/runs` and `.../threads/{id}/runs`, and the results of tools
 pub const RUNS: Api = Api {
@@ -30,8 +30,14 @@ pub const ENDPOINTS: &[Endpoint] = &[
 const REQUEST: &[Rule<Draft>] =
     &[scalar("max_completion_tokens", Draft::max_tokens), open("tools[]", |d, _| d.tool_offered())];
 
-const RUN: &[Rule<Draft>] = &[
+/// Rules for a run, and for the other objects of a stream.
+pub const RUN: &[Rule<Draft>] = &[
     scalar("object", Draft::document_kind),
+    scalar("id", |d, v| {
+        if matches!(v, Scalar::Text(id) if id.starts_with("run_")) {
+            d.fetched_by(v);
+        }
+    }),
     scalar("model", Draft::response_model),
     scalar("status", Draft::choice_finish_reason),
     scalar("incomplete_details.reason", Draft::choice_finish_detail),
@@ -40,15 +46,20 @@ const RUN: &[Rule<Draft>] = &[
     scalar("last_error.code", Draft::error_code),
 ];
 
-fn document(d: &mut Draft) {
+/// Evaluates a run or another object.
+pub fn document(d: &mut Draft) {
     if d.open.kind() != "thread.run" {
         d.choice_dropped();
         return;
     }
-    if let Some(status) = d.open.take_finish_reason()
-        && !matches!(&*status, "queued" | "in_progress" | "cancelling")
-    {
-        d.set_only_finish_reason(Some(status));
-        d.complete();
+    d.shows_api = true;
+    d.fetchable(true);
+    if let Some(status) = d.open.take_finish_reason() {
+        let is_late = matches!(&*status, "queued" | "in_progress" | "cancelling");
+        d.set_deferred(is_late);
+        if !is_late {
+            d.set_only_finish_reason(Some(status));
+            d.complete();
+        }
     }
 }

@@ -249,7 +249,7 @@ pub const ITEM: &[Rule<Draft>] = &[
 pub fn state(d: &mut Draft, value: Scalar<'_>) {
     if let Scalar::Text(word) = value {
         let is = |state: &&str| word.eq_ignore_ascii_case(state);
-        d.set_deferred(["created", "queued", "pending", "in_progress", "processing"].iter().any(is));
+        d.set_deferred(["created", "queued", "pending", "starting", "in_progress", "processing"].iter().any(is));
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Target {
     pub certainty: Certainty,
     /// The path asks for a stream, or the endpoint streams unless the request says otherwise.
     pub expects_stream: bool,
+    /// The identifier in the path, if the request fetches what an earlier request has created.
+    pub fetched: Option<Text>,
 }
 
 /// How sure it is before the bodies that an exchange is LLM traffic.
@@ -34,6 +36,8 @@ pub enum Certainty {
     UnlessBlank,
     /// Other services use the end of the path too. It is LLM traffic if the bodies have the form of the API.
     ByBodies,
+    /// The request fetches an answer that was created earlier. It is LLM traffic if that answer is complete.
+    OnceComplete,
 }
 
 /// A row of the configuration that gives the API of a host or path. Setting: `apis`.
@@ -66,39 +70,56 @@ pub fn serves(path: &str, overrides: &[Override]) -> bool {
     endpoints().any(|endpoint| endpoint.serves(bare)) || overrides.iter().any(is_row)
 }
 
-/// Finds the API of a request. Returns None if the method is not POST, or if path and host are not those of an API.
+/// Finds the API of a request. Returns None if the method is neither POST nor GET, or if path and host are not those of an API that
+/// has the method.
 ///
 /// A row of the configuration decides first. Then the host of a known vendor, a path that only Azure has, or a part of the path
 /// that names a vendor give the provider, and the end of the path the API. If the end of the path is that of several APIs, the
 /// bodies decide.
 pub fn detect(method: &[u8], host: &str, path: &str, overrides: &[Override]) -> Option<Target> {
-    Some(()).filter(|()| method == b"POST").and_then(|()| find(false, host, path, overrides))
+    let way = match method {
+        b"POST" => Way::Post,
+        b"GET" => Way::Fetch,
+        _ => return None,
+    };
+    find(way, host, path, overrides)
 }
 
 /// Finds the API of a request for a WebSocket, as [`detect`] does for others. The query may have the model.
 pub fn detect_socket(host: &str, path: &str, overrides: &[Override]) -> Option<Target> {
-    let target = find(true, host, path, overrides)?;
+    let target = find(Way::Socket, host, path, overrides)?;
     let query = path.split_once('?').map_or("", |(_, query)| query);
     let field = |name: &str| query.split('&').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
     let model = field("model").or_else(|| field("deployment")).map(decode);
     Some(Target { model: model.filter(|model| is_name(model)).or(target.model), ..target })
 }
 
-/// The API of a request. `is_socket`: it asks for a WebSocket.
-fn find(is_socket: bool, host: &str, path: &str, overrides: &[Override]) -> Option<Target> {
-    let endpoints = || endpoints().enumerate().filter(move |(_, e)| e.api.dialect.is_some() == is_socket);
+/// How a request uses an API.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    /// It creates an answer.
+    Post,
+    /// It fetches an answer that was created earlier.
+    Fetch,
+    /// It asks for a WebSocket.
+    Socket,
+}
+
+fn find(way: Way, host: &str, path: &str, overrides: &[Override]) -> Option<Target> {
+    let endpoints = || endpoints().enumerate().filter(move |(_, e)| e.way() == way);
     let endpoint = |host, path| endpoints().find(|(_, e)| e.serves(path) && host_ends(host, e.host));
     let (whole, path) = (path, bare(path));
     let row = overrides.iter().find(|o| o.covers(host, path));
     let (endpoint, found) = match row {
         Some(row) if row.api == NO_API => return None,
-        Some(row) if !row.api.is_empty() => {
+        // A row names the API of the requests that create answers. Those that fetch them are known by their paths alone.
+        Some(row) if !row.api.is_empty() && way != Way::Fetch => {
             let served = endpoint(host, path).filter(|(_, e)| row.api == SHAPE || e.api.name == row.api);
             served.or_else(|| endpoints().find(|(_, e)| e.api.name == row.api))?
         }
         _ => endpoint(host, path)?,
     };
-    let model = model_in_path(path, found);
+    let model = model_in_path(path, found).filter(|_| way != Way::Fetch);
     // Vertex AI counts tokens at this model, with the path ending of a call.
     if model.as_deref() == Some("count-tokens") {
         return None;
@@ -117,6 +138,7 @@ fn find(is_socket: bool, host: &str, path: &str, overrides: &[Override]) -> Opti
         provider,
         provider_is_guessed: named.or(known).is_none(),
         certainty: match row.map_or("", |row| row.api) {
+            _ if way == Way::Fetch => Certainty::OnceComplete,
             // The vendor's own host has only the vendor's API at the ending.
             "" | SHAPE if found.api.by_shape && !(is_own && found.api.only_api_of_vendor) => Certainty::ByBodies,
             "" if named.or(known).is_none() => Certainty::UnlessBlank,
@@ -125,6 +147,7 @@ fn find(is_socket: bool, host: &str, path: &str, overrides: &[Override]) -> Opti
         model,
         streams: found.streams,
         expects_stream: found.streams || found.streams_by_default,
+        fetched: found.fetched(path).map(Text::from).filter(|id| id.len() <= crate::json::LIMIT),
     })
 }
 
@@ -147,14 +170,31 @@ pub struct Endpoint {
     streams: bool,
     /// A request asks for a stream unless it says otherwise.
     streams_by_default: bool,
+    /// If not empty, the method is GET, and the path has an identifier between this text and the suffix: one segment.
+    fetched_after: &'static str,
     /// Each event of a stream is an envelope: a document with the API's document in base64.
     pub(super) enveloped: bool,
 }
 
 impl Endpoint {
     pub(super) const fn new(suffix: &'static str, api: &'static Api) -> Self {
-        let (exact, streams, streams_by_default, enveloped) = (false, false, false, false);
-        Endpoint { suffix, api, exact, within: "", host: "", model_after: "", streams, streams_by_default, enveloped }
+        Endpoint {
+            suffix,
+            api,
+            exact: false,
+            within: "",
+            host: "",
+            model_after: "",
+            streams: false,
+            streams_by_default: false,
+            fetched_after: "",
+            enveloped: false,
+        }
+    }
+
+    /// An endpoint with the method GET. The path has an identifier between `after` and `suffix`.
+    pub(super) const fn fetch(after: &'static str, suffix: &'static str, api: &'static Api) -> Self {
+        Endpoint { fetched_after: after, ..Endpoint::new(suffix, api) }
     }
 
     pub(super) const fn exact(path: &'static str, api: &'static Api) -> Self {
@@ -192,6 +232,27 @@ impl Endpoint {
             && path.ends_with(self.suffix)
             && (self.within.is_empty() || path.contains(self.within))
             && (!self.exact || path.len() == self.suffix.len())
+            && (!self.is_fetch() || self.fetched(path).is_some())
+    }
+
+    fn way(&self) -> Way {
+        match self.is_fetch() {
+            true => Way::Fetch,
+            false if self.api.dialect.is_some() => Way::Socket,
+            false => Way::Post,
+        }
+    }
+
+    /// Returns true if requests fetch what earlier requests have created: their method is GET.
+    pub fn is_fetch(&self) -> bool {
+        !self.fetched_after.is_empty()
+    }
+
+    /// The identifier in the path of a request that fetches something.
+    fn fetched<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let before = path.strip_suffix(self.suffix).filter(|_| self.is_fetch())?;
+        let (_, id) = before.rsplit_once(self.fetched_after)?;
+        Some(id).filter(|id| !id.is_empty() && !id.contains('/'))
     }
 }
 

@@ -26,8 +26,10 @@ pub const GENERATE: Api = Api {
     ],
     response: &[
         ("", ANSWER),
+        ("", COUNTS),
         ("usageMetadata", MODALITIES),
         ("response", ANSWER),
+        ("response", COUNTS),
         ("response.usageMetadata", MODALITIES),
         ("", ERROR),
     ],
@@ -41,7 +43,7 @@ pub const EMBED: Api = Api {
     name: "gemini-embed",
     operation: "embeddings",
     request: &[("", EMBED_REQUEST)],
-    response: &[("", ANSWER), ("usageMetadata", MODALITIES), ("", ERROR)],
+    response: &[("", ANSWER), ("", COUNTS), ("usageMetadata", MODALITIES), ("", ERROR)],
     ..Api::DEFAULT
 };
 
@@ -183,6 +185,14 @@ pub const ANSWER: &[Rule<Draft>] = &[
             d.complete();
         }
     }),
+    scalar("candidates[].groundingMetadata.webSearchQueries[]", |d, v| d.provider_query(v, ProviderTool::WebSearch)),
+    open("candidates[].groundingMetadata.groundingChunks[].maps", |d, _| {
+        d.provider_query(Scalar::Text("maps"), ProviderTool::MapsSearch);
+    }),
+];
+
+/// Rules for the counts of a response.
+pub const COUNTS: &[Rule<Draft>] = &[
     scalar("usageMetadata.promptTokenCount", |d, v| d.count(v, |c| &mut c.input)),
     scalar("usageMetadata.cachedContentTokenCount", |d, v| d.count(v, |c| &mut c.cache_read)),
     scalar("usageMetadata.candidatesTokenCount", |d, v| d.count(v, |c| &mut c.output)),
@@ -192,10 +202,6 @@ pub const ANSWER: &[Rule<Draft>] = &[
     }),
     scalar("usageMetadata.toolUsePromptTokenCount", |d, v| d.count(v, |c| &mut c.tool_input)),
     scalar("usageMetadata.totalTokenCount", |d, v| d.count(v, |c| &mut c.total)),
-    scalar("candidates[].groundingMetadata.webSearchQueries[]", |d, v| d.provider_query(v, ProviderTool::WebSearch)),
-    open("candidates[].groundingMetadata.groundingChunks[].maps", |d, _| {
-        d.provider_query(Scalar::Text("maps"), ProviderTool::MapsSearch);
-    }),
     scalar("usageMetadata.serviceTier", Draft::service_tier),
     scalar("usageMetadata.trafficType", Draft::service_tier),
 ];

@@ -8,6 +8,7 @@
 
 mod anthropic;
 mod assistants;
+mod batch;
 mod bedrock;
 mod caller;
 pub mod client;
@@ -16,6 +17,7 @@ mod common;
 mod compatible;
 mod compile;
 mod endpoint;
+mod fetch;
 mod finish;
 mod gemini;
 mod head;
@@ -44,6 +46,17 @@ pub use finish::finish_class;
 pub use head::Head;
 pub use socket::{Dialect, MessagePart, Notice, is_upgrade};
 
+/// How a response may have the results of a batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Results {
+    /// It has none.
+    None,
+    /// It is a file with one result per line.
+    Lines,
+    /// It has a list, with a rule that ends each result.
+    List,
+}
+
 /// An API: rules for the bodies of its requests and responses, and properties of its streams.
 pub struct Api {
     /// Unique name, which the configuration can select.
@@ -69,6 +82,8 @@ pub struct Api {
     pub remembers: bool,
     /// A stream reports usage only if the request asks for it with `stream_options.include_usage`.
     pub takes_stream_options: bool,
+    /// How the response may have the results of a batch.
+    pub results: Results,
     /// The path is also that of other APIs, and the bodies show which it is. Until something is read, the exchange may not be LLM
     /// traffic. A row of the configuration that names the API decides before the bodies.
     pub by_shape: bool,
@@ -92,6 +107,7 @@ impl Api {
         usage_expected: true,
         remembers: false,
         takes_stream_options: false,
+        results: Results::None,
         by_shape: false,
         only_api_of_vendor: false,
         dialect: None,
@@ -115,6 +131,8 @@ static ENDPOINTS: &[&[Endpoint]] = &[
     media::ENDPOINTS,
     shape::ENDPOINTS,
     socket::ENDPOINTS,
+    fetch::ENDPOINTS,
+    batch::ENDPOINTS,
 ];
 
 /// All endpoints. [`Target::endpoint`] is an index into this sequence.

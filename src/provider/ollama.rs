@@ -87,7 +87,9 @@ const ANSWER: &[Rule<Draft>] = &[
     scalar("done", |d, v| d.complete_if(v.is_true())),
     scalar("done_reason", |d, v| {
         // A request without a prompt only loads a model, or unloads it.
-        d.set_deferred(matches!(v, Scalar::Text("load" | "unload")));
+        if matches!(v, Scalar::Text("load" | "unload")) {
+            d.unwanted();
+        }
         d.finish_reason(v);
     }),
     scalar("prompt_eval_count", |d, v| d.count(v, |c| &mut c.input)),

@@ -15,7 +15,7 @@ pub const CHAT: Api = Api {
     request: &[("", SAMPLING), ("", MESSAGES)],
     response: &[
         ("", CHAT_ANSWER),
-        ("", &[scalar("status", state), scalar("task_status", state)]),
+        ("", &[scalar("status", state), scalar("task_status", state), scalar("request_id", promised)]),
         ("", ERROR),
         ("usage", TOKENS),
         ("usage", COST),
@@ -243,6 +243,15 @@ pub const ERROR: &[Rule<Draft>] = &[
         }
     }),
 ];
+
+/// The identifier by which a deferred chat is fetched.
+///
+/// Specification: docs.x.ai, deferred chat completions.
+fn promised(d: &mut Draft, value: Scalar<'_>) {
+    if d.answer.is_deferred() {
+        d.fetched_by(value);
+    }
+}
 
 /// The usage object, with the names of chat completions and of Responses.
 pub const TOKENS: &[Rule<Draft>] = &[

@@ -166,6 +166,7 @@ pub const RESPONSE: &[Rule<Draft>] = &[
     scalar("id", Draft::last_response_id),
     scalar("model", Draft::response_model),
     scalar("status", Draft::choice_finish_reason),
+    scalar("background", |d, v| d.fetchable(v.is_true())),
     scalar("incomplete_details.reason", Draft::choice_finish_detail),
     scalar("service_tier", Draft::served_tier),
     scalar("tool_usage.web_search.num_requests", |d, v| d.provider_calls(v, ProviderTool::WebSearch)),
@@ -271,6 +272,9 @@ pub fn document(d: &mut Draft) {
         "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" | "" => {
             let status = d.open.take_finish_reason();
             state(d, status.as_deref().map_or(Scalar::Null, Scalar::Text));
+            if status.as_deref() == Some("cancelled") {
+                d.unwanted();
+            }
             if kind.as_str() == "response.failed" || status.as_deref() == Some("failed") {
                 d.failed();
             }

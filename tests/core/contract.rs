@@ -257,6 +257,8 @@ fn observations() -> Vec<Observation> {
         let (cause, message) = (CacheBreakCause::Message, Some(2));
         seen.timing.stalls = 1;
         seen.rare.get_or_insert_default().responses = Some(2);
+        // Nor when an answer was created.
+        seen.rare.get_or_insert_default().age = Some(9);
         seen.cache_break = Some(Box::new(CacheBreak { cause, message, lost_tokens: 9, lost_nanousd: Some(9) }));
         Some(seen)
     };

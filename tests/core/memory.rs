@@ -61,12 +61,16 @@ struct Measured {
 
 impl Measured {
     fn start(config: &Value, path: &str, budget: Budget) -> Result<Self, Unread> {
+        Measured::start_with("POST", config, path, budget)
+    }
+
+    fn start_with(method: &'static str, config: &Value, path: &str, budget: Budget) -> Result<Self, Unread> {
         let budget = Rc::new(budget);
         let observer = Observer::with_budget(Config::parse(&config.to_string()).unwrap(), Rc::clone(&budget));
         let observer = Rc::new(observer.sharing(Rc::new(Key::new(b"secret"))).watching(Rc::default()));
         // Leaked, so that it does not count.
         let long: &'static str = "h".repeat(4000).leak();
-        let mut head: Vec<(&[u8], &[u8])> = vec![(b":method", b"POST"), (b":path", path.as_bytes())];
+        let mut head: Vec<(&[u8], &[u8])> = vec![(b":method", method.as_bytes()), (b":path", path.as_bytes())];
         head.extend([(&b"x-team"[..], long.as_bytes()), (b"x-conversation", long.as_bytes())]);
         head.extend([(&b"content-type"[..], &b"application/json"[..]), (b"x-request-id", b"1")]);
         let id: &'static str = "i".repeat(128).leak();
@@ -192,6 +196,42 @@ fn an_exchange_allocates_at_most_what_it_has_reserved() {
             drop(measured);
             assert_eq!(budget.reserved(), 0);
         }
+    }
+}
+
+#[test]
+fn the_results_of_a_batch_allocate_at_most_what_is_reserved_whatever_the_number_of_models() {
+    let line = |number: usize, length| {
+        let attempts: Vec<_> = (0..9)
+            .map(|n| json!({"type": "message", "model": text(n, length), "input_tokens": 1, "output_tokens": 1}))
+            .collect();
+        let message = json!({"model": text(number % 200, length), "usage": {"input_tokens": 2, "output_tokens": 1, "iterations": attempts,
+            "server_tool_use": {"web_search_requests": 1}, "cache_creation": {"ephemeral_1h_input_tokens": 1}}});
+        json!({"custom_id": "c", "result": {"type": "succeeded", "message": message}}).to_string() + "\n"
+    };
+    for (length, cut) in [(9, 1 << 20), (LONGEST, 1 << 20), (LONGEST, 61)] {
+        let file: String = (0..600).map(|number| line(number, length)).collect();
+        let (config, path) = (everything(), "/v1/messages/batches/b/results");
+        let mut measured = Measured::start_with("GET", &config, path, Budget::default()).unwrap();
+        measured.exchange.request_end(2);
+        measured.exchange.response(Head(&[(b":status", b"200")]), 3);
+        measured.check("the head of the response");
+        let counted: [core::ops::Range<u64>; 7] = core::array::from_fn(|n| 100 * n as u64..100 * n as u64 + 10);
+        measured.exchange.grant(&gaugeway::bytes::Ranges::of(counted), false);
+        measured.check("ranges");
+        let wanted = measured.exchange.wanted_range().map_or(10..u64::MAX, |wanted| wanted.range);
+        measured.exchange.grant(&gaugeway::bytes::Ranges::of([wanted]), false);
+        for piece in file.as_bytes().chunks(cut) {
+            measured.exchange.response_body(piece, 4);
+            measured.check("a piece of the file");
+        }
+        measured.exchange.finish(End::Whole, 5);
+        measured.check("the end");
+        let seen = measured.exchange.observation();
+        let batch = seen.batch().unwrap();
+        assert!(batch.responses >= 590 && batch.models.len() > 1 && batch.models.len() <= 32, "{}", batch.models.len());
+        assert_eq!(batch.models.iter().map(|model| model.responses).sum::<u64>(), batch.responses);
+        assert_eq!(seen.usage.output, Some(batch.responses));
     }
 }
 

@@ -13,6 +13,7 @@
 mod agents;
 mod attacks;
 mod attempts;
+mod batch;
 mod bounds;
 mod cache;
 mod callers;
@@ -28,6 +29,7 @@ mod inject;
 mod inject_streams;
 mod instances;
 mod interrupted;
+mod late;
 mod latency;
 mod ledger;
 mod local_replies;

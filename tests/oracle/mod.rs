@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 mod anthropic;
+mod batch;
 mod bedrock;
 mod cohere;
 pub mod dice;
@@ -50,6 +51,8 @@ pub struct Exchange {
 /// keys (from several exchanges).
 pub const COVERED: &[&str] = &[
     "error.type",
+    "gaugeway.batch.failures",
+    "gaugeway.batch.responses",
     "gaugeway.message_count",
     "gaugeway.outcome",
     "gaugeway.prompt.hash",
@@ -112,6 +115,10 @@ pub fn observe(exchange: &Exchange) -> Option<Map> {
 
     let mut reading = Reading::default();
     request::read(&route, exchange, &mut map, &mut reading);
+    if route.api == route::Api::Batch {
+        map.extend(batch::read(&exchange.response_body)?);
+        return Some(map);
+    }
     let mut body = framing::response(exchange, &mut reading);
     // An array that Gemini sends in pieces is a stream as well.
     body.streamed |= route.streams && route.api == route::Api::Gemini;
@@ -156,9 +163,43 @@ pub fn observe(exchange: &Exchange) -> Option<Map> {
     } else {
         map.remove("openai.request.service_tier");
     }
+    if route.fetches {
+        let (is_fetched, is_new) = fetched(route.api, &body);
+        if !is_fetched {
+            return None;
+        }
+        if !is_new {
+            (reading.usage, reading.modes, reading.finish) = Default::default();
+            (reading.text, reading.tools) = Default::default();
+        }
+    }
     let is_shown = reading.is_shown;
     report(exchange, &body, reading, &mut map);
     (!route.by_shape || is_shown || fits(&route, &map)).then_some(map)
+}
+
+/// Returns whether a response was fetched that is complete, and whether it was created in the background, so that no earlier answer
+/// had its usage.
+fn fetched(api: route::Api, body: &framing::Body) -> (bool, bool) {
+    let ends = |ends: &[&str]| {
+        let status =
+            |event: &framing::Event| event.data["status"].as_str().is_some_and(|status| ends.contains(&status));
+        (body.events.iter().any(status), true)
+    };
+    match api {
+        route::Api::Chat => return (body.events.iter().any(|event| event.data["usage"].is_object()), true),
+        route::Api::Run => return ends(&["completed", "failed", "cancelled", "expired", "incomplete"]),
+        route::Api::Prediction => return ends(&["succeeded", "failed", "canceled"]),
+        _ => {}
+    }
+    let responses = body.events.iter().map(|event| match &event.data["response"] {
+        Value::Null => &event.data,
+        response => response,
+    });
+    let responses: Vec<_> = responses.filter(|response| response["object"] == "response").collect();
+    let last = responses.last().and_then(|last| last["status"].as_str());
+    let is_complete = last.is_some_and(|status| !["queued", "in_progress"].contains(&status));
+    (is_complete, responses.iter().any(|response| response["background"] == true))
 }
 
 /// Returns true if the bodies are those of an API: the answer has usage, a finish reason, or a model and a text. After a
@@ -201,8 +242,9 @@ impl route::Api {
             Api::Complete => servers::read_complete(body, reading),
             Api::AlephAlpha => servers::read_aleph_alpha(body, reading),
             Api::Run => servers::read_run(body, reading),
+            Api::Prediction => servers::read_prediction(body, reading),
             Api::Agent => servers::read_agent(body, reading),
-            Api::BedrockImages => {}
+            Api::BedrockImages | Api::Batch => {}
             Api::Transcription => openai::read_transcription(body, reading),
         }
     }

@@ -357,7 +357,7 @@ pub fn list(api: Api, body: &Value) -> &Value {
         }
         Api::Agent => &body["inputText"],
         Api::BedrockImages => either(&body["prompt"], &body["textToImageParams"]["text"]),
-        Api::Run => &Value::Null,
+        Api::Run | Api::Batch | Api::Prediction => &Value::Null,
         Api::SageMaker => either(&body["messages"], either(&body["inputs"], &body["prompt"])),
         Api::AnyChat => either(&body["messages"], either(&body["input"], either(&body["message"], &body["prompt"]))),
         Api::CohereV1 => either(&body["message"], &body["prompt"]),

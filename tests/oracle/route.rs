@@ -48,6 +48,9 @@ pub enum Api {
     /// An agent of Bedrock.
     Agent,
     BedrockImages,
+    /// The results of a batch.
+    Batch,
+    Prediction,
 }
 
 #[derive(Clone, Debug)]
@@ -63,22 +66,28 @@ pub struct Route {
     pub model: Option<String>,
     /// The path's verb asks for a stream.
     pub streams: bool,
+    /// The request fetches an answer that an earlier one has created.
+    pub fetches: bool,
 }
 
 pub fn route(exchange: &Exchange) -> Option<Route> {
+    let path = exchange.path.split('?').next()?.trim_end_matches('/');
+    let host = exchange.host.to_ascii_lowercase();
+    if exchange.method == "GET" {
+        return fetch(&host, path);
+    }
     if exchange.method != "POST" {
         return None;
     }
-    let path = exchange.path.split('?').next()?.trim_end_matches('/');
-    let host = exchange.host.to_ascii_lowercase();
     let streams = |api| match api {
         Api::Agent => true,
         Api::SageMaker => path.ends_with("-stream"),
         _ => path.ends_with("_stream"),
     };
-    let (api, operation, model, streams) = by_verb(path)
-        .or_else(|| by_model_path(path))
-        .or_else(|| by_suffix(path, &host).map(|(api, op)| (api, op, azure_deployment(path), streams(api))))?;
+    let (api, operation, model, streams) = by_verb(path).or_else(|| by_model_path(path)).or_else(|| {
+        by_suffix(path, &host)
+            .map(|(api, op)| (api, op, azure_deployment(path).or_else(|| replicated(path, api)), streams(api)))
+    })?;
     let named = provider(&host, path, api);
     let provider = named.unwrap_or_else(|| vendor(api));
     let shared = match api {
@@ -88,7 +97,29 @@ pub fn route(exchange: &Exchange) -> Option<Route> {
     };
     let is_own = named == Some("cohere");
     let by_shape = !is_own && (shared || path.ends_with("/v1/generate"));
-    Some(Route { api, operation, provider, is_named: named.is_some(), by_shape, model, streams })
+    Some(Route { api, operation, provider, is_named: named.is_some(), by_shape, model, streams, fetches: false })
+}
+
+/// The path has the identifier of what is fetched.
+fn fetch(host: &str, path: &str) -> Option<Route> {
+    let (collection, last) = path.rsplit_once('/')?;
+    let is_file = collection.contains("/files/") && last == "content";
+    let is_download = collection.ends_with("/files") && last.ends_with(":download");
+    let api = match collection {
+        _ if collection.ends_with("/responses") => Api::Responses,
+        _ if collection.contains("/threads/") && collection.ends_with("/runs") => Api::Run,
+        _ if collection.ends_with("/deferred-completion") || collection.ends_with("/async-result") => Api::Chat,
+        _ if host.ends_with("replicate.com") && collection.ends_with("/predictions") => Api::Prediction,
+        _ if host.ends_with("googleapis.com") && collection.ends_with("/batches") => Api::Batch,
+        _ if collection.ends_with("/batch/jobs") => Api::Batch,
+        _ if is_file || is_download || collection.contains("/messages/batches/") && last == "results" => Api::Batch,
+        _ => return None,
+    };
+    let named = provider(host, path, api);
+    let operation = if api == Api::Batch { "fetch_batch" } else { "fetch_response" };
+    let provider = named.unwrap_or_else(|| vendor(api));
+    let is_named = named.is_some();
+    Some(Route { api, operation, provider, is_named, by_shape: false, model: None, streams: false, fetches: true })
 }
 
 type Found = (Api, &'static str, Option<String>, bool);
@@ -191,6 +222,9 @@ fn by_suffix(path: &str, host: &str) -> Option<(Api, &'static str)> {
         "/completion" => Some((Api::LlamaCpp, "text_completion")),
         "/complete" if host.ends_with("aleph-alpha.com") => Some((Api::AlephAlpha, "text_completion")),
         _ if path.ends_with("/v1/images") && host.ends_with("openrouter.ai") => Some((Api::Media, "image_generation")),
+        _ if host.ends_with("replicate.com") && path.ends_with("/predictions") => {
+            Some((Api::Prediction, "generate_content"))
+        }
         _ if path.ends_with("/text") && path.contains("/agentAliases/") => Some((Api::Agent, "invoke_agent")),
         _ if path.contains("/threads/") && (path.ends_with("/runs") || path.ends_with("/submit_tool_outputs")) => {
             Some((Api::Run, "invoke_agent"))
@@ -218,6 +252,12 @@ fn by_suffix(path: &str, host: &str) -> Option<(Api, &'static str)> {
 fn azure_deployment(path: &str) -> Option<String> {
     let (_, rest) = path.split_once("/openai/deployments/")?;
     rest.split('/').next().map(percent_decoded)
+}
+
+/// Replicate's paths contain the owner and the name of a model.
+fn replicated(path: &str, api: Api) -> Option<String> {
+    let (_, model) = path.strip_suffix("/predictions").filter(|_| api == Api::Prediction)?.split_once("/models/")?;
+    Some(model.to_owned())
 }
 
 /// The provider, if host or path name it.
@@ -265,6 +305,7 @@ fn provider(host: &str, path: &str, api: Api) -> Option<&'static str> {
         ("moonshot.ai", "moonshot_ai"),
         ("moonshot.cn", "moonshot_ai"),
         ("openrouter.ai", "openrouter"),
+        ("replicate.com", "replicate"),
         ("together.xyz", "together_ai"),
         ("fireworks.ai", "fireworks"),
         ("cerebras.ai", "cerebras"),
@@ -295,6 +336,7 @@ fn vendor(api: Api) -> &'static str {
         Api::DashScope | Api::DashScopeEmbed => "alibaba_cloud",
         Api::WatsonxChat | Api::WatsonxGeneration => "ibm.watsonx.ai",
         Api::Generation => "hugging_face",
+        Api::Prediction => "replicate",
         _ => "openai",
     }
 }

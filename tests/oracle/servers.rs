@@ -158,6 +158,22 @@ pub fn read_run(body: &Body, reading: &mut Reading) {
     tally.settle(reading);
 }
 
+/// Replicate's predictions.
+pub fn read_prediction(body: &Body, reading: &mut Reading) {
+    for event in &body.events {
+        let data = &event.data;
+        reading.name(&data["model"], &data["id"]);
+        let metrics = &data["metrics"];
+        let usage = &mut reading.usage;
+        usage.input = metrics["input_token_count"].as_u64().or(usage.input);
+        usage.output = metrics["output_token_count"].as_u64().or(usage.output);
+        if !matches!(data["status"].as_str(), Some("starting" | "processing")) {
+            reading.finish(0, &data["status"]);
+        }
+        reading.failed |= data["status"] == "failed";
+    }
+}
+
 /// The object says what the event has. Without it the name of the event does, which has the state too.
 fn is_run(event: &super::framing::Event) -> bool {
     event.data["object"].as_str().unwrap_or(&event.name) == "thread.run"

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use gaugeway::bytes::Ranges;
 use gaugeway::config::{CacheAttribute, Config};
 use gaugeway::exchange::{End, Exchange, Head, Observer};
 use gaugeway::observation::Observation;
@@ -66,6 +67,10 @@ pub fn pass_at(observer: &Rc<Observer>, wire: &Wire<'_>, end: End, mut now: u64)
     let mut head = vec![(":status", status.as_str())];
     head.extend(wire.response_headers.iter().map(|(n, v)| (n.as_str(), v.as_str())));
     exchange.response(Head(&bytes(&head)), now);
+    // Nobody has counted the file before.
+    if let Some(wanted) = exchange.wanted_range() {
+        exchange.grant(&Ranges::of([wanted.range]), false);
+    }
     for piece in &wire.response {
         now += 1;
         exchange.response_body(piece, now);

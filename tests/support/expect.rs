@@ -91,6 +91,7 @@ fn is_real(key: &str) -> bool {
         "time_to_first_chunk",
         "time_to_first_token",
         "chunk_gap.max",
+        "response.age",
         "usd",
         "usage.cost",
     ]
@@ -218,6 +219,9 @@ pub fn add_series(
     if text("gaugeway.outcome").is_empty() {
         return;
     }
+    if let Some(parts) = core.and_then(Observation::parts_of_batch) {
+        return parts.iter().for_each(|part| add_part_of_batch(series, part, config));
+    }
     let common = common(seen, config);
     let mut add = |name: &str, own: &[(&str, &str)], value: u64| {
         if value > 0 {
@@ -320,7 +324,9 @@ pub fn add_series(
         "embeddings" => "embeddings",
         _ => "operation",
     };
-    add(&format!("gen_ai_client_{kind}_duration_microseconds_count"), &[("error_type", error)], 1);
+    if !operation.starts_with("fetch_") {
+        add(&format!("gen_ai_client_{kind}_duration_microseconds_count"), &[("error_type", error)], 1);
+    }
     if timed.contains(&TIMING[0]) && is_inference {
         add("gen_ai_client_inference_time_to_first_chunk_microseconds_count", &[], 1);
     }
@@ -341,6 +347,20 @@ pub fn add_series(
         add("gen_ai_server_time_to_first_token_microseconds_count", &[], 1);
         let several = count("gen_ai.usage.output_tokens").is_some_and(|tokens| tokens > 1);
         add("gen_ai_server_time_per_output_token_microseconds_count", &[], u64::from(several));
+    }
+}
+
+/// Adds what a part of the results of a batch adds to counters. Only the core knows the parts.
+fn add_part_of_batch(series: &mut Series, part: &Observation, config: &Config) {
+    let common = common(&core::attributes(part), config);
+    let counters = METRICS.iter().filter(|metric| metric.kind == MetricKind::Counter);
+    for metric in counters.filter(|metric| metric.is_in(config.conventions)) {
+        (metric.collect)(part, &mut |values, value| {
+            if value > 0 {
+                let own: Vec<_> = metric.labels.iter().map(|label| label.name).zip(values.iter().copied()).collect();
+                *series.entry((metric.name.to_owned(), labels(metric.name, &common, &own))).or_default() += value;
+            }
+        });
     }
 }
 

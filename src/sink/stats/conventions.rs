@@ -152,7 +152,7 @@ pub(super) const OTHER_DURATION: Metric = duration(
     "time from the request's headers to the end of the response, of other operations than inference and embeddings",
     |o, out| {
         let is_other = o.operation != EMBEDDINGS && !INFERENCE.contains(&o.operation);
-        with_error(o, o.timing.since_start(o.timing.end).filter(|_| is_other), out);
+        with_error(o, duration_of(o).filter(|_| is_other), out);
     },
 )
 .with_bounds(DURATIONS)
@@ -160,7 +160,7 @@ pub(super) const OTHER_DURATION: Metric = duration(
 
 pub(super) const DURATION: Metric = Metric {
     doc: documentation("time from the request's headers to the end of the response"),
-    collect: |o, out| with_error(o, o.timing.since_start(o.timing.end), out),
+    collect: |o, out| with_error(o, duration_of(o), out),
     ..OTHER_DURATION
 }
 .of(V1_41);
@@ -270,9 +270,15 @@ pub const GAP_METRICS: &[Metric] = &[
 /// The operations that the conventions call inference.
 pub const INFERENCE: [&str; 3] = ["chat", "generate_content", "text_completion"];
 const EMBEDDINGS: &str = "embeddings";
+/// Operations that fetch what earlier requests have created. Their duration is not the provider's.
+const FETCHES: [&str; 2] = ["fetch_response", "fetch_batch"];
 
 const TOKENS: &[u64] =
     &[1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864];
+
+fn duration_of(o: &Observation) -> Option<u64> {
+    o.timing.since_start(o.timing.end).filter(|_| !FETCHES.contains(&o.operation))
+}
 
 fn gaps(o: &Observation) -> Option<u64> {
     o.timing.gaps.as_ref().map(|gaps| gaps.count()).filter(|count| *count > 0)

@@ -80,6 +80,13 @@ impl Stats {
 
     /// Passes the samples of an exchange that has ended to the host.
     pub fn record<R: Registry>(&mut self, seen: &Observation, config: &Config, host: &mut R) {
+        match seen.parts_of_batch() {
+            Some(parts) => parts.iter().for_each(|part| self.record_one(part, config, host)),
+            None => self.record_one(seen, config, host),
+        }
+    }
+
+    fn record_one<R: Registry>(&mut self, seen: &Observation, config: &Config, host: &mut R) {
         self.remember_tools(seen, host);
         let mut names = Names::of(seen, config);
         let mixes = names.mixes(self.seed, ANY);

@@ -11,8 +11,11 @@ use crate::observation::{ChunkGaps, CostStatus, Outcome};
 
 /// Every metric of exchanges.
 pub const METRICS: &[Metric] = &[
-    counter("gaugeway_requests_total", "gaugeway.requests", "{request}", &[&OUTCOME, &ERROR_TYPE], "finished exchanges", |o, out| {
-        if let Some(outcome) = o.outcome {
+    counter("gaugeway_requests_total", "gaugeway.requests", "{request}", &[&OUTCOME, &ERROR_TYPE], "finished exchanges; of a file with the results of a batch each response in place of the exchange", |o, out| {
+        if let Some(batch) = o.batch() {
+            out(&[Outcome::Completed.as_str(), ""], batch.responses.saturating_sub(batch.failures));
+            out(&[Outcome::Error.as_str(), "_OTHER"], batch.failures);
+        } else if let Some(outcome) = o.outcome {
             let error = o.error.as_deref().unwrap_or_default();
             out(&[outcome.as_str(), error], 1);
         }

@@ -54,6 +54,7 @@ const CUSTOM: &[(&str, &[&str])] = &[
         "gen_ai.operation.name",
         &[
             "compact_response",
+            "fetch_batch",
             "image_generation",
             "moderation",
             "ocr",
@@ -78,6 +79,7 @@ const CUSTOM: &[(&str, &[&str])] = &[
             "minimax",
             "ollama",
             "openrouter",
+            "replicate",
             "sglang",
             "together_ai",
             "voyageai",

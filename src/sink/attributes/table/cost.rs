@@ -68,7 +68,7 @@ pub(super) const COST: &[Attribute] = &[
         Usage,
         "`priced` (from the price table), `partial` (the same, but a quantity had no rate), `reported` (by the provider), \
          `reported_estimate` (likewise), `prepaid` (capacity paid for in advance), `unpriced` (no price for the model), \
-         `no_usage`, or `hidden` (the call was cut; the cost is that of the known part)",
+         `no_usage`, `deferred` (the answer comes later), or `hidden` (the call was cut; the cost is that of the known part)",
         Text(|o| o.cost.status.map(|status| status.as_str())),
     ),
     row(

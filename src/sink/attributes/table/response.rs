@@ -60,6 +60,27 @@ pub(super) const RESPONSE: &[Attribute] = &[
         "number of responses on a WebSocket that have ended; only in filter state, where the token counts and the cost are their sums",
         Count(|o| o.rare.as_ref()?.responses),
     ),
+    row(
+        "gaugeway.response.age",
+        "s",
+        End,
+        "seconds from the request that created a fetched answer to the end of the call that fetched it, if both passed the gateway",
+        Billionths(|o| o.rare.as_ref()?.age),
+    ),
+    row(
+        "gaugeway.batch.responses",
+        "{response}",
+        End,
+        "number of responses in a file with the results of a batch, without those that an earlier download had",
+        Count(|o| Some(o.batch()?.responses)),
+    ),
+    row(
+        "gaugeway.batch.failures",
+        "{response}",
+        End,
+        "number of these responses that failed; not written if none did",
+        Count(|o| Some(o.batch()?.failures).filter(|failures| *failures > 0)),
+    ),
     row("gen_ai.usage.input_tokens", "{token}", Usage, "input tokens, including cached ones", Count(|o| o.usage.input)),
     row(
         "gen_ai.usage.output_tokens",
