@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use proxy_wasm::types::{BufferType, MapType};
 
+use super::address::{address, address_for, source_address};
 use super::resumable::{Report, Resumable};
 use super::shared::Shared;
 use super::{answer, filter_state, host, role, room, stream};
@@ -46,7 +47,7 @@ impl McpStream {
         if is_attempt && role::is_claimed() {
             return None;
         }
-        let address = if observer.is_crowded() { stream::address(None) } else { stream::address_for(head, None) };
+        let address = if observer.is_crowded() { address(None) } else { address_for(head, None) };
         let programs = shared.mcp_programs();
         let mut exchange = McpExchange::start(&programs, &observer.budget, head, address, host::now())?;
         if !is_attempt && !role::claim() {
@@ -58,7 +59,7 @@ impl McpStream {
             exchange.route(core::str::from_utf8(&route).unwrap_or_default());
         }
         shared.asked.start();
-        let address = stream::source_address(None);
+        let address = source_address(None);
         let source = observer.peer(&address).zip(observer.caller(head, &address));
         let mut stream = McpStream {
             exchange,

@@ -6,6 +6,7 @@
 //! except in [`inject`] and [`feedback`], which the configuration enables. A host call that returns data takes 1-4 µs, so
 //! nothing is read twice.
 
+mod address;
 mod answer;
 mod asked;
 mod attempt;

@@ -5,6 +5,7 @@ use std::rc::{Rc, Weak};
 
 use proxy_wasm::types::MapType;
 
+use super::address::source_address;
 use super::asked::AwaitedCalls;
 use super::conversations::Conversations;
 use super::export::Export;
@@ -14,7 +15,7 @@ use super::memory::Memory;
 use super::metrics::HostMetrics;
 use super::resumable::Resumable;
 use super::root::{SHORT_TICK, TICK};
-use super::stream::source_address;
+
 use super::{host, late};
 use crate::config::Config;
 use crate::exchange::{Continuation, Exchange, MemoryKey, Observer, Routes};

@@ -6,8 +6,9 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
 
+use super::address::{address, address_for, source_address};
 use super::answer;
-use super::attempt::{Attempt, is_mirrored};
+use super::attempt::Attempt;
 use super::capabilities::{self, Missing};
 use super::feedback::Submission;
 use super::filter_state::{self, Written};
@@ -21,7 +22,6 @@ use super::room;
 use super::shared::Shared;
 use super::socket::{Socket, is_agreed};
 use crate::budget::Side;
-use crate::bytes::mix::Mix;
 use crate::config::{Config, Role};
 use crate::exchange::{AttemptFacts, End, Exchange, Head, SHELL, Unread};
 use crate::provider;
@@ -381,29 +381,6 @@ impl Stream {
             shared.give_back(exchange);
         }
     }
-}
-
-/// The hash of the downstream address. Returns 0 if the body is not encoded: only decoders need it.
-pub fn address_for(head: Head<'_>, attempt: Option<&Attempt>) -> u64 {
-    if head.bytes("content-encoding").is_none() { 0 } else { address(attempt) }
-}
-
-/// The hash of the downstream address.
-pub fn address(attempt: Option<&Attempt>) -> u64 {
-    Mix::new(0).text(core::str::from_utf8(&source_address(attempt)).unwrap_or_default()).finish()
-}
-
-/// The downstream address, without its port. A mirrored request has none, and Envoy (1.36 to 1.40) crashes if it is read. An
-/// instance without an attempt may be in a cluster too, if its configuration lacks the role.
-pub fn source_address(attempt: Option<&Attempt>) -> Vec<u8> {
-    if attempt.map_or_else(is_mirrored, |attempt| attempt.is_mirrored) {
-        return Vec::new();
-    }
-    let mut address = host::property("source\0address").unwrap_or_default();
-    if let Some(colon) = address.iter().rposition(|byte| *byte == b':') {
-        address.truncate(colon);
-    }
-    address
 }
 
 fn hold_if(holds: bool) -> Action {
