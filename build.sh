@@ -14,7 +14,7 @@ SMALL=741376
 # The name of the signer of releases, and what the signatures are for.
 SIGNER=release@gaugeway
 SIGNS=gaugeway-release
-TEST_GROUPS=(core host envoy versions prometheus manifests clients browser edge release)
+TEST_GROUPS=(core host envoy versions prometheus manifests clients sockets browser edge release)
 # Groups that './build.sh test' does not run without their name.
 MORE_GROUPS=(agents mesh)
 ENVOY_VERSION=1.40.0
@@ -39,6 +39,7 @@ usage() {
                           prometheus  alerts, recording rules and dashboard in a real Prometheus
                           manifests   the schemas of Istio and Envoy Gateway, and Docker Compose
                           clients     LangChain, LlamaIndex, OpenAI's and Anthropic's SDKs, and a local model
+                          sockets     WebSockets of OpenAI's and Google's SDKs, PyPI's websockets, npm's ws and Codex
                           browser     the live page with a run of Claude Code and Phoenix in Chromium, and MLflow
                           edge        the npm package in Node.js, Deno, workerd and Chromium
                           release     the image in a registry, a second build of the plugin, signatures, licences, the prices, the cost export
@@ -362,6 +363,14 @@ test_clients() {
     find_clients
     find_local_model
     run_tests clients --test clients "$@"
+}
+
+test_sockets() {
+    command_wasm
+    find_envoy
+    find_sockets
+    find_coding
+    run_tests sockets --test sockets "$@"
 }
 
 test_agents() {
@@ -892,6 +901,23 @@ find_clients() {
         cat "${lists[@]}" >"$folder/installed"
     fi
     export GAUGEWAY_CLIENTS=$folder
+}
+
+# Installs the clients that speak over WebSockets, and genai-prices, which computes the costs that they must have.
+find_sockets() {
+    local folder=$TOOLS/sockets list=tests/sockets/requirements.txt prices
+    find_node
+    install_packages tests/sockets "$folder" "ws"
+    prices=genai-prices==$(sed -n 's/^ *"source": "genai-prices \(.*\)",$/\1/p' $PRICES)
+    if ! (cat $list && echo "$prices") | cmp -s - "$folder/installed"; then
+        say "installing OpenAI's and Google's SDKs, websockets and genai-prices (120 MB on disk)"
+        need python3 "install Python 3"
+        python3 -m venv "$folder" || die "python3 cannot create a virtual environment; install python3-venv"
+        "$folder/bin/python" -m pip install --quiet --only-binary=:all: --requirement $list "$prices" >&2 ||
+            die "cannot install $list from PyPI for $(uname -sm) and $(python3 -V); it needs Python 3.11 or newer and a network connection"
+        (cat $list && echo "$prices") >"$folder/installed"
+    fi
+    export GAUGEWAY_SOCKETS=$folder GAUGEWAY_NODE
 }
 
 # ---- Programs in Go, for the test group mesh ----

@@ -43,7 +43,7 @@ impl MessageInflate {
     }
 
     /// Does nothing.
-    pub fn allow_work(&mut self) {}
+    pub fn allow_work(&mut self, _: usize) {}
 
     /// Writes nothing.
     ///

@@ -30,6 +30,7 @@ mod recorded_costs;
 #[cfg(feature = "capture")]
 mod redaction;
 mod replay;
+mod sockets;
 mod usage_numbers;
 
 #[path = "../oracle/mod.rs"]

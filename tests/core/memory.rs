@@ -28,6 +28,11 @@ thread_local! {
 
 struct Counting;
 
+/// Memory that this thread has allocated and not released, in bytes.
+pub fn allocated() -> usize {
+    ALLOCATED.get()
+}
+
 fn rounded(layout: Layout) -> usize {
     (layout.size() + 4).next_multiple_of(8).max(16)
 }

@@ -11,6 +11,9 @@ fn main() {
         fs::create_dir_all(&folder).expect("the corpus folder can be created");
         fs::write(folder.join(name), bytes).expect("the corpus file can be written");
     };
+    for (at, conversation) in CONVERSATIONS.iter().enumerate() {
+        write("session", &format!("conversation-{at}"), &[b"\x07", conversation.as_bytes()].concat());
+    }
     for api in folders(Path::new(fixtures)) {
         for case in folders(&api) {
             let name = case
@@ -29,6 +32,19 @@ fn main() {
             for (encoding, packed) in stored(response.as_bytes()) {
                 write("encoding", &format!("{name}-{encoding}"), &[b"\x40", packed.as_slice()].concat());
             }
+            // The messages of a client that are stored in frames, and those of a server that are compressed.
+            write("websocket", &name, &[b"\x40\x09\x81", request.replace('\n', " ").as_bytes()].concat());
+            write(
+                "websocket",
+                &format!("{name}-deflate"),
+                &[b"\x07\x0a", deflated(response.as_bytes()).as_slice()].concat(),
+            );
+            // A request of its own, and the events of a stream.
+            let events =
+                response.lines().filter_map(|line| line.strip_prefix("data: ")).map(|event| format!("S{event}"));
+            let create = request.replacen('{', "{\"type\":\"response.create\",", 1).replace('\n', " ");
+            let lines: Vec<_> = vec![format!("C{create}")].into_iter().chain(events).collect();
+            write("session", &name, &with_size(&lines.join("\n")));
             if request.starts_with("--") {
                 write("multipart", &name, &with_size(&request));
             }
@@ -61,6 +77,53 @@ fn stored(body: &[u8]) -> [(&'static str, Vec<u8>); 4] {
             [b"\x28\xb5\x2f\xfd\xa0", &(body.len() as u32).to_le_bytes()[..], &zstd.to_le_bytes()[..3], body].concat(),
         ),
     ]
+}
+
+/// A conversation of each API over a WebSocket.
+const CONVERSATIONS: [&str; 3] = [
+    r#"C{"type":"response.create","model":"gpt-5.1","generate":false,"input":[]}
+S{"type":"response.completed","response":{"id":"r0","usage":{"input_tokens":9,"output_tokens":0}}}
+C{"type":"response.create","stream_id":"a","model":"gpt-5.1","input":[{"role":"user","content":"list"}],"client_metadata":{"session_id":"s"}}
+C{"model":"gpt-5-mini","input":"title","type":"response.create","stream_id":"b"}
+S{"type":"response.created","stream_id":"a","response":{"id":"r1","model":"gpt-5.1"}}
+S{"type":"response.output_text.delta","stream_id":"b","delta":"Hi"}
+S{"type":"response.output_item.done","stream_id":"a","item":{"type":"function_call","call_id":"c1","name":"ls","arguments":"{}"}}
+S{"type":"error","stream_id":"b","status":429,"error":{"code":"rate_limit_exceeded"}}
+S{"type":"response.incomplete","stream_id":"a","response":{"id":"r1","incomplete_details":{"reason":"steered"},"usage":{"input_tokens":9,"output_tokens":3}}}"#,
+    r#"S{"type":"session.created","session":{"id":"s","model":"gpt-realtime"}}
+C{"type":"session.update","session":{"audio":{"input":{"transcription":{"model":"gpt-4o-transcribe"}}}}}
+C{"type":"input_audio_buffer.append","audio":"AAAA"}
+S{"type":"input_audio_buffer.speech_stopped"}
+S{"type":"response.created","response":{"id":"r1"}}
+S{"type":"conversation.item.input_audio_transcription.completed","item_id":"i","transcript":"x","usage":{"type":"tokens","input_tokens":9,"output_tokens":2}}
+S{"type":"response.output_audio.delta","response_id":"r1","delta":"AAAA"}
+S{"type":"response.done","response":{"id":"r1","status":"completed","usage":{"input_tokens":9,"input_token_details":{"audio_tokens":4,"cached_tokens":2},"output_tokens":3}}}
+C{"type":"conversation.item.create","item":{"type":"function_call_output","call_id":"c1","output":"x"}}
+C{"type":"response.create","event_id":"e","response":{}}
+S{"type":"error","error":{"code":"x","event_id":"e"}}
+S{"type":"rate_limits.updated","rate_limits":[{"name":"tokens","remaining":4}]}"#,
+    r#"C{"setup":{"model":"models/gemini-3.8-live"}}
+S{"setupComplete":{}}
+C{"clientContent":{"turns":[{"role":"user","parts":[{"text":"x"}]}],"turnComplete":true}}
+S{"toolCall":{"functionCalls":[{"id":"c1","name":"ls","args":{}}]},"usageMetadata":{"promptTokenCount":9,"responseTokenCount":2}}
+C{"toolResponse":{"functionResponses":[{"id":"c1","name":"ls","response":{}}]}}
+S{"serverContent":{"modelTurn":{"parts":[{"text":"x"}]}}}
+C{"realtimeInput":{"audio":{"data":"AAAA"}}}
+S{"serverContent":{"interrupted":true}}
+S{"serverContent":{"turnComplete":true},"usageMetadata":{"promptTokenCount":9,"responseTokenCount":2,"responseTokensDetails":[{"modality":"AUDIO","tokenCount":2}]}}"#,
+];
+
+/// Frames, one per line, with the first bytes of the body as uncompressed blocks, and with the examples of RFC 7692.
+fn deflated(body: &[u8]) -> Vec<u8> {
+    let body: Vec<u8> = body.iter().copied().filter(|byte| *byte != b'\n').take(200).collect();
+    let size = body.len() as u8;
+    let stored = [&[0xc1, 0, size, 0, !size, 0xff], body.as_slice(), b"\0"].concat();
+    [
+        b"\xc1\xf2\x48\xcd\xc9\xc9\x07\0\n\x89ping\n\xc1\xf2\0\x11\0\0\n",
+        stored.as_slice(),
+        b"\n\x41\xf2\x48\xcd\n\x80\xc9\xc9\x07\0\n\xc1\xf3\x48\xcd\xc9\xc9\x07\0\0\n\x88\x03\xe8",
+    ]
+    .concat()
 }
 
 /// The folders in a folder.

@@ -2,15 +2,22 @@
 //! parser panics, if a result depends on where the bytes are cut, or if it contradicts `serde_json`.
 //!
 //! The first byte of an input is the size of the pieces in which the body arrives. The rest is the body. The targets
-//! `exchange` and `configuration` have inputs of their own form.
+//! `exchange`, `configuration`, `websocket` and `session` have inputs of their own form.
 
 #![allow(dead_code, reason = "each fuzzer is a program of its own and uses one target")]
 
 #[path = "../../envoy/demo/src/event_stream.rs"]
 mod frames;
+#[path = "websocket.rs"]
+mod frames_of_websockets;
+#[path = "session.rs"]
+mod sessions;
 
 use std::fmt::Write;
 use std::rc::Rc;
+
+pub use frames_of_websockets::websocket;
+pub use sessions::session;
 
 use gaugeway::bytes::Base64;
 use gaugeway::config::{CacheAttribute, Config};
@@ -35,6 +42,8 @@ pub const TARGETS: &[Target] = &[
     ("base64", base64),
     ("configuration", configuration),
     ("exchange", exchange),
+    ("websocket", websocket),
+    ("session", session),
 ];
 
 /// The pieces of an input's body, and the body. None if the input is empty.

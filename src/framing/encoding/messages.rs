@@ -3,10 +3,11 @@
 //! Memory: all of it is reserved at the start, at most 43 KiB.
 //!
 //! Work: a connection has no end, so the limits of a body do not fit. Encoded bytes earn credit, decoded bytes spend it. Some
-//! decoded bytes of each message are free, because the samples of a muted microphone exceed every sensible ratio.
+//! decoded bytes of each message are free, because the samples of a muted microphone exceed every sensible ratio. A message that is not
+//! decoded makes those after it unreadable, so the work of one callback grows with the bytes that it brings.
 
 use super::deflate::Inflate;
-use super::{DecodedOutput, FREE_BYTES, MAX_RATIO, MAX_WORK, Unreadable};
+use super::{DecodedOutput, FREE_BYTES, LONG_BODY_RATIO, MAX_RATIO, MAX_WORK, Unreadable};
 use crate::budget::Share;
 
 /// Decoded bytes of each message that cost no credit.
@@ -34,9 +35,9 @@ impl MessageInflate {
         Some(MessageInflate { inflate, keeps_context, free: FREE_OF_MESSAGE, credit: FREE_BYTES, work_left: MAX_WORK })
     }
 
-    /// Allows the work of one callback of the host.
-    pub fn allow_work(&mut self) {
-        self.work_left = MAX_WORK;
+    /// Allows the work of one callback of the host, which brings so many bytes.
+    pub fn allow_work(&mut self, bytes: usize) {
+        self.work_left = MAX_WORK + bytes as u64 * LONG_BODY_RATIO;
     }
 
     /// Inflates the next bytes of a message and passes the result to `sink`.

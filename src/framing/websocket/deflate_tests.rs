@@ -202,11 +202,18 @@ fn many_small_bombs_are_an_error_too() {
 }
 
 #[test]
-fn one_call_decodes_a_bounded_number_of_bytes() {
+fn the_work_of_one_call_is_bounded_by_the_bytes_that_it_brings() {
     let mut sender = Sender::new(BY_DEFAULT);
-    let message = repetitive(40, 60_000);
-    let bytes: Vec<u8> = (0..40).flat_map(|_| frame(0xc1, &sender.message(&message), KEY)).collect();
-    assert_eq!(read(true, Some(BY_DEFAULT), bytes.chunks(4096)), vec![text(&message); 40]);
+    let prose = repetitive(3000, 300_000);
+    let bytes: Vec<u8> = (0..10).flat_map(|_| frame(0xc1, &sender.message(&prose), KEY)).collect();
+    assert!(bytes.len() > 300_000, "{} bytes", bytes.len());
+    assert!(read(true, Some(BY_DEFAULT), [&bytes[..]]) == vec![text(&prose); 10]);
+
+    let mut sender = Sender::new(BY_DEFAULT);
+    let silence = vec![b'A'; 6400];
+    let bytes: Vec<u8> = (0..500).flat_map(|_| frame(0xc1, &sender.message(&silence), KEY)).collect();
+    assert!(bytes.len() * 100 < 500 * silence.len(), "{} bytes", bytes.len());
+    assert!(read(true, Some(BY_DEFAULT), bytes.chunks(1000)) == vec![text(&silence); 500]);
     assert_eq!(read(true, Some(BY_DEFAULT), [&bytes[..]]).last(), Some(&Received::Error(FrameError::Encoding)));
 }
 

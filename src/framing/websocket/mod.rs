@@ -136,7 +136,7 @@ impl Frames {
     /// The rest of the direction cannot be read.
     pub fn push(&mut self, bytes: &[u8], out: &mut dyn FnMut(Piece<'_>)) -> Result<(), FrameError> {
         if let Some(inflate) = &mut self.inflate {
-            inflate.allow_work();
+            inflate.allow_work(bytes.len());
         }
         let result = self.read(bytes, out);
         if let Err(error) = result {
