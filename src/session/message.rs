@@ -43,6 +43,11 @@ impl MessageReader {
         self.goal == Goal::Undecided
     }
 
+    /// Returns true if it is not known to which response the message belongs, and no byte of it was read.
+    pub fn has_held_nothing(&self) -> bool {
+        self.is_undecided() && self.held.is_empty()
+    }
+
     /// Returns true if no more of the message may be held.
     pub fn is_full(&self) -> bool {
         self.held.len() >= HELD

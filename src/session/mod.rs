@@ -132,7 +132,8 @@ impl SessionCore {
             Piece::Data(bytes) => self.data(side, bytes, now, tell),
             Piece::End => {
                 if reader.is_undecided() {
-                    self.decide(side, now, tell);
+                    let held = self.decide(side, now, tell);
+                    self.read(side, &held, now);
                 }
                 _ = self.share.resize(self.share.bytes().saturating_sub(MessageReader::BOUND));
                 if let Some((goal, notice)) = self.readers.get_mut(at).map(MessageReader::end) {
@@ -144,29 +145,43 @@ impl SessionCore {
     }
 
     /// Reads bytes of a message.
-    fn data(&mut self, side: Side, mut bytes: &[u8], now: u64, tell: Told<'_>) {
+    fn data(&mut self, side: Side, bytes: &[u8], now: u64, tell: Told<'_>) {
         let at = usize::from(side == Side::Response);
-        while let Some(reader) = self.readers.get_mut(at).filter(|reader| reader.is_undecided() && !bytes.is_empty()) {
-            bytes = reader.hold(self.template.notices(), side, bytes);
+        let Some(reader) = self.readers.get(at) else { return };
+        // If the message begins here and its response is found at once, nothing needs to be put together.
+        let begins = reader.has_held_nothing();
+        let (mut rest, mut to_read) = (bytes, bytes);
+        while let Some(reader) = self.readers.get_mut(at).filter(|reader| reader.is_undecided() && !rest.is_empty()) {
+            rest = reader.hold(self.template.notices(), side, rest);
+            to_read = rest;
             if reader.is_full() || !self.responses.needs_more(side, reader.current()) {
-                self.decide(side, now, tell);
+                let held = self.decide(side, now, tell);
+                if begins {
+                    to_read = bytes;
+                } else {
+                    self.read(side, &held, now);
+                }
             }
         }
-        let Some(reader) = self.readers.get_mut(at) else { return };
-        reader.scan(self.template.notices(), side, bytes);
-        if let Goal::Response(number) = reader.goal() {
+        if let Some(reader) = self.readers.get_mut(at) {
+            reader.scan(self.template.notices(), side, rest);
+        }
+        self.read(side, to_read, now);
+    }
+
+    /// Passes bytes of a message to its response, if it has one.
+    fn read(&mut self, side: Side, bytes: &[u8], now: u64) {
+        let reader = self.readers.get(usize::from(side == Side::Response));
+        if let Some(Goal::Response(number)) = reader.map(MessageReader::goal) {
             self.responses.read(number, side, bytes, now);
         }
     }
 
-    /// The notice is known, or the message's beginning does not say more: its response reads what was held.
-    fn decide(&mut self, side: Side, now: u64, tell: Told<'_>) {
-        let Some(reader) = self.readers.get_mut(usize::from(side == Side::Response)) else { return };
+    /// The notice is known, or the message's beginning does not say more: finds its response. Returns the bytes that were held.
+    fn decide(&mut self, side: Side, now: u64, tell: Told<'_>) -> Vec<u8> {
+        let Some(reader) = self.readers.get_mut(usize::from(side == Side::Response)) else { return Vec::new() };
         let part = reader.part(self.template.dialect(), side);
         let response = self.responses.find(&self.template, side, reader.current(), now, tell);
-        let held = reader.decided(part, response);
-        if let Some(number) = response {
-            self.responses.read(number, side, &held, now);
-        }
+        reader.decided(part, response)
     }
 }
