@@ -923,11 +923,11 @@ find_sockets() {
     export GAUGEWAY_SOCKETS=$folder GAUGEWAY_NODE
 }
 
-# Installs a Python with the client and the server of the Model Context Protocol.
+# Installs a Python with the client and the server of the Model Context Protocol, and a framework that uses them.
 find_mcp() {
     local folder=$TOOLS/mcp list=tests/clients/mcp/requirements.txt
     if ! cmp -s "$list" "$folder/installed"; then
-        say "installing the client and the server of MCP (60 MB on disk)"
+        say "installing the client and the server of MCP, and pydantic-ai (150 MB on disk)"
         need python3 "install Python 3"
         python3 -m venv --clear "$folder" || die "python3 cannot create a virtual environment; install python3-venv"
         "$folder/bin/python" -m pip install --quiet --only-binary=:all: --requirement "$list" >&2 ||
