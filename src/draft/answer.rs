@@ -11,7 +11,7 @@ use crate::text::content::Content;
 use crate::text::fingerprint::{Begins, Fingerprint, Mark};
 use crate::text::hash::Key;
 
-/// Where the answer comes.
+/// The place where the answer comes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Arrival {
     /// In the response that is being read.

@@ -13,7 +13,7 @@ use crate::observation::{BatchResults, Cost, MODELS, ModelTotals, OtherQuantitie
 /// Finds the cost of the result that has just been read.
 pub type PriceOfResult = Box<dyn Fn(&Draft) -> Cost>;
 
-/// What has been read of the results of a batch.
+/// The state of reading the results of a batch.
 pub struct ResultReader {
     price: PriceOfResult,
     results: BatchResults,
@@ -38,11 +38,11 @@ pub struct ResultLines {
     pub range: Range<u64>,
     /// Position of the next byte.
     pub position: u64,
-    /// Where the current line begins.
+    /// Position at which the current line begins.
     pub line_start: u64,
     /// The body begins inside a line, whose rest is skipped.
     pub skips_line: bool,
-    /// Where the first whole line begins.
+    /// Position at which the first whole line begins.
     pub first_line: u64,
     /// A line was read that is no result.
     is_other: bool,
@@ -85,7 +85,7 @@ impl ResultReader {
         }
     }
 
-    /// What the current result has used. None if it failed.
+    /// The usage and the cost of the current result. None if it failed.
     fn used(&self, draft: &mut Draft) -> Option<ModelTotals> {
         let usage = draft.counts.usage_of_all_attempts().possible();
         if !usage.is_known() && !draft.counts.details().has_other_units() {

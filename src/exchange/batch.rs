@@ -59,7 +59,7 @@ impl Exchange {
         Some(FileRange { key: self.file_key().filter(|_| is_wanted)?, range: lines.position..lines.range.end })
     }
 
-    /// Of the range that was claimed, nobody has counted this part. `begins_line`: a line begins at the start of the range.
+    /// Nobody has counted this part of the claimed range. `begins_line`: a line begins at the start of the range.
     pub fn grant(&mut self, part: &Ranges, begins_line: bool) {
         let Some(reader) = &mut self.draft.results else { return };
         part.iter().for_each(|range| _ = reader.lines.counted.add(range.clone()));

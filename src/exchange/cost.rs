@@ -116,7 +116,7 @@ impl Exchange {
     }
 }
 
-/// What the cost of an answer follows from.
+/// The facts from which the cost of an answer follows.
 pub(super) struct Pricing<'p> {
     pub draft: &'p Draft,
     pub prices: &'p PriceTable,

@@ -4,7 +4,7 @@ use super::Exchange;
 use crate::observation::{Cost, Outcome, Usage};
 use crate::provider::Certainty;
 
-/// What an exchange means for an answer that other requests fetch.
+/// The meaning of an exchange for an answer that other requests fetch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LateAnswer {
     /// The request has created the answer, which will have this key. The usage comes later.
@@ -26,7 +26,7 @@ impl Exchange {
         has_ended && self.draft.shows_api && answer.is_complete() && !answer.is_deferred()
     }
 
-    /// What the exchange, which has ended, means for an answer that other requests fetch. None if nothing, or if exchanges share
+    /// The meaning of the exchange, which has ended, for an answer that other requests fetch. None if it has none, or if exchanges share
     /// nothing.
     pub fn late_answer(&self) -> Option<LateAnswer> {
         let (answer, seen) = (&self.draft.answer, &self.draft.observation);

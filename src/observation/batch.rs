@@ -12,11 +12,11 @@ pub struct BatchResults {
     pub responses: u64,
     /// Number of responses that failed. They used nothing.
     pub failures: u64,
-    /// What each model has used.
+    /// The totals of each model.
     pub models: Vec<ModelTotals>,
 }
 
-/// What a model has used for several responses. The sums can be above [`COUNT_LIMIT`](super::COUNT_LIMIT).
+/// The usage and the cost of several responses of a model. The sums can be above [`COUNT_LIMIT`](super::COUNT_LIMIT).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelTotals {
     /// The model that answered; None if it is unknown, or if there were too many models.
@@ -42,7 +42,7 @@ impl ModelTotals {
 }
 
 impl BatchResults {
-    /// What all models have used. It has the model's name if there is only one.
+    /// The totals of all models. It has the model's name if there is only one.
     pub fn sum(&self) -> ModelTotals {
         let mut sum = self.models.first().cloned().unwrap_or_default();
         for more in self.models.iter().skip(1) {
@@ -59,7 +59,7 @@ impl Observation {
         self.rare.as_ref()?.batch.as_deref()
     }
 
-    /// What metrics count in place of an exchange that has fetched the results of a batch: the exchange with the failed responses, and
+    /// The observations that metrics count in place of an exchange that has fetched the results of a batch: the exchange with the failed responses, and
     /// the responses of each model. None if it has fetched none.
     pub fn parts_of_batch(&self) -> Option<Vec<Observation>> {
         let results = self.batch()?;

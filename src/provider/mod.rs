@@ -46,7 +46,7 @@ pub use finish::finish_class;
 pub use head::Head;
 pub use socket::{Dialect, MessagePart, Notice, is_upgrade};
 
-/// How a response may have the results of a batch.
+/// The form in which a response may have the results of a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Results {
     /// It has none.
@@ -82,7 +82,7 @@ pub struct Api {
     pub remembers: bool,
     /// A stream reports usage only if the request asks for it with `stream_options.include_usage`.
     pub takes_stream_options: bool,
-    /// How the response may have the results of a batch.
+    /// The form in which the response may have the results of a batch.
     pub results: Results,
     /// The path is also that of other APIs, and the bodies show which it is. Until something is read, the exchange may not be LLM
     /// traffic. A row of the configuration that names the API decides before the bodies.

@@ -81,7 +81,7 @@ struct Vendors {
     task: JoinHandle<()>,
 }
 
-/// How often each path was polled.
+/// The number of polls of each path.
 type Polls = Arc<Mutex<HashMap<String, u32>>>;
 
 impl Vendors {

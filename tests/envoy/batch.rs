@@ -49,7 +49,7 @@ async fn downloads_on_two_workers_count_each_response_once_whole_repeated_and_in
         let range = if part == 0 { (0, range.1) } else { range };
         download(&envoy, &mut lines[number % 2], 200, Some(range)).await;
     }
-    // Of the third file a client reads a part, and two read it at the same time.
+    // A client reads a part of the third file, and two read it at the same time.
     let id = client::request_id();
     let open = client::open(envoy.addr, request(400, None, &id), client::Http::One).await.unwrap();
     drop(open);
@@ -118,7 +118,7 @@ async fn longest_loop(envoy: &Envoy) -> Duration {
     Duration::from_micros(whole.parse::<f64>().unwrap() as u64)
 }
 
-/// What the counters show, or should show.
+/// The sums that the counters show, or should show.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Sums {
     completed: f64,

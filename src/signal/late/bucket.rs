@@ -18,7 +18,7 @@ struct Entry {
     key: u64,
     /// When the request that created it started, in nanoseconds since 1970. 0 if it is unknown.
     created_at: u64,
-    /// What was counted: byte positions of a file, or position 0 of an answer.
+    /// The counted parts: byte positions of a file, or position 0 of an answer.
     counted: Ranges,
 }
 

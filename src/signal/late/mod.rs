@@ -11,7 +11,7 @@ use crate::bytes::Ranges;
 
 pub use bucket::{BUCKETS, LateBucket, WAYS};
 
-/// What a claim was granted.
+/// The answer to a claim.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claim {
     /// The parts of the claimed range that nobody has counted. They count as counted now.
