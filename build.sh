@@ -8,9 +8,9 @@ TOOLS=$ROOT/.tools
 PLUGIN=$ROOT/dist/gaugeway.wasm
 TARGET=wasm32-unknown-unknown
 PRICES=src/signal/prices.json
-# The size limit of the small plugin in bytes: 730 KiB. It has 58 KB of the SDK, 44 KB for MCP with a copy of the JSON scanner, 107 KB of tables before the supplement of prices,
+# The size limit of the small plugin in bytes: 735 KiB. It has 58 KB of the SDK, 49 KB for MCP with a copy of the JSON scanner, 107 KB of tables before the supplement of prices,
 # 40 KB of OTLP, and the rules of some sixty APIs. No function has more than 8 KB.
-SMALL=747520
+SMALL=752640
 # The name of the signer of releases, and what the signatures are for.
 SIGNER=release@gaugeway
 SIGNS=gaugeway-release

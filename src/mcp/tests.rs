@@ -140,6 +140,8 @@ fn a_request_is_mcp_by_a_header_or_by_both_accepted_types() {
         &[("mcp-method", "ping"), ("accept", "text/event-stream")],
         &[("mcp-protocol-version", "2025-06-18"), ACCEPT],
         &[(":method", "GET"), ("mcp-session-id", "s"), ("accept", "text/event-stream")],
+        &[(":path", "/v1/MCP/files?x"), ACCEPT],
+        &[(":path", "/tools"), ("mcp-protocol-version", "2026-07-28"), ACCEPT],
     ] {
         assert!(start(headers).is_some(), "{headers:?}");
     }
@@ -150,6 +152,8 @@ fn a_request_is_mcp_by_a_header_or_by_both_accepted_types() {
         &[("accept", "*/*")],
         &[("mcp-session-id", "s")],
         &[(":method", "GET"), ACCEPT],
+        &[(":path", "/tools"), ACCEPT],
+        &[(":path", "/tools"), ("mcp-session-id", "s"), ACCEPT],
         &[(":method", "DELETE"), ("mcp-session-id", "s")],
     ] {
         assert!(start(headers).is_none(), "{headers:?}");
