@@ -270,3 +270,20 @@ fn other_bytes_are_no_answer() {
     assert!((0..bytes.len()).all(|cut| McpAnswer::from_bytes(&bytes[..cut]).is_none()));
     assert_eq!(McpAnswer::from_bytes(&[9; 34]), None);
 }
+
+#[test]
+fn the_memory_of_a_stream_is_reserved_and_without_room_nothing_is_read() {
+    let (programs, budget) = (Rc::new(McpPrograms::compile()), Rc::new(Budget::new(10_000)));
+    let headers = [(":method", "POST"), (":path", "/mcp"), ACCEPT];
+    let begin = || with(&headers, |head| McpExchange::start(&programs, &budget, head, 0, 1));
+    let mut exchange = begin().unwrap();
+    let alone = budget.reserved();
+    assert!((1..4096).contains(&alone), "{alone}");
+    exchange.request_body(CALL.as_bytes());
+    let with_operation = budget.reserved() - alone;
+    assert!((1..1536).contains(&with_operation), "{with_operation}");
+    let others: Vec<_> = std::iter::from_fn(begin).take(100).collect();
+    assert!(others.len() < 10);
+    drop((exchange, others));
+    assert_eq!(budget.reserved(), 0);
+}
