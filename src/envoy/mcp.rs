@@ -10,7 +10,7 @@ use super::shared::Shared;
 use super::{answer, filter_state, host, role, room, stream};
 use crate::config::Role;
 use crate::exchange::{End, Head, Observer};
-use crate::mcp::{McpExchange, McpOperation, may_be_mcp};
+use crate::mcp::{McpExchange, McpOperation, VERSION, may_be_mcp, names_mcp};
 use crate::signal::asked::{AskedCall, JoinedBy, Wanted};
 use crate::trace_context::TraceContext;
 
@@ -31,9 +31,10 @@ pub struct McpStream {
     is_reported: bool,
 }
 
-/// Returns false if the current request is not MCP. One host call.
-pub fn may_be() -> bool {
-    host::header(MapType::HttpRequestHeaders, "accept").is_some_and(|accept| may_be_mcp(&accept))
+/// Returns false if the current request, with this path, is not MCP. One host call.
+pub fn may_be(path: &[u8]) -> bool {
+    let header = |name| host::header(MapType::HttpRequestHeaders, name);
+    if names_mcp(path) { header("accept").is_some_and(|accept| may_be_mcp(&accept)) } else { header(VERSION).is_some() }
 }
 
 impl McpStream {

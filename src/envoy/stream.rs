@@ -224,13 +224,13 @@ impl Stream {
     fn start(&mut self, end_of_stream: bool) -> bool {
         let Some(shared) = &self.shared else { return false };
         let config = &shared.observer.config;
-        // Of other traffic only the path and the accepted media types are read.
+        // Of other traffic only the path and one header are read.
         if !shared.expects_llm_traffic.get() {
             let path = host::header(MapType::HttpRequestHeaders, ":path");
             if path.is_none() {
                 capabilities::log_once(Missing::RequestHeaders);
             }
-            if !path.is_some_and(|path| is_served(config, &path)) && !mcp::may_be() {
+            if !path.is_some_and(|path| is_served(config, &path) || mcp::may_be(&path)) {
                 return false;
             }
         }

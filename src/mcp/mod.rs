@@ -18,7 +18,7 @@ mod operation;
 mod tests;
 
 pub use exchange::McpExchange;
-pub use head::may_be_mcp;
+pub use head::{VERSION, may_be_mcp, names_mcp};
 pub use message::{McpPrograms, OPERATIONS};
 pub use method::known_method;
 pub use operation::{McpAnswer, McpOperation, McpTransport};

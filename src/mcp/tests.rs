@@ -140,6 +140,8 @@ fn a_request_is_mcp_by_a_header_or_by_both_accepted_types() {
         &[("mcp-method", "ping"), ("accept", "text/event-stream")],
         &[("mcp-protocol-version", "2025-06-18"), ACCEPT],
         &[(":method", "GET"), ("mcp-session-id", "s"), ("accept", "text/event-stream")],
+        &[(":path", "/v1/MCP/files?x"), ACCEPT],
+        &[(":path", "/tools"), ("mcp-protocol-version", "2026-07-28"), ACCEPT],
     ] {
         assert!(start(headers).is_some(), "{headers:?}");
     }
@@ -150,6 +152,8 @@ fn a_request_is_mcp_by_a_header_or_by_both_accepted_types() {
         &[("accept", "*/*")],
         &[("mcp-session-id", "s")],
         &[(":method", "GET"), ACCEPT],
+        &[(":path", "/tools"), ACCEPT],
+        &[(":path", "/tools"), ("mcp-session-id", "s"), ACCEPT],
         &[(":method", "DELETE"), ("mcp-session-id", "s")],
     ] {
         assert!(start(headers).is_none(), "{headers:?}");
@@ -265,4 +269,21 @@ fn other_bytes_are_no_answer() {
     let bytes = McpAnswer { key: 1, end: 2, ..McpAnswer::default() }.to_bytes();
     assert!((0..bytes.len()).all(|cut| McpAnswer::from_bytes(&bytes[..cut]).is_none()));
     assert_eq!(McpAnswer::from_bytes(&[9; 34]), None);
+}
+
+#[test]
+fn the_memory_of_a_stream_is_reserved_and_without_room_nothing_is_read() {
+    let (programs, budget) = (Rc::new(McpPrograms::compile()), Rc::new(Budget::new(10_000)));
+    let headers = [(":method", "POST"), (":path", "/mcp"), ACCEPT];
+    let begin = || with(&headers, |head| McpExchange::start(&programs, &budget, head, 0, 1));
+    let mut exchange = begin().unwrap();
+    let alone = budget.reserved();
+    assert!((1..4096).contains(&alone), "{alone}");
+    exchange.request_body(CALL.as_bytes());
+    let with_operation = budget.reserved() - alone;
+    assert!((1..1536).contains(&with_operation), "{with_operation}");
+    let others: Vec<_> = std::iter::from_fn(begin).take(100).collect();
+    assert!(others.len() < 10);
+    drop((exchange, others));
+    assert_eq!(budget.reserved(), 0);
 }

@@ -222,7 +222,6 @@ fn ten_thousand_runs_of_a_hundred_callers_with_equal_names_and_arguments_are_nev
         *bytes = bucket.bytes();
     }
     let count = |kind: CallerKind, how: JoinedBy| counts.get(&(kind as u64, how.as_str())).copied().unwrap_or(0);
-    println!("{counts:?}");
     assert!(count(CallerKind::OwnAddress, JoinedBy::Arguments) > 2_000 && count(CallerKind::Ids, JoinedBy::Id) > 2_000);
     assert!(
         count(CallerKind::OneCredential, JoinedBy::Arguments) > 2_000

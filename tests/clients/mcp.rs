@@ -128,7 +128,6 @@ async fn assert_same_operations(form: &str, mode: &str, version: &str) {
         assert!(spans.iter().all(|span| has_session(span) == (mode == "legacy")), "{form} {mode}: {spans:#?}");
 
         late = differences(&served, &seen);
-        println!("{form} {mode}: {} of {count} differ by more than 2 ms and 5%", late.len());
         if late.len() * 20 <= count {
             return;
         }

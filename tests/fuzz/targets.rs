@@ -282,7 +282,7 @@ pub const NEXT: &str = "\n%";
 /// | `l` | no provider gives the answer |
 /// | `t` | lets time pass: the bytes are a number of nanoseconds |
 pub fn exchange(data: &[u8]) {
-    let mut head: Vec<(&[u8], &[u8])> = vec![(b":method", b"POST")];
+    let mut head: Vec<(&[u8], &[u8])> = vec![(b":method", b"POST"), (b":path", b"/mcp")];
     let (mut exchange, mut now, mut ended) = (None::<Exchange>, 0_u64, None);
     for command in commands(data) {
         let Some((letter, bytes)) = command.split_first() else { continue };
@@ -336,8 +336,8 @@ pub fn json_rpc(data: &[u8]) {
         static PROGRAMS: Rc<McpPrograms> = Rc::new(McpPrograms::compile());
     }
     let read = |size: usize| -> Vec<McpOperation> {
-        let head: [(&[u8], &[u8]); 3] =
-            [(b":method", b"POST"), (b"accept", b"text/event-stream"), (b"mcp-session-id", b"s")];
+        let head: [(&[u8], &[u8]); 4] =
+            [(b":method", b"POST"), (b":path", b"/mcp"), (b"accept", b"text/event-stream"), (b"mcp-session-id", b"s")];
         let budget = Rc::new(Budget::new(1 << 20));
         let exchange = PROGRAMS.with(|programs| McpExchange::start(programs, &budget, Head(&head), 0, 1));
         let mut exchange = exchange.expect("the budget has room");
