@@ -89,7 +89,7 @@ async fn invalid_route_settings_are_logged_once_and_ignored() {
     for (settings, told) in [
         (r#"{"agent": {"max_iterations": 0}}"#, "agent.max_iterations: must be a whole number from 1 to 1000"),
         (r#"{"labels": {"max_series": 5}}"#, "labels.max_series: is the same for all routes"),
-        ("not JSON", "configuration is not JSON"),
+        ("not JSON", "the key 'config' must be one string of JSON"),
     ] {
         let gateway = Gateway::per_route(|yaml| {
             let (start, rest) = yaml.split_once("config: |\n").expect("per-route.yaml has no route with settings");

@@ -99,6 +99,12 @@ impl Fixture {
         }
     }
 
+    /// Returns true if the exchange counts each time. An answer or a file that is fetched counts once, and so does a run of Assistants, which
+    /// several requests tell of.
+    pub fn counts_each_time(&self) -> bool {
+        self.request.method != "GET" && !self.request.path.contains("/threads/")
+    }
+
     pub fn api(&self) -> &str {
         self.id.split('/').next().unwrap_or_default()
     }
