@@ -109,6 +109,8 @@ impl Exchange {
         let seen = &self.draft.observation;
         let (callers, file) = (self.observer.callers.as_ref()?, seen.rare.as_ref()?.fetched.as_deref()?);
         let host = seen.server.as_ref().map_or("", |server| &*server.address);
+        // Names of hosts have no case, and may end with a dot.
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
         Some(callers.conversation_key(0, "file", &[host.as_bytes(), file.as_bytes()]))
     }
 }

@@ -12,8 +12,8 @@ use crate::trace_context::TraceContext;
 
 /// Maximum number of operations that are read of one request. Others of a larger batch are not counted.
 pub const OPERATIONS: usize = 32;
-/// Memory that is reserved for an operation, in bytes: its fields and five strings of usual length.
-const ROOM: usize = size_of::<McpOperation>() + 640;
+/// Memory that is reserved for an operation, in bytes: its fields, five strings of usual length, and the calls of models that it may execute.
+const ROOM: usize = size_of::<McpOperation>() + 640 + 640;
 
 /// The compiled rules for requests and for answers.
 pub struct McpPrograms {

@@ -147,7 +147,7 @@ fn find(way: Way, host: &str, path: &str, overrides: &[Override]) -> Option<Targ
         model,
         streams: found.streams,
         expects_stream: found.streams || found.streams_by_default,
-        fetched: found.fetched(path).map(Text::from).filter(|id| id.len() <= crate::json::LIMIT),
+        fetched: found.fetched(path).map(decode).filter(|id| id.len() <= crate::json::LIMIT),
     })
 }
 

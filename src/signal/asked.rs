@@ -3,9 +3,9 @@
 //! The host stores the calls for all workers in buckets, by the downstream address. A call stays until its result goes to the model, or until
 //! [`Wanted::wait`] is over. Memory: [`CALLS_OF_BUCKET`] calls of at most [`CALL`] bytes in a bucket.
 //!
-//! An identifier joins. Without one, name and arguments must be equal, and only one call may fit: a doubt is [`JoinedBy::Ambiguous`]. A client
-//! may use one credential for the model and another one for the tools. So without an equal credential, only calls of one caller may be open
-//! at the address.
+//! An identifier joins if the credential is the same, or name and arguments are: identifiers can be guessed. Without one, name and arguments must
+//! be equal, and only one call may fit: a doubt is [`JoinedBy::Ambiguous`]. A client may use one credential for the model and another one
+//! for the tools. So without an equal credential, only calls of one caller may be open at the address.
 
 use crate::observation::{Text, clipped};
 
@@ -13,6 +13,9 @@ use crate::observation::{Text, clipped};
 pub const CALLS_OF_BUCKET: usize = 96;
 /// Maximum length of a call, in bytes.
 pub const CALL: usize = 7 * 8 + 4 + 1 + NAME;
+/// Maximum number of calls that an ambiguous call of MCP keeps. If more fit, it belongs to no run: a stream must not hold a copy of the bucket
+/// for each of its operations.
+pub const KEPT: usize = 4;
 /// Maximum length of a kept name, in bytes.
 const NAME: usize = 64;
 /// The version of the format.
@@ -143,9 +146,10 @@ impl AskedBucket {
         let open: Vec<_> = open.collect();
         let own = |call: &&AskedCall| call.caller == wanted.caller;
         let has_own = open.iter().copied().any(|call| own(&call));
+        let is_equal = |call: &AskedCall| call.arguments == wanted.arguments && is_called(&call.name, wanted.tool);
         let fits = |call: &&AskedCall| match wanted.call {
-            0 => call.arguments == wanted.arguments && is_called(&call.name, wanted.tool),
-            id => call.id == id,
+            0 => is_equal(call),
+            id => call.id == id && (own(call) || is_equal(call)),
         };
         let found: Vec<_> = open.iter().copied().filter(fits).filter(|call| !has_own || own(call)).collect();
         let first = found.first()?;
@@ -157,7 +161,7 @@ impl AskedBucket {
             _ => JoinedBy::Ambiguous,
         };
         // Calls of several callers have nothing in common.
-        let is_known = is_safe && found.iter().all(|call| call.caller == first.caller);
+        let is_known = is_safe && found.len() <= KEPT && found.iter().all(|call| call.caller == first.caller);
         Some((how, if is_known { found.into_iter().cloned().collect() } else { Vec::new() }))
     }
 }

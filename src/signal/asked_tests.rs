@@ -32,10 +32,14 @@ fn told(bucket: &AskedBucket, wanted: &Wanted<'_>) -> Option<(JoinedBy, Vec<u64>
 }
 
 #[test]
-fn an_identifier_joins_whatever_the_name_and_the_arguments_are() {
+fn an_identifier_joins_with_the_callers_credential_or_with_the_name_and_the_arguments() {
     let bucket = bucket(&[asked(1, 1, 11, 101), asked(1, 1, 12, 102), asked(2, 1, 13, 103)]);
-    let other = Wanted { arguments: 6, tool: "other", ..wanted(1, 9, 12) };
+    let other = Wanted { arguments: 6, tool: "other", ..wanted(1, 1, 12) };
     assert_eq!(told(&bucket, &other), Some((JoinedBy::Id, vec![102])));
+    assert_eq!(told(&bucket, &wanted(1, 9, 12)), Some((JoinedBy::Id, vec![102])), "another credential for tools");
+    for guessed in [Wanted { arguments: 6, ..wanted(1, 9, 12) }, Wanted { tool: "other", ..wanted(1, 9, 12) }] {
+        assert_eq!(told(&bucket, &guessed), None, "{guessed:?}");
+    }
     assert_eq!(told(&bucket, &wanted(1, 9, 13)), None, "the call of another address");
     assert_eq!(told(&bucket, &wanted(1, 9, 14)), None, "an unknown identifier, with known arguments");
 }
@@ -61,6 +65,8 @@ fn without_an_identifier_name_and_arguments_join_one_open_call() {
 fn equal_calls_of_one_caller_are_ambiguous_and_those_of_others_are_not_even_named() {
     let equal = bucket(&[asked(1, 1, 11, 101), asked(1, 1, 12, 102)]);
     assert_eq!(told(&equal, &wanted(1, 1, 0)), Some((JoinedBy::Ambiguous, vec![101, 102])));
+    let many: Vec<_> = (0..=KEPT as u64).map(|n| asked(1, 1, 11 + n, 101 + n)).collect();
+    assert_eq!(told(&bucket(&many), &wanted(1, 1, 0)), Some((JoinedBy::Ambiguous, vec![])), "too many to keep");
     let two = bucket(&[asked(1, 1, 11, 101), asked(1, 2, 12, 102)]);
     assert_eq!(told(&two, &wanted(1, 2, 0)), Some((JoinedBy::Arguments, vec![102])), "its own credential");
     assert_eq!(told(&two, &wanted(1, 9, 0)), Some((JoinedBy::Ambiguous, vec![])));
