@@ -25,6 +25,8 @@ pub struct ResultReader {
     list: u8,
     /// Memory that the draft had taken before the current result, in bytes.
     taken: usize,
+    /// The batch has not ended: its list may lack results.
+    pub is_unfinished: bool,
     /// The results are lines at these positions.
     pub lines: ResultLines,
 }
@@ -64,7 +66,8 @@ impl ResultReader {
     /// Nothing has been read.
     pub fn new(price: PriceOfResult, lines: ResultLines) -> Self {
         let (has_name, has_outcome, list, taken) = (false, false, 0, 0);
-        ResultReader { price, results: BatchResults::default(), has_name, has_outcome, list, taken, lines }
+        let (results, is_unfinished) = (BatchResults::default(), false);
+        ResultReader { price, results, has_name, has_outcome, list, taken, is_unfinished, lines }
     }
 
     /// Takes the results.
@@ -181,6 +184,13 @@ impl Draft {
     pub fn batch_result_decided(&mut self, _: u32) {
         if let Some(reader) = &mut self.results {
             reader.has_outcome = true;
+        }
+    }
+
+    /// The state of the batch. `unfinished` are the states before its end.
+    pub fn batch_state(&mut self, state: Scalar<'_>, unfinished: &[&str]) {
+        if let Some(reader) = &mut self.results {
+            reader.is_unfinished |= matches!(state, Scalar::Text(state) if unfinished.contains(&state));
         }
     }
 

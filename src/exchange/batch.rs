@@ -88,6 +88,9 @@ impl Exchange {
     /// The exchange ends: it reports what the results have used. `is_cut`: the body ended inside a line.
     pub(super) fn end_results(&mut self, is_cut: bool) {
         let Some(reader) = &mut self.draft.results else { return };
+        // A list that was cut, or of a batch that goes on, counts when it is fetched again.
+        let is_cut = is_cut || reader.is_unfinished;
+        self.draft.shows_api &= !reader.is_unfinished;
         if self.api.results == Results::List && !is_cut {
             reader.lines.position = reader.lines.range.end;
         }
@@ -95,7 +98,6 @@ impl Exchange {
             reader.lines.line_start = reader.lines.position;
         }
         let results = reader.take();
-        // A list that was cut counts when it is fetched again.
         let results = if self.api.results == Results::List && is_cut { BatchResults::default() } else { results };
         let sum = results.sum();
         let seen = &mut self.draft.observation;

@@ -45,6 +45,7 @@ pub const GENERATED: Api = Api {
 pub const INLINE: Api = Api {
     name: "gemini-batch-inline",
     response: &[
+        ("metadata", &[scalar("state", |d, v| d.batch_state(v, &["BATCH_STATE_PENDING", "BATCH_STATE_RUNNING"]))]),
         ("response.inlinedResponses", INLINED_FIRST),
         ("response.inlinedResponses.inlinedResponses[].response", INLINED),
         ("response.inlinedResponses.inlinedResponses[].response", gemini::COUNTS),
@@ -62,6 +63,7 @@ pub const JOB: Api = Api {
     name: "mistral-batch-inline",
     response: &[
         ("", &[close("outputs[]", Draft::batch_result_ended)]),
+        ("", &[scalar("status", |d, v| d.batch_state(v, &["QUEUED", "RUNNING", "CANCELLATION_REQUESTED"]))]),
         ("outputs[]", NAMED),
         ("outputs[].response.body", BODY),
         ("outputs[].response.body.usage", TOKENS),

@@ -25,8 +25,12 @@ impl Gateway {
     }
 
     fn start(&self, range: Option<(usize, usize)>) -> Exchange {
+        self.start_at("api.openai.com", "/v1/files/file-1/content", range)
+    }
+
+    fn start_at(&self, host: &str, path: &str, range: Option<(usize, usize)>) -> Exchange {
         let head: &[(&[u8], &[u8])] =
-            &[(b":method", b"GET"), (b":authority", b"api.openai.com"), (b":path", b"/v1/files/file-1/content")];
+            &[(b":method", b"GET"), (b":authority", host.as_bytes()), (b":path", path.as_bytes())];
         let mut exchange = Exchange::start(&self.observer, Head(head), 1).unwrap();
         exchange.identify(Head(head), Vec::new);
         exchange.request_end(2);
@@ -203,5 +207,48 @@ fn another_file_is_no_llm_traffic_and_leaves_nothing_claimed() {
         gateway.feed(&mut exchange, line(1).as_bytes());
         assert_eq!(gateway.end(exchange, End::Whole), 0, "{other}");
         assert_eq!(gateway.download(&file(3), None, 99), 3, "{other}");
+    }
+}
+
+#[test]
+fn another_spelling_of_a_file_or_a_host_does_not_count_again() {
+    let mut gateway = Gateway::new();
+    for (host, path) in [
+        ("api.openai.com", "/v1/files/file-1/content"),
+        ("API.openai.com.", "/v1/files/file-1/content"),
+        ("api.openai.com", "/v1/files/file%2D1/content"),
+    ] {
+        let mut exchange = gateway.start_at(host, path, None);
+        gateway.feed(&mut exchange, &file(3));
+        gateway.end(exchange, End::Whole);
+        assert_eq!(gateway.told(), truth(3), "{host} {path}");
+    }
+}
+
+#[test]
+fn a_list_of_results_counts_once_the_batch_has_ended() {
+    let mistral = |status: &str, results: usize| {
+        let result = json!({"custom_id": "1", "response": {"body": {"model": "mistral-small-latest", "usage": {"prompt_tokens": 10, "completion_tokens": 0}}}});
+        json!({"status": status, "outputs": vec![result; results]})
+    };
+    let gemini = |state: &str, results: usize| {
+        let result = json!({"response": {"modelVersion": "gemini-2.5-flash", "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 0}}});
+        json!({"metadata": {"output": {"inlinedResponses": {"inlinedResponses": vec![result; results]}}, "state": state}})
+    };
+    for (host, path, polls) in [
+        ("api.mistral.ai", "/v1/batch/jobs/j1", [mistral("RUNNING", 1), mistral("SUCCESS", 4), mistral("SUCCESS", 4)]),
+        (
+            "generativelanguage.googleapis.com",
+            "/v1beta/batches/b1",
+            [gemini("BATCH_STATE_RUNNING", 1), gemini("BATCH_STATE_SUCCEEDED", 4), gemini("BATCH_STATE_SUCCEEDED", 4)],
+        ),
+    ] {
+        let mut gateway = Gateway::new();
+        let counted = polls.map(|answer| {
+            let mut exchange = gateway.start_at(host, path, None);
+            gateway.feed(&mut exchange, answer.to_string().as_bytes());
+            gateway.end(exchange, End::Whole)
+        });
+        assert_eq!((counted, gateway.input), ([0, 4, 0], 40), "{host}");
     }
 }
