@@ -184,7 +184,13 @@ const VERSION: Rule<McpMessages> =
 const METHOD: Rule<McpMessages> = scalar("method", of_message!(|m, value| m.method = value.text()));
 const ID: Rule<McpMessages> = scalar("id", of_message!(|m, value| m.id = McpMessageId::of(value)));
 const RESULT: Rule<McpMessages> = open("result", |messages, _| is_answer(messages));
-const ERROR: Rule<McpMessages> = open("error", |messages, _| is_answer(messages));
+const ERROR: Rule<McpMessages> = open("error", |messages, _| {
+    is_answer(messages);
+    // Its code may be missing.
+    if let Some(message) = messages.message() {
+        message.has_failed = true;
+    }
+});
 
 const REQUEST: &[Rule<McpMessages>] = &[
     BEGIN,

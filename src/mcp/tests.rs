@@ -101,6 +101,15 @@ fn members_may_come_in_any_order() {
 }
 
 #[test]
+fn an_error_without_a_number_as_code_is_a_failure() {
+    for error in [r#"{}"#, r#"{"code":"x","message":"m"}"#, r#"{"code":1.5}"#] {
+        let answer = format!(r#"{{"jsonrpc":"2.0","id":7,"error":{error}}}"#);
+        let seen = operations(CALL, (JSON, &answer));
+        assert_eq!((seen[0].error.as_deref(), seen[0].status_code), (Some("tool_error"), None), "{error}");
+    }
+}
+
+#[test]
 fn notifications_and_answers_of_the_client_are_no_operations() {
     for body in [
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#,
