@@ -56,6 +56,15 @@ impl Resumable {
 
     /// Reports the operations whose answers have come, and those that have waited too long. Called once per second.
     pub fn report(&self, shared: &Shared) {
+        self.report_if(shared, |one, now| one.due <= now);
+    }
+
+    /// Reports all operations: nobody waits for their answers any more.
+    pub fn report_all(&self, shared: &Shared) {
+        self.report_if(shared, |_, _| true);
+    }
+
+    fn report_if(&self, shared: &Shared, is_over: impl Fn(&Unanswered, u64) -> bool) {
         let Ok(mut waiting) = self.waiting.try_borrow_mut() else { return };
         let now = host::now();
         let ended = waiting.extract_if(.., |one| {
@@ -65,7 +74,7 @@ impl Resumable {
             if let Some(answer) = &answer {
                 one.report.operation.answered(answer);
             }
-            answer.is_some() || one.due <= now
+            answer.is_some() || is_over(one, now)
         });
         ended.for_each(|one| one.report.make(shared));
     }

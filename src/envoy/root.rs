@@ -84,6 +84,9 @@ impl Context for Root {
     }
 
     fn on_done(&mut self) -> bool {
+        if let Some(shared) = &self.shared {
+            shared.resumable.report_all(shared);
+        }
         let is_closed = match self.export() {
             Some(Ok(mut export)) => export.close(),
             _ => true,

@@ -144,6 +144,18 @@ async fn an_answer_on_a_resumed_stream_ends_the_operation_whichever_worker_has_t
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_the_configuration_reports_the_operations_that_wait_for_a_resumed_stream() {
+    let drain = Duration::from_secs(1);
+    let site = Site::start_with(|options| Options { dynamic: true, drain, ..options }).await;
+    site.call(&json!({"name": "cut"}), &[SESSION]).await;
+    let mut changed = site.options.clone();
+    changed.config["labels"] = json!({"max_series": 5000});
+    site.envoy.deliver(&changed);
+    let span = site.spans(1).await.remove(0);
+    assert_eq!((&*span.name, span.text("error.type")), ("tools/call cut", Some("truncated")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operations_between_calls_to_models_are_read_too() {
     let site = Site::start(1).await;
     let chat = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]});
@@ -163,6 +175,7 @@ const SESSION: (&str, &str) = ("mcp-session-id", "s-1");
 /// A server of MCP behind Envoy, which also answers calls to models.
 pub struct Site {
     pub envoy: Envoy,
+    options: Options,
     receiver: Receiver,
     server: JoinHandle<()>,
 }
@@ -175,6 +188,10 @@ impl Drop for Site {
 
 impl Site {
     pub async fn start(concurrency: u32) -> Self {
+        Self::start_with(|options| Options { concurrency, ..options }).await
+    }
+
+    async fn start_with(change: impl FnOnce(Options) -> Options) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let server = tokio::spawn(async move {
@@ -184,14 +201,13 @@ impl Site {
             }
         });
         let receiver = Receiver::start().await;
-        let options = Options {
-            concurrency,
+        let options = change(Options {
             otlp: Some(receiver.addr),
             config: json!({"otlp": {"cluster": "otlp", "metrics_path": ""}}),
             tracing: false,
             ..Options::to(addr)
-        };
-        Site { envoy: Envoy::start(&options).await, receiver, server }
+        });
+        Site { envoy: Envoy::start(&options).await, options, receiver, server }
     }
 
     /// Calls a tool with these parameters. Returns the identifier of the HTTP request and the answer.
