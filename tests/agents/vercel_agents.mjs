@@ -55,7 +55,7 @@ const tools = run => ({
 });
 
 function model(run, api) {
-    const options = { apiKey: 'key', baseURL: `${gateway}/v1`, headers: { 'x-scenario': run.key } };
+    const options = { apiKey: 'key', baseURL: `${gateway}/v1`, headers: { 'x-scenario': run.key, 'x-auth-token': run.key } };
     if (api === 'messages') return createAnthropic(options)('claude-sonnet-4-20250514');
     return api === 'chat' ? createOpenAI(options).chat('gpt-4o') : createOpenAI(options).responses('gpt-4o');
 }
