@@ -11,9 +11,6 @@ use serde_json::Value;
 
 use crate::support::client;
 
-/// How long an Envoy waits for its listener.
-const PATIENCE: Duration = Duration::from_secs(40);
-
 /// A folder for the files of a run.
 pub struct Folder(pub PathBuf);
 
@@ -90,21 +87,8 @@ impl Proxy {
         Self::start_as(bootstrap, admin_port, listener, &[]).await
     }
 
-    /// The same with more arguments. The control plane of a test has left an Envoy without listeners, once in hundreds of starts. So a second
-    /// Envoy may ask it again.
+    /// The same with more arguments.
     pub async fn start_as(bootstrap: &Path, admin_port: u16, listener: &str, arguments: &[&str]) -> Self {
-        for _ in 0..2 {
-            match Self::try_start(bootstrap, admin_port, listener, arguments).await {
-                Ok(proxy) => return proxy,
-                Err(log) => println!("Envoy has no listener {listener} after {PATIENCE:?}:\n{log}"),
-            }
-        }
-        panic!("Envoy has no listener {listener}");
-    }
-
-    /// # Errors
-    /// The log of an Envoy that does not get the listener.
-    async fn try_start(bootstrap: &Path, admin_port: u16, listener: &str, arguments: &[&str]) -> Result<Self, String> {
         let folder = bootstrap.parent().unwrap();
         let log = folder.join("envoy.log");
         let child = Command::new(environment("GAUGEWAY_ENVOY"))
@@ -119,17 +103,17 @@ impl Proxy {
             .spawn()
             .expect("cannot start Envoy");
         let mut proxy = Self { child, log, admin: SocketAddr::from(([127, 0, 0, 1], admin_port)) };
-        let end = Instant::now() + PATIENCE;
-        while Instant::now() < end {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
             assert!(matches!(proxy.child.try_wait(), Ok(None)), "Envoy ended while starting:\n{}", proxy.log());
             if client::get(proxy.admin, "/ready").await.is_ok_and(|reply| reply.status == 200)
                 && proxy.address(listener).await.is_some()
             {
-                return Ok(proxy);
+                return proxy;
             }
+            assert!(Instant::now() < end, "Envoy has no listener {listener} after 60 s:\n{}", proxy.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        Err(proxy.log())
     }
 
     /// The address of a listener, once it is active.
