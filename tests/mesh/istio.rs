@@ -116,7 +116,7 @@ async fn a_route_has_the_settings_of_the_manuals_envoy_filter() {
     let (filter, _) = block.split_once("  ```\n").unwrap();
     let manifests =
         [shipped("wasmplugin.yaml"), shipped("egress.yaml"), filter.replace("\n  ", "\n").trim().to_owned()];
-    let mesh = Mesh::start("route", &manifests, &["agent", "istio-egressgateway"]).await;
+    let mesh = Mesh::start("route-settings", &manifests, &["agent", "istio-egressgateway"]).await;
     let _gateway = mesh.proxy("istio-egressgateway", &format!("0.0.0.0_{}", mesh.gateway_port)).await;
     let sidecar = mesh.proxy("agent", OUTBOUND).await;
     let fixture = Fixture::load("openai-chat/unary");
