@@ -33,7 +33,7 @@ pub struct Proxy {
 impl Folder {
     pub fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("gaugeway-mesh-{}-{name}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir(&folder).unwrap_or_else(|error| panic!("two tests are called {name}: {error}"));
         Self(folder)
     }
 }
