@@ -1,4 +1,4 @@
-//! `if_invalid`: what becomes of the calls if a setting is wrong.
+//! `if_invalid`: a wrong setting makes the host reject the configuration, or makes the plugin read nothing.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::documentation::documentation;
 const KEY: &str = "if_invalid";
 const PASS: &str = "pass";
 
-/// What becomes of the calls if a setting is wrong.
+/// Tells if the host rejects a configuration with a wrong setting, or the calls pass unread.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum IfInvalid {
     /// The host rejects the configuration.
@@ -45,8 +45,9 @@ pub(super) const SETTINGS: &[Setting<Config>] = &[Setting {
     },
     per_route: false,
     doc: documentation(
-        "what becomes of calls if a setting is wrong. `reject`: the host rejects the configuration, and decides. `pass`: the plugin logs the \
-         error, and all calls pass unread. In Istio a proxy that starts with a rejected configuration answers 500 to every request",
+        "what the plugin does if a setting is wrong. `reject`: the host rejects the configuration, and decides what happens to \
+         calls. A proxy of Istio that starts with it answers 500 to every request. `pass`: the plugin logs the error and reads no call, and all \
+         calls pass",
     ),
 }];
 

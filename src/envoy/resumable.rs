@@ -59,7 +59,7 @@ impl Resumable {
         self.report_if(shared, |one, now| one.due <= now);
     }
 
-    /// Reports all operations: nobody waits for their answers any more.
+    /// Reports all operations, with their answers or without. The configuration of this plugin has been replaced.
     pub fn report_all(&self, shared: &Shared) {
         self.report_if(shared, |_, _| true);
     }

@@ -224,7 +224,7 @@ impl Stream {
     fn start(&mut self, end_of_stream: bool) -> bool {
         let Some(shared) = &self.shared else { return false };
         let config = &shared.observer.config;
-        // Of other traffic only the path and one header are read.
+        // The path and one header are enough to see that a request is neither LLM traffic nor MCP.
         if !shared.expects_llm_traffic.get() {
             let path = host::header(MapType::HttpRequestHeaders, ":path");
             if path.is_none() {

@@ -1,4 +1,4 @@
-//! What an exchange leaves for the calls of MCP that execute its tool calls.
+//! The tool calls of an answer, in the form in which a later call of MCP finds them.
 
 use super::{Exchange, Observer};
 use crate::provider::Head;

@@ -1,5 +1,5 @@
-//! Files with the results of a batch. Each line counts once, whoever downloads it and however often: the shell asks for ranges of
-//! the file that nobody has counted, and gives back what was not counted.
+//! Files with the results of a batch. Each line counts once, whoever downloads it and however often. The shell claims ranges of the
+//! file that no exchange has counted yet, and releases what this exchange did not count.
 
 use core::ops::Range;
 use std::rc::Rc;

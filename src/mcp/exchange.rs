@@ -181,7 +181,7 @@ impl McpExchange {
         }
     }
 
-    /// What the operations share.
+    /// The HTTP request and response of the operations.
     pub fn transport(&self) -> &McpTransport {
         &self.transport
     }

@@ -11,7 +11,7 @@ pub const VERSION: &str = "mcp-protocol-version";
 /// Further headers that only MCP has.
 const OTHERS: [&str; 2] = ["mcp-method", "mcp-session-id"];
 
-/// What shows that a request is MCP.
+/// The part of a request that shows that it is MCP.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Evidence {
     /// A header of MCP.
@@ -30,7 +30,7 @@ pub fn may_be_mcp(accept: &[u8]) -> bool {
     has(accept, b"text/event-stream")
 }
 
-/// What shows that a request is MCP. Returns None if nothing does.
+/// Returns the evidence that a request is MCP. Returns None if its head has none.
 pub(super) fn evidence(head: Head<'_>) -> Option<Evidence> {
     let accept = head.bytes("accept").unwrap_or_default();
     let has_version = head.bytes(VERSION).is_some();

@@ -59,7 +59,7 @@ struct McpMessage {
     is_answer: bool,
     method: Option<Text>,
     id: Option<McpMessageId>,
-    /// Of a request: the fields of its operation. Of an answer: those of its result.
+    /// The fields of the operation that were read. A request has its name and parameters, an answer has its result.
     seen: McpOperation,
     arguments: Option<ObjectHash>,
     has_failed: bool,

@@ -3,7 +3,7 @@
 use crate::observation::{Server, Text};
 use crate::trace_context::TraceContext;
 
-/// What all operations of one HTTP request share.
+/// The HTTP request and response that the operations of one request share.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct McpTransport {
     /// `mcp-session-id` of the request, or of the answer that opens the session. None if there is no session.

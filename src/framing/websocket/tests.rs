@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::*;
 use crate::budget::{Budget, Side};
 
-/// What was read: each message as a whole.
+/// The messages that were read, each as a whole.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Received {
     Message { is_text: bool, data: Vec<u8> },

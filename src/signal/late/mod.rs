@@ -14,7 +14,7 @@ pub use bucket::{BUCKETS, LateBucket, WAYS};
 /// The answer to a claim.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claim {
-    /// The parts of the claimed range that nobody has counted. They count as counted now.
+    /// The parts of the claimed range that no exchange had counted. The bucket marks them as counted.
     pub granted: Ranges,
     /// The counted range before the claimed one ends where that begins, so a line begins there.
     pub begins_line: bool,
