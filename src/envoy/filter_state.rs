@@ -2,9 +2,9 @@
 
 use super::host::{self, LifeSpan};
 use crate::config::CacheAttribute;
-use crate::mcp::McpExchange;
 use crate::observation::{Changes, Observation};
-use crate::sink::attributes::{ATTRIBUTES, MCP_ATTRIBUTES, PACKED, Phase, Selection};
+use crate::rpc::RpcExchange;
+use crate::sink::attributes::{ATTRIBUTES, PACKED, Phase, RPC_ATTRIBUTES, Selection};
 use crate::sink::json;
 
 /// Filter state that says how the exchange ended.
@@ -83,14 +83,14 @@ impl Written {
 
 /// Writes the attributes of an operation of MCP: after the request those of the request, at the end all. A stream has one place for
 /// each name, so of a batch the first operation is written.
-pub fn write_operation(selection: &Selection, exchange: &McpExchange, is_end: bool) {
+pub fn write_operation(selection: &Selection, exchange: &RpcExchange, is_end: bool) {
     let (transport, Some(operation)) = (exchange.transport(), exchange.operations().first()) else { return };
     match selection {
         Selection::Packed if is_end => _ = host::set_property(PACKED, &json::operation(transport, operation)),
         Selection::Packed | Selection::Off => {}
         Selection::Each(places) => {
             let mut text = String::new();
-            let selected = places.iter().filter_map(|place| MCP_ATTRIBUTES.get(place.checked_sub(ATTRIBUTES.len())?));
+            let selected = places.iter().filter_map(|place| RPC_ATTRIBUTES.get(place.checked_sub(ATTRIBUTES.len())?));
             for row in selected.filter(|row| is_end || row.phase == Phase::Request) {
                 if let Some(value) = row.value(transport, operation) {
                     text.clear();

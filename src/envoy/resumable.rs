@@ -10,7 +10,7 @@ use super::host;
 use super::metrics::HostMetrics;
 use super::shared::Shared;
 use crate::exchange::Observer;
-use crate::mcp::{McpAnswer, McpOperation, McpTransport};
+use crate::rpc::{RpcAnswer, RpcOperation, RpcTransport};
 use crate::signal::asked::{AskedCall, JoinedBy};
 use crate::sink::attributes::digits;
 use crate::sink::otlp::SpanReference;
@@ -47,10 +47,10 @@ impl Resumable {
     }
 
     /// Leaves the answer to the operation with this key for its worker. A server may replay an answer: the first one counts.
-    pub fn answer(key: u64, answer: McpAnswer) {
-        let known = host::shared(&name(key)).and_then(|(bytes, _)| McpAnswer::from_bytes(&bytes));
+    pub fn answer(key: u64, answer: RpcAnswer) {
+        let known = host::shared(&name(key)).and_then(|(bytes, _)| RpcAnswer::from_bytes(&bytes));
         if known.is_none_or(|known| known.key != key) {
-            host::set_shared(&name(key), &McpAnswer { key, ..answer }.to_bytes(), 0);
+            host::set_shared(&name(key), &RpcAnswer { key, ..answer }.to_bytes(), 0);
         }
     }
 
@@ -68,7 +68,7 @@ impl Resumable {
         let Ok(mut waiting) = self.waiting.try_borrow_mut() else { return };
         let now = host::now();
         let ended = waiting.extract_if(.., |one| {
-            let answer = host::shared(&name(one.key)).and_then(|(bytes, _)| McpAnswer::from_bytes(&bytes));
+            let answer = host::shared(&name(one.key)).and_then(|(bytes, _)| RpcAnswer::from_bytes(&bytes));
             let start = one.report.transport.start;
             let answer = answer.filter(|answer| answer.key == one.key && answer.end >= start);
             if let Some(answer) = &answer {
@@ -88,8 +88,8 @@ fn name(key: u64) -> String {
 
 /// An operation that has ended, with all that its report needs.
 pub struct Report {
-    pub transport: McpTransport,
-    pub operation: McpOperation,
+    pub transport: RpcTransport,
+    pub operation: RpcOperation,
     /// Tells its span from others that begin at the same place and time.
     pub salt: u64,
     /// The calls of models that it may execute.
@@ -135,12 +135,12 @@ impl Report {
         let Report { transport, operation, .. } = self;
         let config = &self.observer.config;
         if let Some(Ok(mut stats)) = shared.stats.as_ref().map(|stats| stats.try_borrow_mut()) {
-            stats.record_mcp(transport, operation, config, &mut HostMetrics);
+            stats.record_rpc(transport, operation, config, &mut HostMetrics);
         }
         if let Some(Ok(export)) = shared.export.as_ref().map(RefCell::try_borrow)
             && let Some(Ok(mut metrics)) = export.metrics.as_ref().map(|metrics| metrics.queue.try_borrow_mut())
         {
-            metrics.record_mcp(transport, operation, config, span);
+            metrics.record_rpc(transport, operation, config, span);
         }
     }
 }

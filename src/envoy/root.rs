@@ -197,7 +197,7 @@ fn start(config: Config, selection: Selection) -> Shared {
         expects_llm_traffic: Cell::new(false),
         asked: AwaitedCalls::default(),
         resumable: Resumable::default(),
-        mcp_programs: OnceCell::new(),
+        rpc_programs: OnceCell::new(),
     };
     capabilities::log_missing_at_start(gauge.is_some(), host::set_tick(TICK), has_secret);
     shared

@@ -19,8 +19,8 @@ use super::root::{SHORT_TICK, TICK};
 use super::{host, late};
 use crate::config::Config;
 use crate::exchange::{Continuation, Exchange, MemoryKey, Observer, Routes};
-use crate::mcp::McpPrograms;
 use crate::observation::{Changes, Observation, Outcome};
+use crate::rpc::RpcPrograms;
 use crate::signal::memory::{Pending, WaitingRun, WaitingRuns};
 use crate::signal::stalls::OpenStreams;
 use crate::sink::attributes::Selection;
@@ -55,7 +55,7 @@ pub struct Shared {
     /// The operations of MCP whose stream may be resumed.
     pub resumable: Resumable,
     /// The rules for MCP, compiled for its first request.
-    pub mcp_programs: OnceCell<Rc<McpPrograms>>,
+    pub rpc_programs: OnceCell<Rc<RpcPrograms>>,
 }
 
 impl Shared {
@@ -75,8 +75,8 @@ impl Shared {
     }
 
     /// The rules for MCP.
-    pub fn mcp_programs(&self) -> Rc<McpPrograms> {
-        Rc::clone(self.mcp_programs.get_or_init(|| Rc::new(McpPrograms::compile())))
+    pub fn rpc_programs(&self) -> Rc<RpcPrograms> {
+        Rc::clone(self.rpc_programs.get_or_init(|| Rc::new(RpcPrograms::compile())))
     }
 
     /// Compares the request with the call before it, and passes the remembered tool calls to the request that brings their results. Its run has continued, even if results

@@ -15,10 +15,10 @@ use super::filter_state::{self, Written};
 use super::host;
 use super::inject::Injection;
 use super::late;
-use super::mcp::{self, McpStream};
 use super::redirect::{self, EarlierLeg};
 use super::role;
 use super::room;
+use super::rpc::{self, RpcStream};
 use super::shared::Shared;
 use super::socket::{Socket, is_agreed};
 use crate::budget::Side;
@@ -40,7 +40,7 @@ pub struct Stream {
     /// Set in place of the exchange once it is a WebSocket.
     socket: Option<Box<Socket>>,
     /// Set if the stream is MCP.
-    mcp: Option<Box<McpStream>>,
+    rpc: Option<Box<RpcStream>>,
     /// Set in a cluster's filter chain.
     attempt: Option<Attempt>,
     injection: Injection,
@@ -65,7 +65,7 @@ impl Stream {
             shared,
             exchange: None,
             socket: None,
-            mcp: None,
+            rpc: None,
             attempt: None,
             injection: Injection::default(),
             submission: None,
@@ -101,8 +101,8 @@ impl HttpContext for Stream {
             self.exchange = None;
             room::count(Unread::Websocket);
         }
-        if let Some(mcp) = &mut self.mcp {
-            mcp.on_request_body(shared, size, end_of_stream);
+        if let Some(rpc) = &mut self.rpc {
+            rpc.on_request_body(shared, size, end_of_stream);
         }
         let Some(exchange) = &mut self.exchange else { return Action::Continue };
         let seen = self.injection.start_body(self.id, &shared.holding);
@@ -122,16 +122,16 @@ impl HttpContext for Stream {
         }
         self.cancel_injection();
         self.end_request();
-        if let (Some(mcp), Some(shared)) = (&mut self.mcp, &self.shared) {
-            mcp.request_end(shared);
+        if let (Some(rpc), Some(shared)) = (&mut self.rpc, &self.shared) {
+            rpc.request_end(shared);
         }
         Action::Continue
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         self.cancel_injection();
-        if let (Some(mcp), Some(shared)) = (&mut self.mcp, &self.shared) {
-            mcp.on_response_headers(shared, end_of_stream);
+        if let (Some(rpc), Some(shared)) = (&mut self.rpc, &self.shared) {
+            rpc.on_response_headers(shared, end_of_stream);
         }
         let Some(exchange) = &mut self.exchange else { return Action::Continue };
         let serialized = host::headers(MapType::HttpResponseHeaders);
@@ -177,8 +177,8 @@ impl HttpContext for Stream {
             socket.read(shared, &mut self.written, Side::Response, &bytes);
             return Action::Continue;
         }
-        if let (Some(mcp), Some(shared)) = (&mut self.mcp, &self.shared) {
-            mcp.on_response_body(shared, size, end_of_stream);
+        if let (Some(rpc), Some(shared)) = (&mut self.rpc, &self.shared) {
+            rpc.on_response_body(shared, size, end_of_stream);
         }
         let Some(exchange) = &mut self.exchange else { return Action::Continue };
         let now = host::now();
@@ -200,8 +200,8 @@ impl HttpContext for Stream {
             exchange.finish(self.answer, host::now());
             self.write();
         }
-        if let (Some(mcp), Some(shared)) = (&mut self.mcp, &self.shared) {
-            mcp.on_response_trailers(shared);
+        if let (Some(rpc), Some(shared)) = (&mut self.rpc, &self.shared) {
+            rpc.on_response_trailers(shared);
         }
         Action::Continue
     }
@@ -230,7 +230,7 @@ impl Stream {
             if path.is_none() {
                 capabilities::log_once(Missing::RequestHeaders);
             }
-            if !path.is_some_and(|path| is_served(config, &path) || mcp::may_be(&path)) {
+            if !path.is_some_and(|path| is_served(config, &path) || rpc::may_be(&path)) {
                 return false;
             }
         }
@@ -239,7 +239,7 @@ impl Stream {
         let head = Head(&pairs);
         shared.expects_llm_traffic.set(head.bytes(":path").is_some_and(|path| is_served(config, path)));
         if !shared.expects_llm_traffic.get() {
-            self.mcp = McpStream::start(shared, head, end_of_stream);
+            self.rpc = RpcStream::start(shared, head, end_of_stream);
             return false;
         }
         if config.feedback.is_at(head.whole(":path")) {
@@ -335,8 +335,8 @@ impl Stream {
         if let (Some(mut socket), Some(shared)) = (self.socket.take(), &self.shared) {
             socket.close(shared, &mut self.written);
         }
-        if let (Some(mcp), Some(shared)) = (&mut self.mcp, &self.shared) {
-            mcp.report(shared);
+        if let (Some(rpc), Some(shared)) = (&mut self.rpc, &self.shared) {
+            rpc.report(shared);
         }
         let Some(exchange) = self.exchange.as_mut().filter(|_| !self.reported) else { return };
         self.reported = true;

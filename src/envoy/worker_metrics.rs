@@ -8,8 +8,8 @@ use std::rc::{Rc, Weak};
 
 use super::host;
 use crate::config::{Config, Otlp};
-use crate::mcp::{McpOperation, McpTransport};
 use crate::observation::Observation;
+use crate::rpc::{RpcOperation, RpcTransport};
 use crate::sink::otlp::{Batch, Envelope, LEASE, Lease, MetricStore, Source, SpanReference};
 use crate::sink::stats::Metric;
 
@@ -75,15 +75,15 @@ impl WorkerMetrics {
     }
 
     /// Counts an operation of MCP that has ended.
-    pub fn record_mcp(
+    pub fn record_rpc(
         &mut self,
-        transport: &McpTransport,
-        operation: &McpOperation,
+        transport: &RpcTransport,
+        operation: &RpcOperation,
         config: &Config,
         span: Option<SpanReference>,
     ) {
         let now = operation.end.unwrap_or_else(host::now);
-        self.store.record_mcp(transport, operation, config, now, span);
+        self.store.record_rpc(transport, operation, config, now, span);
     }
 
     /// Names the source of the metrics, unless the number of the worker is still unknown.

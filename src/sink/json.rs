@@ -4,11 +4,11 @@
 
 use std::fmt::Write;
 
-use super::attributes::{ATTRIBUTES, AttributeValue, MCP_ATTRIBUTES, json_string};
+use super::attributes::{ATTRIBUTES, AttributeValue, RPC_ATTRIBUTES, json_string};
 use super::stats::{Metric, MetricKind, Registry, Stats};
 use crate::config::{CacheAttribute, Config};
-use crate::mcp::{McpOperation, McpTransport};
 use crate::observation::Observation;
+use crate::rpc::{RpcOperation, RpcTransport};
 
 /// The attributes whose values are known, as one object. `names` is the setting `compat.cache_attribute`.
 pub fn attributes(seen: &Observation, names: CacheAttribute) -> String {
@@ -16,8 +16,8 @@ pub fn attributes(seen: &Observation, names: CacheAttribute) -> String {
 }
 
 /// The attributes of an operation of MCP whose values are known, as one object.
-pub fn operation(transport: &McpTransport, operation: &McpOperation) -> String {
-    object(MCP_ATTRIBUTES.iter().filter_map(|row| Some((row.name, row.value(transport, operation)?))))
+pub fn operation(transport: &RpcTransport, operation: &RpcOperation) -> String {
+    object(RPC_ATTRIBUTES.iter().filter_map(|row| Some((row.name, row.value(transport, operation)?))))
 }
 
 fn object<'o>(members: impl Iterator<Item = (&'static str, AttributeValue<'o>)>) -> String {

@@ -20,8 +20,8 @@ use gaugeway::exchange::{End, Observer, REASONS};
 use gaugeway::labels::{LABELS, Label, Scope};
 use gaugeway::observation::{CacheBreak, CacheBreakCause, Observation, Unpriced};
 use gaugeway::provider::WITHOUT_PRICE;
-use gaugeway::sink::attributes::{ATTRIBUTES, AttributeType, AttributeValue, MCP_ATTRIBUTES};
-use gaugeway::sink::stats::{GAP_METRICS, MCP_METRICS, METRICS, Metric, PLUGIN_METRICS, Registry, Stats};
+use gaugeway::sink::attributes::{ATTRIBUTES, AttributeType, AttributeValue, RPC_ATTRIBUTES};
+use gaugeway::sink::stats::{GAP_METRICS, METRICS, Metric, PLUGIN_METRICS, RPC_METRICS, Registry, Stats};
 use serde_json::Value;
 
 const REFERENCE: &str = "envoy/reference.md";
@@ -83,7 +83,7 @@ fn the_reference_has_the_table_of_attributes() {
 
 #[test]
 fn the_reference_has_the_table_of_attributes_of_mcp() {
-    let rows = MCP_ATTRIBUTES.iter().map(|attribute| {
+    let rows = RPC_ATTRIBUTES.iter().map(|attribute| {
         let (kind, phase) = (lower(attribute.kind), lower(attribute.phase));
         format!("| `{}` | {kind} | {} | {phase} | {} |", attribute.name, unit(attribute.unit), attribute.doc)
     });
@@ -92,7 +92,7 @@ fn the_reference_has_the_table_of_attributes_of_mcp() {
 
 #[test]
 fn the_reference_has_the_table_of_metrics() {
-    let rows = METRICS.iter().chain(GAP_METRICS).chain(MCP_METRICS).chain(PLUGIN_METRICS).map(|metric| {
+    let rows = METRICS.iter().chain(GAP_METRICS).chain(RPC_METRICS).chain(PLUGIN_METRICS).map(|metric| {
         let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{}`", label.name)).collect();
         let (kind, labels) = (lower(metric.kind), labels.join(" "));
         let is_own = PLUGIN_METRICS.iter().any(|own| own.name == metric.name);

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use gaugeway::labels::LABELS;
-use gaugeway::sink::stats::{MCP_METRICS, METRICS, PLUGIN_METRICS};
+use gaugeway::sink::stats::{METRICS, PLUGIN_METRICS, RPC_METRICS};
 
 const MANUALS: [&str; 9] = [
     "CONTRIBUTING.md",
@@ -69,7 +69,7 @@ fn every_alert_has_a_section_with_its_meaning_a_panel_of_the_dashboard_and_three
 fn every_file_heading_command_and_metric_that_a_manual_names_exists() {
     let script = read("build.sh");
     let metrics: BTreeSet<_> =
-        METRICS.iter().chain(MCP_METRICS).chain(PLUGIN_METRICS).map(|metric| metric.name).collect();
+        METRICS.iter().chain(RPC_METRICS).chain(PLUGIN_METRICS).map(|metric| metric.name).collect();
     for manual in MANUALS {
         let text = read(manual);
         let file = root().join(manual);

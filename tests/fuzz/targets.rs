@@ -24,7 +24,7 @@ use gaugeway::bytes::Base64;
 use gaugeway::config::{CacheAttribute, Config};
 use gaugeway::exchange::{End, Exchange, Head, Observer};
 use gaugeway::json::{Documents, Ended, Program, Rule, Scalar, Scanner, Validator, close, open, raw, scalar, text};
-use gaugeway::mcp::{McpExchange, McpOperation, McpPrograms, OPERATIONS};
+use gaugeway::rpc::{OPERATIONS, RpcExchange, RpcOperation, RpcPrograms};
 use gaugeway::sink::attributes::ATTRIBUTES;
 use gaugeway::sink::stats::{Metric, Registry, Stats};
 use serde_json::Value;
@@ -333,13 +333,13 @@ pub fn json_rpc(data: &[u8]) {
     let (request, response) = (bodies[0], bodies.get(1).copied().unwrap_or_default());
     let kind = if size % 2 == 1 { b"text/event-stream".as_slice() } else { b"application/json" };
     thread_local! {
-        static PROGRAMS: Rc<McpPrograms> = Rc::new(McpPrograms::compile());
+        static PROGRAMS: Rc<RpcPrograms> = Rc::new(RpcPrograms::compile());
     }
-    let read = |size: usize| -> Vec<McpOperation> {
+    let read = |size: usize| -> Vec<RpcOperation> {
         let head: [(&[u8], &[u8]); 4] =
             [(b":method", b"POST"), (b":path", b"/mcp"), (b"accept", b"text/event-stream"), (b"mcp-session-id", b"s")];
         let budget = Rc::new(Budget::new(1 << 20));
-        let exchange = PROGRAMS.with(|programs| McpExchange::start(programs, &budget, Head(&head), 0, 1));
+        let exchange = PROGRAMS.with(|programs| RpcExchange::start(programs, &budget, Head(&head), 0, 1));
         let mut exchange = exchange.expect("the budget has room");
         request.chunks(size).for_each(|piece| exchange.request_body(piece));
         exchange.request_end();

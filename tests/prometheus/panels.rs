@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gaugeway::sink::stats::{MCP_METRICS, METRICS, MetricKind, PLUGIN_METRICS};
+use gaugeway::sink::stats::{METRICS, MetricKind, PLUGIN_METRICS, RPC_METRICS};
 use serde_json::Value;
 
 /// The dashboard's filter variables, the metric label of each, and the filter in a query. In OTLP the route has another name.
@@ -114,7 +114,7 @@ pub fn recorded(file: &str) -> BTreeSet<String> {
 
 /// Returns true if the plugin, a rule or Envoy creates series of this name.
 pub fn is_known(name: &str, recorded: &BTreeSet<String>) -> bool {
-    let mut emitted = METRICS.iter().chain(MCP_METRICS).chain(PLUGIN_METRICS).map(|metric| (metric.name, metric.kind));
+    let mut emitted = METRICS.iter().chain(RPC_METRICS).chain(PLUGIN_METRICS).map(|metric| (metric.name, metric.kind));
     let histogram = ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end));
     emitted.any(|(known, kind)| match kind {
         MetricKind::Histogram => histogram == Some(known),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use gaugeway::config::Conventions;
 use gaugeway::labels::LABELS;
-use gaugeway::sink::stats::{GAP_METRICS, MCP_METRICS, METRICS, Metric, MetricKind, PLUGIN_METRICS};
+use gaugeway::sink::stats::{GAP_METRICS, METRICS, Metric, MetricKind, PLUGIN_METRICS, RPC_METRICS};
 
 use super::otlp::{Attribute, Exemplar, Point, PointKind, PointTemporality, PointValue, Receiver, Span};
 use super::prometheus::Sample;
@@ -39,7 +39,7 @@ pub fn faults(points: &[Point]) -> Vec<String> {
 }
 
 fn fault(point: &Point) -> Option<&'static str> {
-    let all = METRICS.iter().chain(GAP_METRICS).chain(MCP_METRICS).chain(PLUGIN_METRICS);
+    let all = METRICS.iter().chain(GAP_METRICS).chain(RPC_METRICS).chain(PLUGIN_METRICS);
     let Some(row) = all.into_iter().find(|row| row.otlp == point.name && row.is_in(Conventions::V0_1)) else {
         return Some("no such metric");
     };

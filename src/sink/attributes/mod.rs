@@ -1,7 +1,7 @@
 //! The attributes of an exchange. The table [`ATTRIBUTES`] has one row for each.
 
-mod mcp;
 mod row;
+mod rpc;
 mod selection;
 mod table;
 mod value;
@@ -9,8 +9,8 @@ mod value;
 use crate::config::CacheAttribute;
 use crate::observation::{Changes, CostPart, FinishReason, Observation, OtherQuantities, ParseErrors, Text, Unpriced};
 
-pub use mcp::{MCP_ATTRIBUTES, McpAttribute};
 use row::row;
+pub use rpc::{RPC_ATTRIBUTES, RpcAttribute};
 pub use selection::{PACKED, Selection};
 pub use table::ATTRIBUTES;
 pub use value::{AttributeValue, digits, json_string};

@@ -1,6 +1,6 @@
 //! The attributes that a host's filter state gets, by the setting `attributes`.
 
-use super::{ATTRIBUTES, MCP_ATTRIBUTES};
+use super::{ATTRIBUTES, RPC_ATTRIBUTES};
 use crate::config::{ConfigError, FilterState};
 
 /// The filter state that holds all attributes as one JSON object.
@@ -13,7 +13,7 @@ pub enum Selection {
     Off,
     /// All in one filter state: [`PACKED`].
     Packed,
-    /// Those at these places of [`ATTRIBUTES`], and of [`MCP_ATTRIBUTES`] behind it, in ascending order, each in a filter state of its
+    /// Those at these places of [`ATTRIBUTES`], and of [`RPC_ATTRIBUTES`] behind it, in ascending order, each in a filter state of its
     /// own.
     Each(Box<[usize]>),
 }
@@ -25,7 +25,7 @@ impl Selection {
     /// A name that is not one of an attribute, with its index.
     pub fn of(setting: &FilterState) -> Result<Self, ConfigError> {
         Ok(match setting {
-            FilterState::Each => Selection::Each((0..ATTRIBUTES.len() + MCP_ATTRIBUTES.len()).collect()),
+            FilterState::Each => Selection::Each((0..ATTRIBUTES.len() + RPC_ATTRIBUTES.len()).collect()),
             FilterState::Off => Selection::Off,
             FilterState::Packed => Selection::Packed,
             FilterState::Selected(names) => {
@@ -48,7 +48,7 @@ impl Selection {
 
 /// The names of all attributes, by their places. A name may be in both tables.
 fn all() -> impl Iterator<Item = &'static str> {
-    ATTRIBUTES.iter().map(|row| row.name).chain(MCP_ATTRIBUTES.iter().map(|row| row.name))
+    ATTRIBUTES.iter().map(|row| row.name).chain(RPC_ATTRIBUTES.iter().map(|row| row.name))
 }
 
 #[cfg(test)]

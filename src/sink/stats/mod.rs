@@ -4,10 +4,10 @@
 //! answer's model the name in the price table. Memory: one number per series, and one per tool.
 
 mod conventions;
-mod mcp;
 mod metric;
 mod names;
 mod plugin;
+mod rpc;
 mod shares;
 mod table;
 
@@ -22,9 +22,9 @@ use crate::labels::{Label, NameKind, Scope, is_common_error};
 use crate::observation::{COST_LIMIT, Observation, clipped};
 
 pub use conventions::{GAP_METRICS, INFERENCE};
-pub use mcp::MCP_METRICS;
 pub use metric::{Collect, Metric, MetricKind, Registry, Samples, Scale};
 pub use plugin::{INJECTIONS, LOG_RECORDS, OVERFLOW, PLUGIN_METRICS, POINTS, PRICE_TABLE, SESSIONS, SPANS, UNREAD};
+pub use rpc::RPC_METRICS;
 pub use table::METRICS;
 
 /// The longest value of a label, in bytes. Longer values are cut.

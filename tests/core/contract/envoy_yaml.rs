@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::{assert_same, read};
 use gaugeway::labels::LABELS;
-use gaugeway::sink::attributes::{ATTRIBUTES, AttributeType, MCP_ATTRIBUTES};
-use gaugeway::sink::stats::{MCP_METRICS, METRICS, MetricKind};
+use gaugeway::sink::attributes::{ATTRIBUTES, AttributeType, RPC_ATTRIBUTES};
+use gaugeway::sink::stats::{METRICS, MetricKind, RPC_METRICS};
 
 /// Every attribute of a call to a model or of an operation of MCP, with its type.
 fn attributes() -> BTreeMap<&'static str, AttributeType> {
-    let mcp = MCP_ATTRIBUTES.iter().map(|row| (row.name, row.kind));
+    let mcp = RPC_ATTRIBUTES.iter().map(|row| (row.name, row.kind));
     ATTRIBUTES.iter().map(|row| (row.name, row.kind())).chain(mcp).collect()
 }
 
@@ -83,7 +83,7 @@ fn every_histogram_has_buckets_in_ascending_order() {
         let bounds: Vec<u64> = bounds.split(", ").map(|bound| bound.parse().unwrap()).collect();
         assert!(bounds.is_sorted_by(|a, b| a < b), "the buckets of {name} do not ascend");
     }
-    let histograms = METRICS.iter().chain(MCP_METRICS).filter(|metric| metric.kind == MetricKind::Histogram);
+    let histograms = METRICS.iter().chain(RPC_METRICS).filter(|metric| metric.kind == MetricKind::Histogram);
     let mut wanted: Vec<_> = histograms.map(|metric| metric.name).collect();
     // Two versions of the conventions have a metric with the same name.
     wanted.dedup();

@@ -16,10 +16,10 @@ use super::wire::attribute;
 use crate::bytes::mix::BuildNumbers;
 use crate::config::{Config, Temporality};
 use crate::labels::LABELS;
-use crate::mcp::{McpOperation, McpTransport};
 use crate::observation::{ChunkGaps, Observation};
+use crate::rpc::{RpcOperation, RpcTransport};
 use crate::sink::attributes::AttributeValue;
-use crate::sink::stats::{GAP_METRICS, MCP_METRICS, METRICS, Metric, PLUGIN_METRICS, Registry, Stats};
+use crate::sink::stats::{GAP_METRICS, METRICS, Metric, PLUGIN_METRICS, RPC_METRICS, Registry, Stats};
 
 /// Maximum number of series in one request. Bounds the duration of a callback.
 const SERIES: usize = 2000;
@@ -83,17 +83,17 @@ impl MetricStore {
     }
 
     /// Counts an operation of MCP that has ended.
-    pub fn record_mcp(
+    pub fn record_rpc(
         &mut self,
-        transport: &McpTransport,
-        operation: &McpOperation,
+        transport: &RpcTransport,
+        operation: &RpcOperation,
         config: &Config,
         now: u64,
         span: Option<SpanReference>,
     ) {
         self.table.now = now;
         self.table.span = span;
-        self.stats.record_mcp(transport, operation, config, &mut self.table);
+        self.stats.record_rpc(transport, operation, config, &mut self.table);
     }
 
     /// Adds to a metric of the plugin itself, or sets it.
@@ -194,7 +194,7 @@ impl SeriesTable {
 
 /// Every metric.
 fn rows() -> impl Iterator<Item = &'static Metric> {
-    METRICS.iter().chain(GAP_METRICS).chain(MCP_METRICS).chain(PLUGIN_METRICS)
+    METRICS.iter().chain(GAP_METRICS).chain(RPC_METRICS).chain(PLUGIN_METRICS)
 }
 
 /// The position of a metric in [`SeriesTable::rows`]. Two versions of the conventions may give one name to two metrics.

@@ -1,32 +1,32 @@
 use std::rc::Rc;
 
-use super::{McpAnswer, McpExchange, McpOperation, McpPrograms, OPERATIONS};
+use super::{OPERATIONS, RpcAnswer, RpcExchange, RpcOperation, RpcPrograms};
 use crate::budget::Budget;
 use crate::provider::Head;
 
-type McpHeaders<'h> = &'h [(&'h str, &'h str)];
+type RpcHeaders<'h> = &'h [(&'h str, &'h str)];
 
 const ACCEPT: (&str, &str) = ("accept", "application/json, text/event-stream");
-const JSON: McpHeaders<'_> = &[(":status", "200"), ("content-type", "application/json")];
-const EVENTS: McpHeaders<'_> = &[(":status", "200"), ("content-type", "text/event-stream; charset=utf-8")];
+const JSON: RpcHeaders<'_> = &[(":status", "200"), ("content-type", "application/json")];
+const EVENTS: RpcHeaders<'_> = &[(":status", "200"), ("content-type", "text/event-stream; charset=utf-8")];
 
 /// An exchange that began with these headers at 1,000. None if it is not MCP.
-fn start(headers: McpHeaders<'_>) -> Option<McpExchange> {
+fn start(headers: RpcHeaders<'_>) -> Option<RpcExchange> {
     let mut all =
         vec![(":method", "POST"), (":authority", "tools.example.com"), (":scheme", "https"), (":path", "/mcp")];
     all.splice(0..0, headers.iter().copied());
     with(&all, |head| {
-        McpExchange::start(&Rc::new(McpPrograms::compile()), &Rc::new(Budget::new(1 << 20)), head, 0, 1000)
+        RpcExchange::start(&Rc::new(RpcPrograms::compile()), &Rc::new(Budget::new(1 << 20)), head, 0, 1000)
     })
 }
 
-fn with<T>(headers: McpHeaders<'_>, use_head: impl FnOnce(Head<'_>) -> T) -> T {
+fn with<T>(headers: RpcHeaders<'_>, use_head: impl FnOnce(Head<'_>) -> T) -> T {
     let pairs: Vec<_> = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
     use_head(Head(&pairs))
 }
 
 /// The exchange of these bodies, which end at 5,000. Each piece of `size` bytes of the response takes 1.
-fn pass(headers: McpHeaders<'_>, request: &str, answer: (McpHeaders<'_>, &str), size: usize) -> McpExchange {
+fn pass(headers: RpcHeaders<'_>, request: &str, answer: (RpcHeaders<'_>, &str), size: usize) -> RpcExchange {
     let mut exchange = start(headers).unwrap();
     request.as_bytes().chunks(size).for_each(|piece| exchange.request_body(piece));
     exchange.request_end();
@@ -39,7 +39,7 @@ fn pass(headers: McpHeaders<'_>, request: &str, answer: (McpHeaders<'_>, &str), 
 }
 
 /// The operations of these bodies, which must be the same wherever the bodies are cut.
-fn operations(request: &str, answer: (McpHeaders<'_>, &str)) -> Vec<McpOperation> {
+fn operations(request: &str, answer: (RpcHeaders<'_>, &str)) -> Vec<RpcOperation> {
     let without_time = |size: usize| {
         let mut seen = pass(&[ACCEPT], request, answer, size).operations().to_vec();
         seen.iter_mut().for_each(|operation| operation.end = None);
@@ -53,7 +53,7 @@ fn operations(request: &str, answer: (McpHeaders<'_>, &str)) -> Vec<McpOperation
 }
 
 /// Method, tool, error type and size of the result of each operation.
-fn told(operations: &[McpOperation]) -> Vec<(&str, &str, &str, Option<u64>)> {
+fn told(operations: &[RpcOperation]) -> Vec<(&str, &str, &str, Option<u64>)> {
     operations
         .iter()
         .map(|o| (&*o.method, o.tool().unwrap_or_default(), o.error.as_deref().unwrap_or_default(), o.result_bytes))
@@ -120,7 +120,7 @@ fn notifications_and_answers_of_the_client_are_no_operations() {
         "[]",
         "",
     ] {
-        let accepted: McpHeaders<'_> = &[(":status", "202")];
+        let accepted: RpcHeaders<'_> = &[(":status", "202")];
         assert_eq!(operations(body, (accepted, "")), [], "{body}");
     }
     assert_eq!(operations(CALL, (&[(":status", "202")], "")), [], "the answer comes on another stream");
@@ -173,7 +173,7 @@ fn a_request_is_mcp_by_a_header_or_by_both_accepted_types() {
 fn session_and_version_come_from_headers_or_from_the_opening_of_the_session() {
     let request = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25"}}"#;
     let answer = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}"#;
-    let opened: McpHeaders<'_> = &[(":status", "200"), ("mcp-session-id", "s1")];
+    let opened: RpcHeaders<'_> = &[(":status", "200"), ("mcp-session-id", "s1")];
     let seen = pass(&[ACCEPT], request, (opened, answer), 5);
     let transport = seen.transport();
     assert_eq!((transport.session.as_deref(), transport.version.as_deref()), (Some("s1"), Some("2025-06-18")));
@@ -199,7 +199,7 @@ fn the_ids_of_traces_and_of_the_models_calls_are_read_from_the_metadata() {
 
 #[test]
 fn an_operation_without_an_answer_fails_by_status_by_the_end_of_the_stream_or_as_truncated() {
-    let wrong: McpHeaders<'_> = &[(":status", "404")];
+    let wrong: RpcHeaders<'_> = &[(":status", "404")];
     assert_eq!(told(&operations(CALL, (wrong, "session not found"))), [("tools/call", "add", "404", None)]);
     let unread = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"m"}}"#;
     assert_eq!(told(&operations(CALL, (&[(":status", "400")], unread))), [("tools/call", "add", "-32700", None)]);
@@ -244,7 +244,7 @@ fn the_answers_of_a_resumed_stream_are_those_of_other_requests() {
     asked.response_body(cut.as_bytes(), 1500);
     asked.finish("", 1600);
     assert!(asked.may_resume() && asked.operations()[0].is_unanswered);
-    let answer = McpAnswer::from_bytes(&others[0].to_bytes()).unwrap();
+    let answer = RpcAnswer::from_bytes(&others[0].to_bytes()).unwrap();
     assert_eq!((answer, answer.key), (others[0], asked.operations()[0].key));
     let mut operation = asked.operations()[0].clone();
     operation.answered(&answer);
@@ -252,7 +252,7 @@ fn the_answers_of_a_resumed_stream_are_those_of_other_requests() {
         (operation.end, operation.error.as_deref(), operation.result_bytes),
         (Some(2000), Some("tool_error"), Some(3))
     );
-    operation.answered(&McpAnswer::from_bytes(&others[1].to_bytes()).unwrap());
+    operation.answered(&RpcAnswer::from_bytes(&others[1].to_bytes()).unwrap());
     assert_eq!(
         (operation.error.as_deref(), operation.status_code, operation.result_bytes),
         (Some("-5"), Some(-5), None)
@@ -275,16 +275,16 @@ fn a_stream_can_be_resumed_only_in_a_session() {
 
 #[test]
 fn other_bytes_are_no_answer() {
-    let bytes = McpAnswer { key: 1, end: 2, ..McpAnswer::default() }.to_bytes();
-    assert!((0..bytes.len()).all(|cut| McpAnswer::from_bytes(&bytes[..cut]).is_none()));
-    assert_eq!(McpAnswer::from_bytes(&[9; 34]), None);
+    let bytes = RpcAnswer { key: 1, end: 2, ..RpcAnswer::default() }.to_bytes();
+    assert!((0..bytes.len()).all(|cut| RpcAnswer::from_bytes(&bytes[..cut]).is_none()));
+    assert_eq!(RpcAnswer::from_bytes(&[9; 34]), None);
 }
 
 #[test]
 fn the_memory_of_a_stream_is_reserved_and_without_room_nothing_is_read() {
-    let (programs, budget) = (Rc::new(McpPrograms::compile()), Rc::new(Budget::new(10_000)));
+    let (programs, budget) = (Rc::new(RpcPrograms::compile()), Rc::new(Budget::new(10_000)));
     let headers = [(":method", "POST"), (":path", "/mcp"), ACCEPT];
-    let begin = || with(&headers, |head| McpExchange::start(&programs, &budget, head, 0, 1));
+    let begin = || with(&headers, |head| RpcExchange::start(&programs, &budget, head, 0, 1));
     let mut exchange = begin().unwrap();
     let alone = budget.reserved();
     assert!((1..4096).contains(&alone), "{alone}");

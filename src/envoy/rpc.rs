@@ -1,4 +1,4 @@
-//! One HTTP stream of MCP: passes its callbacks to an [`McpExchange`], and writes and reports its operations.
+//! One HTTP stream of MCP: passes its callbacks to an [`RpcExchange`], and writes and reports its operations.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use super::shared::Shared;
 use super::{answer, filter_state, host, role, room, stream};
 use crate::config::Role;
 use crate::exchange::{End, Head, Observer};
-use crate::mcp::{McpExchange, McpOperation, VERSION, may_be_mcp, names_mcp};
+use crate::rpc::{RpcExchange, RpcOperation, VERSION, may_be_mcp, names_mcp};
 use crate::signal::asked::{AskedCall, JoinedBy, Wanted};
 use crate::trace_context::TraceContext;
 
@@ -18,8 +18,8 @@ use crate::trace_context::TraceContext;
 const SALT: u64 = 1 << 32;
 
 /// One HTTP stream of MCP.
-pub struct McpStream {
-    exchange: McpExchange,
+pub struct RpcStream {
+    exchange: RpcExchange,
     observer: Rc<Observer>,
     /// Keyed hashes of the downstream address and of the caller. None if exchanges share nothing.
     source: Option<(u64, u64)>,
@@ -37,7 +37,7 @@ pub fn may_be(path: &[u8]) -> bool {
     if names_mcp(path) { header("accept").is_some_and(|accept| may_be_mcp(&accept)) } else { header(VERSION).is_some() }
 }
 
-impl McpStream {
+impl RpcStream {
     /// Starts with the head of a request. Returns None if it is not MCP, or if another instance reports it.
     pub fn start(shared: &Shared, head: Head<'_>, end_of_stream: bool) -> Option<Box<Self>> {
         if !may_be_mcp(head.bytes("accept")?) || !room::has_room() {
@@ -49,8 +49,8 @@ impl McpStream {
             return None;
         }
         let address = if observer.is_crowded() { address(None) } else { address_for(head, None) };
-        let programs = shared.mcp_programs();
-        let mut exchange = McpExchange::start(&programs, &observer.budget, head, address, host::now())?;
+        let programs = shared.rpc_programs();
+        let mut exchange = RpcExchange::start(&programs, &observer.budget, head, address, host::now())?;
         if !is_attempt && !role::claim() {
             return None;
         }
@@ -62,7 +62,7 @@ impl McpStream {
         shared.asked.start();
         let address = source_address(None);
         let source = observer.peer(&address).zip(observer.caller(head, &address));
-        let mut stream = McpStream {
+        let mut stream = RpcStream {
             exchange,
             observer,
             source,
@@ -100,7 +100,7 @@ impl McpStream {
         let wait = self.observer.config.agent.abandoned_after.saturating_mul(1_000_000_000);
         let (asked, now) = (&mut self.asked, self.exchange.transport().start);
         self.exchange.join(|operation| {
-            let McpOperation { call, arguments, .. } = *operation;
+            let RpcOperation { call, arguments, .. } = *operation;
             let found = operation
                 .tool()
                 .and_then(|tool| shared.asked.find(&Wanted { peer, caller, call, arguments, tool, now, wait }));

@@ -1,8 +1,8 @@
 //! The span of an operation of MCP.
 
 use super::spans::{CLIENT, Span, SpanQueue, failed, link, write};
-use crate::mcp::{McpOperation, McpTransport};
-use crate::sink::attributes::MCP_ATTRIBUTES;
+use crate::rpc::{RpcOperation, RpcTransport};
+use crate::sink::attributes::RPC_ATTRIBUTES;
 use crate::trace_context::TraceContext;
 
 impl SpanQueue {
@@ -10,8 +10,8 @@ impl SpanQueue {
     /// zero if there is none. The span links to `other`. Returns true if there was room.
     pub fn operation(
         &mut self,
-        transport: &McpTransport,
-        operation: &McpOperation,
+        transport: &RpcTransport,
+        operation: &RpcOperation,
         own: TraceContext,
         parent: [u8; 8],
         other: Option<TraceContext>,
@@ -26,7 +26,7 @@ impl SpanQueue {
             times: [transport.start, operation.end.unwrap_or(transport.start)],
         };
         self.push(&span, |out| {
-            for row in MCP_ATTRIBUTES {
+            for row in RPC_ATTRIBUTES {
                 if let Some(value) = row.value(transport, operation) {
                     write(out, row.name, value);
                 }

@@ -5,7 +5,7 @@ use crate::trace_context::TraceContext;
 
 /// The HTTP request and response that the operations of one request share.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct McpTransport {
+pub struct RpcTransport {
     /// `mcp-session-id` of the request, or of the answer that opens the session. None if there is no session.
     pub session: Option<Text>,
     /// Version of the protocol, such as `2025-11-25`: the header `mcp-protocol-version`, else the one that `initialize` agrees on.
@@ -24,7 +24,7 @@ pub struct McpTransport {
 
 /// A request of MCP and its answer.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct McpOperation {
+pub struct RpcOperation {
     /// Method, such as `tools/call`.
     pub method: Text,
     /// Identifier of the JSON-RPC request, as a string.
@@ -60,7 +60,7 @@ pub struct McpOperation {
     pub(super) token: u64,
 }
 
-impl McpOperation {
+impl RpcOperation {
     /// Name of the tool that it calls.
     pub fn tool(&self) -> Option<&str> {
         self.name.as_deref().filter(|_| &*self.method == "tools/call")
@@ -77,7 +77,7 @@ impl McpOperation {
     }
 
     /// The operation has this answer.
-    pub fn answered(&mut self, answer: &McpAnswer) {
+    pub fn answered(&mut self, answer: &RpcAnswer) {
         self.end = Some(answer.end);
         self.is_unanswered = false;
         self.status_code = answer.status_code;
@@ -91,7 +91,7 @@ impl McpOperation {
 
 /// An answer, without its content.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct McpAnswer {
+pub struct RpcAnswer {
     /// Hash of the identifier of its request, with the identifier's type.
     pub key: u64,
     /// When it was complete, in nanoseconds since 1970.
@@ -104,7 +104,7 @@ pub struct McpAnswer {
     pub result_bytes: Option<u64>,
 }
 
-impl McpAnswer {
+impl RpcAnswer {
     /// Its bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let has_code = self.status_code.is_some();
@@ -115,7 +115,7 @@ impl McpAnswer {
         bytes
     }
 
-    /// Reads what [`McpAnswer::to_bytes`] wrote. Returns None for other bytes.
+    /// Reads what [`RpcAnswer::to_bytes`] wrote. Returns None for other bytes.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (&[1, flags], numbers) = bytes.split_first_chunk()? else { return None };
         let (numbers, []) = numbers.as_chunks::<8>() else { return None };
@@ -123,6 +123,6 @@ impl McpAnswer {
         let [key, end, code, size] = [key, end, code, size].map(|number| u64::from_le_bytes(*number));
         let status_code = (flags & 1 != 0).then_some(code as i64);
         let result_bytes = (flags & 4 != 0).then_some(size);
-        Some(McpAnswer { key, end, status_code, has_failed: flags & 2 != 0, result_bytes })
+        Some(RpcAnswer { key, end, status_code, has_failed: flags & 2 != 0, result_bytes })
     }
 }

@@ -3,7 +3,7 @@
 //! A document is one message, or an array of messages (version 2025-03-26).
 
 use super::method::known_method;
-use super::{McpAnswer, McpOperation};
+use super::{RpcAnswer, RpcOperation};
 use crate::budget::Share;
 use crate::bytes::mix::Mix;
 use crate::json::{Group, ObjectHash, Program, Rule, Scalar, close, identity, open, raw, scalar};
@@ -13,21 +13,21 @@ use crate::trace_context::TraceContext;
 /// Maximum number of operations that are read of one request. Others of a larger batch are not counted.
 pub const OPERATIONS: usize = 32;
 /// Memory that is reserved for an operation, in bytes: its fields, five strings of usual length, and the calls of models that it may execute.
-const ROOM: usize = size_of::<McpOperation>() + 640 + 640;
+const ROOM: usize = size_of::<RpcOperation>() + 640 + 640;
 
 /// The compiled rules for requests and for answers.
-pub struct McpPrograms {
-    pub(super) request: Program<McpMessages>,
-    pub(super) response: Program<McpMessages>,
+pub struct RpcPrograms {
+    pub(super) request: Program<RpcMessages>,
+    pub(super) response: Program<RpcMessages>,
 }
 
-impl McpPrograms {
+impl RpcPrograms {
     /// Compiles the rules.
     pub fn compile() -> Self {
-        let program = |groups: &[Group<McpMessages>]| {
+        let program = |groups: &[Group<RpcMessages>]| {
             Program::new(groups, |messages| messages.open = None, |messages, _| messages.open = None)
         };
-        McpPrograms {
+        RpcPrograms {
             request: program(&[("", REQUEST), ("[]", REQUEST)]),
             response: program(&[("", RESPONSE), ("[]", RESPONSE)]),
         }
@@ -35,8 +35,8 @@ impl McpPrograms {
 }
 
 /// The operations of a request, and the message that is being read.
-pub(super) struct McpMessages {
-    pub operations: Vec<McpOperation>,
+pub(super) struct RpcMessages {
+    pub operations: Vec<RpcOperation>,
     /// True if only messages with a method of MCP are operations.
     pub needs_known_method: bool,
     /// The version of the protocol that `initialize` asks for, or the server agrees to.
@@ -46,47 +46,47 @@ pub(super) struct McpMessages {
     /// True if the response may bring answers to operations of other requests.
     pub is_resumed: bool,
     /// These answers: at most [`OPERATIONS`].
-    pub others: Vec<McpAnswer>,
-    open: Option<Box<McpMessage>>,
+    pub others: Vec<RpcAnswer>,
+    open: Option<Box<RpcMessage>>,
     memory: Share,
 }
 
 /// A message of JSON-RPC, as far as it has been read.
 #[derive(Default)]
-struct McpMessage {
+struct RpcMessage {
     is_json_rpc: bool,
     /// It has a member `result` or `error`.
     is_answer: bool,
     method: Option<Text>,
-    id: Option<McpMessageId>,
+    id: Option<RpcMessageId>,
     /// The fields of the operation that were read. A request has its name and parameters, an answer has its result.
-    seen: McpOperation,
+    seen: RpcOperation,
     arguments: Option<ObjectHash>,
     has_failed: bool,
     version: Option<Text>,
 }
 
 /// The identifier of a request: a string or a number.
-struct McpMessageId {
+struct RpcMessageId {
     text: Text,
     key: u64,
 }
 
-impl McpMessageId {
+impl RpcMessageId {
     fn of(value: Scalar<'_>) -> Option<Self> {
         let (text, kind) = match value {
             Scalar::Text(text) => (text, 1),
             Scalar::Number(number) => (number, 2),
             _ => return None,
         };
-        Some(McpMessageId { text: text.into(), key: Mix::new(kind).text(text).finish() })
+        Some(RpcMessageId { text: text.into(), key: Mix::new(kind).text(text).finish() })
     }
 }
 
-impl McpMessages {
+impl RpcMessages {
     /// No messages. `memory` is the share for operations.
     pub fn new(needs_known_method: bool, memory: Share, now: u64) -> Self {
-        McpMessages {
+        RpcMessages {
             operations: Vec::new(),
             needs_known_method,
             version: None,
@@ -103,7 +103,7 @@ impl McpMessages {
         self.operations.iter().all(|operation| operation.end.is_some())
     }
 
-    fn message(&mut self) -> Option<&mut McpMessage> {
+    fn message(&mut self) -> Option<&mut RpcMessage> {
         self.open.as_deref_mut()
     }
 
@@ -119,7 +119,7 @@ impl McpMessages {
         }
         self.version = self.version.take().or(message.version);
         let arguments = message.arguments.unwrap_or_default().finish();
-        self.operations.push(McpOperation { method, id: id.text, key: id.key, arguments, ..message.seen });
+        self.operations.push(RpcOperation { method, id: id.text, key: id.key, arguments, ..message.seen });
     }
 
     fn answer_ended(&mut self) {
@@ -133,7 +133,7 @@ impl McpMessages {
         if !message.is_answer {
             return;
         }
-        let answer = McpAnswer {
+        let answer = RpcAnswer {
             key: message.id.as_ref().map_or(0, |id| id.key),
             end: self.now,
             status_code: message.seen.status_code,
@@ -141,12 +141,12 @@ impl McpMessages {
             result_bytes: Some(message.seen.result_bytes.unwrap_or_default()),
         };
         let is_only = self.operations.len() == 1;
-        let is_its = |operation: &McpOperation| match &message.id {
+        let is_its = |operation: &RpcOperation| match &message.id {
             Some(_) => answer.key == operation.key,
             // The server could not read the identifier.
             None => is_only && answer.status_code.is_some(),
         };
-        let waits = |operation: &&mut McpOperation| operation.end.is_none() && is_its(operation);
+        let waits = |operation: &&mut RpcOperation| operation.end.is_none() && is_its(operation);
         match self.operations.iter_mut().find(waits) {
             Some(operation) => operation.answered(&answer),
             None if self.is_resumed && message.id.is_some() && self.others.len() < OPERATIONS => {
@@ -160,7 +160,7 @@ impl McpMessages {
     }
 
     fn progressed(&mut self, token: u64) {
-        let is_its = |operation: &&mut McpOperation| operation.token == token && token != 0;
+        let is_its = |operation: &&mut RpcOperation| operation.token == token && token != 0;
         if let Some(operation) = self.operations.iter_mut().find(is_its) {
             operation.progress = operation.progress.saturating_add(1);
         }
@@ -170,7 +170,7 @@ impl McpMessages {
 /// Calls `set` with the open message.
 macro_rules! of_message {
     (|$message:ident, $value:ident| $set:expr) => {
-        |messages: &mut McpMessages, $value: Scalar<'_>| {
+        |messages: &mut RpcMessages, $value: Scalar<'_>| {
             if let Some($message) = messages.message() {
                 $set;
             }
@@ -178,13 +178,13 @@ macro_rules! of_message {
     };
 }
 
-const BEGIN: Rule<McpMessages> = open("", |messages, _| messages.open = Some(Box::default()));
-const VERSION: Rule<McpMessages> =
+const BEGIN: Rule<RpcMessages> = open("", |messages, _| messages.open = Some(Box::default()));
+const VERSION: Rule<RpcMessages> =
     scalar("jsonrpc", of_message!(|m, value| m.is_json_rpc = value == Scalar::Text("2.0")));
-const METHOD: Rule<McpMessages> = scalar("method", of_message!(|m, value| m.method = value.text()));
-const ID: Rule<McpMessages> = scalar("id", of_message!(|m, value| m.id = McpMessageId::of(value)));
-const RESULT: Rule<McpMessages> = open("result", |messages, _| is_answer(messages));
-const ERROR: Rule<McpMessages> = open("error", |messages, _| {
+const METHOD: Rule<RpcMessages> = scalar("method", of_message!(|m, value| m.method = value.text()));
+const ID: Rule<RpcMessages> = scalar("id", of_message!(|m, value| m.id = RpcMessageId::of(value)));
+const RESULT: Rule<RpcMessages> = open("result", |messages, _| is_answer(messages));
+const ERROR: Rule<RpcMessages> = open("error", |messages, _| {
     is_answer(messages);
     // Its code may be missing.
     if let Some(message) = messages.message() {
@@ -192,7 +192,7 @@ const ERROR: Rule<McpMessages> = open("error", |messages, _| {
     }
 });
 
-const REQUEST: &[Rule<McpMessages>] = &[
+const REQUEST: &[Rule<RpcMessages>] = &[
     BEGIN,
     VERSION,
     METHOD,
@@ -212,10 +212,10 @@ const REQUEST: &[Rule<McpMessages>] = &[
             message.arguments.get_or_insert_default().push(piece);
         }
     }),
-    close("", McpMessages::request_ended),
+    close("", RpcMessages::request_ended),
 ];
 
-const RESPONSE: &[Rule<McpMessages>] = &[
+const RESPONSE: &[Rule<RpcMessages>] = &[
     BEGIN,
     METHOD,
     ID,
@@ -229,17 +229,17 @@ const RESPONSE: &[Rule<McpMessages>] = &[
     raw("result.contents", content),
     raw("result.messages", content),
     scalar("params.progressToken", of_message!(|m, value| m.seen.token = token(value))),
-    close("", McpMessages::answer_ended),
+    close("", RpcMessages::answer_ended),
 ];
 
-fn is_answer(messages: &mut McpMessages) {
+fn is_answer(messages: &mut RpcMessages) {
     if let Some(message) = messages.message() {
         message.is_answer = true;
     }
 }
 
 /// Adds bytes of the content of a result.
-fn content(messages: &mut McpMessages, piece: &[u8]) {
+fn content(messages: &mut RpcMessages, piece: &[u8]) {
     if let Some(message) = messages.message() {
         let bytes = message.seen.result_bytes.get_or_insert_default();
         *bytes = bytes.saturating_add(piece.len() as u64);
@@ -247,7 +247,7 @@ fn content(messages: &mut McpMessages, piece: &[u8]) {
 }
 
 fn token(value: Scalar<'_>) -> u64 {
-    McpMessageId::of(value).map_or(0, |token| token.key)
+    RpcMessageId::of(value).map_or(0, |token| token.key)
 }
 
 fn parent(value: Scalar<'_>) -> Option<TraceContext> {

@@ -1,4 +1,4 @@
-//! The attributes of an operation of MCP. The table [`MCP_ATTRIBUTES`] has one row for each.
+//! The attributes of an operation of MCP. The table [`RPC_ATTRIBUTES`] has one row for each.
 //!
 //! Spec: OpenTelemetry's semantic-conventions-genai v0.1.0, `docs/gen-ai/mcp.md`. Arguments and results are content: only their size is
 //! reported.
@@ -6,11 +6,11 @@
 use super::Phase::{self, End, Request};
 use super::{AttributeType, AttributeValue};
 use crate::documentation::documentation;
-use crate::mcp::{McpOperation, McpTransport};
+use crate::rpc::{RpcOperation, RpcTransport};
 
-/// An attribute of an operation: one row of [`MCP_ATTRIBUTES`].
+/// An attribute of an operation: one row of [`RPC_ATTRIBUTES`].
 #[derive(Clone, Copy)]
-pub struct McpAttribute {
+pub struct RpcAttribute {
     /// Its name. Envoy's filter state has it under `wasm.NAME`.
     pub name: &'static str,
     /// Its type.
@@ -21,15 +21,15 @@ pub struct McpAttribute {
     pub phase: Phase,
     /// What it says. Documentation only.
     pub doc: &'static str,
-    read: McpRead,
+    read: RpcRead,
 }
 
 /// Reads the value of an attribute. Returns None if there is none.
-type McpRead = for<'o> fn(&'o McpTransport, &'o McpOperation) -> Option<AttributeValue<'o>>;
+type RpcRead = for<'o> fn(&'o RpcTransport, &'o RpcOperation) -> Option<AttributeValue<'o>>;
 
-impl McpAttribute {
+impl RpcAttribute {
     /// The value for an operation. Returns None if it is unknown.
-    pub fn value<'o>(&self, transport: &'o McpTransport, operation: &'o McpOperation) -> Option<AttributeValue<'o>> {
+    pub fn value<'o>(&self, transport: &'o RpcTransport, operation: &'o RpcOperation) -> Option<AttributeValue<'o>> {
         (self.read)(transport, operation)
     }
 }
@@ -40,21 +40,21 @@ const fn of(
     unit: &'static str,
     phase: Phase,
     doc: &'static str,
-    read: McpRead,
-) -> McpAttribute {
-    McpAttribute { name, kind, unit: documentation(unit), phase, doc: documentation(doc), read }
+    read: RpcRead,
+) -> RpcAttribute {
+    RpcAttribute { name, kind, unit: documentation(unit), phase, doc: documentation(doc), read }
 }
 
-const fn text(name: &'static str, phase: Phase, doc: &'static str, read: McpRead) -> McpAttribute {
+const fn text(name: &'static str, phase: Phase, doc: &'static str, read: RpcRead) -> RpcAttribute {
     of(name, AttributeType::String, "", phase, doc, read)
 }
 
-const fn int(name: &'static str, unit: &'static str, doc: &'static str, read: McpRead) -> McpAttribute {
+const fn int(name: &'static str, unit: &'static str, doc: &'static str, read: RpcRead) -> RpcAttribute {
     of(name, AttributeType::Int, unit, End, doc, read)
 }
 
 /// Every attribute of an operation, in the order in which they are written.
-pub const MCP_ATTRIBUTES: &[McpAttribute] = &[
+pub const RPC_ATTRIBUTES: &[RpcAttribute] = &[
     text("mcp.method.name", Request, "method of the request, such as `tools/call`", |_, o| {
         Some(AttributeValue::Text(&o.method))
     }),

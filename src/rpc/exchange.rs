@@ -2,38 +2,38 @@
 
 use std::rc::Rc;
 
-use super::body::McpBody;
+use super::body::RpcBody;
 use super::head::{Evidence, evidence};
-use super::message::{McpMessages, McpPrograms};
-use super::{McpAnswer, McpOperation, McpTransport};
+use super::message::{RpcMessages, RpcPrograms};
+use super::{RpcAnswer, RpcOperation, RpcTransport};
 use crate::budget::{Budget, Share, Side};
 use crate::json::LIMIT;
 use crate::observation::{Server, Text, clipped};
 use crate::provider::Head;
 
 /// One HTTP request of MCP and its response, as far as they have been read.
-pub struct McpExchange {
-    transport: McpTransport,
-    messages: McpMessages,
-    programs: Rc<McpPrograms>,
+pub struct RpcExchange {
+    transport: RpcTransport,
+    messages: RpcMessages,
+    programs: Rc<RpcPrograms>,
     budget: Rc<Budget>,
     address: u64,
     /// The body that is being read.
-    body: Option<Box<McpBody>>,
+    body: Option<Box<RpcBody>>,
     has_request_ended: bool,
     /// The response is a stream of events.
     has_events: bool,
     has_ended: bool,
 }
 
-impl McpExchange {
+impl RpcExchange {
     /// Memory that an exchange reserves when it starts, in bytes.
-    const ROOM: usize = size_of::<McpExchange>() + McpBody::BOUND;
+    const ROOM: usize = size_of::<RpcExchange>() + RpcBody::BOUND;
 
     /// Starts with the head of a request. Returns None if it is not MCP, or if the budget has no room. `address` is the hash of the
     /// downstream address, or 0.
     pub fn start(
-        programs: &Rc<McpPrograms>,
+        programs: &Rc<RpcPrograms>,
         budget: &Rc<Budget>,
         head: Head<'_>,
         address: u64,
@@ -49,17 +49,17 @@ impl McpExchange {
         if !memory.resize(Self::ROOM) {
             return None;
         }
-        let transport = McpTransport {
+        let transport = RpcTransport {
             session: header(head, "mcp-session-id"),
             version: header(head, "mcp-protocol-version"),
             server: Server::of(head.text(":authority"), head.text(":scheme")),
             start: now,
-            ..McpTransport::default()
+            ..RpcTransport::default()
         };
-        let body = McpBody::new(false, head.whole("content-encoding"), Share::new(budget, Side::Request, address));
-        let mut messages = McpMessages::new(evidence == Evidence::Accept, memory, now);
+        let body = RpcBody::new(false, head.whole("content-encoding"), Share::new(budget, Side::Request, address));
+        let mut messages = RpcMessages::new(evidence == Evidence::Accept, memory, now);
         messages.is_resumed = is_resumed;
-        Some(McpExchange {
+        Some(RpcExchange {
             transport,
             messages,
             programs: Rc::clone(programs),
@@ -114,7 +114,7 @@ impl McpExchange {
         let media_type = head.text("content-type").split(';').next().unwrap_or_default().trim();
         self.has_events = media_type.eq_ignore_ascii_case("text/event-stream");
         let share = Share::new(&self.budget, Side::Response, self.address);
-        self.body = McpBody::new(self.has_events, head.whole("content-encoding"), share).map(Box::new);
+        self.body = RpcBody::new(self.has_events, head.whole("content-encoding"), share).map(Box::new);
     }
 
     /// Reads bytes of the response's body. `now` is in nanoseconds since 1970.
@@ -170,24 +170,24 @@ impl McpExchange {
     }
 
     /// The answers to operations of other requests, which came since the last call.
-    pub fn take_others(&mut self) -> Vec<McpAnswer> {
+    pub fn take_others(&mut self) -> Vec<RpcAnswer> {
         core::mem::take(&mut self.messages.others)
     }
 
     /// Sets how each operation was joined with the call of a model, as `find` returns it. Empty if it was not.
-    pub fn join(&mut self, mut find: impl FnMut(&McpOperation) -> &'static str) {
+    pub fn join(&mut self, mut find: impl FnMut(&RpcOperation) -> &'static str) {
         for operation in &mut self.messages.operations {
             operation.join = find(operation);
         }
     }
 
     /// The HTTP request and response of the operations.
-    pub fn transport(&self) -> &McpTransport {
+    pub fn transport(&self) -> &RpcTransport {
         &self.transport
     }
 
     /// The operations of the request, in its order.
-    pub fn operations(&self) -> &[McpOperation] {
+    pub fn operations(&self) -> &[RpcOperation] {
         &self.messages.operations
     }
 }

@@ -1,12 +1,12 @@
 //! The reader of a body of MCP: JSON, or server-sent events with JSON.
 
-use super::message::McpMessages;
+use super::message::RpcMessages;
 use crate::budget::Share;
 use crate::framing::{Decoder, Sse, SsePart};
 use crate::json::{Documents, Ended, Program, Scanner};
 
 /// Reads a body, which may arrive in pieces of any size.
-pub(super) struct McpBody {
+pub(super) struct RpcBody {
     scanner: Scanner,
     /// None if the body is JSON.
     events: Option<Sse>,
@@ -15,9 +15,9 @@ pub(super) struct McpBody {
     decoder: Option<Decoder>,
 }
 
-impl McpBody {
+impl RpcBody {
     /// Maximum memory on the heap, in bytes, without the decoder.
-    pub const BOUND: usize = Scanner::BOUND + size_of::<McpBody>();
+    pub const BOUND: usize = Scanner::BOUND + size_of::<RpcBody>();
 
     /// Returns None if the content encoding is not supported. `share` is the decoder's part of the memory budget.
     pub fn new(has_events: bool, encoding: &str, share: Share) -> Option<Self> {
@@ -27,11 +27,11 @@ impl McpBody {
             return None;
         }
         let events = has_events.then(Sse::new);
-        Some(McpBody { scanner: Scanner::new(Documents::Plain), events, is_in_bare_document: false, decoder })
+        Some(RpcBody { scanner: Scanner::new(Documents::Plain), events, is_in_bare_document: false, decoder })
     }
 
     /// Reads the next bytes. Returns false if the body cannot be decoded.
-    pub fn feed(&mut self, program: &Program<McpMessages>, messages: &mut McpMessages, bytes: &[u8]) -> bool {
+    pub fn feed(&mut self, program: &Program<RpcMessages>, messages: &mut RpcMessages, bytes: &[u8]) -> bool {
         self.scanner.allow_documents();
         let Some(mut decoder) = self.decoder.take() else {
             self.read(program, messages, bytes);
@@ -43,11 +43,11 @@ impl McpBody {
     }
 
     /// The body has ended.
-    pub fn finish(&mut self, program: &Program<McpMessages>, messages: &mut McpMessages) {
+    pub fn finish(&mut self, program: &Program<RpcMessages>, messages: &mut RpcMessages) {
         self.scanner.finish(program, messages, Ended::Cut);
     }
 
-    fn read(&mut self, program: &Program<McpMessages>, messages: &mut McpMessages, mut bytes: &[u8]) {
+    fn read(&mut self, program: &Program<RpcMessages>, messages: &mut RpcMessages, mut bytes: &[u8]) {
         let Some(events) = &mut self.events else { return self.scanner.feed(program, messages, bytes) };
         while !bytes.is_empty() {
             if self.is_in_bare_document {

@@ -2,7 +2,7 @@
 //!
 //! An operation is one request of JSON-RPC 2.0 with its answer. Notifications, and answers of a client to requests of a server, are no
 //! operations. An operation has no tokens and no cost, so it is no [`Observation`](crate::observation::Observation): it has a type of its
-//! own, [`McpOperation`], and the sinks have tables of their own for it.
+//! own, [`RpcOperation`], and the sinks have tables of their own for it.
 //!
 //! Specification: modelcontextprotocol.io, "Streamable HTTP", versions 2025-03-26 to 2026-07-28.
 //!
@@ -17,8 +17,8 @@ mod operation;
 #[cfg(test)]
 mod tests;
 
-pub use exchange::McpExchange;
+pub use exchange::RpcExchange;
 pub use head::{VERSION, may_be_mcp, names_mcp};
-pub use message::{McpPrograms, OPERATIONS};
+pub use message::{OPERATIONS, RpcPrograms};
 pub use method::known_method;
-pub use operation::{McpAnswer, McpOperation, McpTransport};
+pub use operation::{RpcAnswer, RpcOperation, RpcTransport};

@@ -9,8 +9,8 @@ use super::plugin::nothing;
 use super::{GAP_METRICS, METRICS, OTHER, SAMPLE_LIMIT, Sample, Stats, TOOLS};
 use crate::config::Config;
 use crate::labels::{ERROR_TYPE, MCP_METHOD, PART, Scope, TOOL_NAME};
-use crate::mcp::{McpOperation, McpTransport, known_method};
 use crate::observation::Observation;
+use crate::rpc::{RpcOperation, RpcTransport, known_method};
 
 const OPERATION_DURATION: Metric = duration(
     "mcp_client_operation_duration_microseconds",
@@ -51,16 +51,16 @@ const TOOL_TIME: Metric = Metric {
 }
 .by(Scope::Route);
 
-/// Every metric of operations of MCP. Their samples come from [`Stats::record_mcp`] and [`Stats::record_tool_times`].
-pub const MCP_METRICS: &[Metric] = &[OPERATION_DURATION, TOOL_TIME];
+/// Every metric of operations of MCP. Their samples come from [`Stats::record_rpc`] and [`Stats::record_tool_times`].
+pub const RPC_METRICS: &[Metric] = &[OPERATION_DURATION, TOOL_TIME];
 
 impl Stats {
     /// Passes the samples of an operation that has ended to the host. A client can invent tools, so a tool is a label once a call of it has
     /// succeeded, or a model has called it.
-    pub fn record_mcp<R: Registry>(
+    pub fn record_rpc<R: Registry>(
         &mut self,
-        transport: &McpTransport,
-        operation: &McpOperation,
+        transport: &RpcTransport,
+        operation: &RpcOperation,
         config: &Config,
         host: &mut R,
     ) {
