@@ -29,14 +29,22 @@ pub enum NameKind {
     ResponseModel,
     /// A tool that an answer has called.
     ToolName,
+    /// A server of tools or agents.
+    ServerAddress,
     /// A model of the price table.
     RequestModel,
 }
 
 impl NameKind {
     /// Every kind, in the order of the bits.
-    pub const ALL: [NameKind; 5] =
-        [NameKind::Header, NameKind::ErrorType, NameKind::ResponseModel, NameKind::ToolName, NameKind::RequestModel];
+    pub const ALL: [NameKind; 6] = [
+        NameKind::Header,
+        NameKind::ErrorType,
+        NameKind::ResponseModel,
+        NameKind::ToolName,
+        NameKind::ServerAddress,
+        NameKind::RequestModel,
+    ];
 
     /// The kind in a set of kinds.
     pub const fn bit(self) -> usize {
@@ -50,6 +58,7 @@ impl NameKind {
             NameKind::ErrorType => "error_type",
             NameKind::ResponseModel => "response_model",
             NameKind::ToolName => "tool_name",
+            NameKind::ServerAddress => "server_address",
             NameKind::RequestModel => "request_model",
         }
     }
@@ -105,6 +114,10 @@ labels! {
     CAUSE = bounded("cause", "gaugeway.cause", "why a prompt cache was not read", FIXED);
     STATUS = bounded("status", "gaugeway.status", "how an agent's run ended", FIXED);
     MCP_METHOD = bounded("mcp_method_name", "mcp.method.name", "the request of MCP; `other` for a method that the specification does not have", FIXED);
+    MCP_VERSION = bounded("mcp_protocol_version", "mcp.protocol.version", "the session of MCP; `other` for a version that the plugin does not know", FIXED);
+    RPC_METHOD = bounded("rpc_method", "rpc.method", "the request of A2A, by its name in version 1.0; `other` for a method that the specification does not have", FIXED);
+    SERVER_ADDRESS = unbounded(NameKind::ServerAddress, "server_address", "server.address", "host of the request's authority, of MCP and A2A", IF_SERVED);
+    TASK_STATE = bounded("task_state", "gaugeway.task.state", "the last state of the task in an answer", FIXED);
     CLIENT_NAME = bounded("client_name", "gaugeway.client.name", "the client, if it is a known one", "only a value of a fixed list");
 }
 
@@ -114,6 +127,8 @@ const IF_KNOWN: &str = "no, but it can choose any model of the price table";
 const UNLESS_ECHOED: &str = "no, unless the upstream echoes the requested name";
 const IF_CALLED: &str =
     "no, unless it has a model call tools with invented names; `other` for a tool that no answer named";
+const IF_SERVED: &str =
+    "no, unless a server answers for invented hosts; `other` for a server of which no operation has succeeded";
 const ERROR_SOURCE: &str = "the provider's error code, else the HTTP status, else the outcome";
 
 /// The labels that metrics of exchanges share. [`Scope`] says which of them a metric has. The labels of `labels.headers` follow
@@ -224,12 +239,20 @@ const COMMON_ERRORS: &[&str] = &[
     "request_too_large",
     "server_error",
     "timeout_error",
-    // Failures of operations of MCP: of a tool, and of JSON-RPC.
+    // Failures of operations of MCP and A2A: of a tool, of a task, and of JSON-RPC.
     "tool_error",
+    "task_failed",
+    "task_rejected",
     "-32000",
     "-32001",
     "-32002",
     "-32003",
+    "-32004",
+    "-32005",
+    "-32006",
+    "-32007",
+    "-32008",
+    "-32009",
     "-32020",
     "-32021",
     "-32022",

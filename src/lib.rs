@@ -31,10 +31,10 @@
 //! 10. `draft`: the observation while it is being read, and the state of the open JSON document.
 //! 11. `framing`: how bytes carry documents: content encodings, server-sent events, AWS event streams, forms, WebSockets.
 //! 12. `provider`: the APIs of providers: paths, hosts, headers and rules for bodies.
-//! 13. `mcp`: the Model Context Protocol: its operations, as plain data.
+//! 13. `rpc`: the Model Context Protocol and Agent2Agent: their operations, as plain data.
 //! 14. `signal`: what is computed from observations: cost, the memory of tool calls, losses of prompt caches, feedback.
 //! 15. `config`: the configuration.
-//! 16. `sink`: attributes, metrics and spans of an observation, and of an operation of MCP.
+//! 16. `sink`: attributes, metrics and spans of an observation, and of an operation of MCP or A2A.
 //! 17. `usage_injection`: changes to a request that makes a stream report its usage, and to the response.
 //! 18. `exchange`: one request and its response, from the first header to the end.
 //! 19. `session`: a WebSocket and the exchanges on it.

@@ -60,6 +60,15 @@ pub fn headers(map: MapType) -> Vec<u8> {
     returned(|out, size| unsafe { proxy_get_header_map_pairs(map as u32, out, size) }).unwrap_or_default()
 }
 
+/// A part of a buffer. Empty if the host has none. An empty part costs no host call.
+pub fn body(buffer: BufferType, start: usize, size: usize) -> Vec<u8> {
+    if size == 0 {
+        Vec::new()
+    } else {
+        proxy_wasm::hostcalls::get_buffer(buffer, start, size).ok().flatten().unwrap_or_default()
+    }
+}
+
 /// The names and values in serialised headers: a count, the sizes of all names and values, then each of them with a NUL after it.
 pub fn pairs(serialized: &[u8]) -> Vec<(&[u8], &[u8])> {
     let Some((count, sizes)) = serialized.split_first_chunk::<4>() else { return Vec::new() };

@@ -1,4 +1,4 @@
-//! The answers and files that requests fetch after others have created them: buckets in Envoy's shared data, which all workers
+//! The answers and files that requests fetch after others have created them, and the tasks and sessions that requests end after others have begun them: buckets in Envoy's shared data, which all workers
 //! have, changed by compare and set. A bucket exists from its first use on.
 
 use core::ops::Range;
@@ -46,6 +46,16 @@ pub fn release_file(exchange: &mut Exchange) {
     for FileRange { key, range } in exchange.uncounted_ranges() {
         change(key, |bucket| bucket.release(key, &range));
     }
+}
+
+/// The task or the session with this key began at this time.
+pub fn begin(key: u64, at: u64) {
+    change(key, |bucket| bucket.create(key, at));
+}
+
+/// The task or the session with this key has ended. Returns when it began, or 0 if that is unknown. Returns None if its end is known already.
+pub fn end(key: u64) -> Option<u64> {
+    claim(key, 0..1).filter(|claim| !claim.granted.is_empty()).map(|claim| claim.created_at)
 }
 
 /// Claims a range. None if the host has no shared data.

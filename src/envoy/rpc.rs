@@ -1,4 +1,4 @@
-//! One HTTP stream of MCP: passes its callbacks to an [`RpcExchange`], and writes and reports its operations.
+//! One HTTP stream of MCP or A2A: passes its callbacks to an [`RpcExchange`], and writes and reports its operations.
 
 use std::rc::Rc;
 
@@ -7,17 +7,21 @@ use proxy_wasm::types::{BufferType, MapType};
 use super::address::{address, address_for, source_address};
 use super::resumable::{Report, Resumable};
 use super::shared::Shared;
-use super::{answer, filter_state, host, role, room, stream};
+use super::{answer, filter_state, host, late, role, room};
 use crate::config::Role;
 use crate::exchange::{End, Head, Observer};
-use crate::rpc::{RpcExchange, RpcOperation, VERSION, may_be_mcp, names_mcp};
+use crate::json::{Scalar, identity};
+use crate::rpc::{
+    A2A_VERSION, FIRST_BYTES, MCP_SESSION, Protocol, RpcExchange, RpcHint, RpcOperation, accepts_events,
+    begins_like_rpc, rpc_hint,
+};
 use crate::signal::asked::{AskedCall, JoinedBy, Wanted};
 use crate::trace_context::TraceContext;
 
 /// A number that no span of a call of a model is derived with. The operations of a request follow it.
 const SALT: u64 = 1 << 32;
 
-/// One HTTP stream of MCP.
+/// One HTTP stream of MCP or A2A.
 pub struct RpcStream {
     exchange: RpcExchange,
     observer: Rc<Observer>,
@@ -31,16 +35,34 @@ pub struct RpcStream {
     is_reported: bool,
 }
 
-/// Returns false if the current request, with this path, is not MCP. One host call.
-pub fn may_be(path: &[u8]) -> bool {
+/// Returns true if the current request, with this path, may be MCP or A2A by its head. Other paths cost no host call, unless they have no body on a
+/// gateway with traffic of MCP.
+pub fn may_be(shared: &Shared, path: &[u8], end_of_stream: bool) -> bool {
     let header = |name| host::header(MapType::HttpRequestHeaders, name);
-    if names_mcp(path) { header("accept").is_some_and(|accept| may_be_mcp(&accept)) } else { header(VERSION).is_some() }
+    match rpc_hint(path) {
+        Some(RpcHint::Mcp) => {
+            header("accept").is_some_and(|accept| accepts_events(&accept)) || header(MCP_SESSION).is_some()
+        }
+        Some(RpcHint::A2a) => true,
+        Some(RpcHint::Tasks) => header(A2A_VERSION).is_some(),
+        None => end_of_stream && shared.asked.are_used() && header(MCP_SESSION).is_some(),
+    }
 }
 
 impl RpcStream {
-    /// Starts with the head of a request. Returns None if it is not MCP, or if another instance reports it.
-    pub fn start(shared: &Shared, head: Head<'_>, end_of_stream: bool) -> Option<Box<Self>> {
-        if !may_be_mcp(head.bytes("accept")?) || !room::has_room() {
+    /// Starts when the body of the current request begins. Returns None if it does not begin like JSON-RPC, which costs one host call.
+    pub fn start_by_body(shared: &Shared) -> Option<Box<Self>> {
+        if !begins_like_rpc(&host::body(BufferType::HttpRequestBody, 0, FIRST_BYTES)) {
+            return None;
+        }
+        let serialized = host::headers(MapType::HttpRequestHeaders);
+        Self::start(shared, Head(&host::pairs(&serialized)), true, false)
+    }
+
+    /// Starts with the head of a request. Returns None if it is neither MCP nor A2A, or if another instance reports it. `begins_like_rpc` is true if
+    /// the first bytes of the body are known to be those of JSON-RPC.
+    pub fn start(shared: &Shared, head: Head<'_>, begins_like_rpc: bool, end_of_stream: bool) -> Option<Box<Self>> {
+        if !RpcExchange::may_start(head, begins_like_rpc) || !room::has_room() {
             return None;
         }
         let observer = shared.observer();
@@ -48,9 +70,13 @@ impl RpcStream {
         if is_attempt && role::is_claimed() {
             return None;
         }
+        // The head may have come before the body.
+        let begin = || Some(i64::from_le_bytes(*host::property("request\0time")?.first_chunk()?));
+        let now =
+            begin().filter(|_| begins_like_rpc).and_then(|time| u64::try_from(time).ok()).unwrap_or_else(host::now);
         let address = if observer.is_crowded() { address(None) } else { address_for(head, None) };
         let programs = shared.rpc_programs();
-        let mut exchange = RpcExchange::start(&programs, &observer.budget, head, address, host::now())?;
+        let mut exchange = RpcExchange::start(&programs, &observer.budget, head, begins_like_rpc, address, now)?;
         if !is_attempt && !role::claim() {
             return None;
         }
@@ -59,7 +85,6 @@ impl RpcStream {
             let route = host::property("xds\0route_name").unwrap_or_default();
             exchange.route(core::str::from_utf8(&route).unwrap_or_default());
         }
-        shared.asked.start();
         let address = source_address(None);
         let source = observer.peer(&address).zip(observer.caller(head, &address));
         let mut stream = RpcStream {
@@ -79,9 +104,7 @@ impl RpcStream {
 
     /// The host called back with a part of the request's body.
     pub fn on_request_body(&mut self, shared: &Shared, size: usize, end_of_stream: bool) {
-        if size > 0 {
-            self.exchange.request_body(&stream::body(BufferType::HttpRequestBody, 0, size));
-        }
+        self.exchange.request_body(&host::body(BufferType::HttpRequestBody, 0, size));
         if end_of_stream {
             self.request_end(shared);
         }
@@ -90,6 +113,10 @@ impl RpcStream {
     /// The request has ended.
     pub fn request_end(&mut self, shared: &Shared) {
         self.exchange.request_end();
+        let is_mcp = |operation: &RpcOperation| operation.protocol == Protocol::Mcp;
+        if self.exchange.operations().iter().any(is_mcp) {
+            shared.asked.start();
+        }
         self.join(shared);
         filter_state::write_operation(&shared.selection, &self.exchange, false);
     }
@@ -129,7 +156,7 @@ impl RpcStream {
     /// The host called back with a part of the response's body.
     pub fn on_response_body(&mut self, shared: &Shared, size: usize, end_of_stream: bool) {
         if size > 0 && !self.exchange.is_answered() {
-            self.exchange.response_body(&stream::body(BufferType::HttpResponseBody, 0, size), host::now());
+            self.exchange.response_body(&host::body(BufferType::HttpResponseBody, 0, size), host::now());
             for answer in self.exchange.take_others() {
                 self.key(answer.key).into_iter().for_each(|key| Resumable::answer(key, answer));
             }
@@ -154,6 +181,8 @@ impl RpcStream {
             let end = answer::end_of_stream(status, self.observer.config.role, self.answer, &answer::details());
             self.finish(shared, end);
         }
+        self.settle_session(shared);
+        self.settle_tasks();
         let may_resume = self.exchange.may_resume();
         for (at, operation) in self.exchange.operations().iter().enumerate() {
             let report = Report {
@@ -169,6 +198,40 @@ impl RpcStream {
                 Some(key) => shared.resumable.wait(key, report, shared),
                 None => report.make(shared),
             }
+        }
+    }
+
+    /// Notes the tasks that the operations have begun, and finds the durations of those that have ended.
+    fn settle_tasks(&mut self) {
+        let transport = self.exchange.transport();
+        let (start, server) =
+            (transport.start, transport.server.as_ref().map_or("", |server| &server.address).to_owned());
+        let observer = Rc::clone(&self.observer);
+        self.exchange.time_tasks(|operation, task, state| {
+            // Any caller may ask for a task. Its identifier is the server's.
+            let key = observer.operation_key(0, &server, identity(Scalar::Text(task)))?;
+            if !state.is_terminal() {
+                if operation.begins_task() {
+                    late::begin(key, start);
+                }
+                return None;
+            }
+            let began = late::end(key)?;
+            let began = if operation.begins_task() { start } else { began };
+            operation.end?.checked_sub(began).filter(|_| began > 0)
+        });
+    }
+
+    /// Notes a session that the server has opened, and counts one that it has ended.
+    fn settle_session(&self, shared: &Shared) {
+        let Some(key) = self.key(0) else { return };
+        if self.exchange.has_opened_session() {
+            late::begin(key, self.exchange.transport().start);
+        } else if self.exchange.has_ended_session()
+            && let Some(began) = late::end(key).filter(|began| *began > 0)
+        {
+            let nanos = host::now().saturating_sub(began);
+            shared.count_session(self.exchange.transport(), nanos, &self.observer.config);
         }
     }
 

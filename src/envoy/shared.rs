@@ -20,7 +20,7 @@ use super::{host, late};
 use crate::config::Config;
 use crate::exchange::{Continuation, Exchange, MemoryKey, Observer, Routes};
 use crate::observation::{Changes, Observation, Outcome};
-use crate::rpc::RpcPrograms;
+use crate::rpc::{RpcPrograms, RpcTransport};
 use crate::signal::memory::{Pending, WaitingRun, WaitingRuns};
 use crate::signal::stalls::OpenStreams;
 use crate::sink::attributes::Selection;
@@ -74,7 +74,19 @@ impl Shared {
         observer
     }
 
-    /// The rules for MCP.
+    /// Counts a session of MCP that has ended after this number of nanoseconds.
+    pub fn count_session(&self, transport: &RpcTransport, nanos: u64, config: &Config) {
+        if let Some(Ok(mut stats)) = self.stats.as_ref().map(|stats| stats.try_borrow_mut()) {
+            stats.record_session(transport, nanos, config, &mut HostMetrics);
+        }
+        if let Some(Ok(export)) = self.export.as_ref().map(RefCell::try_borrow)
+            && let Some(Ok(mut metrics)) = export.metrics.as_ref().map(|metrics| metrics.queue.try_borrow_mut())
+        {
+            metrics.record_session(transport, nanos, config);
+        }
+    }
+
+    /// The rules for MCP and A2A.
     pub fn rpc_programs(&self) -> Rc<RpcPrograms> {
         Rc::clone(self.rpc_programs.get_or_init(|| Rc::new(RpcPrograms::compile())))
     }

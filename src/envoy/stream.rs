@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
 
@@ -39,7 +38,9 @@ pub struct Stream {
     exchange: Option<Box<Exchange>>,
     /// Set in place of the exchange once it is a WebSocket.
     socket: Option<Box<Socket>>,
-    /// Set if the stream is MCP.
+    /// The first bytes of the request's body will show if it is MCP or A2A.
+    awaits_body: bool,
+    /// Set if the stream is MCP or A2A.
     rpc: Option<Box<RpcStream>>,
     /// Set in a cluster's filter chain.
     attempt: Option<Attempt>,
@@ -65,6 +66,7 @@ impl Stream {
             shared,
             exchange: None,
             socket: None,
+            awaits_body: false,
             rpc: None,
             attempt: None,
             injection: Injection::default(),
@@ -92,8 +94,7 @@ impl HttpContext for Stream {
             return Action::Pause;
         }
         if let Some(socket) = &mut self.socket {
-            let bytes = if size > 0 { body(BufferType::HttpRequestBody, 0, size) } else { Vec::new() };
-            socket.read(shared, &mut self.written, Side::Request, &bytes);
+            socket.read(shared, &mut self.written, Side::Request, &host::body(BufferType::HttpRequestBody, 0, size));
             return Action::Continue;
         }
         // Frames before the answer: what follows cannot be read without them.
@@ -101,13 +102,16 @@ impl HttpContext for Stream {
             self.exchange = None;
             room::count(Unread::Websocket);
         }
+        if size > 0 && core::mem::replace(&mut self.awaits_body, false) {
+            self.rpc = RpcStream::start_by_body(shared);
+        }
         if let Some(rpc) = &mut self.rpc {
             rpc.on_request_body(shared, size, end_of_stream);
         }
         let Some(exchange) = &mut self.exchange else { return Action::Continue };
         let seen = self.injection.start_body(self.id, &shared.holding);
         let new = size.saturating_sub(seen);
-        let bytes = if new > 0 { body(BufferType::HttpRequestBody, seen, new) } else { Vec::new() };
+        let bytes = host::body(BufferType::HttpRequestBody, seen, new);
         exchange.request_body(&bytes);
         if end_of_stream {
             self.end_request();
@@ -173,8 +177,7 @@ impl HttpContext for Stream {
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         self.note_response_body();
         if let (Some(socket), Some(shared)) = (&mut self.socket, &self.shared) {
-            let bytes = if size > 0 { body(BufferType::HttpResponseBody, 0, size) } else { Vec::new() };
-            socket.read(shared, &mut self.written, Side::Response, &bytes);
+            socket.read(shared, &mut self.written, Side::Response, &host::body(BufferType::HttpResponseBody, 0, size));
             return Action::Continue;
         }
         if let (Some(rpc), Some(shared)) = (&mut self.rpc, &self.shared) {
@@ -182,7 +185,7 @@ impl HttpContext for Stream {
         }
         let Some(exchange) = &mut self.exchange else { return Action::Continue };
         let now = host::now();
-        let bytes = if size > 0 { body(BufferType::HttpResponseBody, 0, size) } else { Vec::new() };
+        let bytes = host::body(BufferType::HttpResponseBody, 0, size);
         late::claim_file(exchange);
         exchange.response_body(&bytes, now);
         self.injection.on_response_body(&bytes, size, end_of_stream, exchange.observation());
@@ -224,13 +227,14 @@ impl Stream {
     fn start(&mut self, end_of_stream: bool) -> bool {
         let Some(shared) = &self.shared else { return false };
         let config = &shared.observer.config;
-        // The path and one header are enough to see that a request is neither LLM traffic nor MCP.
+        // The path and the first bytes of the body are enough to see that a request is neither LLM traffic nor MCP or A2A.
         if !shared.expects_llm_traffic.get() {
             let path = host::header(MapType::HttpRequestHeaders, ":path");
             if path.is_none() {
                 capabilities::log_once(Missing::RequestHeaders);
             }
-            if !path.is_some_and(|path| is_served(config, &path) || rpc::may_be(&path)) {
+            if !path.is_some_and(|path| is_served(config, &path) || rpc::may_be(shared, &path, end_of_stream)) {
+                self.awaits_body = !end_of_stream;
                 return false;
             }
         }
@@ -239,7 +243,8 @@ impl Stream {
         let head = Head(&pairs);
         shared.expects_llm_traffic.set(head.bytes(":path").is_some_and(|path| is_served(config, path)));
         if !shared.expects_llm_traffic.get() {
-            self.rpc = RpcStream::start(shared, head, end_of_stream);
+            self.rpc = RpcStream::start(shared, head, false, end_of_stream);
+            self.awaits_body = self.rpc.is_none() && !end_of_stream;
             return false;
         }
         if config.feedback.is_at(head.whole(":path")) {
@@ -385,11 +390,6 @@ impl Stream {
 
 fn hold_if(holds: bool) -> Action {
     if holds { Action::Pause } else { Action::Continue }
-}
-
-/// A part of a buffer. Empty if the host has none.
-pub fn body(buffer: BufferType, start: usize, size: usize) -> Vec<u8> {
-    hostcalls::get_buffer(buffer, start, size).ok().flatten().unwrap_or_default()
 }
 
 /// Returns true if the path is that of an LLM API or of feedback.

@@ -74,7 +74,7 @@ impl WorkerMetrics {
         self.store.record(seen, config, now, span);
     }
 
-    /// Counts an operation of MCP that has ended.
+    /// Counts an operation of MCP or A2A that has ended.
     pub fn record_rpc(
         &mut self,
         transport: &RpcTransport,
@@ -84,6 +84,11 @@ impl WorkerMetrics {
     ) {
         let now = operation.end.unwrap_or_else(host::now);
         self.store.record_rpc(transport, operation, config, now, span);
+    }
+
+    /// Counts a session of MCP that has ended after this number of nanoseconds.
+    pub fn record_session(&mut self, transport: &RpcTransport, nanos: u64, config: &Config) {
+        self.store.record_session(transport, nanos, config, host::now());
     }
 
     /// Names the source of the metrics, unless the number of the worker is still unknown.

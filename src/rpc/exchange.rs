@@ -1,18 +1,53 @@
-//! One HTTP request of MCP and its response.
+//! One HTTP request of MCP or A2A, and its response.
 
 use std::rc::Rc;
 
 use super::body::RpcBody;
-use super::head::{Evidence, evidence};
-use super::message::{RpcMessages, RpcPrograms};
-use super::{RpcAnswer, RpcOperation, RpcTransport};
+use super::head::{A2A_VERSION, MCP_SESSION, MCP_VERSION, Signs, accepts_events};
+use super::message::RpcMessages;
+use super::protocol::{Protocol, RestCall};
+use super::rules::RpcPrograms;
+use super::{RpcAnswer, RpcOperation, RpcTransport, TaskState};
 use crate::budget::{Budget, Share, Side};
 use crate::json::LIMIT;
 use crate::observation::{Server, Text, clipped};
 use crate::provider::Head;
 
-/// One HTTP request of MCP and its response, as far as they have been read.
+/// The meaning of a request that its head shows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Form {
+    /// Messages of JSON-RPC.
+    JsonRpc,
+    /// The client resumes a stream of MCP.
+    Resumed,
+    /// The client ends a session of MCP.
+    EndOfSession,
+    /// One operation of A2A, without JSON-RPC.
+    Rest,
+}
+
+impl Form {
+    /// The form of a request, with the signs of a protocol in its head and the call of A2A that its path names. Returns None if the request is
+    /// neither MCP nor A2A.
+    fn of<'h>(head: Head<'h>, begins_like_rpc: bool) -> Option<(Signs, Form, Option<RestCall<'h>>)> {
+        let signs = Signs::of(head);
+        let method = head.bytes(":method").unwrap_or_default();
+        let call = RestCall::of(method, head.text(":path"));
+        let call = call.filter(|call| call.is_sure || signs.a2a_header || signs.a2a_path);
+        let form = match method {
+            _ if call.is_some() => Form::Rest,
+            b"POST" if begins_like_rpc || signs != Signs::default() => Form::JsonRpc,
+            b"GET" if signs.mcp_header && accepts_events(head.bytes("accept").unwrap_or_default()) => Form::Resumed,
+            b"DELETE" if head.bytes(MCP_SESSION).is_some() => Form::EndOfSession,
+            _ => return None,
+        };
+        Some((signs, form, call))
+    }
+}
+
+/// One HTTP request of MCP or A2A and its response, as far as they have been read.
 pub struct RpcExchange {
+    form: Form,
     transport: RpcTransport,
     messages: RpcMessages,
     programs: Rc<RpcPrograms>,
@@ -21,8 +56,6 @@ pub struct RpcExchange {
     /// The body that is being read.
     body: Option<Box<RpcBody>>,
     has_request_ended: bool,
-    /// The response is a stream of events.
-    has_events: bool,
     has_ended: bool,
 }
 
@@ -30,36 +63,48 @@ impl RpcExchange {
     /// Memory that an exchange reserves when it starts, in bytes.
     const ROOM: usize = size_of::<RpcExchange>() + RpcBody::BOUND;
 
-    /// Starts with the head of a request. Returns None if it is not MCP, or if the budget has no room. `address` is the hash of the
-    /// downstream address, or 0.
+    /// Returns false if a request with this head is neither MCP nor A2A. See [`RpcExchange::start`].
+    pub fn may_start(head: Head<'_>, begins_like_rpc: bool) -> bool {
+        Form::of(head, begins_like_rpc).is_some()
+    }
+
+    /// Starts with the head of a request. Returns None if it is neither MCP nor A2A, or if the budget has no room. `begins_like_rpc` is true if
+    /// the first bytes of the body are known, and are those of JSON-RPC. `address` is the hash of the downstream address, or 0.
     pub fn start(
         programs: &Rc<RpcPrograms>,
         budget: &Rc<Budget>,
         head: Head<'_>,
+        begins_like_rpc: bool,
         address: u64,
         now: u64,
     ) -> Option<Self> {
-        let evidence = evidence(head)?;
-        let is_resumed = match head.bytes(":method") {
-            Some(b"POST") => false,
-            Some(b"GET") => true,
-            _ => return None,
-        };
+        let (signs, form, call) = Form::of(head, begins_like_rpc)?;
         let mut memory = Share::of_state(budget, address);
         if !memory.resize(Self::ROOM) {
             return None;
         }
         let transport = RpcTransport {
-            session: header(head, "mcp-session-id"),
-            version: header(head, "mcp-protocol-version"),
+            session: header(head, MCP_SESSION),
+            version: header(head, if signs.mcp_header { MCP_VERSION } else { A2A_VERSION }),
             server: Server::of(head.text(":authority"), head.text(":scheme")),
             start: now,
             ..RpcTransport::default()
         };
         let body = RpcBody::new(false, head.whole("content-encoding"), Share::new(budget, Side::Request, address));
-        let mut messages = RpcMessages::new(evidence == Evidence::Accept, memory, now);
-        messages.is_resumed = is_resumed;
+        let mut messages = RpcMessages::new(signs, memory, now);
+        messages.is_resumed = form == Form::Resumed;
+        if let Some(call) = call {
+            let task = Some(clipped(call.task, LIMIT).into()).filter(|_| !call.task.is_empty());
+            let names_task = task.is_some();
+            let method = call.method.into();
+            let operation =
+                RpcOperation { protocol: Protocol::A2a, method, task, names_task, ..RpcOperation::default() };
+            if !messages.add(operation) {
+                return None;
+            }
+        }
         Some(RpcExchange {
+            form,
             transport,
             messages,
             programs: Rc::clone(programs),
@@ -67,7 +112,6 @@ impl RpcExchange {
             address,
             body: body.map(Box::new),
             has_request_ended: false,
-            has_events: false,
             has_ended: false,
         })
     }
@@ -86,7 +130,7 @@ impl RpcExchange {
     pub fn request_body(&mut self, bytes: &[u8]) {
         if !self.has_request_ended
             && let Some(body) = &mut self.body
-            && !body.feed(&self.programs.request, &mut self.messages, bytes)
+            && !body.feed(self.programs.request(self.form == Form::Rest), &mut self.messages, bytes)
         {
             self.body = None;
         }
@@ -98,30 +142,37 @@ impl RpcExchange {
             return;
         }
         if let Some(mut body) = self.body.take() {
-            body.finish(&self.programs.request, &mut self.messages);
+            body.finish(self.programs.request(self.form == Form::Rest), &mut self.messages);
         }
         self.transport.version = self.transport.version.take().or(self.messages.version.take());
+        if let Some(operation) = self.messages.operations.first()
+            && operation.protocol == Protocol::A2a
+        {
+            // A client of version 0.3 sends no version.
+            self.transport.version = self.transport.version.take().or_else(|| Some("0.3".into()));
+        }
     }
 
     /// The head of the response.
     pub fn response(&mut self, head: Head<'_>) {
         self.request_end();
         self.transport.status = head.text(":status").parse().ok();
-        self.transport.session = self.transport.session.take().or(header(head, "mcp-session-id"));
+        self.transport.session = self.transport.session.take().or(header(head, MCP_SESSION));
         if self.messages.operations.is_empty() && !self.messages.is_resumed {
             return;
         }
         let media_type = head.text("content-type").split(';').next().unwrap_or_default().trim();
-        self.has_events = media_type.eq_ignore_ascii_case("text/event-stream");
+        let has_events = media_type.eq_ignore_ascii_case("text/event-stream");
+        self.messages.has_events = has_events;
         let share = Share::new(&self.budget, Side::Response, self.address);
-        self.body = RpcBody::new(self.has_events, head.whole("content-encoding"), share).map(Box::new);
+        self.body = RpcBody::new(has_events, head.whole("content-encoding"), share).map(Box::new);
     }
 
     /// Reads bytes of the response's body. `now` is in nanoseconds since 1970.
     pub fn response_body(&mut self, bytes: &[u8], now: u64) {
         self.messages.now = now;
         if let Some(body) = &mut self.body
-            && !body.feed(&self.programs.response, &mut self.messages, bytes)
+            && !body.feed(self.programs.response(self.form == Form::Rest), &mut self.messages, bytes)
         {
             self.body = None;
         }
@@ -135,7 +186,7 @@ impl RpcExchange {
         self.request_end();
         self.messages.now = now;
         if let Some(mut body) = self.body.take() {
-            body.finish(&self.programs.response, &mut self.messages);
+            body.finish(self.programs.response(self.form == Form::Rest), &mut self.messages);
         }
         if self.messages.version.is_some() {
             self.transport.version = self.messages.version.take();
@@ -143,30 +194,49 @@ impl RpcExchange {
         let status = self.transport.status;
         // The server accepted the message and answers on another stream, or never.
         if failure.is_empty() && status == Some(202) {
-            self.messages.operations.retain(|operation| operation.end.is_some());
+            self.messages.operations.retain(|operation| operation.end.is_some() || operation.protocol == Protocol::A2a);
         }
+        let is_success = status.is_some_and(|status| status < 400);
         let error = match status {
             _ if !failure.is_empty() => failure.into(),
             Some(status) if status >= 400 => status.to_string(),
             _ => "truncated".to_owned(),
         };
+        let ends_with_body = self.form == Form::Rest;
         for operation in self.messages.operations.iter_mut().filter(|operation| operation.end.is_none()) {
+            // A stream of results has no last one. A client may leave it as soon as nothing more follows.
+            let is_whole = failure.is_empty() && (ends_with_body || operation.state.is_some());
+            if is_success && (is_whole || operation.has_result()) {
+                operation.complete(now);
+                continue;
+            }
             operation.end = Some(now);
             operation.is_unanswered = true;
             operation.error = Some(error.as_str().into());
         }
     }
 
+    /// Returns true if the server has ended the session that the request names.
+    pub fn has_ended_session(&self) -> bool {
+        self.form == Form::EndOfSession && self.transport.status.is_some_and(|status| (200..300).contains(&status))
+    }
+
+    /// Returns true if the server has opened the session of the transport.
+    pub fn has_opened_session(&self) -> bool {
+        let opens = |operation: &RpcOperation| &*operation.method == "initialize" && operation.error.is_none();
+        self.transport.session.is_some() && self.messages.operations.iter().any(opens)
+    }
+
     /// Returns true if nothing more is to be read: every operation has its answer.
     pub fn is_answered(&self) -> bool {
-        self.has_request_ended && !self.messages.is_resumed && self.messages.are_answered()
+        self.has_request_ended && self.form == Form::JsonRpc && self.messages.are_answered()
     }
 
     /// Returns true if another stream of the session may bring the missing answers: the client may resume a stream of events. Since
     /// version 2026-07-28 it cannot.
     pub fn may_resume(&self) -> bool {
         let is_old = self.transport.version.as_deref().is_none_or(|version| version < "2026-07-28");
-        self.has_events && is_old && self.transport.session.is_some() && self.transport.status == Some(200)
+        self.messages.has_events && is_old && self.transport.session.is_some() && self.transport.status == Some(200)
     }
 
     /// The answers to operations of other requests, which came since the last call.
@@ -178,6 +248,15 @@ impl RpcExchange {
     pub fn join(&mut self, mut find: impl FnMut(&RpcOperation) -> &'static str) {
         for operation in &mut self.messages.operations {
             operation.join = find(operation);
+        }
+    }
+
+    /// Sets the durations of tasks, as `find` returns them for an operation, the identifier of its task and the task's state.
+    pub fn time_tasks(&mut self, mut find: impl FnMut(&RpcOperation, &str, TaskState) -> Option<u64>) {
+        for operation in &mut self.messages.operations {
+            if let (Some(task), Some(state)) = (&operation.task, operation.state) {
+                operation.task_nanos = find(operation, task, state);
+            }
         }
     }
 

@@ -1,47 +1,81 @@
-//! Recognises MCP by the head of a request.
+//! Recognises MCP and A2A by the head of a request and by the first bytes of its body.
 //!
-//! Other traffic must pay little for it. A look-up of a header that is missing costs half of one that returns a value, so a path without `mcp`
-//! must have the header [`VERSION`]. Nearly all paths of servers have `mcp`.
+//! Other traffic must pay little for it. A look-up of a header costs as much as a twentieth of what Envoy does for a small request. So the path of a
+//! request decides if its headers are read at once. If the path says nothing, the first bytes of the body decide: a request of JSON-RPC begins
+//! with one of four keys.
 
 use crate::provider::Head;
 
-/// The header with the version of the protocol. Clients send it since 2025-06-18, from the second request of a session on; since 2026-07-28 with
-/// each request.
-pub const VERSION: &str = "mcp-protocol-version";
-/// Further headers that only MCP has.
-const OTHERS: [&str; 2] = ["mcp-method", "mcp-session-id"];
+/// The header with the version of A2A.
+pub const A2A_VERSION: &str = "a2a-version";
+/// The header with the session of MCP.
+pub const MCP_SESSION: &str = "mcp-session-id";
+/// The header with the version of MCP.
+pub(super) const MCP_VERSION: &str = "mcp-protocol-version";
 
-/// The part of a request that shows that it is MCP.
+/// The protocol that a path suggests.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Evidence {
-    /// A header of MCP.
-    Header,
-    /// Only the accepted media types. The body must then be JSON-RPC with a method of MCP.
-    Accept,
+pub enum RpcHint {
+    /// The path has `mcp`, as in `/mcp` and `/files/mcp`.
+    Mcp,
+    /// The path has `a2a`, or only A2A has such a path.
+    A2a,
+    /// The path has `/tasks`, as those of A2A and of many other services.
+    Tasks,
 }
 
-/// Returns true if the path has `mcp`, as in `/mcp` and `/mcp/files`.
-pub fn names_mcp(path: &[u8]) -> bool {
-    has(path, b"mcp")
+/// Returns the protocol that a path suggests. Returns None if it suggests none.
+pub fn rpc_hint(path: &[u8]) -> Option<RpcHint> {
+    if has(path, b"mcp") {
+        Some(RpcHint::Mcp)
+    } else if has(path, b"a2a") || has(path, b"/message:s") || has(path, b"/extendedAgentCard") {
+        Some(RpcHint::A2a)
+    } else if has(path, b"/tasks") {
+        Some(RpcHint::Tasks)
+    } else {
+        None
+    }
 }
 
-/// Returns false if a request with this `accept` header is not MCP. Every client of MCP must accept `text/event-stream`.
-pub fn may_be_mcp(accept: &[u8]) -> bool {
+/// Returns true if a body with these first bytes may be JSON-RPC: a batch, or an object with one of the members of a request as its first.
+pub fn begins_like_rpc(bytes: &[u8]) -> bool {
+    let rest = bytes.trim_ascii_start();
+    let rest = rest.strip_prefix(b"[").map_or(rest, <[u8]>::trim_ascii_start);
+    let Some(rest) = rest.strip_prefix(b"{").map(<[u8]>::trim_ascii_start) else { return false };
+    [&b"\"jsonrpc\""[..], b"\"method\"", b"\"id\"", b"\"params\""].iter().any(|key| rest.starts_with(key))
+}
+
+/// Number of first bytes that [`begins_like_rpc`] needs.
+pub const FIRST_BYTES: usize = 32;
+
+/// Returns true if this `accept` header has `text/event-stream`. Every client of MCP must accept it.
+pub fn accepts_events(accept: &[u8]) -> bool {
     has(accept, b"text/event-stream")
 }
 
-/// Returns the evidence that a request is MCP. Returns None if its head has none.
-pub(super) fn evidence(head: Head<'_>) -> Option<Evidence> {
-    let accept = head.bytes("accept").unwrap_or_default();
-    let has_version = head.bytes(VERSION).is_some();
-    if !may_be_mcp(accept) || !has_version && !names_mcp(head.bytes(":path").unwrap_or_default()) {
-        return None;
+/// The signs of a protocol in the head of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Signs {
+    /// It has a header of MCP.
+    pub mcp_header: bool,
+    /// It has a header of A2A.
+    pub a2a_header: bool,
+    /// Its path has `a2a`.
+    pub a2a_path: bool,
+    /// It accepts JSON and events, as MCP requires.
+    pub accepts_both: bool,
+}
+
+impl Signs {
+    pub fn of(head: Head<'_>) -> Self {
+        let accept = head.bytes("accept").unwrap_or_default();
+        Signs {
+            mcp_header: [MCP_VERSION, "mcp-method", MCP_SESSION].iter().any(|name| head.bytes(name).is_some()),
+            a2a_header: head.bytes(A2A_VERSION).is_some(),
+            a2a_path: has(head.bytes(":path").unwrap_or_default(), b"a2a"),
+            accepts_both: accepts_events(accept) && has(accept, b"application/json"),
+        }
     }
-    if has_version || OTHERS.iter().any(|name| head.bytes(name).is_some()) {
-        return Some(Evidence::Header);
-    }
-    let is_both = head.bytes(":method") == Some(b"POST") && has(accept, b"application/json");
-    is_both.then_some(Evidence::Accept)
 }
 
 /// Returns true if the text has this word, in any case.

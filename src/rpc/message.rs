@@ -1,79 +1,65 @@
-//! Rules for the messages of JSON-RPC: requests open operations, and answers end them.
-//!
-//! A document is one message, or an array of messages (version 2025-03-26).
+//! The messages of a request and its response: requests open operations, and answers end them.
 
-use super::method::known_method;
+use super::head::Signs;
+use super::protocol::{Protocol, a2a_method, mcp_method};
 use super::{RpcAnswer, RpcOperation};
 use crate::budget::Share;
 use crate::bytes::mix::Mix;
-use crate::json::{Group, ObjectHash, Program, Rule, Scalar, close, identity, open, raw, scalar};
+use crate::json::{ObjectHash, Scalar};
 use crate::observation::Text;
-use crate::trace_context::TraceContext;
 
 /// Maximum number of operations that are read of one request. Others of a larger batch are not counted.
 pub const OPERATIONS: usize = 32;
-/// Memory that is reserved for an operation, in bytes: its fields, five strings of usual length, and the calls of models that it may execute.
-const ROOM: usize = size_of::<RpcOperation>() + 640 + 640;
-
-/// The compiled rules for requests and for answers.
-pub struct RpcPrograms {
-    pub(super) request: Program<RpcMessages>,
-    pub(super) response: Program<RpcMessages>,
-}
-
-impl RpcPrograms {
-    /// Compiles the rules.
-    pub fn compile() -> Self {
-        let program = |groups: &[Group<RpcMessages>]| {
-            Program::new(groups, |messages| messages.open = None, |messages, _| messages.open = None)
-        };
-        RpcPrograms {
-            request: program(&[("", REQUEST), ("[]", REQUEST)]),
-            response: program(&[("", RESPONSE), ("[]", RESPONSE)]),
-        }
-    }
-}
+/// Memory that is reserved for an operation, in bytes: its fields, seven strings of usual length, and the calls of models that it may execute.
+const ROOM: usize = size_of::<RpcOperation>() + 896 + 640;
 
 /// The operations of a request, and the message that is being read.
 pub(super) struct RpcMessages {
     pub operations: Vec<RpcOperation>,
-    /// True if only messages with a method of MCP are operations.
-    pub needs_known_method: bool,
+    /// The signs of a protocol in the head of the request.
+    signs: Signs,
     /// The version of the protocol that `initialize` asks for, or the server agrees to.
     pub version: Option<Text>,
     /// Nanoseconds since 1970.
     pub now: u64,
+    /// The response is a stream of events.
+    pub has_events: bool,
     /// True if the response may bring answers to operations of other requests.
     pub is_resumed: bool,
     /// These answers: at most [`OPERATIONS`].
     pub others: Vec<RpcAnswer>,
-    open: Option<Box<RpcMessage>>,
+    /// The message that is being read.
+    pub open: Option<Box<RpcMessage>>,
     memory: Share,
 }
 
-/// A message of JSON-RPC, as far as it has been read.
+/// A message of JSON-RPC, or a body of HTTP and JSON, as far as it has been read.
 #[derive(Default)]
-struct RpcMessage {
-    is_json_rpc: bool,
+pub(super) struct RpcMessage {
+    pub is_json_rpc: bool,
     /// It has a member `result` or `error`.
-    is_answer: bool,
-    method: Option<Text>,
-    id: Option<RpcMessageId>,
+    pub is_answer: bool,
+    /// A request of A2A has one of these: a message to an agent, or the identifier of a task.
+    pub names_subject: bool,
+    /// A result of MCP is a task.
+    pub is_task: bool,
+    pub method: Option<Text>,
+    pub id: Option<RpcMessageId>,
     /// The fields of the operation that were read. A request has its name and parameters, an answer has its result.
-    seen: RpcOperation,
-    arguments: Option<ObjectHash>,
-    has_failed: bool,
-    version: Option<Text>,
+    pub seen: RpcOperation,
+    pub arguments: Option<ObjectHash>,
+    pub has_failed: bool,
+    pub version: Option<Text>,
 }
 
 /// The identifier of a request: a string or a number.
-struct RpcMessageId {
-    text: Text,
-    key: u64,
+pub(super) struct RpcMessageId {
+    pub text: Text,
+    pub key: u64,
 }
 
 impl RpcMessageId {
-    fn of(value: Scalar<'_>) -> Option<Self> {
+    pub fn of(value: Scalar<'_>) -> Option<Self> {
         let (text, kind) = match value {
             Scalar::Text(text) => (text, 1),
             Scalar::Number(number) => (number, 2),
@@ -85,12 +71,13 @@ impl RpcMessageId {
 
 impl RpcMessages {
     /// No messages. `memory` is the share for operations.
-    pub fn new(needs_known_method: bool, memory: Share, now: u64) -> Self {
+    pub fn new(signs: Signs, memory: Share, now: u64) -> Self {
         RpcMessages {
             operations: Vec::new(),
-            needs_known_method,
+            signs,
             version: None,
             now,
+            has_events: false,
             is_resumed: false,
             others: Vec::new(),
             open: None,
@@ -103,34 +90,58 @@ impl RpcMessages {
         self.operations.iter().all(|operation| operation.end.is_some())
     }
 
-    fn message(&mut self) -> Option<&mut RpcMessage> {
+    /// The message that is being read.
+    pub fn message(&mut self) -> Option<&mut RpcMessage> {
         self.open.as_deref_mut()
     }
 
-    fn request_ended(&mut self) {
-        let Some(message) = self.open.take() else { return };
-        let (Some(method), Some(id), false) = (message.method, message.id, message.is_answer) else { return };
-        let is_known = message.is_json_rpc && known_method(&method).is_some();
-        if self.needs_known_method && !is_known || self.operations.len() >= OPERATIONS {
-            return;
+    /// Adds an operation. Returns false if there is no room for it.
+    pub fn add(&mut self, operation: RpcOperation) -> bool {
+        let has_room = self.operations.len() < OPERATIONS && self.memory.resize(self.memory.bytes() + ROOM);
+        if has_room {
+            self.operations.push(operation);
         }
-        if !self.memory.resize(self.memory.bytes() + ROOM) {
-            return;
-        }
-        self.version = self.version.take().or(message.version);
-        let arguments = message.arguments.unwrap_or_default().finish();
-        self.operations.push(RpcOperation { method, id: id.text, key: id.key, arguments, ..message.seen });
+        has_room
     }
 
-    fn answer_ended(&mut self) {
+    pub fn request_ended(&mut self) {
+        let Some(message) = self.open.take() else { return };
+        let Some((protocol, method)) = self.protocol(&message) else { return };
+        let (Some(id), false) = (message.id, message.is_answer) else { return };
+        let names_task = message.seen.task.is_some();
+        let arguments = message.arguments.unwrap_or_default().finish();
+        let (id, key) = (id.text, id.key);
+        let operation = RpcOperation { protocol, method, id, key, arguments, names_task, ..message.seen };
+        if self.add(operation) {
+            self.version = self.version.take().or(message.version);
+        }
+    }
+
+    /// The protocol and the method of a request. Returns None if it is neither MCP nor A2A.
+    fn protocol(&self, message: &RpcMessage) -> Option<(Protocol, Text)> {
+        let method = message.method.as_ref()?;
+        let a2a = a2a_method(method);
+        let is_a2a = match a2a {
+            // Without a header, the method must be one that no other protocol has.
+            Some((_, is_old)) => {
+                self.signs.a2a_header || message.is_json_rpc && message.names_subject && (is_old || self.signs.a2a_path)
+            }
+            None => self.signs.a2a_header,
+        };
+        if is_a2a && !self.signs.mcp_header {
+            return Some((Protocol::A2a, a2a.map_or_else(|| method.clone(), |(name, _)| name.into())));
+        }
+        let is_known = message.is_json_rpc && self.signs.accepts_both && mcp_method(method).is_some();
+        (self.signs.mcp_header || is_known).then(|| (Protocol::Mcp, method.clone()))
+    }
+
+    /// An answer of JSON-RPC has ended.
+    pub fn answer_ended(&mut self) {
         let Some(message) = self.open.take() else { return };
         if let Some(method) = &message.method {
             if &**method == "notifications/progress" {
                 self.progressed(message.seen.token);
             }
-            return;
-        }
-        if !message.is_answer {
             return;
         }
         let answer = RpcAnswer {
@@ -142,14 +153,24 @@ impl RpcMessages {
         };
         let is_only = self.operations.len() == 1;
         let is_its = |operation: &RpcOperation| match &message.id {
-            Some(_) => answer.key == operation.key,
+            // An answer without a result is one of A2A 0.3.
+            Some(_) => answer.key == operation.key && (message.is_answer || operation.protocol == Protocol::A2a),
             // The server could not read the identifier.
             None => is_only && answer.status_code.is_some(),
         };
         let waits = |operation: &&mut RpcOperation| operation.end.is_none() && is_its(operation);
+        let is_part = self.has_events && !message.has_failed;
         match self.operations.iter_mut().find(waits) {
-            Some(operation) => operation.answered(&answer),
-            None if self.is_resumed && message.id.is_some() && self.others.len() < OPERATIONS => {
+            Some(operation) if operation.follows() && is_part => operation.update(message.seen),
+            Some(operation) => {
+                operation.answered(&answer);
+                operation.needs_input = message.seen.needs_input;
+                if operation.protocol == Protocol::A2a || message.is_task || operation.method.starts_with("tasks/") {
+                    operation.update(message.seen);
+                }
+                operation.complete(self.now);
+            }
+            None if self.is_resumed && message.is_answer && message.id.is_some() && self.others.len() < OPERATIONS => {
                 return self.others.push(answer);
             }
             None => return,
@@ -159,97 +180,25 @@ impl RpcMessages {
         }
     }
 
+    /// A body of HTTP and JSON has ended, or an event of a stream.
+    pub fn rest_answer_ended(&mut self) {
+        let (Some(message), [operation]) = (self.open.take(), &mut self.operations[..]) else { return };
+        if !message.has_failed {
+            operation.update(message.seen);
+        }
+    }
+
+    /// The body of a request of HTTP and JSON has ended.
+    pub fn rest_request_ended(&mut self) {
+        let (Some(message), [operation]) = (self.open.take(), &mut self.operations[..]) else { return };
+        operation.names_task |= message.seen.task.is_some();
+        operation.update(message.seen);
+    }
+
     fn progressed(&mut self, token: u64) {
         let is_its = |operation: &&mut RpcOperation| operation.token == token && token != 0;
         if let Some(operation) = self.operations.iter_mut().find(is_its) {
             operation.progress = operation.progress.saturating_add(1);
         }
     }
-}
-
-/// Calls `set` with the open message.
-macro_rules! of_message {
-    (|$message:ident, $value:ident| $set:expr) => {
-        |messages: &mut RpcMessages, $value: Scalar<'_>| {
-            if let Some($message) = messages.message() {
-                $set;
-            }
-        }
-    };
-}
-
-const BEGIN: Rule<RpcMessages> = open("", |messages, _| messages.open = Some(Box::default()));
-const VERSION: Rule<RpcMessages> =
-    scalar("jsonrpc", of_message!(|m, value| m.is_json_rpc = value == Scalar::Text("2.0")));
-const METHOD: Rule<RpcMessages> = scalar("method", of_message!(|m, value| m.method = value.text()));
-const ID: Rule<RpcMessages> = scalar("id", of_message!(|m, value| m.id = RpcMessageId::of(value)));
-const RESULT: Rule<RpcMessages> = open("result", |messages, _| is_answer(messages));
-const ERROR: Rule<RpcMessages> = open("error", |messages, _| {
-    is_answer(messages);
-    // Its code may be missing.
-    if let Some(message) = messages.message() {
-        message.has_failed = true;
-    }
-});
-
-const REQUEST: &[Rule<RpcMessages>] = &[
-    BEGIN,
-    VERSION,
-    METHOD,
-    ID,
-    RESULT,
-    ERROR,
-    scalar("params.name", of_message!(|m, value| m.seen.name = value.text())),
-    scalar("params.uri", of_message!(|m, value| m.seen.uri = value.text())),
-    scalar("params.protocolVersion", of_message!(|m, value| m.version = value.text())),
-    scalar("params._meta.progressToken", of_message!(|m, value| m.seen.token = token(value))),
-    scalar("params._meta.traceparent", of_message!(|m, value| m.seen.parent = parent(value))),
-    // The identifier of the model's tool call: of Claude Code, and of Codex.
-    scalar("params._meta.claudecode/toolUseId", of_message!(|m, value| m.seen.call = identity(value))),
-    scalar("params._meta.callId", of_message!(|m, value| m.seen.call = identity(value))),
-    raw("params.arguments", |messages, piece| {
-        if let Some(message) = messages.message() {
-            message.arguments.get_or_insert_default().push(piece);
-        }
-    }),
-    close("", RpcMessages::request_ended),
-];
-
-const RESPONSE: &[Rule<RpcMessages>] = &[
-    BEGIN,
-    METHOD,
-    ID,
-    RESULT,
-    ERROR,
-    scalar("error.code", of_message!(|m, value| m.seen.status_code = value.integer())),
-    scalar("result.isError", of_message!(|m, value| m.has_failed = value.is_true())),
-    scalar("result.protocolVersion", of_message!(|m, value| m.version = value.text())),
-    raw("result.content", content),
-    raw("result.structuredContent", content),
-    raw("result.contents", content),
-    raw("result.messages", content),
-    scalar("params.progressToken", of_message!(|m, value| m.seen.token = token(value))),
-    close("", RpcMessages::answer_ended),
-];
-
-fn is_answer(messages: &mut RpcMessages) {
-    if let Some(message) = messages.message() {
-        message.is_answer = true;
-    }
-}
-
-/// Adds bytes of the content of a result.
-fn content(messages: &mut RpcMessages, piece: &[u8]) {
-    if let Some(message) = messages.message() {
-        let bytes = message.seen.result_bytes.get_or_insert_default();
-        *bytes = bytes.saturating_add(piece.len() as u64);
-    }
-}
-
-fn token(value: Scalar<'_>) -> u64 {
-    RpcMessageId::of(value).map_or(0, |token| token.key)
-}
-
-fn parent(value: Scalar<'_>) -> Option<TraceContext> {
-    TraceContext::parse(&value.text()?)
 }

@@ -1,5 +1,7 @@
-//! An operation of MCP as plain data.
+//! An operation as plain data.
 
+use super::protocol::{Protocol, follows, sends};
+use super::task::TaskState;
 use crate::observation::{Server, Text};
 use crate::trace_context::TraceContext;
 
@@ -8,7 +10,8 @@ use crate::trace_context::TraceContext;
 pub struct RpcTransport {
     /// `mcp-session-id` of the request, or of the answer that opens the session. None if there is no session.
     pub session: Option<Text>,
-    /// Version of the protocol, such as `2025-11-25`: the header `mcp-protocol-version`, else the one that `initialize` agrees on.
+    /// Version of the protocol. `2025-11-25`, for example, for MCP: the header `mcp-protocol-version`, else the one that `initialize` agrees on.
+    /// `1.0` or `0.3` for A2A: the header `a2a-version`, else by the method.
     pub version: Option<Text>,
     /// The server that the request names.
     pub server: Option<Server>,
@@ -22,12 +25,14 @@ pub struct RpcTransport {
     pub labels: Vec<Text>,
 }
 
-/// A request of MCP and its answer.
+/// A request of MCP or A2A, and its answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RpcOperation {
-    /// Method, such as `tools/call`.
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Method, such as `tools/call`. A method of A2A has its name of version 1.0, such as `SendMessage`.
     pub method: Text,
-    /// Identifier of the JSON-RPC request, as a string.
+    /// Identifier of the JSON-RPC request, as a string. Empty if the request is none of JSON-RPC.
     pub id: Text,
     /// Name of the tool or the prompt.
     pub name: Option<Text>,
@@ -45,10 +50,22 @@ pub struct RpcOperation {
     pub progress: u64,
     /// Size of the content of the result, in bytes of JSON. None if there is no result.
     pub result_bytes: Option<u64>,
+    /// Identifier of the task that the request or the answer names. None if there is none.
+    pub task: Option<Text>,
+    /// The last state of the task in the answer. None if it has none.
+    pub state: Option<TaskState>,
+    /// Duration of the task in nanoseconds, if this is the first operation that shows its end. None otherwise.
+    pub task_nanos: Option<u64>,
+    /// Identifier of the conversation with an agent: A2A's `contextId`. None if there is none.
+    pub context: Option<Text>,
+    /// The request names a task, so it does not begin one.
+    pub names_task: bool,
+    /// The result of MCP is not final: the server asks for input first, and the client repeats the request with it.
+    pub needs_input: bool,
     /// Code of the JSON-RPC error. None if there is none.
     pub status_code: Option<i64>,
-    /// Why it failed: the code of the JSON-RPC error, `tool_error` if the tool failed, the HTTP status, or how the stream ended. None if
-    /// it did not fail.
+    /// Why it failed: the code of the JSON-RPC error, `tool_error` if the tool failed, `task_failed` or `task_rejected` if the task of a message did,
+    /// the HTTP status, or how the stream ended. None if it did not fail.
     pub error: Option<Text>,
     /// When the answer was complete, or the stream ended without it, in nanoseconds since 1970. None until then.
     pub end: Option<u64>,
@@ -58,12 +75,14 @@ pub struct RpcOperation {
     pub is_unanswered: bool,
     /// Hash of the token under which the server reports progress. 0 if there is none.
     pub(super) token: u64,
+    /// The answer has a message of the agent, so nothing more follows.
+    pub(super) has_message: bool,
 }
 
 impl RpcOperation {
     /// Name of the tool that it calls.
     pub fn tool(&self) -> Option<&str> {
-        self.name.as_deref().filter(|_| &*self.method == "tools/call")
+        self.name.as_deref().filter(|_| self.calls_tool())
     }
 
     /// Name of the prompt that it gets.
@@ -71,9 +90,48 @@ impl RpcOperation {
         self.name.as_deref().filter(|_| &*self.method == "prompts/get")
     }
 
-    /// `execute_tool` if it calls a tool, else empty.
+    /// `execute_tool` if it calls a tool, `invoke_agent` if it sends a message to an agent, else empty. A call of a tool whose server asks for
+    /// input counts once: as the last of its requests.
     pub fn operation(&self) -> &'static str {
-        if &*self.method == "tools/call" { "execute_tool" } else { "" }
+        match self.protocol {
+            Protocol::Mcp if self.calls_tool() && !self.needs_input => "execute_tool",
+            Protocol::A2a if sends(&self.method) => "invoke_agent",
+            _ => "",
+        }
+    }
+
+    /// Returns true if the request has begun the task of the answer.
+    pub fn begins_task(&self) -> bool {
+        !self.names_task && (self.calls_tool() || self.protocol == Protocol::A2a && sends(&self.method))
+    }
+
+    /// Returns true if its answer may be a stream of many results.
+    pub(super) fn follows(&self) -> bool {
+        self.protocol == Protocol::A2a && follows(&self.method)
+    }
+
+    /// Returns true if nothing more follows after what the answer has so far.
+    pub(super) fn has_result(&self) -> bool {
+        self.has_message || self.state.is_some_and(TaskState::rests)
+    }
+
+    /// Takes over the task of an answer: its identifier, its state and its conversation.
+    pub(super) fn update(&mut self, answer: RpcOperation) {
+        self.task = answer.task.or(self.task.take());
+        self.state = answer.state.or(self.state);
+        self.context = answer.context.or(self.context.take());
+        self.has_message |= answer.has_message;
+    }
+
+    /// The operation ends at this time without a failure of the protocol.
+    pub(super) fn complete(&mut self, now: u64) {
+        self.end = Some(now);
+        let failed = self.state.and_then(TaskState::error).filter(|_| self.operation() == "invoke_agent");
+        self.error = self.error.take().or(failed.map(Into::into));
+    }
+
+    fn calls_tool(&self) -> bool {
+        self.protocol == Protocol::Mcp && &*self.method == "tools/call"
     }
 
     /// The operation has this answer.

@@ -1,32 +1,35 @@
 use std::rc::Rc;
 
-use super::{OPERATIONS, RpcAnswer, RpcExchange, RpcOperation, RpcPrograms};
+use super::{
+    FIRST_BYTES, OPERATIONS, RpcAnswer, RpcExchange, RpcHint, RpcOperation, RpcPrograms, TaskState, begins_like_rpc,
+    rpc_hint,
+};
 use crate::budget::Budget;
 use crate::provider::Head;
 
-type RpcHeaders<'h> = &'h [(&'h str, &'h str)];
+pub type RpcHeaders<'h> = &'h [(&'h str, &'h str)];
 
 const ACCEPT: (&str, &str) = ("accept", "application/json, text/event-stream");
-const JSON: RpcHeaders<'_> = &[(":status", "200"), ("content-type", "application/json")];
-const EVENTS: RpcHeaders<'_> = &[(":status", "200"), ("content-type", "text/event-stream; charset=utf-8")];
+pub const JSON: RpcHeaders<'_> = &[(":status", "200"), ("content-type", "application/json")];
+pub const EVENTS: RpcHeaders<'_> = &[(":status", "200"), ("content-type", "text/event-stream; charset=utf-8")];
 
 /// An exchange that began with these headers at 1,000. None if it is not MCP.
-fn start(headers: RpcHeaders<'_>) -> Option<RpcExchange> {
+pub fn start(headers: RpcHeaders<'_>) -> Option<RpcExchange> {
     let mut all =
         vec![(":method", "POST"), (":authority", "tools.example.com"), (":scheme", "https"), (":path", "/mcp")];
     all.splice(0..0, headers.iter().copied());
     with(&all, |head| {
-        RpcExchange::start(&Rc::new(RpcPrograms::compile()), &Rc::new(Budget::new(1 << 20)), head, 0, 1000)
+        RpcExchange::start(&Rc::new(RpcPrograms::compile()), &Rc::new(Budget::new(1 << 20)), head, false, 0, 1000)
     })
 }
 
-fn with<T>(headers: RpcHeaders<'_>, use_head: impl FnOnce(Head<'_>) -> T) -> T {
+pub fn with<T>(headers: RpcHeaders<'_>, use_head: impl FnOnce(Head<'_>) -> T) -> T {
     let pairs: Vec<_> = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
     use_head(Head(&pairs))
 }
 
 /// The exchange of these bodies, which end at 5,000. Each piece of `size` bytes of the response takes 1.
-fn pass(headers: RpcHeaders<'_>, request: &str, answer: (RpcHeaders<'_>, &str), size: usize) -> RpcExchange {
+pub fn pass(headers: RpcHeaders<'_>, request: &str, answer: (RpcHeaders<'_>, &str), size: usize) -> RpcExchange {
     let mut exchange = start(headers).unwrap();
     request.as_bytes().chunks(size).for_each(|piece| exchange.request_body(piece));
     exchange.request_end();
@@ -40,8 +43,13 @@ fn pass(headers: RpcHeaders<'_>, request: &str, answer: (RpcHeaders<'_>, &str), 
 
 /// The operations of these bodies, which must be the same wherever the bodies are cut.
 fn operations(request: &str, answer: (RpcHeaders<'_>, &str)) -> Vec<RpcOperation> {
+    operations_with(&[ACCEPT], request, answer)
+}
+
+/// The same for a request with these headers.
+pub fn operations_with(headers: RpcHeaders<'_>, request: &str, answer: (RpcHeaders<'_>, &str)) -> Vec<RpcOperation> {
     let without_time = |size: usize| {
-        let mut seen = pass(&[ACCEPT], request, answer, size).operations().to_vec();
+        let mut seen = pass(headers, request, answer, size).operations().to_vec();
         seen.iter_mut().for_each(|operation| operation.end = None);
         seen
     };
@@ -142,15 +150,20 @@ fn without_a_header_only_methods_of_the_specification_are_operations() {
 }
 
 #[test]
-fn a_request_is_mcp_by_a_header_or_by_both_accepted_types() {
+fn a_request_is_read_if_its_head_or_the_first_bytes_of_its_body_show_a_protocol() {
+    let session = ("mcp-session-id", "s");
     for headers in [
         &[ACCEPT][..],
         &[("accept", "TEXT/Event-Stream;q=1,application/JSON")],
-        &[("mcp-method", "ping"), ("accept", "text/event-stream")],
-        &[("mcp-protocol-version", "2025-06-18"), ACCEPT],
-        &[(":method", "GET"), ("mcp-session-id", "s"), ("accept", "text/event-stream")],
-        &[(":path", "/v1/MCP/files?x"), ACCEPT],
-        &[(":path", "/tools"), ("mcp-protocol-version", "2026-07-28"), ACCEPT],
+        &[("mcp-method", "ping")],
+        &[("mcp-protocol-version", "2025-06-18")],
+        &[session],
+        &[("a2a-version", "1.0")],
+        &[(":path", "/A2A/agent")],
+        &[(":path", "/agents/one/message:send")],
+        &[(":method", "GET"), (":path", "/tasks/7"), ("a2a-version", "1.0")],
+        &[(":method", "GET"), session, ("accept", "text/event-stream")],
+        &[(":method", "DELETE"), session],
     ] {
         assert!(start(headers).is_some(), "{headers:?}");
     }
@@ -158,14 +171,90 @@ fn a_request_is_mcp_by_a_header_or_by_both_accepted_types() {
         &[][..],
         &[("accept", "application/json")],
         &[("accept", "text/event-stream")],
-        &[("accept", "*/*")],
-        &[("mcp-session-id", "s")],
         &[(":method", "GET"), ACCEPT],
-        &[(":path", "/tools"), ACCEPT],
-        &[(":path", "/tools"), ("mcp-session-id", "s"), ACCEPT],
-        &[(":method", "DELETE"), ("mcp-session-id", "s")],
+        &[(":method", "GET"), session],
+        &[(":method", "GET"), (":path", "/tasks/7")],
+        &[(":method", "GET"), (":path", "/message:send")],
+        &[(":method", "PUT"), session],
+        &[(":method", "DELETE")],
     ] {
         assert!(start(headers).is_none(), "{headers:?}");
+    }
+    for body in
+        [r#"{"jsonrpc":"2.0""#, "\r\n { \"method\" :", r#"[{"id":1,"jsonrp"#, r#"[ {"params":{"name"#, r#"{"id":1}"#]
+    {
+        assert!(begins_like_rpc(&body.as_bytes()[..body.len().min(FIRST_BYTES)]), "{body}");
+    }
+    for body in ["", "{", "[", "{}", r#"{"model":"m"}"#, r#"{"ids":[1]}"#, r#"[1,2]"#, "id=1&method=x", r#""jsonrpc""#]
+    {
+        assert!(!begins_like_rpc(body.as_bytes()), "{body}");
+    }
+}
+
+#[test]
+fn paths_suggest_a_protocol() {
+    for (path, hint) in [
+        ("/mcp", Some(RpcHint::Mcp)),
+        ("/files/MCP?x", Some(RpcHint::Mcp)),
+        ("/a2a/agent", Some(RpcHint::A2a)),
+        ("/v1/message:stream", Some(RpcHint::A2a)),
+        ("/agent/extendedAgentCard", Some(RpcHint::A2a)),
+        ("/v1/tasks/7:cancel", Some(RpcHint::Tasks)),
+        ("/", None),
+        ("/v1/orders", None),
+    ] {
+        assert_eq!(rpc_hint(path.as_bytes()), hint, "{path}");
+    }
+}
+
+#[test]
+fn a_call_that_needs_input_first_is_a_call_of_a_tool_once() {
+    let first =
+        r#"{"jsonrpc":"2.0","id":7,"result":{"resultType":"input_required","inputRequests":{},"requestState":"s"}}"#;
+    let seen = operations(CALL, (JSON, first));
+    assert_eq!((seen[0].operation(), seen[0].error.as_deref()), ("", None));
+    let last = r#"{"jsonrpc":"2.0","id":7,"result":{"resultType":"complete","content":[]}}"#;
+    assert_eq!(operations(CALL, (JSON, last))[0].operation(), "execute_tool");
+}
+
+#[test]
+fn tasks_of_mcp_are_known_by_the_call_that_begins_them_and_by_later_requests() {
+    let version = ("mcp-protocol-version", "2025-11-25");
+    let task = |headers: RpcHeaders<'_>, request: &str, answer: &str| {
+        let seen = pass(headers, request, (JSON, answer), 3);
+        let one = &seen.operations()[0];
+        (one.task.as_deref().map(str::to_owned), one.state, one.begins_task())
+    };
+    let (old, new) =
+        (r#""task":{"taskId":"t1","status":"working"}"#, r#""resultType":"task","taskId":"t1","status":"working""#);
+    for begun in [old, new] {
+        let answer = format!(r#"{{"jsonrpc":"2.0","id":7,"result":{{{begun}}}}}"#);
+        let seen = task(&[ACCEPT], CALL, &answer);
+        assert_eq!(seen, (Some("t1".to_owned()), Some(TaskState::Working), true), "{begun}");
+    }
+    let get = r#"{"jsonrpc":"2.0","id":8,"method":"tasks/get","params":{"taskId":"t1"}}"#;
+    let answer = r#"{"jsonrpc":"2.0","id":8,"result":{"taskId":"t1","status":"cancelled"}}"#;
+    let seen = task(&[version, ACCEPT], get, answer);
+    assert_eq!(seen, (Some("t1".to_owned()), Some(TaskState::Canceled), false));
+    // A result of a tool may have such members too.
+    let answer = r#"{"jsonrpc":"2.0","id":7,"result":{"content":[],"taskId":"x","status":"failed"}}"#;
+    assert_eq!(task(&[ACCEPT], CALL, answer), (None, None, true));
+}
+
+#[test]
+fn a_session_is_opened_by_a_request_and_ended_by_another_one() {
+    let request = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
+    let opened: RpcHeaders<'_> = &[(":status", "200"), ("mcp-session-id", "s1")];
+    let seen = pass(&[ACCEPT], request, (opened, r#"{"id":0,"result":{}}"#), 5);
+    assert!(seen.has_opened_session() && !seen.has_ended_session());
+    let refused = pass(&[ACCEPT], request, (opened, r#"{"id":0,"error":{"code":-32602}}"#), 5);
+    assert!(!refused.has_opened_session());
+    for (status, has_ended) in [("200", true), ("204", true), ("405", false)] {
+        let mut end = start(&[(":method", "DELETE"), ("mcp-session-id", "s1")]).unwrap();
+        end.request_end();
+        with(&[(":status", status)], |head| end.response(head));
+        end.finish("", 5000);
+        assert_eq!((end.has_ended_session(), end.operations().len()), (has_ended, 0), "{status}");
     }
 }
 
@@ -284,13 +373,13 @@ fn other_bytes_are_no_answer() {
 fn the_memory_of_a_stream_is_reserved_and_without_room_nothing_is_read() {
     let (programs, budget) = (Rc::new(RpcPrograms::compile()), Rc::new(Budget::new(10_000)));
     let headers = [(":method", "POST"), (":path", "/mcp"), ACCEPT];
-    let begin = || with(&headers, |head| RpcExchange::start(&programs, &budget, head, 0, 1));
+    let begin = || with(&headers, |head| RpcExchange::start(&programs, &budget, head, false, 0, 1));
     let mut exchange = begin().unwrap();
     let alone = budget.reserved();
     assert!((1..4096).contains(&alone), "{alone}");
     exchange.request_body(CALL.as_bytes());
     let with_operation = budget.reserved() - alone;
-    assert!((1..1536).contains(&with_operation), "{with_operation}");
+    assert!((1..2048).contains(&with_operation), "{with_operation}");
     let others: Vec<_> = std::iter::from_fn(begin).take(100).collect();
     assert!(others.len() < 10);
     drop((exchange, others));

@@ -326,20 +326,23 @@ pub fn exchange(data: &[u8]) {
     Stats::default().record(exchange.observation(), &config, &mut NameChecker);
 }
 
-/// Messages of MCP: a request and, after [`NEXT`], its response. An odd size of the pieces makes the response a stream of events.
+/// Messages of MCP or A2A: a request and, after [`NEXT`], its response. The bits of the size of the pieces choose the form: bit 0 a stream of
+/// events, bit 1 A2A, bit 2 A2A without JSON-RPC.
 pub fn json_rpc(data: &[u8]) {
     let Some((size, bodies)) = data.split_first() else { return };
     let bodies = commands(bodies);
     let (request, response) = (bodies[0], bodies.get(1).copied().unwrap_or_default());
     let kind = if size % 2 == 1 { b"text/event-stream".as_slice() } else { b"application/json" };
+    let (is_a2a, is_rest) = (size & 2 != 0, size & 4 != 0);
     thread_local! {
         static PROGRAMS: Rc<RpcPrograms> = Rc::new(RpcPrograms::compile());
     }
     let read = |size: usize| -> Vec<RpcOperation> {
-        let head: [(&[u8], &[u8]); 4] =
-            [(b":method", b"POST"), (b":path", b"/mcp"), (b"accept", b"text/event-stream"), (b"mcp-session-id", b"s")];
+        let header: (&[u8], &[u8]) = if is_a2a { (b"a2a-version", b"1.0") } else { (b"mcp-session-id", b"s") };
+        let path: &[u8] = if is_rest { b"/message:stream" } else { b"/rpc" };
+        let head = [(b":method".as_slice(), b"POST".as_slice()), (b":path", path), header];
         let budget = Rc::new(Budget::new(1 << 20));
-        let exchange = PROGRAMS.with(|programs| RpcExchange::start(programs, &budget, Head(&head), 0, 1));
+        let exchange = PROGRAMS.with(|programs| RpcExchange::start(programs, &budget, Head(&head), false, 0, 1));
         let mut exchange = exchange.expect("the budget has room");
         request.chunks(size).for_each(|piece| exchange.request_body(piece));
         exchange.request_end();
@@ -351,6 +354,9 @@ pub fn json_rpc(data: &[u8]) {
     let whole = read(usize::MAX);
     assert_eq!(read(usize::from(*size).max(1)), whole);
     assert!(whole.len() <= OPERATIONS && whole.iter().all(|operation| operation.end == Some(2)));
+    if is_rest {
+        return assert_eq!(whole.len(), 1);
+    }
     let is_request =
         |message: &&Value| message["method"].is_string() && (message["id"].is_string() || message["id"].is_number());
     let most = match serde_json::from_slice(request) {

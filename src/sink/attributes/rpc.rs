@@ -1,12 +1,12 @@
-//! The attributes of an operation of MCP. The table [`RPC_ATTRIBUTES`] has one row for each.
+//! The attributes of an operation of MCP or A2A. The table [`RPC_ATTRIBUTES`] has one row for each.
 //!
-//! Spec: OpenTelemetry's semantic-conventions-genai v0.1.0, `docs/gen-ai/mcp.md`. Arguments and results are content: only their size is
+//! Spec: OpenTelemetry's semantic-conventions-genai v0.1.0, `docs/gen-ai/mcp.md`; the conventions have none for A2A. Arguments and results are content: only their size is
 //! reported.
 
 use super::Phase::{self, End, Request};
 use super::{AttributeType, AttributeValue};
 use crate::documentation::documentation;
-use crate::rpc::{RpcOperation, RpcTransport};
+use crate::rpc::{Protocol, RpcOperation, RpcTransport, TaskState};
 
 /// An attribute of an operation: one row of [`RPC_ATTRIBUTES`].
 #[derive(Clone, Copy)]
@@ -55,20 +55,42 @@ const fn int(name: &'static str, unit: &'static str, doc: &'static str, read: Rp
 
 /// Every attribute of an operation, in the order in which they are written.
 pub const RPC_ATTRIBUTES: &[RpcAttribute] = &[
-    text("mcp.method.name", Request, "method of the request, such as `tools/call`", |_, o| {
-        Some(AttributeValue::Text(&o.method))
+    text("mcp.method.name", Request, "method of the request of MCP, such as `tools/call`", |_, o| {
+        of_protocol(o, Protocol::Mcp, Some(&o.method))
     }),
-    text("gen_ai.operation.name", Request, "`execute_tool` for `tools/call`; otherwise not written", |_, o| {
-        present(Some(o.operation()))
+    text(
+        "rpc.method",
+        Request,
+        "method of the request of A2A by its name in version 1.0, such as `SendMessage`",
+        |_, o| of_protocol(o, Protocol::A2a, Some(&o.method)),
+    ),
+    text(
+        "gen_ai.operation.name",
+        End,
+        "`execute_tool` for `tools/call`, unless the server asks for input first; `invoke_agent` for a message to an agent; otherwise not written",
+        |_, o| present(Some(o.operation())),
+    ),
+    text("gen_ai.conversation.id", End, "conversation with the agent: `contextId` of A2A", |_, o| {
+        present(o.context.as_deref())
     }),
     text("gen_ai.tool.name", Request, "tool that `tools/call` names", |_, o| present(o.tool())),
     text("gen_ai.prompt.name", Request, "prompt that `prompts/get` names", |_, o| present(o.prompt())),
     text("mcp.resource.uri", Request, "resource that the request names", |_, o| present(o.uri.as_deref())),
     text("jsonrpc.request.id", Request, "identifier of the JSON-RPC request", |_, o| present(Some(&o.id))),
     text("mcp.session.id", Request, "session, if there is one", |t, _| present(t.session.as_deref())),
-    text("mcp.protocol.version", Request, "version of the protocol, such as `2025-11-25`", |t, _| {
-        present(t.version.as_deref())
+    text("mcp.protocol.version", Request, "version of MCP, such as `2025-11-25`", |t, o| {
+        of_protocol(o, Protocol::Mcp, t.version.as_deref())
     }),
+    text("gaugeway.a2a.version", Request, "version of A2A, such as `1.0`; `0.3` if the client sends none", |t, o| {
+        of_protocol(o, Protocol::A2a, t.version.as_deref())
+    }),
+    text("gaugeway.task.id", End, "task that the request or the answer names", |_, o| present(o.task.as_deref())),
+    text(
+        "gaugeway.task.state",
+        End,
+        "last state of the task in the answer: `submitted`, `working`, `input_required`, `auth_required`, `completed`, `canceled`, `failed` or `rejected`",
+        |_, o| present(o.state.map(TaskState::as_str)),
+    ),
     text("server.address", Request, "server that the request names: the host of its authority", |t, _| {
         present(Some(&t.server.as_ref()?.address))
     }),
@@ -86,7 +108,7 @@ pub const RPC_ATTRIBUTES: &[RpcAttribute] = &[
     text(
         "error.type",
         End,
-        "why the operation failed: the code of the JSON-RPC error, `tool_error` if the tool failed, the HTTP status, or how the stream ended",
+        "why the operation failed: the code of the JSON-RPC error, `tool_error` if the tool failed, `task_failed` or `task_rejected` if the task of a message did, the HTTP status, or how the stream ended",
         |_, o| present(o.error.as_deref()),
     ),
     text(
@@ -102,9 +124,14 @@ pub const RPC_ATTRIBUTES: &[RpcAttribute] = &[
         |_, o| Some(AttributeValue::Count(o.progress)).filter(|_| o.progress > 0),
     ),
     int("gaugeway.mcp.result.bytes", "By", "size of the content of the result, as JSON", |_, o| {
-        o.result_bytes.map(AttributeValue::Count)
+        o.result_bytes.filter(|_| o.protocol == Protocol::Mcp).map(AttributeValue::Count)
     }),
 ];
+
+/// The text, if the operation is one of this protocol.
+fn of_protocol<'t>(operation: &RpcOperation, protocol: Protocol, text: Option<&'t str>) -> Option<AttributeValue<'t>> {
+    present(text.filter(|_| operation.protocol == protocol))
+}
 
 /// The text, unless it is empty.
 fn present(text: Option<&str>) -> Option<AttributeValue<'_>> {

@@ -1,4 +1,4 @@
-//! The span of an operation of MCP.
+//! The span of an operation of MCP or A2A.
 
 use super::spans::{CLIENT, Span, SpanQueue, failed, link, write};
 use crate::rpc::{RpcOperation, RpcTransport};

@@ -38,6 +38,9 @@ const SAMPLE_LIMIT: u64 = COST_LIMIT;
 /// names.
 const OTHER: &str = "other";
 
+/// Maximum number of remembered servers of tools and agents.
+const SERVERS: usize = 1024;
+
 /// Maximum number of remembered tools. With the default limit, the share of tools has room for fewer on each route.
 const TOOLS: usize = 4096;
 
@@ -50,6 +53,8 @@ pub struct Stats {
     shares: Shares,
     /// Hashes of the tools that answers have named.
     tools: HashSet<u64, BuildNumbers>,
+    /// Hashes of the servers at which an operation of MCP or A2A has succeeded.
+    servers: HashSet<u64, BuildNumbers>,
     /// By the kind of the lost name.
     overflow: [Option<u32>; NameKind::ALL.len()],
 }
@@ -141,17 +146,13 @@ impl Stats {
         let recalled = seen.agent.results.iter().filter(|result| result.called_at.is_some());
         let names = seen.output.tools.iter().chain(recalled.filter_map(|result| result.name.as_ref()));
         for name in names {
-            let tool = self.tool(name);
+            let tool = name_hash(self.seed, name);
             if self.tools.len() < TOOLS {
                 self.tools.insert(tool);
             } else if !self.tools.contains(&tool) {
                 self.count_lost(NameKind::ToolName.bit(), host);
             }
         }
-    }
-
-    fn tool(&self, name: &str) -> u64 {
-        Mix::new(self.seed).text(clipped(name, LABEL_LIMIT)).finish()
     }
 
     /// The series of a sample with as many of its names as have room.
@@ -187,8 +188,9 @@ impl Stats {
     fn own<'v>(&self, label: &Label, value: &'v str) -> (&'static str, &'v str, usize) {
         let (value, kind) = match label.kind {
             Some(NameKind::ErrorType) if value.is_empty() || is_common_error(value) => (value, None),
-            Some(NameKind::ToolName) if value.is_empty() => (value, None),
-            Some(NameKind::ToolName) if !self.tools.contains(&self.tool(value)) => (OTHER, None),
+            Some(NameKind::ToolName | NameKind::ServerAddress) if value.is_empty() => (value, None),
+            Some(NameKind::ToolName) if !self.tools.contains(&name_hash(self.seed, value)) => (OTHER, None),
+            Some(NameKind::ServerAddress) if !self.servers.contains(&name_hash(self.seed, value)) => (OTHER, None),
             kind => (value, kind),
         };
         (label.name, value, kind.map_or(0, NameKind::bit))
@@ -229,6 +231,11 @@ impl Sample<'_> {
         let mix = mixes.get(self.metric.scope as usize).copied().unwrap_or(Mix::new(0));
         values.fold(mix.number(self.at as u64), Mix::text).finish()
     }
+}
+
+/// The hash of the name of a tool or a server.
+fn name_hash(seed: u64, name: &str) -> u64 {
+    Mix::new(seed).text(clipped(name, LABEL_LIMIT)).finish()
 }
 
 /// A label's value within [`LABEL_LIMIT`], without spaces around it, with `_` for each control character.

@@ -6,19 +6,24 @@
 //! series by inventing tools, answers, error types or header values.
 
 use super::metric::MetricKind;
-use crate::labels::NameKind::{ErrorType, Header, RequestModel, ResponseModel, ToolName};
+use crate::labels::NameKind::{ErrorType, Header, RequestModel, ResponseModel, ServerAddress, ToolName};
 
 /// Number of sets of kinds.
-const SETS: usize = 32;
+const SETS: usize = 64;
 
 /// Units that a histogram takes from the limit of series. A counter takes one.
 const HISTOGRAM: usize = 6;
 
 /// The units that are taken of each share.
-#[derive(Default)]
 pub(super) struct Shares {
     /// By the set of kinds: a sum of [`NameKind::bit`](crate::labels::NameKind::bit)s.
     taken: [usize; SETS],
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        Shares { taken: [0; SETS] }
+    }
 }
 
 impl Shares {
@@ -49,22 +54,26 @@ const fn units(kind: MetricKind) -> usize {
     }
 }
 
-/// The share of a set of kinds, in percent of `labels.max_series`. Series with labels of headers have as much again. Tools
-/// occur with neither models nor error types.
+/// The share of a set of kinds, in percent of `labels.max_series`. Series with labels of headers have as much again. Tools and servers
+/// occur with neither models nor uncommon error types.
 const fn percent(kinds: usize) -> usize {
     const MODEL: usize = RequestModel.bit();
     const ANSWER: usize = ResponseModel.bit();
     const MODEL_AND_ANSWER: usize = MODEL | ANSWER;
     const TOOL: usize = ToolName.bit();
+    const SERVER: usize = ServerAddress.bit();
+    const TOOL_AND_SERVER: usize = TOOL | SERVER;
     match kinds & !Header.bit() {
-        MODEL => 47,
-        MODEL_AND_ANSWER => 28,
-        ANSWER => 9,
-        TOOL => 6,
+        MODEL => 45,
+        MODEL_AND_ANSWER => 27,
+        ANSWER => 8,
+        TOOL => 5,
+        TOOL_AND_SERVER => 4,
+        SERVER => 2,
         // Only with a label of a header.
-        0 => 6,
+        0 => 5,
         // With an error type, and with or without the names of models: four sets.
-        set if set & ErrorType.bit() != 0 && set & TOOL == 0 => 1,
+        set if set & ErrorType.bit() != 0 && set & TOOL_AND_SERVER == 0 => 1,
         _ => 0,
     }
 }

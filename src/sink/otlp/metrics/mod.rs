@@ -82,7 +82,7 @@ impl MetricStore {
         self.stats.record(seen, config, &mut self.table);
     }
 
-    /// Counts an operation of MCP that has ended.
+    /// Counts an operation of MCP or A2A that has ended.
     pub fn record_rpc(
         &mut self,
         transport: &RpcTransport,
@@ -94,6 +94,13 @@ impl MetricStore {
         self.table.now = now;
         self.table.span = span;
         self.stats.record_rpc(transport, operation, config, &mut self.table);
+    }
+
+    /// Counts a session of MCP that has ended after this number of nanoseconds.
+    pub fn record_session(&mut self, transport: &RpcTransport, nanos: u64, config: &Config, now: u64) {
+        self.table.now = now;
+        self.table.span = None;
+        self.stats.record_session(transport, nanos, config, &mut self.table);
     }
 
     /// Adds to a metric of the plugin itself, or sets it.
