@@ -38,7 +38,7 @@ usage() {
                           versions    some of the envoy tests in older versions of Envoy
                           prometheus  alerts, recording rules and dashboard in a real Prometheus
                           manifests   the schemas of Istio and Envoy Gateway, and Docker Compose
-                          clients     LangChain, LlamaIndex, the SDKs of OpenAI, Anthropic, Google and Mistral, and a local model
+                          clients     LangChain, LlamaIndex, the SDKs of OpenAI, Anthropic, Google, Mistral, MCP and A2A, and a local model
                           sockets     WebSockets of OpenAI's and Google's SDKs, PyPI's websockets, npm's ws and Codex
                           browser     the live page with a run of Claude Code and Phoenix in Chromium, and MLflow
                           edge        the npm package in Node.js, Deno, workerd and Chromium
@@ -362,6 +362,7 @@ test_clients() {
     find_envoy
     find_clients
     find_mcp
+    find_a2a
     find_local_model
     run_tests clients --test clients "$@"
 }
@@ -935,6 +936,22 @@ find_mcp() {
         cp "$list" "$folder/installed"
     fi
     export GAUGEWAY_MCP=$folder
+}
+
+# Installs a Python with the client and the server of the Agent2Agent protocol. The client of its version 0.3 has a folder of its own.
+find_a2a() {
+    local folder=$TOOLS/a2a lists=(tests/clients/a2a/requirements.txt tests/clients/a2a/old.txt)
+    if ! cat "${lists[@]}" | cmp -s - "$folder/installed"; then
+        say "installing the clients and the server of A2A (90 MB on disk)"
+        need python3 "install Python 3"
+        local install=("$folder/bin/python" -m pip install --quiet --only-binary=:all:)
+        python3 -m venv --clear "$folder" || die "python3 cannot create a virtual environment; install python3-venv"
+        "${install[@]}" --requirement "${lists[0]}" >&2 &&
+            "${install[@]}" --no-deps --target "$folder/old" --requirement "${lists[1]}" >&2 ||
+            die "cannot install ${lists[*]} from PyPI for $(uname -sm) and $(python3 -V); it needs Python 3.11 or newer and a network connection"
+        cat "${lists[@]}" >"$folder/installed"
+    fi
+    export GAUGEWAY_A2A=$folder
 }
 
 # ---- Programs in Go, for the test group mesh ----

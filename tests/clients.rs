@@ -11,6 +11,8 @@
     reason = "tests read environment variables and the clock, and fail by panicking"
 )]
 
+#[path = "clients/a2a.rs"]
+mod a2a;
 #[path = "clients/late.rs"]
 mod late;
 #[path = "clients/mcp.rs"]
