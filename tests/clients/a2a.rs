@@ -172,12 +172,12 @@ async fn assert_metrics(envoy: &Envoy, log: &[Value], name: &str) {
     };
     let samples = envoy.samples_when(there, PATIENCE).await;
     assert_eq!(by_labels(&samples, &count, &["rpc_method", "server_address", "error_type"]), operations, "{name}");
-    assert_eq!(by_labels(&samples, &count_of_tasks, &["gaugeway_task_state"]), tasks, "{name}");
+    assert_eq!(by_labels(&samples, &count_of_tasks, &["task_state"]), tasks, "{name}");
 
     // From the request that began a task to the first answer that showed its end.
     let completed = ended.iter().filter(|(_, state)| *state == "completed").map(|(task, _)| times[task]);
     let expected: f64 = completed.map(|(first, end)| end - first).sum();
-    let sum = total(&samples, &format!("{TASKS}_sum"), &[("gaugeway_task_state", "completed")]) / 1e3;
+    let sum = total(&samples, &format!("{TASKS}_sum"), &[("task_state", "completed")]) / 1e3;
     assert!(
         (sum - expected).abs() < expected * 0.1,
         "{name}: completed tasks took {expected} ms, the gateway says {sum}"

@@ -10,6 +10,7 @@
     reason = "tests read environment variables and the clock, and fail by panicking"
 )]
 
+mod a2a;
 mod agents;
 mod attacks;
 mod attempts;

@@ -220,6 +220,11 @@ impl Site {
     }
 
     pub async fn send_to(&self, path: &str, body: &Value, accept: &str, headers: &[(&str, &str)]) -> (String, String) {
+        self.send_text(path, &body.to_string(), accept, headers).await
+    }
+
+    /// Sends a body. Returns the identifier of the HTTP request and the answer.
+    pub async fn send_text(&self, path: &str, body: &str, accept: &str, headers: &[(&str, &str)]) -> (String, String) {
         let id = client::request_id();
         let mut request = Request::post(path).header("host", "tools.example.com").header("x-request-id", &id);
         let own = [("accept", accept), ("content-type", "application/json"), ("mcp-protocol-version", "2025-11-25")];
@@ -228,9 +233,23 @@ impl Site {
         for (name, value) in own.iter().chain(headers) {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(Bytes::from(body.to_string()))).unwrap();
+        let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
         let reply = client::send(self.envoy.addr, request, Http::One).await.unwrap();
         (id, String::from_utf8(reply.body.to_vec()).unwrap())
+    }
+
+    /// Sends the request that ends a session.
+    pub async fn end_session(&self, path: &str, headers: &[(&str, &str)]) {
+        let mut request = Request::delete(path).header("host", "tools.example.com");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        client::send(self.envoy.addr, request.body(Full::default()).unwrap(), Http::One).await.unwrap();
+    }
+
+    /// The line of the access log for an HTTP request.
+    pub async fn entry(&self, id: &str) -> Value {
+        self.envoy.entry(id, PATIENCE).await.unwrap()
     }
 
     /// Waits for this number of spans, and for further ones. Returns them by their start.
@@ -245,7 +264,12 @@ impl Site {
 
     /// The samples once this number of operations is counted.
     pub async fn samples(&self, count: f64) -> Vec<Sample> {
-        let enough = |samples: &[Sample]| total(samples, &format!("{DURATION}_count"), &[]) >= count;
+        self.samples_of(DURATION, count).await
+    }
+
+    /// The samples once this histogram has this number of values.
+    pub async fn samples_of(&self, histogram: &str, count: f64) -> Vec<Sample> {
+        let enough = |samples: &[Sample]| total(samples, &format!("{histogram}_count"), &[]) >= count;
         self.envoy.samples_when(enough, PATIENCE).await
     }
 }
@@ -282,6 +306,10 @@ async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
             continue;
         };
         let message: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if head.starts_with("delete ") {
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?;
+            continue;
+        }
         let is_resumed = head.starts_with("get ");
         if is_resumed || message["params"]["name"] == "cut" {
             // The server closes the stream. The client resumes it, and gets the answer there.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::rpc::{Site, attributes};
+use crate::mcp::{Site, attributes};
 use crate::support::otlp::Span;
 use crate::support::prometheus::total;
 use serde_json::{Value, json};

@@ -108,8 +108,8 @@ mod tests {
     fn a_histogram_takes_six_times_the_room_of_a_counter() {
         let mut shares = Shares::default();
         let kinds = RequestModel.bit();
-        assert_eq!((0..).take_while(|_| shares.take(kinds, MetricKind::Histogram, 100)).count(), 47 / 6);
-        assert_eq!((0..).take_while(|_| shares.take(kinds, MetricKind::Gauge, 100)).count(), 47 % 6);
+        assert_eq!((0..).take_while(|_| shares.take(kinds, MetricKind::Histogram, 100)).count(), 45 / 6);
+        assert_eq!((0..).take_while(|_| shares.take(kinds, MetricKind::Gauge, 100)).count(), 45 % 6);
     }
 
     #[test]
