@@ -14,6 +14,7 @@ use super::holding::Holding;
 use super::memory::Memory;
 use super::metrics::HostMetrics;
 use super::resumable::Resumable;
+use super::rpc::RpcPaths;
 use super::secret::secret;
 use super::shared::Shared;
 use super::stream::Stream;
@@ -197,6 +198,7 @@ fn start(config: Config, selection: Selection) -> Shared {
         expects_llm_traffic: Cell::new(false),
         asked: AwaitedCalls::default(),
         resumable: Resumable::default(),
+        rpc_paths: RpcPaths::default(),
         rpc_programs: OnceCell::new(),
     };
     capabilities::log_missing_at_start(gauge.is_some(), host::set_tick(TICK), has_secret);

@@ -1,5 +1,7 @@
 //! One HTTP stream of MCP or A2A: passes its callbacks to an [`RpcExchange`], and writes and reports its operations.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use proxy_wasm::types::{BufferType, MapType};
@@ -8,11 +10,12 @@ use super::address::{address, address_for, source_address};
 use super::resumable::{Report, Resumable};
 use super::shared::Shared;
 use super::{answer, filter_state, host, late, role, room};
+use crate::bytes::mix::Mix;
 use crate::config::Role;
-use crate::exchange::{End, Head, Observer};
+use crate::exchange::{End, Exchange, Head, Observer};
 use crate::json::{Scalar, identity};
 use crate::rpc::{
-    A2A_VERSION, FIRST_BYTES, MCP_SESSION, Protocol, RpcExchange, RpcHint, RpcOperation, accepts_events,
+    A2A_VERSION, FIRST_BYTES, MCP_SESSION, Protocol, RpcExchange, RpcHint, RpcOperation, RpcPrograms, accepts_events,
     begins_like_rpc, rpc_hint,
 };
 use crate::signal::asked::{AskedCall, JoinedBy, Wanted};
@@ -27,6 +30,8 @@ pub struct RpcStream {
     observer: Rc<Observer>,
     /// Keyed hashes of the downstream address and of the caller. None if exchanges share nothing.
     source: Option<(u64, u64)>,
+    /// The head of the request has been read.
+    is_identified: bool,
     /// For each operation the calls of models that it may execute.
     asked: Vec<Option<(JoinedBy, Vec<AskedCall>)>>,
     /// How the response ends if nothing cuts it.
@@ -35,8 +40,35 @@ pub struct RpcStream {
     is_reported: bool,
 }
 
-/// Returns true if the current request, with this path, may be MCP or A2A by its head. Other paths cost no host call, unless they have no body on a
-/// gateway with traffic of MCP.
+/// Maximum number of paths at which a worker remembers that requests are JSON-RPC.
+const PATHS: usize = 256;
+
+/// The paths at which requests were MCP or A2A, although the path does not suggest it. Their headers are read at once.
+#[derive(Default)]
+pub struct RpcPaths(RefCell<HashSet<u64>>);
+
+impl RpcPaths {
+    fn has(&self, path: &[u8]) -> bool {
+        self.0.try_borrow().is_ok_and(|paths| !paths.is_empty() && paths.contains(&hash(path)))
+    }
+
+    fn add(&self, path: &[u8]) {
+        if let Ok(mut paths) = self.0.try_borrow_mut()
+            && paths.len() < PATHS
+        {
+            paths.insert(hash(path));
+        }
+    }
+}
+
+/// The hash of a path without its query.
+fn hash(path: &[u8]) -> u64 {
+    let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
+    Mix::new(0).text(&String::from_utf8_lossy(path)).finish()
+}
+
+/// Returns true if the current request, with this path, may be MCP or A2A by its head. A path that suggests neither costs no host call, unless the
+/// request has no body and the gateway has traffic of MCP.
 pub fn may_be(shared: &Shared, path: &[u8], end_of_stream: bool) -> bool {
     let header = |name| host::header(MapType::HttpRequestHeaders, name);
     match rpc_hint(path) {
@@ -45,61 +77,107 @@ pub fn may_be(shared: &Shared, path: &[u8], end_of_stream: bool) -> bool {
         }
         Some(RpcHint::A2a) => true,
         Some(RpcHint::Tasks) => header(A2A_VERSION).is_some(),
+        None if shared.rpc_paths.has(path) => true,
         None => end_of_stream && shared.asked.are_used() && header(MCP_SESSION).is_some(),
     }
 }
 
+/// The first bytes of the body of the current request have arrived: they show if it is JSON-RPC, or perhaps a call to a model. The other one is not
+/// read. Costs one host call.
+pub fn sort(shared: &Shared, exchange: &mut Option<Box<Exchange>>, rpc: &mut Option<Box<RpcStream>>) {
+    if !begins_like_rpc(&host::body(BufferType::HttpRequestBody, 0, FIRST_BYTES)) {
+        *rpc = None;
+        return;
+    }
+    *exchange = None;
+    if rpc.is_none() {
+        *rpc = RpcStream::start_late(shared);
+    }
+}
+
 impl RpcStream {
-    /// Starts when the body of the current request begins. Returns None if it does not begin like JSON-RPC, which costs one host call.
-    pub fn start_by_body(shared: &Shared) -> Option<Box<Self>> {
-        if !begins_like_rpc(&host::body(BufferType::HttpRequestBody, 0, FIRST_BYTES)) {
+    /// Starts with the head of a request. Returns None if it is neither MCP nor A2A, or if another instance reports it. `is_claimed` is true if
+    /// the stream is already marked as reported here, because it may be a call to a model too.
+    pub fn start(shared: &Shared, head: Head<'_>, is_claimed: bool, end_of_stream: bool) -> Option<Box<Self>> {
+        let may_be_rpc = is_claimed || shared.rpc_paths.has(head.bytes(":path").unwrap_or_default());
+        if !RpcExchange::may_start(head, may_be_rpc) {
             return None;
         }
-        let serialized = host::headers(MapType::HttpRequestHeaders);
-        Self::start(shared, Head(&host::pairs(&serialized)), true, false)
+        let mut stream = Self::begin(shared, is_claimed, |observer, programs| {
+            let address = if observer.is_crowded() { address(None) } else { address_for(head, None) };
+            RpcExchange::start(programs, &observer.budget, head, may_be_rpc, address, host::now())
+        })?;
+        stream.identify(head);
+        if end_of_stream {
+            stream.request_end(shared);
+        }
+        Some(stream)
     }
 
-    /// Starts with the head of a request. Returns None if it is neither MCP nor A2A, or if another instance reports it. `begins_like_rpc` is true if
-    /// the first bytes of the body are known to be those of JSON-RPC.
-    pub fn start(shared: &Shared, head: Head<'_>, begins_like_rpc: bool, end_of_stream: bool) -> Option<Box<Self>> {
-        if !RpcExchange::may_start(head, begins_like_rpc) || !room::has_room() {
-            return None;
-        }
+    /// Starts with a body that begins like JSON-RPC. Envoy does not show the headers before the end of the stream.
+    fn start_late(shared: &Shared) -> Option<Box<Self>> {
+        let time = || Some(i64::from_le_bytes(*host::property("request\0time")?.first_chunk()?));
+        let start = time().and_then(|time| u64::try_from(time).ok()).unwrap_or_else(host::now);
+        Self::begin(shared, false, |observer, programs| {
+            RpcExchange::start_late(programs, &observer.budget, address(None), start)
+        })
+    }
+
+    fn begin(
+        shared: &Shared,
+        is_claimed: bool,
+        start: impl FnOnce(&Observer, &Rc<RpcPrograms>) -> Option<RpcExchange>,
+    ) -> Option<Box<Self>> {
         let observer = shared.observer();
         let is_attempt = observer.config.role == Role::Upstream;
-        if is_attempt && role::is_claimed() {
+        if !room::has_room() || !is_claimed && is_attempt && role::is_claimed() {
             return None;
         }
-        // The head may have come before the body.
-        let begin = || Some(i64::from_le_bytes(*host::property("request\0time")?.first_chunk()?));
-        let now =
-            begin().filter(|_| begins_like_rpc).and_then(|time| u64::try_from(time).ok()).unwrap_or_else(host::now);
-        let address = if observer.is_crowded() { address(None) } else { address_for(head, None) };
-        let programs = shared.rpc_programs();
-        let mut exchange = RpcExchange::start(&programs, &observer.budget, head, begins_like_rpc, address, now)?;
-        if !is_attempt && !role::claim() {
+        let exchange = start(&observer, &shared.rpc_programs())?;
+        if !is_claimed && !is_attempt && !role::claim() {
             return None;
         }
-        exchange.label(observer.config.labels.headers.iter().map(|(header, _)| head.text(header).into()).collect());
-        if observer.config.labels.route {
-            let route = host::property("xds\0route_name").unwrap_or_default();
-            exchange.route(core::str::from_utf8(&route).unwrap_or_default());
-        }
-        let address = source_address(None);
-        let source = observer.peer(&address).zip(observer.caller(head, &address));
-        let mut stream = RpcStream {
+        Some(Box::new(RpcStream {
             exchange,
             observer,
-            source,
+            source: None,
+            is_identified: false,
             asked: Vec::new(),
             answer: End::Whole,
             has_ended: false,
             is_reported: false,
-        };
-        if end_of_stream {
-            stream.request_end(shared);
+        }))
+    }
+
+    /// Takes from the head of the request: the caller, and the values of labels.
+    fn identify(&mut self, head: Head<'_>) {
+        let observer = &self.observer;
+        self.exchange.label(observer.config.labels.headers.iter().map(|(name, _)| head.text(name).into()).collect());
+        if observer.config.labels.route {
+            let route = host::property("xds\0route_name").unwrap_or_default();
+            self.exchange.route(core::str::from_utf8(&route).unwrap_or_default());
         }
-        Some(Box::new(stream))
+        let address = source_address(None);
+        self.source = observer.peer(&address).zip(observer.caller(head, &address));
+        self.is_identified = true;
+    }
+
+    /// Reads the head of the request at the end of the stream, if it is unknown. Returns false if the operations are neither MCP nor A2A.
+    fn identify_late(&mut self, shared: &Shared) -> bool {
+        if self.is_identified {
+            return true;
+        }
+        let serialized = host::headers(MapType::HttpRequestHeaders);
+        let pairs = host::pairs(&serialized);
+        let head = Head(&pairs);
+        if !self.exchange.identify(head) {
+            return false;
+        }
+        shared.rpc_paths.add(head.bytes(":path").unwrap_or_default());
+        self.identify(head);
+        self.join(shared);
+        filter_state::write_operation(&shared.selection, &self.exchange, true);
+        true
     }
 
     /// The host called back with a part of the request's body.
@@ -113,16 +191,18 @@ impl RpcStream {
     /// The request has ended.
     pub fn request_end(&mut self, shared: &Shared) {
         self.exchange.request_end();
-        let is_mcp = |operation: &RpcOperation| operation.protocol == Protocol::Mcp;
-        if self.exchange.operations().iter().any(is_mcp) {
-            shared.asked.start();
+        if self.is_identified {
+            self.join(shared);
+            filter_state::write_operation(&shared.selection, &self.exchange, false);
         }
-        self.join(shared);
-        filter_state::write_operation(&shared.selection, &self.exchange, false);
     }
 
     /// Looks for the calls of models that the operations execute.
     fn join(&mut self, shared: &Shared) {
+        let is_mcp = |operation: &RpcOperation| operation.protocol == Protocol::Mcp;
+        if self.exchange.operations().iter().any(is_mcp) {
+            shared.asked.start();
+        }
         let Some((peer, caller)) = self.source.filter(|_| self.asked.is_empty()) else { return };
         let wait = self.observer.config.agent.abandoned_after.saturating_mul(1_000_000_000);
         let (asked, now) = (&mut self.asked, self.exchange.transport().start);
@@ -180,6 +260,9 @@ impl RpcStream {
             let status = self.exchange.transport().status;
             let end = answer::end_of_stream(status, self.observer.config.role, self.answer, &answer::details());
             self.finish(shared, end);
+        }
+        if !self.identify_late(shared) {
+            return;
         }
         self.settle_session(shared);
         self.settle_tasks();
@@ -246,7 +329,9 @@ impl RpcStream {
             return;
         }
         self.exchange.finish(failure(end), host::now());
-        filter_state::write_operation(&shared.selection, &self.exchange, true);
+        if self.is_identified {
+            filter_state::write_operation(&shared.selection, &self.exchange, true);
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::memory::Memory;
 use super::metrics::HostMetrics;
 use super::resumable::Resumable;
 use super::root::{SHORT_TICK, TICK};
+use super::rpc::RpcPaths;
 
 use super::{host, late};
 use crate::config::Config;
@@ -54,7 +55,9 @@ pub struct Shared {
     pub asked: AwaitedCalls,
     /// The operations of MCP whose stream may be resumed.
     pub resumable: Resumable,
-    /// The rules for MCP, compiled for its first request.
+    /// The paths at which requests were MCP or A2A, although the path does not suggest it.
+    pub rpc_paths: RpcPaths,
+    /// The rules for MCP and A2A, compiled for their first request.
     pub rpc_programs: OnceCell<Rc<RpcPrograms>>,
 }
 

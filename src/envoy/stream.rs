@@ -103,16 +103,14 @@ impl HttpContext for Stream {
             room::count(Unread::Websocket);
         }
         if size > 0 && core::mem::replace(&mut self.awaits_body, false) {
-            self.rpc = RpcStream::start_by_body(shared);
+            rpc::sort(shared, &mut self.exchange, &mut self.rpc);
         }
         if let Some(rpc) = &mut self.rpc {
             rpc.on_request_body(shared, size, end_of_stream);
         }
         let Some(exchange) = &mut self.exchange else { return Action::Continue };
         let seen = self.injection.start_body(self.id, &shared.holding);
-        let new = size.saturating_sub(seen);
-        let bytes = host::body(BufferType::HttpRequestBody, seen, new);
-        exchange.request_body(&bytes);
+        exchange.request_body(&host::body(BufferType::HttpRequestBody, seen, size.saturating_sub(seen)));
         if end_of_stream {
             self.end_request();
         }
@@ -296,6 +294,9 @@ impl Stream {
         let holds = self.injection.on_request_headers(self.id, head, config, api, &shared.holding);
         if holds && shared.holding.needs_short_tick() {
             shared.hasten_tick();
+        } else if !holds && exchange.may_be_other() {
+            self.rpc = RpcStream::start(shared, head, true, false);
+            self.awaits_body = self.rpc.is_some();
         }
         holds
     }

@@ -279,6 +279,11 @@ impl Exchange {
         }
     }
 
+    /// Returns true if requests that are no LLM traffic have such paths too, so that only the bodies tell.
+    pub fn may_be_other(&self) -> bool {
+        self.certainty == Certainty::ByBodies
+    }
+
     /// Returns true if neither body has anything of an API, as far as they have been read. Failures are reported nevertheless.
     fn is_blank(&self) -> bool {
         let Observation { request, response, output, .. } = &self.draft.observation;

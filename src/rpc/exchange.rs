@@ -79,19 +79,9 @@ impl RpcExchange {
         now: u64,
     ) -> Option<Self> {
         let (signs, form, call) = Form::of(head, begins_like_rpc)?;
-        let mut memory = Share::of_state(budget, address);
-        if !memory.resize(Self::ROOM) {
-            return None;
-        }
-        let transport = RpcTransport {
-            session: header(head, MCP_SESSION),
-            version: header(head, if signs.mcp_header { MCP_VERSION } else { A2A_VERSION }),
-            server: Server::of(head.text(":authority"), head.text(":scheme")),
-            start: now,
-            ..RpcTransport::default()
-        };
-        let body = RpcBody::new(false, head.whole("content-encoding"), Share::new(budget, Side::Request, address));
-        let mut messages = RpcMessages::new(signs, memory, now);
+        let memory = Self::reserve(budget, address)?;
+        let transport = RpcTransport { start: now, ..RpcTransport::default() };
+        let mut messages = RpcMessages::new(Some(signs), memory, now);
         messages.is_resumed = form == Form::Resumed;
         if let Some(call) = call {
             let task = Some(clipped(call.task, LIMIT).into()).filter(|_| !call.task.is_empty());
@@ -103,17 +93,65 @@ impl RpcExchange {
                 return None;
             }
         }
-        Some(RpcExchange {
-            form,
-            transport,
-            messages,
-            programs: Rc::clone(programs),
-            budget: Rc::clone(budget),
-            address,
-            body: body.map(Box::new),
-            has_request_ended: false,
-            has_ended: false,
-        })
+        let encoding = head.whole("content-encoding");
+        let body = RpcBody::new(false, encoding, Share::new(budget, Side::Request, address)).map(Box::new);
+        let mut exchange = Self::new(programs, budget, address, form, (transport, messages), body);
+        exchange.name(head, signs);
+        Some(exchange)
+    }
+
+    /// Starts with a body that begins like JSON-RPC. The head of the request is unknown until [`RpcExchange::identify`]. Returns None if the budget
+    /// has no room.
+    pub fn start_late(programs: &Rc<RpcPrograms>, budget: &Rc<Budget>, address: u64, now: u64) -> Option<Self> {
+        let memory = Self::reserve(budget, address)?;
+        let transport = RpcTransport { start: now, ..RpcTransport::default() };
+        let messages = RpcMessages::new(None, memory, now);
+        let body = RpcBody::new(false, "", Share::new(budget, Side::Request, address)).map(Box::new);
+        Some(Self::new(programs, budget, address, Form::JsonRpc, (transport, messages), body))
+    }
+
+    /// The head of the request is known now. Forgets the operations that are neither MCP nor A2A. Returns false if none is left.
+    pub fn identify(&mut self, head: Head<'_>) -> bool {
+        let signs = Signs::of(head);
+        self.messages.identify(signs);
+        self.name(head, signs);
+        self.default_version();
+        !self.messages.operations.is_empty()
+    }
+
+    fn new(
+        programs: &Rc<RpcPrograms>,
+        budget: &Rc<Budget>,
+        address: u64,
+        form: Form,
+        (transport, messages): (RpcTransport, RpcMessages),
+        body: Option<Box<RpcBody>>,
+    ) -> Self {
+        let (programs, budget) = (Rc::clone(programs), Rc::clone(budget));
+        let (has_request_ended, has_ended) = (false, false);
+        RpcExchange { form, transport, messages, programs, budget, address, body, has_request_ended, has_ended }
+    }
+
+    fn reserve(budget: &Rc<Budget>, address: u64) -> Option<Share> {
+        let mut memory = Share::of_state(budget, address);
+        memory.resize(Self::ROOM).then_some(memory)
+    }
+
+    /// Takes session, version and server from the head of the request. A response may have named them before.
+    fn name(&mut self, head: Head<'_>, signs: Signs) {
+        let transport = &mut self.transport;
+        transport.session = header(head, MCP_SESSION).or(transport.session.take());
+        let version = header(head, if signs.mcp_header { MCP_VERSION } else { A2A_VERSION });
+        transport.version = transport.version.take().or(version);
+        transport.server = Server::of(head.text(":authority"), head.text(":scheme"));
+    }
+
+    /// A client of A2A 0.3 sends no version.
+    fn default_version(&mut self) {
+        let is_a2a = |operation: &RpcOperation| operation.protocol == Protocol::A2a;
+        if self.messages.operations.first().is_some_and(is_a2a) && self.transport.version.is_none() {
+            self.transport.version = Some("0.3".into());
+        }
     }
 
     /// Sets the name of the route.
@@ -145,11 +183,8 @@ impl RpcExchange {
             body.finish(self.programs.request(self.form == Form::Rest), &mut self.messages);
         }
         self.transport.version = self.transport.version.take().or(self.messages.version.take());
-        if let Some(operation) = self.messages.operations.first()
-            && operation.protocol == Protocol::A2a
-        {
-            // A client of version 0.3 sends no version.
-            self.transport.version = self.transport.version.take().or_else(|| Some("0.3".into()));
+        if self.messages.knows_head() {
+            self.default_version();
         }
     }
 

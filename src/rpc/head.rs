@@ -4,6 +4,9 @@
 //! request decides if its headers are read at once. If the path says nothing, the first bytes of the body decide: a request of JSON-RPC begins
 //! with one of four keys.
 
+use super::RpcOperation;
+use super::operation::RpcEvidence;
+use super::protocol::{Protocol, a2a_method, mcp_method};
 use crate::provider::Head;
 
 /// The header with the version of A2A.
@@ -75,6 +78,21 @@ impl Signs {
             a2a_path: has(head.bytes(":path").unwrap_or_default(), b"a2a"),
             accepts_both: accepts_events(accept) && has(accept, b"application/json"),
         }
+    }
+}
+
+impl Signs {
+    /// The protocol of a request of JSON-RPC. Returns None if it is neither MCP nor A2A.
+    pub fn protocol(self, operation: &RpcOperation) -> Option<Protocol> {
+        let RpcEvidence { is_json_rpc, names_subject, is_old } = operation.evidence;
+        let is_known = a2a_method(&operation.method).is_some();
+        // Without a header, the method must be one that no other protocol has.
+        let is_a2a = is_known && is_json_rpc && names_subject && (is_old || self.a2a_path);
+        if (self.a2a_header || is_a2a) && !self.mcp_header {
+            return Some(Protocol::A2a);
+        }
+        let is_mcp = is_json_rpc && self.accepts_both && mcp_method(&operation.method).is_some();
+        (self.mcp_header || is_mcp).then_some(Protocol::Mcp)
     }
 }
 

@@ -1,7 +1,8 @@
 //! The messages of a request and its response: requests open operations, and answers end them.
 
 use super::head::Signs;
-use super::protocol::{Protocol, a2a_method, mcp_method};
+use super::operation::RpcEvidence;
+use super::protocol::{Protocol, a2a_method};
 use super::{RpcAnswer, RpcOperation};
 use crate::budget::Share;
 use crate::bytes::mix::Mix;
@@ -16,8 +17,8 @@ const ROOM: usize = size_of::<RpcOperation>() + 896 + 640;
 /// The operations of a request, and the message that is being read.
 pub(super) struct RpcMessages {
     pub operations: Vec<RpcOperation>,
-    /// The signs of a protocol in the head of the request.
-    signs: Signs,
+    /// The signs of a protocol in the head of the request. None as long as the head is unknown.
+    signs: Option<Signs>,
     /// The version of the protocol that `initialize` asks for, or the server agrees to.
     pub version: Option<Text>,
     /// Nanoseconds since 1970.
@@ -36,11 +37,8 @@ pub(super) struct RpcMessages {
 /// A message of JSON-RPC, or a body of HTTP and JSON, as far as it has been read.
 #[derive(Default)]
 pub(super) struct RpcMessage {
-    pub is_json_rpc: bool,
     /// It has a member `result` or `error`.
     pub is_answer: bool,
-    /// A request of A2A has one of these: a message to an agent, or the identifier of a task.
-    pub names_subject: bool,
     /// A result of MCP is a task.
     pub is_task: bool,
     pub method: Option<Text>,
@@ -71,7 +69,7 @@ impl RpcMessageId {
 
 impl RpcMessages {
     /// No messages. `memory` is the share for operations.
-    pub fn new(signs: Signs, memory: Share, now: u64) -> Self {
+    pub fn new(signs: Option<Signs>, memory: Share, now: u64) -> Self {
         RpcMessages {
             operations: Vec::new(),
             signs,
@@ -83,6 +81,11 @@ impl RpcMessages {
             open: None,
             memory,
         }
+    }
+
+    /// Returns true if the head of the request is known.
+    pub fn knows_head(&self) -> bool {
+        self.signs.is_some()
     }
 
     /// Returns true if every operation has ended.
@@ -106,33 +109,33 @@ impl RpcMessages {
 
     pub fn request_ended(&mut self) {
         let Some(message) = self.open.take() else { return };
-        let Some((protocol, method)) = self.protocol(&message) else { return };
-        let (Some(id), false) = (message.id, message.is_answer) else { return };
+        let (Some(method), Some(id), false) = (message.method, message.id, message.is_answer) else { return };
+        let a2a = a2a_method(&method);
+        let evidence = RpcEvidence { is_old: a2a.is_some_and(|(_, is_old)| is_old), ..message.seen.evidence };
         let names_task = message.seen.task.is_some();
         let arguments = message.arguments.unwrap_or_default().finish();
         let (id, key) = (id.text, id.key);
-        let operation = RpcOperation { protocol, method, id, key, arguments, names_task, ..message.seen };
+        let mut operation = RpcOperation { method, id, key, arguments, names_task, evidence, ..message.seen };
+        let protocol = match self.signs {
+            Some(signs) => signs.protocol(&operation),
+            // A guess, as long as the head is unknown.
+            None if a2a.is_some() && (evidence.names_subject || !evidence.is_old) => Some(Protocol::A2a),
+            None => Some(Protocol::Mcp),
+        };
+        let Some(protocol) = protocol else { return };
+        operation.protocol = protocol;
+        if let (Protocol::A2a, Some((name, _))) = (protocol, a2a) {
+            operation.method = name.into();
+        }
         if self.add(operation) {
             self.version = self.version.take().or(message.version);
         }
     }
 
-    /// The protocol and the method of a request. Returns None if it is neither MCP nor A2A.
-    fn protocol(&self, message: &RpcMessage) -> Option<(Protocol, Text)> {
-        let method = message.method.as_ref()?;
-        let a2a = a2a_method(method);
-        let is_a2a = match a2a {
-            // Without a header, the method must be one that no other protocol has.
-            Some((_, is_old)) => {
-                self.signs.a2a_header || message.is_json_rpc && message.names_subject && (is_old || self.signs.a2a_path)
-            }
-            None => self.signs.a2a_header,
-        };
-        if is_a2a && !self.signs.mcp_header {
-            return Some((Protocol::A2a, a2a.map_or_else(|| method.clone(), |(name, _)| name.into())));
-        }
-        let is_known = message.is_json_rpc && self.signs.accepts_both && mcp_method(method).is_some();
-        (self.signs.mcp_header || is_known).then(|| (Protocol::Mcp, method.clone()))
+    /// The head of the request is known now. Forgets the operations that are neither MCP nor A2A.
+    pub fn identify(&mut self, signs: Signs) {
+        self.signs = Some(signs);
+        self.operations.retain(|operation| signs.protocol(operation) == Some(operation.protocol));
     }
 
     /// An answer of JSON-RPC has ended.

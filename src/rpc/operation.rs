@@ -77,6 +77,19 @@ pub struct RpcOperation {
     pub(super) token: u64,
     /// The answer has a message of the agent, so nothing more follows.
     pub(super) has_message: bool,
+    /// What the request says about its protocol.
+    pub(super) evidence: RpcEvidence,
+}
+
+/// What a request says about its protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct RpcEvidence {
+    /// It is JSON-RPC 2.0.
+    pub is_json_rpc: bool,
+    /// It has one of these, as requests of A2A do: a message to an agent, or the identifier of a task.
+    pub names_subject: bool,
+    /// Its method has the name of A2A 0.3.
+    pub is_old: bool,
 }
 
 impl RpcOperation {

@@ -54,7 +54,7 @@ macro_rules! of_message {
 
 const BEGIN: Rule<RpcMessages> = open("", |messages, _| messages.open = Some(Box::default()));
 const VERSION: Rule<RpcMessages> =
-    scalar("jsonrpc", of_message!(|m, value| m.is_json_rpc = value == Scalar::Text("2.0")));
+    scalar("jsonrpc", of_message!(|m, value| m.seen.evidence.is_json_rpc = value == Scalar::Text("2.0")));
 const METHOD: Rule<RpcMessages> = scalar("method", of_message!(|m, value| m.method = value.text()));
 const ID: Rule<RpcMessages> = scalar("id", of_message!(|m, value| m.id = RpcMessageId::of(value)));
 const RESULT: Rule<RpcMessages> = open("result", |messages, _| is_answer(messages));
@@ -79,13 +79,13 @@ const REQUEST: &[Rule<RpcMessages>] = &[
         "params.id",
         of_message!(|m, value| {
             set(&mut m.seen.task, name(value));
-            m.names_subject = true;
+            m.seen.evidence.names_subject = true;
         }),
     ),
     scalar("params.taskId", of_message!(|m, value| m.seen.task = name(value))),
     open("params.message", |messages, _| {
         if let Some(message) = messages.message() {
-            message.names_subject = true;
+            message.seen.evidence.names_subject = true;
         }
     }),
     scalar("params.message.taskId", of_message!(|m, value| m.seen.task = name(value))),
