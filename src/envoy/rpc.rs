@@ -16,7 +16,7 @@ use crate::exchange::{End, Exchange, Head, Observer};
 use crate::json::{Scalar, identity};
 use crate::rpc::{
     A2A_VERSION, FIRST_BYTES, MCP_SESSION, Protocol, RpcExchange, RpcHint, RpcOperation, RpcPrograms, accepts_events,
-    begins_like_rpc, rpc_hint,
+    begins_like_rpc, rest_base, rpc_hint,
 };
 use crate::signal::asked::{AskedCall, JoinedBy, Wanted};
 use crate::trace_context::TraceContext;
@@ -32,6 +32,8 @@ pub struct RpcStream {
     source: Option<(u64, u64)>,
     /// The head of the request has been read.
     is_identified: bool,
+    /// The task that the operation has begun is noted.
+    has_noted: bool,
     /// For each operation the calls of models that it may execute.
     asked: Vec<Option<(JoinedBy, Vec<AskedCall>)>>,
     /// How the response ends if nothing cuts it.
@@ -43,16 +45,19 @@ pub struct RpcStream {
 /// Maximum number of paths at which a worker remembers that requests are JSON-RPC.
 const PATHS: usize = 256;
 
-/// The paths at which requests were MCP or A2A, although the path does not suggest it. Their headers are read at once.
+/// The paths at which requests were MCP or A2A, although the path does not suggest it, and the addresses of agents. The headers of requests there
+/// are read at once.
 #[derive(Default)]
 pub struct RpcPaths(RefCell<HashSet<u64>>);
 
 impl RpcPaths {
     fn has(&self, path: &[u8]) -> bool {
-        self.0.try_borrow().is_ok_and(|paths| !paths.is_empty() && paths.contains(&hash(path)))
+        let Ok(paths) = self.0.try_borrow() else { return false };
+        let path = core::str::from_utf8(path).unwrap_or_default();
+        !paths.is_empty() && (paths.contains(&hash(path)) || paths.contains(&hash(rest_base(path))))
     }
 
-    fn add(&self, path: &[u8]) {
+    fn add(&self, path: &str) {
         if let Ok(mut paths) = self.0.try_borrow_mut()
             && paths.len() < PATHS
         {
@@ -62,9 +67,8 @@ impl RpcPaths {
 }
 
 /// The hash of a path without its query.
-fn hash(path: &[u8]) -> u64 {
-    let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
-    Mix::new(0).text(&String::from_utf8_lossy(path)).finish()
+fn hash(path: &str) -> u64 {
+    Mix::new(0).text(path.split('?').next().unwrap_or_default()).finish()
 }
 
 /// Returns true if the current request, with this path, may be MCP or A2A by its head. A path that suggests neither costs no host call, unless the
@@ -76,7 +80,7 @@ pub fn may_be(shared: &Shared, path: &[u8], end_of_stream: bool) -> bool {
             header("accept").is_some_and(|accept| accepts_events(&accept)) || header(MCP_SESSION).is_some()
         }
         Some(RpcHint::A2a) => true,
-        Some(RpcHint::Tasks) => header(A2A_VERSION).is_some(),
+        Some(RpcHint::Tasks) => shared.rpc_paths.has(path) || header(A2A_VERSION).is_some(),
         None if shared.rpc_paths.has(path) => true,
         None => end_of_stream && shared.asked.are_used() && header(MCP_SESSION).is_some(),
     }
@@ -108,6 +112,9 @@ impl RpcStream {
             RpcExchange::start(programs, &observer.budget, head, may_be_rpc, address, host::now())
         })?;
         stream.identify(head);
+        if let Some(agent) = stream.exchange.agent(head.text(":path")) {
+            shared.rpc_paths.add(agent);
+        }
         if end_of_stream {
             stream.request_end(shared);
         }
@@ -142,6 +149,7 @@ impl RpcStream {
             observer,
             source: None,
             is_identified: false,
+            has_noted: false,
             asked: Vec::new(),
             answer: End::Whole,
             has_ended: false,
@@ -173,7 +181,7 @@ impl RpcStream {
         if !self.exchange.identify(head) {
             return false;
         }
-        shared.rpc_paths.add(head.bytes(":path").unwrap_or_default());
+        shared.rpc_paths.add(head.text(":path"));
         self.identify(head);
         self.join(shared);
         filter_state::write_operation(&shared.selection, &self.exchange, true);
@@ -237,6 +245,7 @@ impl RpcStream {
     pub fn on_response_body(&mut self, shared: &Shared, size: usize, end_of_stream: bool) {
         if size > 0 && !self.exchange.is_answered() {
             self.exchange.response_body(&host::body(BufferType::HttpResponseBody, 0, size), host::now());
+            self.note_task();
             for answer in self.exchange.take_others() {
                 self.key(answer.key).into_iter().for_each(|key| Resumable::answer(key, answer));
             }
@@ -284,17 +293,30 @@ impl RpcStream {
         }
     }
 
+    /// Notes a task as soon as a stream names it: another request may end it before the stream ends.
+    fn note_task(&mut self) {
+        if self.has_noted || !self.is_identified {
+            return;
+        }
+        if let Some(key) = self.exchange.begun_task().and_then(|task| self.task_key(task)) {
+            late::begin(key, self.exchange.transport().start);
+            self.has_noted = true;
+        }
+    }
+
+    /// The key of a task. Any caller may ask for it: its identifier is the server's.
+    fn task_key(&self, task: &str) -> Option<u64> {
+        let server = self.exchange.transport().server.as_ref()?;
+        self.observer.operation_key(0, &server.address, identity(Scalar::Text(task)))
+    }
+
     /// Notes the tasks that the operations have begun, and finds the durations of those that have ended.
     fn settle_tasks(&mut self) {
-        let transport = self.exchange.transport();
-        let (start, server) =
-            (transport.start, transport.server.as_ref().map_or("", |server| &server.address).to_owned());
-        let observer = Rc::clone(&self.observer);
-        self.exchange.time_tasks(|operation, task, state| {
-            // Any caller may ask for a task. Its identifier is the server's.
-            let key = observer.operation_key(0, &server, identity(Scalar::Text(task)))?;
-            if !state.is_terminal() {
-                if operation.begins_task() {
+        let start = self.exchange.transport().start;
+        let of = |operation: &RpcOperation| {
+            let key = self.task_key(operation.task.as_deref()?)?;
+            if !operation.state?.is_terminal() {
+                if operation.begins_task() && !self.has_noted {
                     late::begin(key, start);
                 }
                 return None;
@@ -302,7 +324,9 @@ impl RpcStream {
             let began = late::end(key)?;
             let began = if operation.begins_task() { start } else { began };
             operation.end?.checked_sub(began).filter(|_| began > 0)
-        });
+        };
+        let times: Vec<_> = self.exchange.operations().iter().map(of).collect();
+        self.exchange.time_tasks(times);
     }
 
     /// Notes a session that the server has opened, and counts one that it has ended.

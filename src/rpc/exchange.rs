@@ -5,9 +5,9 @@ use std::rc::Rc;
 use super::body::RpcBody;
 use super::head::{A2A_VERSION, MCP_SESSION, MCP_VERSION, Signs, accepts_events};
 use super::message::RpcMessages;
-use super::protocol::{Protocol, RestCall};
+use super::protocol::{Protocol, RestCall, rest_base};
 use super::rules::RpcPrograms;
-use super::{RpcAnswer, RpcOperation, RpcTransport, TaskState};
+use super::{RpcAnswer, RpcOperation, RpcTransport};
 use crate::budget::{Budget, Share, Side};
 use crate::json::LIMIT;
 use crate::observation::{Server, Text, clipped};
@@ -29,14 +29,14 @@ enum Form {
 impl Form {
     /// The form of a request, with the signs of a protocol in its head and the call of A2A that its path names. Returns None if the request is
     /// neither MCP nor A2A.
-    fn of<'h>(head: Head<'h>, begins_like_rpc: bool) -> Option<(Signs, Form, Option<RestCall<'h>>)> {
+    fn of<'h>(head: Head<'h>, may_be_rpc: bool) -> Option<(Signs, Form, Option<RestCall<'h>>)> {
         let signs = Signs::of(head);
         let method = head.bytes(":method").unwrap_or_default();
         let call = RestCall::of(method, head.text(":path"));
-        let call = call.filter(|call| call.is_sure || signs.a2a_header || signs.a2a_path);
+        let call = call.filter(|call| call.is_sure || signs.a2a_header || signs.a2a_path || may_be_rpc);
         let form = match method {
             _ if call.is_some() => Form::Rest,
-            b"POST" if begins_like_rpc || signs != Signs::default() => Form::JsonRpc,
+            b"POST" if may_be_rpc || signs != Signs::default() => Form::JsonRpc,
             b"GET" if signs.mcp_header && accepts_events(head.bytes("accept").unwrap_or_default()) => Form::Resumed,
             b"DELETE" if head.bytes(MCP_SESSION).is_some() => Form::EndOfSession,
             _ => return None,
@@ -64,21 +64,21 @@ impl RpcExchange {
     const ROOM: usize = size_of::<RpcExchange>() + RpcBody::BOUND;
 
     /// Returns false if a request with this head is neither MCP nor A2A. See [`RpcExchange::start`].
-    pub fn may_start(head: Head<'_>, begins_like_rpc: bool) -> bool {
-        Form::of(head, begins_like_rpc).is_some()
+    pub fn may_start(head: Head<'_>, may_be_rpc: bool) -> bool {
+        Form::of(head, may_be_rpc).is_some()
     }
 
-    /// Starts with the head of a request. Returns None if it is neither MCP nor A2A, or if the budget has no room. `begins_like_rpc` is true if
-    /// the first bytes of the body are known, and are those of JSON-RPC. `address` is the hash of the downstream address, or 0.
+    /// Starts with the head of a request. Returns None if it is neither MCP nor A2A, or if the budget has no room. `may_be_rpc` is true if
+    /// earlier requests at this path were, or if only the body will tell. `address` is the hash of the downstream address, or 0.
     pub fn start(
         programs: &Rc<RpcPrograms>,
         budget: &Rc<Budget>,
         head: Head<'_>,
-        begins_like_rpc: bool,
+        may_be_rpc: bool,
         address: u64,
         now: u64,
     ) -> Option<Self> {
-        let (signs, form, call) = Form::of(head, begins_like_rpc)?;
+        let (signs, form, call) = Form::of(head, may_be_rpc)?;
         let memory = Self::reserve(budget, address)?;
         let transport = RpcTransport { start: now, ..RpcTransport::default() };
         let mut messages = RpcMessages::new(Some(signs), memory, now);
@@ -251,6 +251,17 @@ impl RpcExchange {
         }
     }
 
+    /// The address of the agent, if the path alone shows that the request is one of A2A.
+    pub fn agent<'p>(&self, path: &'p str) -> Option<&'p str> {
+        Some(rest_base(path)).filter(|_| self.form == Form::Rest)
+    }
+
+    /// The task that the only operation has begun, as soon as a part of the answer names it.
+    pub fn begun_task(&self) -> Option<&str> {
+        let [operation] = &self.messages.operations[..] else { return None };
+        operation.task.as_deref().filter(|_| operation.begins_task() && operation.end.is_none())
+    }
+
     /// Returns true if the server has ended the session that the request names.
     pub fn has_ended_session(&self) -> bool {
         self.form == Form::EndOfSession && self.transport.status.is_some_and(|status| (200..300).contains(&status))
@@ -286,12 +297,10 @@ impl RpcExchange {
         }
     }
 
-    /// Sets the durations of tasks, as `find` returns them for an operation, the identifier of its task and the task's state.
-    pub fn time_tasks(&mut self, mut find: impl FnMut(&RpcOperation, &str, TaskState) -> Option<u64>) {
-        for operation in &mut self.messages.operations {
-            if let (Some(task), Some(state)) = (&operation.task, operation.state) {
-                operation.task_nanos = find(operation, task, state);
-            }
+    /// Sets the durations of the tasks of the operations, in their order.
+    pub fn time_tasks(&mut self, times: Vec<Option<u64>>) {
+        for (operation, nanos) in self.messages.operations.iter_mut().zip(times) {
+            operation.task_nanos = nanos;
         }
     }
 

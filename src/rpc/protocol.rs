@@ -77,6 +77,13 @@ pub(super) fn follows(method: &str) -> bool {
     matches!(method, STREAM | SUBSCRIBE)
 }
 
+/// The part of a path before that of a request of A2A's binding to HTTP and JSON: the address of the agent.
+pub fn rest_base(path: &str) -> &str {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let ends = ["/message:", "/tasks", "/extendedAgentCard", "/card"].iter().filter_map(|part| path.find(part));
+    path.get(..ends.min().unwrap_or(path.len())).unwrap_or_default()
+}
+
 /// A request of A2A's binding to HTTP and JSON.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct RestCall<'p> {
