@@ -3,8 +3,10 @@
 
 mod cli;
 mod gateway;
+mod joins;
 mod model;
 mod records;
+mod tools;
 
 use std::fmt::Debug;
 use std::time::Duration;

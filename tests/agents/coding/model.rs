@@ -5,6 +5,7 @@
 //! documentation. The turn depends only on the request's history, as with a real model. Each answer has another usage, so
 //! that a sum shows which answers it contains.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,7 @@ const FULL: u64 = 990_000;
 
 pub struct Model {
     pub addr: SocketAddr,
+    state: Arc<State>,
     task: JoinHandle<()>,
 }
 
@@ -53,11 +55,12 @@ impl Model {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is no free port on 127.0.0.1");
         let addr = listener.local_addr().unwrap();
         let refusals = Mutex::new(refusals.iter().rev().copied().collect());
-        let state = Arc::new(State { scripts, refusals, answers: AtomicU64::new(0) });
+        let state = Arc::new(State { scripts, refusals, answers: AtomicU64::new(0), results: Mutex::default() });
+        let shared = Arc::clone(&state);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let state = Arc::clone(&state);
+                let state = Arc::clone(&shared);
                 let service = service_fn(move |request| {
                     let state = Arc::clone(&state);
                     async move { Ok::<_, Infallible>(answer(request, &state).await) }
@@ -66,7 +69,12 @@ impl Model {
                 connections.spawn(async move { drop(server.serve_connection(TokioIo::new(stream), service).await) });
             }
         });
-        Self { addr, task }
+        Self { addr, state, task }
+    }
+
+    /// The texts of the tool results that it was given, by the identifier of the call.
+    pub fn results(&self) -> BTreeMap<String, String> {
+        self.state.results.lock().unwrap().clone()
     }
 }
 
@@ -81,6 +89,8 @@ struct State {
     /// The last one is the next.
     refusals: Mutex<Vec<u16>>,
     answers: AtomicU64,
+    /// By the identifier of the call.
+    results: Mutex<BTreeMap<String, String>>,
 }
 
 async fn answer(request: Request<Incoming>, state: &State) -> Response<Full<Bytes>> {
@@ -97,6 +107,7 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Full<Byte
     };
     let list = if path.ends_with("messages") { &request["messages"] } else { &request["input"] };
     let history = list.as_array().map_or(&[][..], Vec::as_slice);
+    state.results.lock().unwrap().extend(history.iter().flat_map(results));
     let (script, start) = selected(history);
     if script == "refused"
         && let Some(status) = state.refusals.lock().unwrap().pop()
@@ -148,6 +159,21 @@ fn turns_with_calls(history: &[Value]) -> usize {
             || one["role"] == "assistant" && one["content"].to_string().contains("\"tool_use\"")
     };
     (0..history.len()).filter(|at| calls(&history[*at]) && (*at == 0 || !calls(&history[at - 1]))).count()
+}
+
+/// The tool results in a message, or in an item of the Responses API: identifier and text.
+fn results(one: &Value) -> Vec<(String, String)> {
+    let text = |content: &Value| match content {
+        Value::String(text) => text.clone(),
+        parts => parts.as_array().into_iter().flatten().filter_map(|part| part["text"].as_str()).collect(),
+    };
+    let id = |id: &Value| id.as_str().unwrap_or_default().to_owned();
+    if one["output"].is_null() {
+        let blocks = one["content"].as_array().into_iter().flatten();
+        let results = blocks.filter(|block| block["type"] == "tool_result");
+        return results.map(|block| (id(&block["tool_use_id"]), text(&block["content"]))).collect();
+    }
+    vec![(id(&one["call_id"]), text(&one["output"]))]
 }
 
 /// The identifier in the result of Codex's `spawn_agent`, or an empty text.
