@@ -153,7 +153,10 @@ impl McpExchange {
         for operation in self.messages.operations.iter_mut().filter(|operation| operation.end.is_none()) {
             operation.end = Some(now);
             operation.is_unanswered = true;
-            operation.error = Some(error.as_str().into());
+            // A client ends a subscription when it leaves.
+            let has_left =
+                self.has_events && error == "client_disconnect" && &*operation.method == "subscriptions/listen";
+            operation.error = (!has_left).then(|| error.as_str().into());
         }
     }
 

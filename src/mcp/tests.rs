@@ -213,6 +213,25 @@ fn an_operation_without_an_answer_fails_by_status_by_the_end_of_the_stream_or_as
 }
 
 #[test]
+fn a_subscription_that_its_client_leaves_has_not_failed() {
+    for (method, answer, failure, error) in [
+        ("subscriptions/listen", EVENTS, "client_disconnect", None),
+        ("subscriptions/listen", EVENTS, "upstream_reset", Some("upstream_reset")),
+        ("subscriptions/listen", EVENTS, "", Some("truncated")),
+        ("subscriptions/listen", JSON, "client_disconnect", Some("client_disconnect")),
+        ("tools/list", EVENTS, "client_disconnect", Some("client_disconnect")),
+    ] {
+        let mut exchange = start(&[("mcp-protocol-version", "2026-07-28"), ACCEPT]).unwrap();
+        exchange.request_body(format!(r#"{{"jsonrpc":"2.0","id":"l","method":"{method}"}}"#).as_bytes());
+        exchange.request_end();
+        with(answer, |head| exchange.response(head));
+        exchange.finish(failure, 3000);
+        assert_eq!(exchange.operations()[0].error.as_deref(), error, "{method} {failure}");
+        assert_eq!(exchange.operations()[0].end, Some(3000));
+    }
+}
+
+#[test]
 fn a_replayed_answer_changes_nothing() {
     let stream = "data: {\"id\":7,\"result\":{\"content\":[]}}\n\ndata: {\"id\":7,\"error\":{\"code\":-1}}\n\n";
     assert_eq!(told(&operations(CALL, (EVENTS, stream))), [("tools/call", "add", "", Some(2))]);
