@@ -100,10 +100,10 @@ impl McpStream {
         let wait = self.observer.config.agent.abandoned_after.saturating_mul(1_000_000_000);
         let (asked, now) = (&mut self.asked, self.exchange.transport().start);
         self.exchange.join(|operation| {
-            let McpOperation { call, arguments, .. } = *operation;
+            let McpOperation { call, item, arguments, .. } = *operation;
             let found = operation
                 .tool()
-                .and_then(|tool| shared.asked.find(&Wanted { peer, caller, call, arguments, tool, now, wait }));
+                .and_then(|tool| shared.asked.find(&Wanted { peer, caller, call, item, arguments, tool, now, wait }));
             let how = found.as_ref().map_or("", |(how, _)| how.as_str());
             asked.push(found);
             how

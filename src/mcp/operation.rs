@@ -37,6 +37,8 @@ pub struct McpOperation {
     pub parent: Option<TraceContext>,
     /// Hash of the identifier of the model's tool call, which some clients send. 0 if there is none.
     pub call: u64,
+    /// Hash of the identifier of the item of the model's answer that is the call, which some clients send. 0 if there is none.
+    pub item: u64,
     /// Hash of the arguments of a tool. Without arguments that of an empty object.
     pub arguments: u64,
     /// How it was joined with the call of a model that asked for it. Empty if it was not.

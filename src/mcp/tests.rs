@@ -192,9 +192,10 @@ fn the_ids_of_traces_and_of_the_models_calls_are_read_from_the_metadata() {
     );
     let seen = operations(&request, (JSON, r#"{"id":7,"result":{}}"#));
     assert_eq!(seen[0].parent.map(|place| place.span[0]), Some(0xb7));
-    let codex = request.replace("claudecode/toolUseId", "callId");
+    let codex = request.replace("claudecode/toolUseId\":", "callId\":\"toolu_01A09q90qw90\",\"itemId\":");
     let other = operations(&codex, (JSON, r#"{"id":7,"result":{}}"#));
     assert!(seen[0].call != 0 && seen[0].call == other[0].call);
+    assert_eq!((seen[0].item, other[0].item), (0, other[0].call));
 }
 
 #[test]
