@@ -221,7 +221,7 @@ fn message_events(turn: &Turn<'_>) -> Vec<Value> {
 fn response_events(turn: &Turn<'_>) -> Vec<Value> {
     let Turn { model, calls, number, .. } = turn;
     let mut items: Vec<_> =
-        calls.iter().enumerate().map(|(at, call)| call.item(&format!("{number}_{at}"), &turn.agent)).collect();
+        calls.iter().enumerate().map(|(at, call)| call.item(&random(*number, at), &turn.agent)).collect();
     if items.is_empty() {
         let text = json!({"type": "output_text", "text": ANSWER, "annotations": []});
         items.push(json!({"type": "message", "id": format!("msg_{number}"), "role": "assistant", "status": "completed", "content": [text]}));
@@ -248,6 +248,11 @@ fn response_events(turn: &Turn<'_>) -> Vec<Value> {
         event["sequence_number"] = number.into();
     }
     events
+}
+
+/// The end of OpenAI's identifiers, which looks random. That of a call's item is the same here.
+fn random(number: u64, at: usize) -> String {
+    format!("0a1b2c3d4e5f6a7b{number:04x}{at:04x}")
 }
 
 impl Call {
