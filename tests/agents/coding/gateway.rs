@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::support::client::{self, Http};
 use crate::support::envoy::{Envoy, Options};
 use crate::support::otlp::{Attribute, Receiver, Span};
 use crate::support::prometheus::total;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
 use serde_json::json;
 
 use super::records::{Agent, Tokens, Tool};
@@ -48,7 +52,15 @@ impl Gateway {
         let endpoints = format!("[{{lb_endpoints: [{{endpoint: {{address: {address}}}}}]}}]");
         let assignment = format!("{{cluster_name: tools, endpoints: {endpoints}}}");
         let cluster = format!("{{name: tools, type: STATIC, load_assignment: {assignment}}}");
-        Self::with(Options::to(model).with(&[route], &[cluster]), abandoned_after).await
+        let gateway = Self::with(Options::to(model).with(&[route], &[cluster]), abandoned_after).await;
+        // A worker remembers tool calls for MCP once a worker has seen MCP. The other one finds out within a second, and nothing shows it.
+        let host = gateway.envoy.addr.to_string();
+        let request = Request::get("/mcp").header("host", host).header("accept", "text/event-stream");
+        let request = request.header("mcp-session-id", "none").body(Full::new(Bytes::new())).unwrap();
+        let reply = client::send(gateway.envoy.addr, request, Http::One).await.unwrap();
+        assert_eq!(reply.status, 404, "the server does not know the session: {reply:?}");
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        gateway
     }
 
     async fn with(options: Options, abandoned_after: Duration) -> Self {

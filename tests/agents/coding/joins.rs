@@ -1,20 +1,16 @@
 //! A coding agent calls the tools of a real server of MCP through the gateway, for its scripted model. Each of these calls must be below the span of
 //! the tool call that the model made, which is the one whose identifier the agent sends to the server.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use super::ABANDONED_AFTER;
+use super::below::{LATE, below};
 use super::cli::{Cli, Program};
-use super::gateway::{Gateway, seconds};
+use super::gateway::Gateway;
 use super::model::{Model, Script, call};
 use super::tools::{Served, Tools};
-use crate::support::otlp::{Attribute, Span};
+use crate::support::otlp::Span;
 use crate::support::prometheus::{Sample, total};
-
-/// The span of a call ends when its answer has passed Envoy, and the server's clock runs only while it has the request.
-const LATE: Duration = Duration::from_millis(1500);
 
 /// One start of a program.
 struct Scenario {
@@ -94,7 +90,7 @@ async fn assert_joined(program: Program, scripts: Vec<(&'static str, Script)>, s
         called.sort_unstable();
         assert_eq!(called, scenario.tools, "{program:?} {}: {calls:#?}", scenario.script);
         let spans = gateway.own_spans(&[("tools/call", calls.len()), ("invoke_agent", scenario.runs)]).await;
-        let joined: Vec<_> = calls.iter().map(|call| joined(program, scenario, call, &model, &spans)).collect();
+        let joined: Vec<_> = calls.iter().map(|call| scenario.below(program, call, &model, &spans)).collect();
         if let [first, second] = &joined[..]
             && calls[0].tool == calls[1].tool
         {
@@ -110,68 +106,27 @@ async fn assert_joined(program: Program, scripts: Vec<(&'static str, Script)>, s
     assert_counted_once(&gateway, &tools, subscriptions).await;
 }
 
-/// Finds the span of a call, checks that it is below the right tool call, and returns it.
-fn joined<'s>(program: Program, scenario: &Scenario, served: &Served, model: &Model, spans: &'s [Span]) -> &'s Span {
-    let sent = |member: &str| served.meta[member].as_str().unwrap_or_else(|| panic!("no {member} in {served:#?}"));
-    let of_item = || format!("call_{}", sent("itemId").trim_start_matches("ctc_"));
-    let (id, as_called) = match (program, scenario.program) {
-        (Program::ClaudeCode, _) => (sent("claudecode/toolUseId").to_owned(), format!("mcp__tools__{}", served.tool)),
-        (Program::Codex, None) => (sent("callId").to_owned(), served.tool.clone()),
-        (Program::Codex, Some(tool)) => (of_item(), tool.to_owned()),
-    };
-    let results = model.results();
-    // The agent gave the model this result, so `id` is that of the model's call.
-    let result = results.get(&id).unwrap_or_else(|| panic!("the model has no result for {id}: {results:#?}"));
-    assert!(result.contains(&served.result), "{result} is not {served:#?}");
-
-    let name = format!("tools/call {}", served.tool);
-    let is_it = |span: &&Span| span.name == name && span.text("jsonrpc.request.id") == Some(&served.id);
-    let found: Vec<_> = spans.iter().filter(is_it).collect();
-    let [span] = found[..] else { panic!("{} spans for {served:#?}: {spans:#?}", found.len()) };
-    let above = |span: &Span| {
-        let parent = spans.iter().find(|parent| parent.span_id == span.parent_id);
-        parent.unwrap_or_else(|| panic!("{span:#?} has no parent in {spans:#?}"))
-    };
-    let tool = above(span);
-    let run = above(tool);
-    let all = format!("{served:#?} {span:#?} {tool:#?} {run:#?}");
-    assert_eq!(span.text("gaugeway.mcp.join"), Some("id"), "{all}");
-    assert_eq!(
-        (span.text("mcp.session.id").unwrap_or_default(), &*run.name),
-        (&*served.session, "invoke_agent"),
-        "{all}"
-    );
-    assert_eq!((&span.trace_id, &tool.trace_id), (&run.trace_id, &run.trace_id), "{all}");
-    assert_eq!(tool.name, format!("execute_tool {as_called}"), "{all}");
-    // The gateway read this size with the identifier in the model's next request. Equal calls have results of different sizes.
-    let size = Attribute::Int(result.len() as i64);
-    assert_eq!(tool.attributes.get("gaugeway.tool.result.bytes"), Some(&size), "{result} {all}");
-    let has_size = |other: &&Span| other.attributes.get("gaugeway.tool.result.bytes") == Some(&size);
-    assert_eq!(spans.iter().filter(has_size).count(), 1, "{all}");
-
-    let failure = served.failed.then_some("tool_error");
-    assert_eq!((span.text("error.type"), span.status == "ERROR"), (failure, served.failed), "{all}");
-    let took = Duration::from_secs_f64(served.milliseconds / 1e3);
-    let range = took.saturating_sub(Duration::from_millis(5))..took + LATE;
-    assert!(range.contains(&span.duration), "the server says {took:?}: {all}");
-    let (on_server, on_client) =
-        (seconds(tool, "gaugeway.tool.server_time"), seconds(tool, "gaugeway.tool.client_time"));
-    let calls = spans.iter().filter(|span| span.name.starts_with("tools/call") && span.parent_id == tool.span_id);
-    assert!((on_server - open_seconds(calls)).abs() < 1e-6, "{all}");
-    assert!(on_client > 0.0 && (on_server + on_client - tool.duration.as_secs_f64()).abs() < 1e-6, "{all}");
-    span
-}
-
-/// How long at least one of these was open, in seconds.
-fn open_seconds<'s>(spans: impl Iterator<Item = &'s Span>) -> f64 {
-    let mut times: Vec<_> = spans.map(|span| (span.start, span.end)).collect();
-    times.sort_unstable();
-    let (mut open, mut until) = (0, 0);
-    for (start, end) in times {
-        open += end.max(until) - start.max(until);
-        until = until.max(end);
+impl Scenario {
+    /// Checks that the span of a call is below that of the tool call whose identifier the program has sent. Returns it.
+    fn below<'s>(&self, program: Program, served: &Served, model: &Model, spans: &'s [Span]) -> &'s Span {
+        let sent = |member: &str| served.meta[member].as_str().unwrap_or_else(|| panic!("no {member} in {served:#?}"));
+        let tool = &served.tool;
+        match (program, self.program) {
+            (Program::ClaudeCode, _) => {
+                below(served, sent("claudecode/toolUseId"), &format!("mcp__tools__{tool}"), "id", model, spans)
+            }
+            (Program::Codex, None) => below(served, sent("callId"), tool, "id", model, spans),
+            // The scripted model's identifiers of a call and of its item have equal ends.
+            (Program::Codex, Some(program)) => {
+                let id = sent("itemId").replace("ctc_", "call_");
+                assert!(
+                    !model.results().contains_key(sent("callId")),
+                    "the model knows the call of the program: {served:#?}"
+                );
+                below(served, &id, program, "id", model, spans)
+            }
+        }
     }
-    open as f64 / 1e9
 }
 
 /// The metric counts as many operations as the server logged, by method. A subscription has no answer, so the server does not log it.

@@ -41,7 +41,7 @@ async def fail() -> str:
 # Agents may call a tool that only reads several times at once.
 @server.tool(annotations=ToolAnnotations(read_only_hint=True))
 async def ticket(queue: str) -> str:
-    """The result shows which call it is of. The first of two calls at once takes longer than the second."""
+    """The result shows which call it is of. Every second call is slower, so that answers may come in another order than the calls."""
     number = next(tickets)
     await asyncio.sleep(0.6 if number % 2 else 0.2)
     return f"Ticket {number} of {queue}{'.' * 10 * number}"
