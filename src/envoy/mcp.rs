@@ -90,24 +90,39 @@ impl McpStream {
     /// The request has ended.
     pub fn request_end(&mut self, shared: &Shared) {
         self.exchange.request_end();
-        self.join(shared);
+        if self.asked.is_empty() {
+            self.join(shared, self.exchange.transport().start, false);
+        }
         filter_state::write_operation(&shared.selection, &self.exchange, false);
     }
 
-    /// Looks for the calls of models that the operations execute.
-    fn join(&mut self, shared: &Shared) {
-        let Some((peer, caller)) = self.source.filter(|_| self.asked.is_empty()) else { return };
+    /// Looks for the calls of models that the operations execute. `now` is in nanoseconds since 1970. If `is_late`, only identifiers join: a client
+    /// may have called the tool before the answer of the model had ended.
+    fn join(&mut self, shared: &Shared, now: u64, is_late: bool) {
+        let Some((peer, caller)) = self.source else { return };
         let wait = self.observer.config.agent.abandoned_after.saturating_mul(1_000_000_000);
-        let (asked, now) = (&mut self.asked, self.exchange.transport().start);
+        self.asked.resize_with(self.exchange.operations().len(), || None);
+        let mut slots = self.asked.iter_mut();
         self.exchange.join(|operation| {
             let McpOperation { call, item, arguments, .. } = *operation;
-            let found = operation
-                .tool()
-                .and_then(|tool| shared.asked.find(&Wanted { peer, caller, call, item, arguments, tool, now, wait }));
-            let how = found.as_ref().map_or("", |(how, _)| how.as_str());
-            asked.push(found);
-            how
+            let Some(slot) = slots.next() else { return "" };
+            let may_join = slot.is_none() && (!is_late || (call, item) != (0, 0));
+            if let Some(tool) = operation.tool().filter(|_| may_join) {
+                *slot = shared.asked.find(&Wanted { peer, caller, call, item, arguments, tool, now, wait });
+            }
+            slot.as_ref().map_or("", |(how, _)| how.as_str())
         });
+    }
+
+    /// True if an operation names a call of a model that has not been found.
+    fn lacks_call(&self) -> bool {
+        let has_id =
+            |operation: &McpOperation| operation.tool().is_some() && (operation.call, operation.item) != (0, 0);
+        self.exchange
+            .operations()
+            .iter()
+            .zip(&self.asked)
+            .any(|(operation, asked)| asked.is_none() && has_id(operation))
     }
 
     /// The host called back with the head of the response.
@@ -182,7 +197,11 @@ impl McpStream {
         if core::mem::replace(&mut self.has_ended, true) {
             return;
         }
-        self.exchange.finish(failure(end), host::now());
+        let now = host::now();
+        self.exchange.finish(failure(end), now);
+        if self.lacks_call() {
+            self.join(shared, now, true);
+        }
         filter_state::write_operation(&shared.selection, &self.exchange, true);
     }
 }

@@ -167,10 +167,11 @@ impl AskedBucket {
         self.calls.iter().position(is_it).map(|at| self.calls.remove(at))
     }
 
-    /// Adds the time of a call of MCP to the call that asked for it, in nanoseconds since 1970.
+    /// Adds the time of a call of MCP to the call that asked for it, in nanoseconds since 1970. It may have begun before the answer of the model
+    /// had ended: only the time from then on counts.
     pub fn serve(&mut self, asked: &AskedCall, from: u64, until: u64) -> Option<()> {
         let call = self.calls.iter_mut().find(|call| (call.key, call.id) == (asked.key, asked.id))?;
-        call.served.add(from, until);
+        call.served.add(from.max(call.asked_at), until);
         Some(())
     }
 
