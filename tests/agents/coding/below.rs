@@ -55,16 +55,16 @@ pub fn below<'s>(served: &Served, id: &str, tool: &str, join: &str, model: &Mode
     let (on_server, on_client) =
         (seconds(asked, "gaugeway.tool.server_time"), seconds(asked, "gaugeway.tool.client_time"));
     let calls = spans.iter().filter(|span| span.name.starts_with("tools/call") && span.parent_id == asked.span_id);
-    assert!((on_server - open_seconds(calls)).abs() < 1e-6, "{all}");
+    assert!((on_server - open_seconds(calls, asked.start)).abs() < 1e-6, "{all}");
     assert!(on_client > 0.0 && (on_server + on_client - asked.duration.as_secs_f64()).abs() < 1e-6, "{all}");
     span
 }
 
-/// How long at least one of these was open, in seconds.
-fn open_seconds<'s>(spans: impl Iterator<Item = &'s Span>) -> f64 {
+/// How long at least one of these was open from this time on, in seconds.
+fn open_seconds<'s>(spans: impl Iterator<Item = &'s Span>, from: u64) -> f64 {
     let mut times: Vec<_> = spans.map(|span| (span.start, span.end)).collect();
     times.sort_unstable();
-    let (mut open, mut until) = (0, 0);
+    let (mut open, mut until) = (0, from);
     for (start, end) in times {
         open += end.max(until) - start.max(until);
         until = until.max(end);

@@ -1,16 +1,21 @@
 //! A coding agent calls the tools of a real server of MCP through the gateway, for its scripted model. Each of these calls must be below the span of
 //! the tool call that the model made, which is the one whose identifier the agent sends to the server.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::ABANDONED_AFTER;
-use super::below::{LATE, below};
+use super::below::{LATE, above, below};
 use super::cli::{Cli, Program};
 use super::gateway::Gateway;
 use super::model::{Model, Script, call};
 use super::tools::{Served, Tools};
 use crate::support::otlp::Span;
 use crate::support::prometheus::{Sample, total};
+
+/// The time between the events of an answer. The programs begin with a tool call before the answer has ended.
+const GAP: Duration = Duration::from_millis(20);
 
 /// One start of a program.
 struct Scenario {
@@ -33,7 +38,7 @@ async fn each_call_of_claude_code_to_a_server_of_mcp_is_below_the_tool_call_with
         tool("Agent", input)
     };
     let scripts: Vec<(_, Script)> = vec![
-        ("steps", vec![vec![ticket()], vec![tool("mcp__tools__add", json!({"a": 1, "b": 2}))]]),
+        ("steps", vec![vec![ticket()], vec![tool("mcp__tools__slow", json!({"milliseconds": 250}))]]),
         ("equal", vec![vec![ticket(), ticket()]]),
         ("failing", vec![vec![tool("mcp__tools__fail", json!({}))]]),
         // Two sub-agents make equal calls at the same time.
@@ -42,7 +47,7 @@ async fn each_call_of_claude_code_to_a_server_of_mcp_is_below_the_tool_call_with
     ];
     let scenario = |script, tools, runs| Scenario { model: "claude-opus-5-5", script, tools, runs, program: None };
     let scenarios = [
-        scenario("steps", &["add", "ticket"], 1),
+        scenario("steps", &["slow", "ticket"], 1),
         scenario("equal", &["ticket", "ticket"], 1),
         scenario("failing", &["fail"], 1),
         scenario("delegating", &["ticket", "ticket"], 3),
@@ -59,7 +64,7 @@ async fn each_call_of_codex_to_a_server_of_mcp_is_below_the_tool_call_with_its_i
         call("functions.exec", format!("text(JSON.stringify(await Promise.all([{calls}])))").into())
     };
     let scripts: Vec<(_, Script)> = vec![
-        ("steps", vec![vec![ticket()], vec![call("mcp__tools.add", json!({"a": 1, "b": 2}))]]),
+        ("steps", vec![vec![ticket()], vec![call("mcp__tools.slow", json!({"milliseconds": 250}))]]),
         ("equal", vec![vec![ticket(), ticket()]]),
         ("failing", vec![vec![call("mcp__tools.fail", json!({}))]]),
         ("programs", vec![vec![program(2)], vec![program(1)]]),
@@ -67,7 +72,7 @@ async fn each_call_of_codex_to_a_server_of_mcp_is_below_the_tool_call_with_its_i
     let scenario = |model, script, tools| Scenario { model, script, tools, runs: 1, program: None };
     let programs = Scenario { program: Some("exec"), ..scenario("gpt-6.1-sol", "programs", &["ticket"; 3]) };
     let scenarios = [
-        scenario("gpt-5.5", "steps", &["add", "ticket"]),
+        scenario("gpt-5.5", "steps", &["slow", "ticket"]),
         scenario("gpt-5.5", "equal", &["ticket", "ticket"]),
         scenario("gpt-5.5", "failing", &["fail"]),
         scenario("gpt-6.1-sol", "equal", &["ticket", "ticket"]),
@@ -78,11 +83,11 @@ async fn each_call_of_codex_to_a_server_of_mcp_is_below_the_tool_call_with_its_i
 }
 
 async fn assert_joined(program: Program, scripts: Vec<(&'static str, Script)>, scenarios: &[Scenario]) {
-    let (tools, model) = (Tools::start().await, Model::start(scripts, &[]).await);
+    let (tools, model) = (Tools::start().await, Model::paced(scripts, &[], GAP).await);
     let gateway = Gateway::with_tools(model.addr, tools.addr, ABANDONED_AFTER).await;
-    let mut seen = 0;
+    let (mut seen, mut early) = (0, 0);
     for scenario in scenarios {
-        let cli = Cli::new(program, gateway.envoy.addr).with_tools(&["add", "fail", "ticket"]);
+        let cli = Cli::new(program, gateway.envoy.addr).with_tools(&["fail", "slow", "ticket"]);
         cli.session(scenario.model, [format!("script={}", scenario.script)].into_iter()).await;
         let calls = tools.calls().split_off(seen);
         seen += calls.len();
@@ -91,6 +96,7 @@ async fn assert_joined(program: Program, scripts: Vec<(&'static str, Script)>, s
         assert_eq!(called, scenario.tools, "{program:?} {}: {calls:#?}", scenario.script);
         let spans = gateway.own_spans(&[("tools/call", calls.len()), ("invoke_agent", scenario.runs)]).await;
         let joined: Vec<_> = calls.iter().map(|call| scenario.below(program, call, &model, &spans)).collect();
+        early += joined.iter().filter(|span| span.start < above(span, &spans).start).count();
         if let [first, second] = &joined[..]
             && calls[0].tool == calls[1].tool
         {
@@ -102,6 +108,7 @@ async fn assert_joined(program: Program, scripts: Vec<(&'static str, Script)>, s
             assert_eq!(first.trace_id != second.trace_id, scenario.runs > 1, "{joined:#?}");
         }
     }
+    assert!(early > 0, "no tool was called before the answer had ended");
     let subscriptions = if program == Program::ClaudeCode { scenarios.len() } else { 0 };
     assert_counted_once(&gateway, &tools, subscriptions).await;
 }

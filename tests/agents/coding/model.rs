@@ -10,9 +10,9 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -20,6 +20,9 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
+
+use crate::support::answers::Answer;
+use crate::support::upstream::{self, Piecewise};
 
 /// The answer after the last turn. Without this element, Claude Code asks for a summary twice.
 const ANSWER: &str = "<summary>It is done.</summary>";
@@ -52,10 +55,15 @@ impl Model {
     /// conversation has started. Before its first answer to the script `refused`, it refuses a request with each of the
     /// statuses. An answer to the script `full` reports that it fills the context.
     pub async fn start(scripts: Vec<(&'static str, Script)>, refusals: &[u16]) -> Self {
+        Self::paced(scripts, refusals, Duration::ZERO).await
+    }
+
+    /// The same with `gap` between the events of an answer.
+    pub async fn paced(scripts: Vec<(&'static str, Script)>, refusals: &[u16], gap: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is no free port on 127.0.0.1");
         let addr = listener.local_addr().unwrap();
         let refusals = Mutex::new(refusals.iter().rev().copied().collect());
-        let state = Arc::new(State { scripts, refusals, answers: AtomicU64::new(0), results: Mutex::default() });
+        let state = Arc::new(State { scripts, refusals, answers: AtomicU64::new(0), results: Mutex::default(), gap });
         let shared = Arc::clone(&state);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
@@ -91,11 +99,13 @@ struct State {
     answers: AtomicU64,
     /// By the identifier of the call.
     results: Mutex<BTreeMap<String, String>>,
+    gap: Duration,
 }
 
-async fn answer(request: Request<Incoming>, state: &State) -> Response<Full<Bytes>> {
-    let reply = |status: u16, kind: &str, text: String| {
-        Response::builder().status(status).header("content-type", kind).body(Full::from(text)).unwrap()
+async fn answer(request: Request<Incoming>, state: &State) -> Response<Piecewise> {
+    let refusal = |status: u16| {
+        let error = json!({"type": "error", "error": {"type": "api_error", "message": "Try again."}});
+        upstream::paced(status, Answer::whole(&error), Duration::ZERO)
     };
     let path = request.uri().path().to_owned();
     let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
@@ -103,7 +113,7 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Full<Byte
     let speak = match path.rsplit('/').next() {
         Some("messages") => message_events,
         Some("responses") => response_events,
-        _ => return reply(404, "text/plain", String::new()),
+        _ => return refusal(404),
     };
     let list = if path.ends_with("messages") { &request["messages"] } else { &request["input"] };
     let history = list.as_array().map_or(&[][..], Vec::as_slice);
@@ -112,8 +122,7 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Full<Byte
     if script == "refused"
         && let Some(status) = state.refusals.lock().unwrap().pop()
     {
-        let error = json!({"type": "error", "error": {"type": "api_error", "message": "Try again."}});
-        return reply(status, "application/json", error.to_string());
+        return refusal(status);
     }
     let turns = state.scripts.iter().find(|(name, _)| *name == script).map_or(&[][..], |(_, turns)| turns);
     let events = speak(&Turn {
@@ -123,9 +132,14 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Full<Byte
         fills_context: script == "full",
         number: 1 + state.answers.fetch_add(1, Ordering::Relaxed),
     });
-    let text: String =
-        events.iter().map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap())).collect();
-    reply(200, "text/event-stream", text)
+    let mut answer = Answer::events(events);
+    if state.gap.is_zero() {
+        // Codex leaves after the last event. With a length the answer has then ended, else Envoy's span says that it was cut.
+        let whole: Vec<u8> = answer.pieces.iter().flatten().copied().collect();
+        answer.length = Some(whole.len());
+        answer.pieces = [whole.into()].into();
+    }
+    upstream::paced(200, answer, state.gap)
 }
 
 /// The next answer of the model.
