@@ -991,7 +991,7 @@ find_agents() {
     find_node
     python_from tests/agents/frameworks.txt "$folder/frameworks" "the OpenAI Agents SDK, LangChain, LangGraph, pydantic-ai, Google ADK, smolagents and AutoGen" &
     jobs+=($!)
-    python_from tests/agents/crewai.txt "$folder/crewai" "CrewAI and instructor" &
+    python_from tests/agents/crewai.txt "$folder/crewai" "CrewAI, instructor and LangChain's adapters for MCP" &
     jobs+=($!)
     install_packages tests/agents "$folder/npm" "Vercel's AI SDK" &
     jobs+=($!)

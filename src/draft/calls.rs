@@ -19,6 +19,8 @@ struct AnsweredCall {
     position: u64,
     /// Hash of its identifier; 0 if it has none.
     id: u64,
+    /// Hash of the identifier of its item; 0 if it has none.
+    item: u64,
     /// Hash of its arguments; 0 if they are not known.
     arguments: u64,
 }
@@ -28,6 +30,8 @@ struct AnsweredCall {
 pub struct ToolCall<'a> {
     /// Hash of its identifier. If it has none, the same as `unnamed`.
     pub id: u64,
+    /// Hash of the identifier of the item that it is, in OpenAI's Responses; 0 if it has none.
+    pub item: u64,
     /// The identifier that its result has in a request without identifiers, see [`unnamed_call`].
     pub unnamed: u64,
     /// Name of the tool.
@@ -57,6 +61,7 @@ impl Draft {
             let is_open = *fragments_of == Some(at) && !fragments.is_empty();
             ToolCall {
                 id: if call.id == 0 { unnamed } else { call.id },
+                item: call.item,
                 unnamed,
                 name,
                 tool,
@@ -109,7 +114,7 @@ impl Draft {
         } else if self.answer.calls.list.len() < LIST
             && self.keeps(entry::<AnsweredCall>(0) + entry::<Text>(name.len()))
         {
-            self.answer.calls.list.push(AnsweredCall { position, id: part.id, arguments });
+            self.answer.calls.list.push(AnsweredCall { position, id: part.id, item: part.item_id, arguments });
             self.observation.output.tools.push(name);
         }
     }

@@ -48,7 +48,7 @@ pub(super) struct OpenPart {
     /// Hash of the call's identifier. 0 if there is none.
     pub id: u64,
     /// Hash of the item's own identifier. 0 if there is none.
-    item_id: u64,
+    pub item_id: u64,
     /// The call's arguments, if they have been read.
     pub arguments: Option<ObjectHash>,
     /// Number of tokens, if the part is an entry of a list of counts.

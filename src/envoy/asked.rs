@@ -1,4 +1,4 @@
-//! The tool calls that wait to be executed by MCP, for all workers: at most 512 buckets of 12 KB in Envoy's shared data, by the downstream
+//! The tool calls that wait to be executed by MCP, for all workers: at most 512 buckets of 15 KB in Envoy's shared data, by the downstream
 //! address.
 //!
 //! Without any traffic of MCP nothing is stored, and calls to models cost nothing.
@@ -57,7 +57,7 @@ impl AwaitedCalls {
 
     /// Removes the call whose result goes to the model. Returns how long calls of MCP took for it, in nanoseconds.
     pub fn close(&self, peer: u64, caller: u64, id: u64) -> Option<u64> {
-        change(peer, |bucket| bucket.close(peer, caller, id)).map(|call| call.served)
+        change(peer, |bucket| bucket.close(peer, caller, id)).map(|call| call.served.nanos)
     }
 
     /// The calls that a call of MCP may execute.
@@ -66,9 +66,9 @@ impl AwaitedCalls {
         AskedBucket::parse(&bytes).find(wanted)
     }
 
-    /// Adds the duration of a call of MCP to the call that asked for it.
-    pub fn serve(&self, asked: &AskedCall, nanos: u64) {
-        change(asked.peer, |bucket| bucket.serve(asked, nanos));
+    /// Adds the time of a call of MCP to the call that asked for it, in nanoseconds since 1970.
+    pub fn serve(&self, asked: &AskedCall, from: u64, until: u64) {
+        change(asked.peer, |bucket| bucket.serve(asked, from, until));
     }
 }
 

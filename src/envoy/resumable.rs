@@ -103,8 +103,8 @@ impl Report {
     /// Makes its span and counts it.
     pub fn make(self, shared: &Shared) {
         if let Some((JoinedBy::Id | JoinedBy::Arguments, calls)) = &self.asked {
-            let nanos = self.operation.end.unwrap_or_default().saturating_sub(self.transport.start);
-            calls.iter().for_each(|call| shared.asked.serve(call, nanos));
+            let (from, until) = (self.transport.start, self.operation.end.unwrap_or_default());
+            calls.iter().for_each(|call| shared.asked.serve(call, from, until));
         }
         let span = self.trace(shared);
         self.count(shared, span);

@@ -183,7 +183,7 @@ impl RpcStream {
         }
         shared.rpc_paths.add(head.text(":path"));
         self.identify(head);
-        self.join(shared);
+        self.join(shared, self.exchange.transport().start, false);
         filter_state::write_operation(&shared.selection, &self.exchange, true);
         true
     }
@@ -200,29 +200,44 @@ impl RpcStream {
     pub fn request_end(&mut self, shared: &Shared) {
         self.exchange.request_end();
         if self.is_identified {
-            self.join(shared);
+            if self.asked.is_empty() {
+                self.join(shared, self.exchange.transport().start, false);
+            }
             filter_state::write_operation(&shared.selection, &self.exchange, false);
         }
     }
 
-    /// Looks for the calls of models that the operations execute.
-    fn join(&mut self, shared: &Shared) {
+    /// Looks for the calls of models that the operations execute. `now` is in nanoseconds since 1970. If `is_late`, only identifiers join: a client
+    /// may have called the tool before the answer of the model had ended.
+    fn join(&mut self, shared: &Shared, now: u64, is_late: bool) {
         let is_mcp = |operation: &RpcOperation| operation.protocol == Protocol::Mcp;
         if self.exchange.operations().iter().any(is_mcp) {
             shared.asked.start();
         }
-        let Some((peer, caller)) = self.source.filter(|_| self.asked.is_empty()) else { return };
+        let Some((peer, caller)) = self.source else { return };
         let wait = self.observer.config.agent.abandoned_after.saturating_mul(1_000_000_000);
-        let (asked, now) = (&mut self.asked, self.exchange.transport().start);
+        self.asked.resize_with(self.exchange.operations().len(), || None);
+        let mut slots = self.asked.iter_mut();
         self.exchange.join(|operation| {
-            let RpcOperation { call, arguments, .. } = *operation;
-            let found = operation
-                .tool()
-                .and_then(|tool| shared.asked.find(&Wanted { peer, caller, call, arguments, tool, now, wait }));
-            let how = found.as_ref().map_or("", |(how, _)| how.as_str());
-            asked.push(found);
-            how
+            let RpcOperation { call, item, arguments, .. } = *operation;
+            let Some(slot) = slots.next() else { return "" };
+            let may_join = slot.is_none() && (!is_late || (call, item) != (0, 0));
+            if let Some(tool) = operation.tool().filter(|_| may_join) {
+                *slot = shared.asked.find(&Wanted { peer, caller, call, item, arguments, tool, now, wait });
+            }
+            slot.as_ref().map_or("", |(how, _)| how.as_str())
         });
+    }
+
+    /// True if an operation names a call of a model that has not been found.
+    fn lacks_call(&self) -> bool {
+        let has_id =
+            |operation: &RpcOperation| operation.tool().is_some() && (operation.call, operation.item) != (0, 0);
+        self.exchange
+            .operations()
+            .iter()
+            .zip(&self.asked)
+            .any(|(operation, asked)| asked.is_none() && has_id(operation))
     }
 
     /// The host called back with the head of the response.
@@ -352,7 +367,11 @@ impl RpcStream {
         if core::mem::replace(&mut self.has_ended, true) {
             return;
         }
-        self.exchange.finish(failure(end), host::now());
+        let now = host::now();
+        self.exchange.finish(failure(end), now);
+        if self.lacks_call() {
+            self.join(shared, now, true);
+        }
         if self.is_identified {
             filter_state::write_operation(&shared.selection, &self.exchange, true);
         }

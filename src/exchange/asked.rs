@@ -2,7 +2,7 @@
 
 use super::{Exchange, Observer};
 use crate::provider::Head;
-use crate::signal::asked::AskedCall;
+use crate::signal::asked::{AskedCall, Served};
 use crate::signal::memory::Pending;
 
 impl Exchange {
@@ -11,16 +11,17 @@ impl Exchange {
         if !self.is_answered() {
             return Vec::new();
         }
-        let ids = self.draft.answer_calls().map(|call| call.id);
-        let asked = ids.zip(asks).map(|(id, pending)| AskedCall {
+        let ids = self.draft.answer_calls().map(|call| (call.id, call.item));
+        let asked = ids.zip(asks).map(|((id, item), pending)| AskedCall {
             peer,
             caller: self.run.caller,
             id,
+            item,
             arguments: pending.arguments,
             key: pending.call,
             beginning: pending.beginning,
             asked_at: pending.called_at,
-            served: 0,
+            served: Served::default(),
             name: pending.name.clone(),
         });
         asked.filter(|call| call.asked_at > 0).collect()

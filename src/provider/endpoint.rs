@@ -2,7 +2,7 @@
 //!
 //! Specifications: the paths in the API references of the providers; RFC 3986 for percent-encoding.
 
-use super::{Api, compatible, endpoints, shape};
+use super::{Api, TAILS, compatible, endpoints, shape};
 use crate::observation::{Name, Text};
 
 /// What method, host and path of a request say.
@@ -67,7 +67,7 @@ impl Override {
 pub fn serves(path: &str, overrides: &[Override]) -> bool {
     let is_row = |row: &Override| !row.api.is_empty() && row.api != NO_API && path.starts_with(&row.path);
     let bare = bare(path);
-    endpoints().any(|endpoint| endpoint.serves(bare)) || overrides.iter().any(is_row)
+    TAILS.may_have(bare) && endpoints().any(|endpoint| endpoint.serves(bare)) || overrides.iter().any(is_row)
 }
 
 /// Finds the API of a request. Returns None if the method is neither POST nor GET, or if path and host are not those of an API that
@@ -159,9 +159,9 @@ pub struct Endpoint {
     /// The API that is served there.
     pub api: &'static Api,
     /// The path equals the suffix.
-    exact: bool,
+    pub(super) exact: bool,
     /// The path must contain this text too.
-    within: &'static str,
+    pub(super) within: &'static str,
     /// The host must have this end.
     host: &'static str,
     /// The path has the model between this text and the suffix.
@@ -171,7 +171,7 @@ pub struct Endpoint {
     /// A request asks for a stream unless it says otherwise.
     streams_by_default: bool,
     /// If not empty, the method is GET, and the path has an identifier between this text and the suffix: one segment.
-    fetched_after: &'static str,
+    pub(super) fetched_after: &'static str,
     /// Each event of a stream is an envelope: a document with the API's document in base64.
     pub(super) enveloped: bool,
 }

@@ -56,6 +56,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("/fim/completions", &FIM),
     Endpoint::new("/agents/completions", &AGENTS),
     Endpoint::new("/v1/conversations", &CONVERSATIONS).host("mistral.ai"),
+    Endpoint::new("/restart", &CONVERSATIONS).within("/v1/conversations/").host("mistral.ai"),
     // A later turn: the path ends with the identifier of the conversation.
     Endpoint::new("", &CONVERSATIONS).within("/v1/conversations/").host("mistral.ai"),
     Endpoint::new("/v1/ocr", &OCR),

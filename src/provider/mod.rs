@@ -33,6 +33,9 @@ mod responses;
 mod servers;
 mod shape;
 mod socket;
+mod tails;
+
+use tails::Tails;
 
 use crate::draft::Draft;
 use crate::json::Group;
@@ -134,6 +137,9 @@ static ENDPOINTS: &[&[Endpoint]] = &[
     fetch::ENDPOINTS,
     batch::ENDPOINTS,
 ];
+
+/// The ends of the paths of all endpoints.
+static TAILS: Tails = Tails::of(ENDPOINTS);
 
 /// All endpoints. [`Target::endpoint`] is an index into this sequence.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {

@@ -247,7 +247,11 @@ impl RpcExchange {
             }
             operation.end = Some(now);
             operation.is_unanswered = true;
-            operation.error = Some(error.as_str().into());
+            // A client ends a subscription when it leaves.
+            let has_left = self.messages.has_events
+                && failure == "client_disconnect"
+                && &*operation.method == "subscriptions/listen";
+            operation.error = (!has_left).then(|| error.as_str().into());
         }
     }
 

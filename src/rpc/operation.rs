@@ -42,6 +42,8 @@ pub struct RpcOperation {
     pub parent: Option<TraceContext>,
     /// Hash of the identifier of the model's tool call, which some clients send. 0 if there is none.
     pub call: u64,
+    /// Hash of the identifier of the item of the model's answer that is the call, which some clients send. 0 if there is none.
+    pub item: u64,
     /// Hash of the arguments of a tool. Without arguments that of an empty object.
     pub arguments: u64,
     /// How it was joined with the call of a model that asked for it. Empty if it was not.
@@ -74,16 +76,16 @@ pub struct RpcOperation {
     /// The stream ended without the answer.
     pub is_unanswered: bool,
     /// Hash of the token under which the server reports progress. 0 if there is none.
-    pub(super) token: u64,
+    pub(crate) token: u64,
     /// The answer has a message of the agent, so nothing more follows.
-    pub(super) has_message: bool,
+    pub(crate) has_message: bool,
     /// What the request says about its protocol.
-    pub(super) evidence: RpcEvidence,
+    pub(crate) evidence: RpcEvidence,
 }
 
 /// What a request says about its protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct RpcEvidence {
+pub(crate) struct RpcEvidence {
     /// It is JSON-RPC 2.0.
     pub is_json_rpc: bool,
     /// It has one of these, as requests of A2A do: a message to an agent, or the identifier of a task.

@@ -96,6 +96,8 @@ const REQUEST: &[Rule<RpcMessages>] = &[
     // The identifier of the model's tool call: of Claude Code, and of Codex.
     scalar("params._meta.claudecode/toolUseId", of_message!(|m, value| m.seen.call = identity(value))),
     scalar("params._meta.callId", of_message!(|m, value| m.seen.call = identity(value))),
+    // Codex: that of the item. If the model writes programs, they make calls of their own, and the item is the call with the program.
+    scalar("params._meta.itemId", of_message!(|m, value| m.seen.item = identity(value))),
     raw("params.arguments", |messages, piece| {
         if let Some(message) = messages.message() {
             message.arguments.get_or_insert_default().push(piece);

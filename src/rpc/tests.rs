@@ -281,9 +281,10 @@ fn the_ids_of_traces_and_of_the_models_calls_are_read_from_the_metadata() {
     );
     let seen = operations(&request, (JSON, r#"{"id":7,"result":{}}"#));
     assert_eq!(seen[0].parent.map(|place| place.span[0]), Some(0xb7));
-    let codex = request.replace("claudecode/toolUseId", "callId");
+    let codex = request.replace("claudecode/toolUseId\":", "callId\":\"toolu_01A09q90qw90\",\"itemId\":");
     let other = operations(&codex, (JSON, r#"{"id":7,"result":{}}"#));
     assert!(seen[0].call != 0 && seen[0].call == other[0].call);
+    assert_eq!((seen[0].item, other[0].item), (0, other[0].call));
 }
 
 #[test]
@@ -299,6 +300,25 @@ fn an_operation_without_an_answer_fails_by_status_by_the_end_of_the_stream_or_as
     cut.finish("client_disconnect", 3000);
     assert_eq!(told(cut.operations()), [("tools/call", "add", "client_disconnect", None)]);
     assert_eq!(cut.operations()[0].end, Some(3000));
+}
+
+#[test]
+fn a_subscription_that_its_client_leaves_has_not_failed() {
+    for (method, answer, failure, error) in [
+        ("subscriptions/listen", EVENTS, "client_disconnect", None),
+        ("subscriptions/listen", EVENTS, "upstream_reset", Some("upstream_reset")),
+        ("subscriptions/listen", EVENTS, "", Some("truncated")),
+        ("subscriptions/listen", JSON, "client_disconnect", Some("client_disconnect")),
+        ("tools/list", EVENTS, "client_disconnect", Some("client_disconnect")),
+    ] {
+        let mut exchange = start(&[("mcp-protocol-version", "2026-07-28"), ACCEPT]).unwrap();
+        exchange.request_body(format!(r#"{{"jsonrpc":"2.0","id":"l","method":"{method}"}}"#).as_bytes());
+        exchange.request_end();
+        with(answer, |head| exchange.response(head));
+        exchange.finish(failure, 3000);
+        assert_eq!(exchange.operations()[0].error.as_deref(), error, "{method} {failure}");
+        assert_eq!(exchange.operations()[0].end, Some(3000));
+    }
 }
 
 #[test]

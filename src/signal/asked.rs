@@ -3,23 +3,24 @@
 //! The host stores the calls for all workers in buckets, by the downstream address. A call stays until its result goes to the model, or until
 //! [`Wanted::wait`] is over. Memory: [`CALLS_OF_BUCKET`] calls of at most [`CALL`] bytes in a bucket.
 //!
-//! An identifier joins if the credential is the same, or name and arguments are: identifiers can be guessed. Without one, name and arguments must
-//! be equal, and only one call may fit: a doubt is [`JoinedBy::Ambiguous`]. A client may use one credential for the model and another one
+//! An identifier joins if the credential is the same, or name and arguments are: identifiers can be guessed. That of an item must look random
+//! instead, because the call of a model may be a program that calls other tools. Without one, name and arguments must be equal, and only one call may fit: a doubt is [`JoinedBy::Ambiguous`]. A client may use one credential for the model and another one
 //! for the tools. So without an equal credential, only calls of one caller may be open at the address.
 
+use crate::json::is_random;
 use crate::observation::{Text, clipped};
 
 /// Maximum number of calls in a bucket. A further one replaces the oldest.
 pub const CALLS_OF_BUCKET: usize = 96;
 /// Maximum length of a call, in bytes.
-pub const CALL: usize = 7 * 8 + 4 + 1 + NAME;
+pub const CALL: usize = 10 * 8 + 4 + 1 + NAME;
 /// Maximum number of calls that an ambiguous call of MCP keeps. If more fit, it belongs to no run: a stream must not hold a copy of the bucket
 /// for each of its operations.
 pub const KEPT: usize = 4;
 /// Maximum length of a kept name, in bytes.
 const NAME: usize = 64;
 /// The version of the format.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 
 /// A tool call of an answer.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,6 +31,8 @@ pub struct AskedCall {
     pub caller: u64,
     /// Hash of the identifier; 0 if it has none.
     pub id: u64,
+    /// Hash of the identifier of its item; 0 if it has none.
+    pub item: u64,
     /// Hash of the arguments.
     pub arguments: u64,
     /// Its key in the memory of calls, and a part of the hash of its conversation's beginning.
@@ -38,10 +41,39 @@ pub struct AskedCall {
     pub beginning: u32,
     /// When the model asked for it, in nanoseconds since 1970.
     pub asked_at: u64,
-    /// How long calls of MCP took for it so far, in nanoseconds.
-    pub served: u64,
+    /// The calls of MCP for it so far.
+    pub served: Served,
     /// Name of the tool as the model knows it.
     pub name: Text,
+}
+
+/// The time while calls of MCP for one tool call were open. A program may make several at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Served {
+    /// Its length in nanoseconds.
+    pub nanos: u64,
+    /// When the first one began, in nanoseconds since 1970.
+    from: u64,
+    /// When the last one ended.
+    until: u64,
+}
+
+impl Served {
+    /// Adds a call of MCP. Calls are added as they end. The length is never too large. It is too small if a call began in a gap between two
+    /// others that have ended before it.
+    fn add(&mut self, from: u64, until: u64) {
+        if self.nanos == 0 {
+            *self = Served { nanos: 0, from, until: from };
+        }
+        if from <= self.from && until >= self.until {
+            self.nanos = until.saturating_sub(from);
+        } else {
+            let (before, after) = (until.min(self.from), from.max(self.until));
+            let added = before.saturating_sub(from).saturating_add(until.saturating_sub(after));
+            self.nanos = self.nanos.saturating_add(added);
+        }
+        (self.from, self.until) = (self.from.min(from), self.until.max(until));
+    }
 }
 
 /// A call of MCP whose origin is wanted.
@@ -53,6 +85,8 @@ pub struct Wanted<'w> {
     pub caller: u64,
     /// Hash of the identifier of the model's call; 0 if the client does not send it.
     pub call: u64,
+    /// Hash of the identifier of the item that is the model's call; 0 if the client does not send it.
+    pub item: u64,
     /// Hash of the arguments.
     pub arguments: u64,
     /// Name of the tool as the server knows it.
@@ -66,7 +100,7 @@ pub struct Wanted<'w> {
 /// How a call of MCP was joined with the model's call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum JoinedBy {
-    /// By the identifier of the model's call.
+    /// By the identifier of the model's call, or of its item.
     Id,
     /// By the caller, the name and the arguments.
     Arguments,
@@ -133,10 +167,11 @@ impl AskedBucket {
         self.calls.iter().position(is_it).map(|at| self.calls.remove(at))
     }
 
-    /// Adds the duration of a call of MCP to the call that asked for it.
-    pub fn serve(&mut self, asked: &AskedCall, nanos: u64) -> Option<()> {
+    /// Adds the time of a call of MCP to the call that asked for it, in nanoseconds since 1970. It may have begun before the answer of the model
+    /// had ended: only the time from then on counts.
+    pub fn serve(&mut self, asked: &AskedCall, from: u64, until: u64) -> Option<()> {
         let call = self.calls.iter_mut().find(|call| (call.key, call.id) == (asked.key, asked.id))?;
-        call.served = call.served.saturating_add(nanos);
+        call.served.add(from.max(call.asked_at), until);
         Some(())
     }
 
@@ -147,22 +182,28 @@ impl AskedBucket {
         let own = |call: &&AskedCall| call.caller == wanted.caller;
         let has_own = open.iter().copied().any(|call| own(&call));
         let is_equal = |call: &AskedCall| call.arguments == wanted.arguments && is_called(&call.name, wanted.tool);
-        let fits = |call: &&AskedCall| match wanted.call {
-            0 => is_equal(call),
-            id => call.id == id && (own(call) || is_equal(call)),
+        let has_id = |call: &AskedCall| wanted.call != 0 && call.id == wanted.call;
+        let has_item = |call: &AskedCall| wanted.item != 0 && call.item == wanted.item;
+        let is_known = open.iter().copied().any(has_id);
+        let fits = |call: &&AskedCall| match (wanted.call, wanted.item) {
+            (0, 0) => is_equal(call),
+            _ if is_known => has_id(call) && (own(call) || is_equal(call)),
+            // The call of a program that the model has written has an identifier of its own.
+            _ => has_item(call) && (own(call) || is_random(wanted.item)),
         };
         let found: Vec<_> = open.iter().copied().filter(fits).filter(|call| !has_own || own(call)).collect();
         let first = found.first()?;
         let is_one_caller = has_own || open.iter().all(|call| call.caller == first.caller);
-        let is_safe = wanted.call != 0 || is_one_caller && !wanted.may_execute(self.replaced_at);
-        let how = match (found.len(), wanted.call) {
-            (1, 0) if is_safe => JoinedBy::Arguments,
-            (1, id) if id != 0 => JoinedBy::Id,
+        let by_id = (wanted.call, wanted.item) != (0, 0);
+        let is_safe = by_id || is_one_caller && !wanted.may_execute(self.replaced_at);
+        let how = match (found.len(), by_id) {
+            (1, true) => JoinedBy::Id,
+            (1, false) if is_safe => JoinedBy::Arguments,
             _ => JoinedBy::Ambiguous,
         };
         // Calls of several callers have nothing in common.
-        let is_known = is_safe && found.len() <= KEPT && found.iter().all(|call| call.caller == first.caller);
-        Some((how, if is_known { found.into_iter().cloned().collect() } else { Vec::new() }))
+        let may_tell = is_safe && found.len() <= KEPT && found.iter().all(|call| call.caller == first.caller);
+        Some((how, if may_tell { found.into_iter().cloned().collect() } else { Vec::new() }))
     }
 }
 
@@ -175,9 +216,11 @@ impl Wanted<'_> {
 
 impl AskedCall {
     fn write(&self, out: &mut Vec<u8>) {
-        for number in [self.peer, self.caller, self.id, self.arguments, self.key, self.asked_at, self.served] {
+        let Served { nanos, from, until } = self.served;
+        for number in [self.peer, self.caller, self.id, self.item, self.arguments, self.key, self.asked_at] {
             out.extend(number.to_le_bytes());
         }
+        [nanos, from, until].iter().for_each(|number| out.extend(number.to_le_bytes()));
         out.extend(self.beginning.to_le_bytes());
         let name = clipped(&self.name, NAME);
         out.push(name.len() as u8);
@@ -186,15 +229,16 @@ impl AskedCall {
 
     fn read(rest: &mut &[u8]) -> Option<Self> {
         let mut next = || number(rest);
-        let [peer, caller, id, arguments, key] = [next()?, next()?, next()?, next()?, next()?];
-        let [asked_at, served] = [next()?, next()?];
+        let [peer, caller, id, item, arguments] = [next()?, next()?, next()?, next()?, next()?];
+        let [key, asked_at, nanos, from, until] = [next()?, next()?, next()?, next()?, next()?];
+        let served = Served { nanos, from, until };
         let (beginning, tail) = rest.split_first_chunk()?;
         let (length, tail) = tail.split_first()?;
         let (name, tail) = tail.split_at_checked(usize::from(*length))?;
         *rest = tail;
         let name = core::str::from_utf8(name).ok()?.into();
         let beginning = u32::from_le_bytes(*beginning);
-        Some(AskedCall { peer, caller, id, arguments, key, beginning, asked_at, served, name })
+        Some(AskedCall { peer, caller, id, item, arguments, key, beginning, asked_at, served, name })
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::json::{Scalar, identity};
 
 const WAIT: u64 = 1_000;
 
@@ -7,17 +8,18 @@ fn asked(peer: u64, caller: u64, id: u64, key: u64) -> AskedCall {
         peer,
         caller,
         id,
+        item: 0,
         arguments: 5,
         key,
         beginning: 3,
         asked_at: 100,
-        served: 0,
+        served: Served::default(),
         name: "mcp__files__read".into(),
     }
 }
 
 fn wanted(peer: u64, caller: u64, call: u64) -> Wanted<'static> {
-    Wanted { peer, caller, call, arguments: 5, tool: "read", now: 200, wait: WAIT }
+    Wanted { peer, caller, call, item: 0, arguments: 5, tool: "read", now: 200, wait: WAIT }
 }
 
 fn bucket(calls: &[AskedCall]) -> AskedBucket {
@@ -42,6 +44,44 @@ fn an_identifier_joins_with_the_callers_credential_or_with_the_name_and_the_argu
     }
     assert_eq!(told(&bucket, &wanted(1, 9, 13)), None, "the call of another address");
     assert_eq!(told(&bucket, &wanted(1, 9, 14)), None, "an unknown identifier, with known arguments");
+}
+
+#[test]
+fn the_calls_of_a_program_that_the_model_has_written_are_joined_by_its_item() {
+    let (random, guessable) = (identity(Scalar::Text("ctc_68f0a1b2c3d4e5f6")), identity(Scalar::Text("ctc_1")));
+    let program = |item, id, key| AskedCall { item, name: "exec".into(), arguments: 0, ..asked(1, 1, id, key) };
+    let bucket = bucket(&[program(random, 11, 101), program(guessable, 12, 102), asked(1, 1, 13, 103)]);
+    let of = |caller, item| told(&bucket, &Wanted { item, ..wanted(1, caller, 900) });
+    assert_eq!((of(1, random), of(1, guessable)), (Some((JoinedBy::Id, vec![101])), Some((JoinedBy::Id, vec![102]))));
+    assert_eq!(
+        (of(9, random), of(9, guessable)),
+        (Some((JoinedBy::Id, vec![101])), None),
+        "another credential for tools"
+    );
+    assert_eq!(of(1, 900), None, "an unknown item, with known arguments");
+    // The identifier of the call comes first.
+    let direct = Wanted { item: random, ..wanted(1, 1, 13) };
+    assert_eq!(told(&bucket, &direct), Some((JoinedBy::Id, vec![103])));
+    assert_eq!(told(&bucket, &Wanted { call: 0, peer: 2, ..direct }), None, "the call of another address");
+}
+
+#[test]
+fn the_time_of_calls_that_were_open_at_once_counts_once() {
+    for (calls, nanos) in [
+        (&[(10, 20), (10, 50)][..], 40),
+        (&[(10, 20), (15, 30), (40, 45)], 25),
+        (&[(30, 40), (10, 50)], 40),
+        (&[(10, 20), (30, 40), (20, 50)], 40),
+        (&[(10, 50), (10, 20)], 40),
+        (&[(30, 40), (10, 20)], 20),
+        (&[(10, 10), (20, 25)], 5),
+    ] {
+        let mut served = Served::default();
+        calls.iter().for_each(|(from, until)| served.add(*from, *until));
+        assert!(served.nanos <= nanos, "{calls:?}");
+        // The third call of one of them began in a gap.
+        assert!(served.nanos == nanos || calls.len() == 3 && served.nanos == 30, "{calls:?}: {served:?}");
+    }
 }
 
 #[test]
@@ -80,10 +120,11 @@ fn equal_calls_of_one_caller_are_ambiguous_and_those_of_others_are_not_even_name
 fn a_call_is_closed_once_with_the_time_that_it_was_served() {
     let mut bucket = bucket(&[asked(1, 1, 11, 101), asked(1, 1, 12, 102)]);
     let call = asked(1, 1, 12, 102);
-    assert_eq!((bucket.serve(&call, 7), bucket.serve(&call, 5)), (Some(()), Some(())));
+    // The first one began before the answer had ended, at 100.
+    assert_eq!((bucket.serve(&call, 90, 107), bucket.serve(&call, 120, 125)), (Some(()), Some(())));
     assert_eq!(bucket.close(1, 2, 12), None, "another caller");
-    assert_eq!(bucket.close(1, 1, 12).map(|call| call.served), Some(12));
-    assert_eq!((bucket.close(1, 1, 12), bucket.serve(&call, 1)), (None, None));
+    assert_eq!(bucket.close(1, 1, 12).map(|call| call.served.nanos), Some(12));
+    assert_eq!((bucket.close(1, 1, 12), bucket.serve(&call, 1, 2)), (None, None));
     assert_eq!(told(&bucket, &wanted(1, 1, 0)), Some((JoinedBy::Arguments, vec![101])));
 }
 
@@ -196,8 +237,7 @@ fn ten_thousand_runs_of_a_hundred_callers_with_equal_names_and_arguments_are_nev
         if let Some(at) = caller.left.pop() {
             let own = caller.open[at].clone();
             let call = if caller.kind == CallerKind::Ids { own.id } else { 0 };
-            let wanted =
-                Wanted { peer, caller: of_tool, call, arguments: own.arguments, tool: "read", now, wait: 100_000 };
+            let wanted = Wanted { now, wait: 100_000, arguments: own.arguments, ..wanted(peer, of_tool, call) };
             let (how, found) = bucket.find(&wanted).unwrap_or((JoinedBy::Ambiguous, Vec::new()));
             let keys: Vec<_> = found.iter().map(|call| call.key).collect();
             match how {

@@ -1,10 +1,13 @@
 //! Claude Code and Codex from npm, with a scripted model behind a real Envoy with the plugin. What the gateway reports per
 //! session and per sub-agent must be what the programs report and record: tokens, cost, runs and tool calls.
 
+pub mod below;
 mod cli;
-mod gateway;
-mod model;
+pub mod gateway;
+mod joins;
+pub mod model;
 mod records;
+pub mod tools;
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -17,7 +20,7 @@ use model::{Model, Script, call};
 use records::Agent;
 
 /// `agent.abandoned_after` of the gateway. No tool of these tests takes as long.
-const ABANDONED_AFTER: Duration = Duration::from_secs(15);
+pub const ABANDONED_AFTER: Duration = Duration::from_secs(15);
 /// The gateway measures a tool from the end of the answer to the next request. The programs record the results and write
 /// the request in between.
 const SLACK: Duration = Duration::from_millis(2500);

@@ -17,6 +17,7 @@
 mod coding;
 mod frameworks;
 mod model;
+mod toolsets;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -8,6 +8,8 @@ mod metric;
 mod names;
 mod plugin;
 mod rpc;
+#[cfg(test)]
+mod rpc_tests;
 mod shares;
 mod table;
 

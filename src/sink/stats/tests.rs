@@ -1,15 +1,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::rpc_tests::{at, tool_call};
 use super::*;
 use crate::config::Conventions;
 use crate::observation::{ClientDetails, FinishClass, FinishReason, Outcome, RequestKind, Text, ToolResult, Usage};
 
 /// A registry that adds up the values of each series. Its name is that of the metric with its labels as `,NAME=VALUE`.
 #[derive(Default)]
-struct Host {
-    names: Vec<String>,
+pub struct Host {
+    pub names: Vec<String>,
     unique: BTreeSet<String>,
-    sums: BTreeMap<String, u64>,
+    pub sums: BTreeMap<String, u64>,
 }
 
 impl Registry for Host {
@@ -28,7 +29,7 @@ impl Registry for Host {
     }
 }
 
-fn exchange(requested: &str, answered: &str) -> Observation {
+pub fn exchange(requested: &str, answered: &str) -> Observation {
     let mut seen = Observation {
         operation: "chat",
         provider: "openai".into(),
@@ -41,7 +42,7 @@ fn exchange(requested: &str, answered: &str) -> Observation {
     seen
 }
 
-const INPUT: &str = "gaugeway_input_tokens_total,gen_ai_operation_name=chat,gen_ai_provider_name=openai";
+pub const INPUT: &str = "gaugeway_input_tokens_total,gen_ai_operation_name=chat,gen_ai_provider_name=openai";
 
 #[test]
 fn a_series_is_defined_once_by_its_labels() {
@@ -199,6 +200,7 @@ fn without_room_exactly_the_labels_with_a_kind_become_other() {
     let config = Config::parse(r#"{"labels": {"max_series": 1}}"#).unwrap();
     let (mut stats, mut host) = (Stats::default(), Host::default());
     stats.record(&full(), &config, &mut host);
+    stats.record_rpc(&at("tools.example.com"), &tool_call("search", None), &config, &mut host);
     for name in host.names.iter().filter(|name| !name.starts_with(OVERFLOW.name)) {
         for (label, value) in name.split(',').skip(1).filter_map(|label| label.split_once('=')) {
             let row = crate::labels::LABELS.iter().find(|row| row.name == label).unwrap();

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::records::{self, Agent, Tokens, of_thread};
@@ -33,6 +34,8 @@ pub struct Cli {
     program: Program,
     gateway: SocketAddr,
     folder: PathBuf,
+    /// Arguments that each start has.
+    arguments: Vec<String>,
 }
 
 /// A program's report of a session.
@@ -62,7 +65,26 @@ impl Cli {
              wire_api = \"responses\"\nenv_key = \"SCRIPTED_KEY\"\nsupports_websockets = false\n"
         );
         fs::write(folder.join("home/config.toml"), provider).unwrap();
-        Self { program, gateway, folder }
+        Self { program, gateway, folder, arguments: Vec::new() }
+    }
+
+    /// Gives the program the server of MCP behind the gateway, as `tools`. It may call these tools.
+    pub fn with_tools(mut self, allowed: &[&str]) -> Self {
+        let url = format!("http://{}/mcp", self.gateway);
+        match self.program {
+            Program::ClaudeCode => {
+                let servers = json!({"mcpServers": {"tools": {"type": "http", "url": url}}});
+                let allowed: Vec<_> = allowed.iter().map(|tool| format!("mcp__tools__{tool}")).collect();
+                self.arguments.push(format!("--mcp-config={servers}"));
+                self.arguments.extend(["--strict-mcp-config".into(), format!("--allowedTools={}", allowed.join(","))]);
+            }
+            Program::Codex => {
+                let mut config =
+                    fs::OpenOptions::new().append(true).open(self.folder.join("home/config.toml")).unwrap();
+                writeln!(config, "[mcp_servers.tools]\nurl = \"{url}\"").unwrap();
+            }
+        }
+        self
     }
 
     /// Gives the agent a prompt, with more arguments, and returns the lines that it prints.
@@ -78,6 +100,7 @@ impl Cli {
         let home = self.folder.join("home");
         let run = Command::new(installed(program))
             .args(arguments)
+            .args(&self.arguments)
             .args(more)
             .args(codex)
             .args(["--model", model, prompt])

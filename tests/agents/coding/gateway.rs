@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::support::client::{self, Http};
 use crate::support::envoy::{Envoy, Options};
 use crate::support::otlp::{Attribute, Receiver, Span};
 use crate::support::prometheus::total;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
 use serde_json::json;
 
 use super::records::{Agent, Tokens, Tool};
@@ -38,10 +42,31 @@ pub struct Session {
 
 impl Gateway {
     pub async fn start(model: SocketAddr, abandoned_after: Duration) -> Self {
+        Self::with(Options::to(model), abandoned_after).await
+    }
+
+    /// The same with a server of MCP at `/mcp`.
+    pub async fn with_tools(model: SocketAddr, tools: SocketAddr, abandoned_after: Duration) -> Self {
+        let route = "{name: tools, match: {prefix: /mcp}, route: {cluster: tools, timeout: 0s}}";
+        let address = format!("{{socket_address: {{address: 127.0.0.1, port_value: {}}}}}", tools.port());
+        let endpoints = format!("[{{lb_endpoints: [{{endpoint: {{address: {address}}}}}]}}]");
+        let assignment = format!("{{cluster_name: tools, endpoints: {endpoints}}}");
+        let cluster = format!("{{name: tools, type: STATIC, load_assignment: {assignment}}}");
+        let gateway = Self::with(Options::to(model).with(&[route], &[cluster]), abandoned_after).await;
+        // A worker remembers tool calls for MCP once a worker has seen MCP. The other one finds out within a second, and nothing shows it.
+        let host = gateway.envoy.addr.to_string();
+        let request = Request::get("/mcp").header("host", host).header("accept", "text/event-stream");
+        let request = request.header("mcp-session-id", "none").body(Full::new(Bytes::new())).unwrap();
+        let reply = client::send(gateway.envoy.addr, request, Http::One).await.unwrap();
+        assert_eq!(reply.status, 404, "the server does not know the session: {reply:?}");
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        gateway
+    }
+
+    async fn with(options: Options, abandoned_after: Duration) -> Self {
         let spans = Receiver::start().await;
         let config = json!({"otlp": {"cluster": "otlp"}, "agent": {"abandoned_after": abandoned_after.as_secs()}});
-        let envoy =
-            Envoy::start(&Options { otlp: Some(spans.addr), concurrency: 2, config, ..Options::to(model) }).await;
+        let envoy = Envoy::start(&Options { otlp: Some(spans.addr), concurrency: 2, config, ..options }).await;
         Self { envoy, spans }
     }
 
@@ -110,6 +135,24 @@ impl Gateway {
         total(&self.envoy.samples().await, name, &[]) as u64
     }
 
+    /// The plugin's spans since the last time, once it has sent at least these numbers of spans whose names begin so.
+    pub async fn own_spans(&self, wanted: &[(&str, usize)]) -> Vec<Span> {
+        let own = || self.spans.spans().into_iter().filter(|span| span.service != "llm-gateway").collect::<Vec<_>>();
+        let has = |spans: &[Span], (name, count): (&str, usize)| {
+            spans.iter().filter(|span| span.name.starts_with(name)).count() >= count
+        };
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let spans = own();
+            if wanted.iter().all(|wanted| has(&spans, *wanted)) {
+                self.spans.take_spans();
+                return spans;
+            }
+            assert!(Instant::now() < end, "there are not yet {wanted:?}: {spans:#?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Envoy's spans, one per call, in the order of their starts.
     async fn calls(&self) -> Vec<Span> {
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -141,6 +184,14 @@ fn number(span: &Span, key: &str) -> i64 {
         Some(Attribute::Int(number)) => *number,
         None => 0,
         Some(other) => panic!("{key} is {other:?}"),
+    }
+}
+
+/// A time of a span in seconds.
+pub fn seconds(span: &Span, key: &str) -> f64 {
+    match span.attributes.get(key) {
+        Some(Attribute::Double(seconds)) => *seconds,
+        other => panic!("{key} is {other:?} in {span:#?}"),
     }
 }
 

@@ -5,13 +5,14 @@
 //! documentation. The turn depends only on the request's history, as with a real model. Each answer has another usage, so
 //! that a sum shows which answers it contains.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -20,6 +21,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::support::answers::Answer;
+use crate::support::upstream::{self, Piecewise};
+
 /// The answer after the last turn. Without this element, Claude Code asks for a summary twice.
 const ANSWER: &str = "<summary>It is done.</summary>";
 /// Cached input tokens that nearly fill a context of a million tokens.
@@ -27,6 +31,7 @@ const FULL: u64 = 990_000;
 
 pub struct Model {
     pub addr: SocketAddr,
+    state: Arc<State>,
     task: JoinHandle<()>,
 }
 
@@ -50,14 +55,20 @@ impl Model {
     /// conversation has started. Before its first answer to the script `refused`, it refuses a request with each of the
     /// statuses. An answer to the script `full` reports that it fills the context.
     pub async fn start(scripts: Vec<(&'static str, Script)>, refusals: &[u16]) -> Self {
+        Self::paced(scripts, refusals, Duration::ZERO).await
+    }
+
+    /// The same with `gap` between the events of an answer.
+    pub async fn paced(scripts: Vec<(&'static str, Script)>, refusals: &[u16], gap: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is no free port on 127.0.0.1");
         let addr = listener.local_addr().unwrap();
         let refusals = Mutex::new(refusals.iter().rev().copied().collect());
-        let state = Arc::new(State { scripts, refusals, answers: AtomicU64::new(0) });
+        let state = Arc::new(State { scripts, refusals, answers: AtomicU64::new(0), results: Mutex::default(), gap });
+        let shared = Arc::clone(&state);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let state = Arc::clone(&state);
+                let state = Arc::clone(&shared);
                 let service = service_fn(move |request| {
                     let state = Arc::clone(&state);
                     async move { Ok::<_, Infallible>(answer(request, &state).await) }
@@ -66,7 +77,12 @@ impl Model {
                 connections.spawn(async move { drop(server.serve_connection(TokioIo::new(stream), service).await) });
             }
         });
-        Self { addr, task }
+        Self { addr, state, task }
+    }
+
+    /// The texts of the tool results that it was given, by the identifier of the call.
+    pub fn results(&self) -> BTreeMap<String, String> {
+        self.state.results.lock().unwrap().clone()
     }
 }
 
@@ -81,11 +97,15 @@ struct State {
     /// The last one is the next.
     refusals: Mutex<Vec<u16>>,
     answers: AtomicU64,
+    /// By the identifier of the call.
+    results: Mutex<BTreeMap<String, String>>,
+    gap: Duration,
 }
 
-async fn answer(request: Request<Incoming>, state: &State) -> Response<Full<Bytes>> {
-    let reply = |status: u16, kind: &str, text: String| {
-        Response::builder().status(status).header("content-type", kind).body(Full::from(text)).unwrap()
+async fn answer(request: Request<Incoming>, state: &State) -> Response<Piecewise> {
+    let refusal = |status: u16| {
+        let error = json!({"type": "error", "error": {"type": "api_error", "message": "Try again."}});
+        upstream::paced(status, Answer::whole(&error), Duration::ZERO)
     };
     let path = request.uri().path().to_owned();
     let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
@@ -93,16 +113,16 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Full<Byte
     let speak = match path.rsplit('/').next() {
         Some("messages") => message_events,
         Some("responses") => response_events,
-        _ => return reply(404, "text/plain", String::new()),
+        _ => return refusal(404),
     };
     let list = if path.ends_with("messages") { &request["messages"] } else { &request["input"] };
     let history = list.as_array().map_or(&[][..], Vec::as_slice);
+    state.results.lock().unwrap().extend(history.iter().flat_map(results));
     let (script, start) = selected(history);
     if script == "refused"
         && let Some(status) = state.refusals.lock().unwrap().pop()
     {
-        let error = json!({"type": "error", "error": {"type": "api_error", "message": "Try again."}});
-        return reply(status, "application/json", error.to_string());
+        return refusal(status);
     }
     let turns = state.scripts.iter().find(|(name, _)| *name == script).map_or(&[][..], |(_, turns)| turns);
     let events = speak(&Turn {
@@ -112,9 +132,14 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Full<Byte
         fills_context: script == "full",
         number: 1 + state.answers.fetch_add(1, Ordering::Relaxed),
     });
-    let text: String =
-        events.iter().map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap())).collect();
-    reply(200, "text/event-stream", text)
+    let mut answer = Answer::events(events);
+    if state.gap.is_zero() {
+        // Codex leaves after the last event. With a length the answer has then ended, else Envoy's span says that it was cut.
+        let whole: Vec<u8> = answer.pieces.iter().flatten().copied().collect();
+        answer.length = Some(whole.len());
+        answer.pieces = [whole.into()].into();
+    }
+    upstream::paced(200, answer, state.gap)
 }
 
 /// The next answer of the model.
@@ -148,6 +173,21 @@ fn turns_with_calls(history: &[Value]) -> usize {
             || one["role"] == "assistant" && one["content"].to_string().contains("\"tool_use\"")
     };
     (0..history.len()).filter(|at| calls(&history[*at]) && (*at == 0 || !calls(&history[at - 1]))).count()
+}
+
+/// The tool results in a message, or in an item of the Responses API: identifier and text.
+fn results(one: &Value) -> Vec<(String, String)> {
+    let text = |content: &Value| match content {
+        Value::String(text) => text.clone(),
+        parts => parts.as_array().into_iter().flatten().filter_map(|part| part["text"].as_str()).collect(),
+    };
+    let id = |id: &Value| id.as_str().unwrap_or_default().to_owned();
+    if one["output"].is_null() {
+        let blocks = one["content"].as_array().into_iter().flatten();
+        let results = blocks.filter(|block| block["type"] == "tool_result");
+        return results.map(|block| (id(&block["tool_use_id"]), text(&block["content"]))).collect();
+    }
+    vec![(id(&one["call_id"]), text(&one["output"]))]
 }
 
 /// The identifier in the result of Codex's `spawn_agent`, or an empty text.
@@ -195,7 +235,7 @@ fn message_events(turn: &Turn<'_>) -> Vec<Value> {
 fn response_events(turn: &Turn<'_>) -> Vec<Value> {
     let Turn { model, calls, number, .. } = turn;
     let mut items: Vec<_> =
-        calls.iter().enumerate().map(|(at, call)| call.item(&format!("{number}_{at}"), &turn.agent)).collect();
+        calls.iter().enumerate().map(|(at, call)| call.item(&random(*number, at), &turn.agent)).collect();
     if items.is_empty() {
         let text = json!({"type": "output_text", "text": ANSWER, "annotations": []});
         items.push(json!({"type": "message", "id": format!("msg_{number}"), "role": "assistant", "status": "completed", "content": [text]}));
@@ -222,6 +262,11 @@ fn response_events(turn: &Turn<'_>) -> Vec<Value> {
         event["sequence_number"] = number.into();
     }
     events
+}
+
+/// The end of OpenAI's identifiers, which looks random. That of a call's item is the same here.
+fn random(number: u64, at: usize) -> String {
+    format!("0a1b2c3d4e5f6a7b{number:04x}{at:04x}")
 }
 
 impl Call {

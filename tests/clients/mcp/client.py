@@ -18,7 +18,7 @@ async def main():
 
     async with Client(url, mode=mode) as client:
         names = [tool.name for tool in (await client.list_tools()).tools]
-        assert names == ["add", "slow", "fail"], names
+        assert names == ["add", "slow", "fail", "ticket"], names
         for number in range(20):
             result = await client.call_tool("add", {"a": number, "b": 1})
             assert not result.is_error, result

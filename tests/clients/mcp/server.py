@@ -1,10 +1,12 @@
-"""A server of MCP that logs its own operations, one JSON object a line: method, target, failure and milliseconds.
+"""A server of MCP that logs its own operations, one JSON object a line: method, target, failure and milliseconds, then session, identifier and
+metadata of the request, and the text of the result.
 
 server.py PORT LOG [json]. With `json` it answers with JSON, else with streams. The log is made from the messages on the wire, by other code than
 the gateway's: the time is that from the request to the event with its answer.
 """
 
 import asyncio
+import itertools
 import json
 import sys
 import time
@@ -12,8 +14,10 @@ import time
 import uvicorn
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
+from mcp.types import ToolAnnotations
 
 server = MCPServer("tools")
+tickets = itertools.count(1)
 
 
 @server.tool()
@@ -34,6 +38,15 @@ async def fail() -> str:
     raise ValueError("the tool failed")
 
 
+# Agents may call a tool that only reads several times at once.
+@server.tool(annotations=ToolAnnotations(read_only_hint=True))
+async def ticket(queue: str) -> str:
+    """The result shows which call it is of. Every second call is slower, so that answers may come in another order than the calls."""
+    number = next(tickets)
+    await asyncio.sleep(0.6 if number % 2 else 0.2)
+    return f"Ticket {number} of {queue}{'.' * 10 * number}"
+
+
 @server.prompt()
 def ask(topic: str) -> str:
     return f"What is {topic}?"
@@ -42,6 +55,10 @@ def ask(topic: str) -> str:
 @server.resource("note://{name}")
 def note(name: str) -> str:
     return f"The note {name}"
+
+
+def text_of(result):
+    return "".join(part.get("text", "") for part in result.get("content") or [])
 
 
 class Logged:
@@ -65,12 +82,12 @@ class Logged:
 
         async def sent(message):
             answer.extend(message.get("body", b""))
-            self.note(request, answer, state, start)
+            self.note(request, answer, state, start, scope)
             await send(message)
 
         await self.app(scope, received, sent)
 
-    def note(self, request, answer, state, start):
+    def note(self, request, answer, state, start, scope):
         if state.get("noted"):
             return
         try:
@@ -94,6 +111,9 @@ class Logged:
                 failure = str(message["error"]["code"])
             name = params.get("name") if asked["method"] in ("tools/call", "prompts/get") else None
             entry = {"method": asked["method"], "target": name, "error": failure, "ms": (time.monotonic() - start) * 1e3}
+            headers = dict(scope["headers"])
+            entry["session"] = headers.get(b"mcp-session-id", b"").decode()
+            entry |= {"id": asked["id"], "meta": params.get("_meta") or {}, "result": text_of(result)}
             self.log.write(json.dumps(entry) + "\n")
             self.log.flush()
             return
