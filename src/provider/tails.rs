@@ -43,7 +43,7 @@ impl Tails {
     pub fn may_have(&self, path: &str) -> bool {
         let path = path.as_bytes();
         let parent = path.iter().rposition(|byte| *byte == b'/').and_then(|at| path.get(..at));
-        self.has(path) || parent.is_some_and(|parent| self.has(parent))
+        self.has(path) || parent.is_some_and(|parent| !parent.is_empty() && self.has(parent))
     }
 
     fn has(&self, path: &[u8]) -> bool {
