@@ -100,3 +100,72 @@ impl Signs {
 fn has(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ACCEPT, start};
+    use super::*;
+
+    #[test]
+    fn a_request_is_read_if_its_head_or_the_first_bytes_of_its_body_show_a_protocol() {
+        let session = ("mcp-session-id", "s");
+        for headers in [
+            &[ACCEPT][..],
+            &[("accept", "TEXT/Event-Stream;q=1,application/JSON")],
+            &[("mcp-method", "ping")],
+            &[("mcp-protocol-version", "2025-06-18")],
+            &[session],
+            &[("a2a-version", "1.0")],
+            &[(":path", "/A2A/agent")],
+            &[(":path", "/agents/one/message:send")],
+            &[(":method", "GET"), (":path", "/tasks/7"), ("a2a-version", "1.0")],
+            &[(":method", "GET"), session, ("accept", "text/event-stream")],
+            &[(":method", "DELETE"), session],
+        ] {
+            assert!(start(headers).is_some(), "{headers:?}");
+        }
+        for headers in [
+            &[][..],
+            &[("accept", "application/json")],
+            &[("accept", "text/event-stream")],
+            &[(":method", "GET"), ACCEPT],
+            &[(":method", "GET"), session],
+            &[(":method", "GET"), (":path", "/tasks/7")],
+            &[(":method", "GET"), (":path", "/message:send")],
+            &[(":method", "PUT"), session],
+            &[(":method", "DELETE")],
+        ] {
+            assert!(start(headers).is_none(), "{headers:?}");
+        }
+        for body in [
+            r#"{"jsonrpc":"2.0""#,
+            "\r\n { \"method\" :",
+            r#"[{"id":1,"jsonrp"#,
+            r#"[ {"params":{"name"#,
+            r#"{"id":1}"#,
+        ] {
+            assert!(begins_like_rpc(&body.as_bytes()[..body.len().min(FIRST_BYTES)]), "{body}");
+        }
+        for body in
+            ["", "{", "[", "{}", r#"{"model":"m"}"#, r#"{"ids":[1]}"#, r#"[1,2]"#, "id=1&method=x", r#""jsonrpc""#]
+        {
+            assert!(!begins_like_rpc(body.as_bytes()), "{body}");
+        }
+    }
+
+    #[test]
+    fn paths_suggest_a_protocol() {
+        for (path, hint) in [
+            ("/mcp", Some(RpcHint::Mcp)),
+            ("/files/MCP?x", Some(RpcHint::Mcp)),
+            ("/a2a/agent", Some(RpcHint::A2a)),
+            ("/v1/message:stream", Some(RpcHint::A2a)),
+            ("/agent/extendedAgentCard", Some(RpcHint::A2a)),
+            ("/v1/tasks/7:cancel", Some(RpcHint::Tasks)),
+            ("/", None),
+            ("/v1/orders", None),
+        ] {
+            assert_eq!(rpc_hint(path.as_bytes()), hint, "{path}");
+        }
+    }
+}

@@ -1,15 +1,12 @@
 use std::rc::Rc;
 
-use super::{
-    FIRST_BYTES, OPERATIONS, RpcAnswer, RpcExchange, RpcHint, RpcOperation, RpcPrograms, TaskState, begins_like_rpc,
-    rpc_hint,
-};
+use super::{OPERATIONS, RpcAnswer, RpcExchange, RpcOperation, RpcPrograms, TaskState};
 use crate::budget::Budget;
 use crate::provider::Head;
 
 pub type RpcHeaders<'h> = &'h [(&'h str, &'h str)];
 
-const ACCEPT: (&str, &str) = ("accept", "application/json, text/event-stream");
+pub const ACCEPT: (&str, &str) = ("accept", "application/json, text/event-stream");
 pub const JSON: RpcHeaders<'_> = &[(":status", "200"), ("content-type", "application/json")];
 pub const EVENTS: RpcHeaders<'_> = &[(":status", "200"), ("content-type", "text/event-stream; charset=utf-8")];
 
@@ -147,64 +144,6 @@ fn without_a_header_only_methods_of_the_specification_are_operations() {
     let custom = r#"{"jsonrpc":"2.0","id":1,"method":"vendor/do"}"#;
     let seen = pass(&[("mcp-session-id", "s"), ACCEPT], custom, (JSON, r#"{"id":1,"result":{}}"#), 9);
     assert_eq!(told(seen.operations()), [("vendor/do", "", "", Some(0))]);
-}
-
-#[test]
-fn a_request_is_read_if_its_head_or_the_first_bytes_of_its_body_show_a_protocol() {
-    let session = ("mcp-session-id", "s");
-    for headers in [
-        &[ACCEPT][..],
-        &[("accept", "TEXT/Event-Stream;q=1,application/JSON")],
-        &[("mcp-method", "ping")],
-        &[("mcp-protocol-version", "2025-06-18")],
-        &[session],
-        &[("a2a-version", "1.0")],
-        &[(":path", "/A2A/agent")],
-        &[(":path", "/agents/one/message:send")],
-        &[(":method", "GET"), (":path", "/tasks/7"), ("a2a-version", "1.0")],
-        &[(":method", "GET"), session, ("accept", "text/event-stream")],
-        &[(":method", "DELETE"), session],
-    ] {
-        assert!(start(headers).is_some(), "{headers:?}");
-    }
-    for headers in [
-        &[][..],
-        &[("accept", "application/json")],
-        &[("accept", "text/event-stream")],
-        &[(":method", "GET"), ACCEPT],
-        &[(":method", "GET"), session],
-        &[(":method", "GET"), (":path", "/tasks/7")],
-        &[(":method", "GET"), (":path", "/message:send")],
-        &[(":method", "PUT"), session],
-        &[(":method", "DELETE")],
-    ] {
-        assert!(start(headers).is_none(), "{headers:?}");
-    }
-    for body in
-        [r#"{"jsonrpc":"2.0""#, "\r\n { \"method\" :", r#"[{"id":1,"jsonrp"#, r#"[ {"params":{"name"#, r#"{"id":1}"#]
-    {
-        assert!(begins_like_rpc(&body.as_bytes()[..body.len().min(FIRST_BYTES)]), "{body}");
-    }
-    for body in ["", "{", "[", "{}", r#"{"model":"m"}"#, r#"{"ids":[1]}"#, r#"[1,2]"#, "id=1&method=x", r#""jsonrpc""#]
-    {
-        assert!(!begins_like_rpc(body.as_bytes()), "{body}");
-    }
-}
-
-#[test]
-fn paths_suggest_a_protocol() {
-    for (path, hint) in [
-        ("/mcp", Some(RpcHint::Mcp)),
-        ("/files/MCP?x", Some(RpcHint::Mcp)),
-        ("/a2a/agent", Some(RpcHint::A2a)),
-        ("/v1/message:stream", Some(RpcHint::A2a)),
-        ("/agent/extendedAgentCard", Some(RpcHint::A2a)),
-        ("/v1/tasks/7:cancel", Some(RpcHint::Tasks)),
-        ("/", None),
-        ("/v1/orders", None),
-    ] {
-        assert_eq!(rpc_hint(path.as_bytes()), hint, "{path}");
-    }
 }
 
 #[test]

@@ -29,7 +29,7 @@ impl Registry for Host {
     }
 }
 
-pub fn exchange(requested: &str, answered: &str) -> Observation {
+fn exchange(requested: &str, answered: &str) -> Observation {
     let mut seen = Observation {
         operation: "chat",
         provider: "openai".into(),
@@ -42,7 +42,7 @@ pub fn exchange(requested: &str, answered: &str) -> Observation {
     seen
 }
 
-pub const INPUT: &str = "gaugeway_input_tokens_total,gen_ai_operation_name=chat,gen_ai_provider_name=openai";
+const INPUT: &str = "gaugeway_input_tokens_total,gen_ai_operation_name=chat,gen_ai_provider_name=openai";
 
 #[test]
 fn a_series_is_defined_once_by_its_labels() {
