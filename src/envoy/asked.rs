@@ -1,4 +1,4 @@
-//! The tool calls that wait to be executed by MCP, for all workers: at most 512 buckets of 15 KB in Envoy's shared data, by the downstream
+//! The tool calls that wait to be executed by MCP, for all workers: at most 512 buckets of 18 KB in Envoy's shared data, by the downstream
 //! address.
 //!
 //! Without any traffic of MCP nothing is stored, and calls to models cost nothing.
@@ -8,6 +8,7 @@ use std::cell::Cell;
 use super::host;
 use crate::signal::asked::{AskedBucket, AskedCall, JoinedBy, Wanted};
 use crate::sink::attributes::digits;
+use crate::trace_context::RunSpan;
 
 /// Number of buckets.
 const BUCKETS: u64 = 512;
@@ -55,9 +56,16 @@ impl AwaitedCalls {
         }
     }
 
-    /// Removes the call whose result goes to the model. Returns how long calls of MCP took for it, in nanoseconds.
-    pub fn close(&self, peer: u64, caller: u64, id: u64) -> Option<u64> {
-        change(peer, |bucket| bucket.close(peer, caller, id)).map(|call| call.served.nanos)
+    /// The result of a call goes to the model. `run` is the span of its run, if that is sent. Returns how long calls of MCP took for it, in
+    /// nanoseconds.
+    pub fn close(&self, peer: u64, caller: u64, id: u64, run: Option<RunSpan>) -> Option<u64> {
+        let now = host::now();
+        change(peer, |bucket| bucket.close(peer, caller, id, now, run)).map(|call| call.served.nanos)
+    }
+
+    /// Returns true if models have asked for tools at this address.
+    pub fn knows(&self, peer: u64) -> bool {
+        host::shared(&name(peer)).is_some()
     }
 
     /// The calls that a call of MCP may execute.

@@ -148,6 +148,9 @@ impl Report {
 /// The place of an operation's parent in the trace of a run: the span of the tool, or that of the run if several of its calls fit.
 fn run_of(shared: &Shared, how: JoinedBy, calls: &[AskedCall]) -> Option<TraceContext> {
     let places = calls.iter().map(|call| {
+        if let Some(closed) = call.closed {
+            return closed.place;
+        }
         let pending = shared.memory.find(call.key)?;
         let run = pending.run?;
         let span = if how == JoinedBy::Ambiguous { run.span } else { run.tool(pending.called_at, call.id) };

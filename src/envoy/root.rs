@@ -9,12 +9,13 @@ use proxy_wasm::types::ContextType;
 
 use super::asked::AwaitedCalls;
 use super::conversations::Conversations;
+use super::early::EarlyCalls;
 use super::export::Export;
 use super::holding::Holding;
 use super::memory::Memory;
 use super::metrics::HostMetrics;
 use super::resumable::Resumable;
-use super::rpc::RpcPaths;
+use super::rpc_paths::RpcPaths;
 use super::secret::secret;
 use super::shared::Shared;
 use super::stream::Stream;
@@ -87,6 +88,7 @@ impl Context for Root {
     fn on_done(&mut self) -> bool {
         if let Some(shared) = &self.shared {
             shared.resumable.report_all(shared);
+            shared.early.report_all(shared);
         }
         let is_closed = match self.export() {
             Some(Ok(mut export)) => export.close(),
@@ -139,6 +141,7 @@ impl RootContext for Root {
         socket::keep_gauge();
         shared.asked.refresh();
         shared.resumable.report(shared);
+        shared.early.report(shared);
         shared.report_abandoned_runs(COUNTED_PER_TICK);
         STREAMS.with(|streams| shared.report_stalls(streams, COUNTED_PER_TICK));
         if let Some(Ok(mut export)) = self.export() {
@@ -197,6 +200,7 @@ fn start(config: Config, selection: Selection) -> Shared {
         is_tick_short: Cell::new(false),
         expects_llm_traffic: Cell::new(false),
         asked: AwaitedCalls::default(),
+        early: EarlyCalls::default(),
         resumable: Resumable::default(),
         rpc_paths: RpcPaths::default(),
         rpc_programs: OnceCell::new(),

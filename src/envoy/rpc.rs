@@ -1,7 +1,5 @@
 //! One HTTP stream of MCP or A2A: passes its callbacks to an [`RpcExchange`], and writes and reports its operations.
 
-use std::cell::RefCell;
-use std::collections::HashSet;
 use std::rc::Rc;
 
 use proxy_wasm::types::{BufferType, MapType};
@@ -10,14 +8,10 @@ use super::address::{address, address_for, source_address};
 use super::resumable::{Report, Resumable};
 use super::shared::Shared;
 use super::{answer, filter_state, host, late, role, room};
-use crate::bytes::mix::Mix;
 use crate::config::Role;
 use crate::exchange::{End, Exchange, Head, Observer};
 use crate::json::{Scalar, identity};
-use crate::rpc::{
-    A2A_VERSION, FIRST_BYTES, MCP_SESSION, Protocol, RpcExchange, RpcHint, RpcOperation, RpcPrograms, accepts_events,
-    begins_like_rpc, rest_base, rpc_hint,
-};
+use crate::rpc::{FIRST_BYTES, Protocol, RpcExchange, RpcOperation, RpcPrograms, begins_like_rpc};
 use crate::signal::asked::{AskedCall, JoinedBy, Wanted};
 use crate::trace_context::TraceContext;
 
@@ -40,50 +34,6 @@ pub struct RpcStream {
     answer: End,
     has_ended: bool,
     is_reported: bool,
-}
-
-/// Maximum number of paths at which a worker remembers that requests are JSON-RPC.
-const PATHS: usize = 256;
-
-/// The paths at which requests were MCP or A2A, although the path does not suggest it, and the addresses of agents. The headers of requests there
-/// are read at once.
-#[derive(Default)]
-pub struct RpcPaths(RefCell<HashSet<u64>>);
-
-impl RpcPaths {
-    fn has(&self, path: &[u8]) -> bool {
-        let Ok(paths) = self.0.try_borrow() else { return false };
-        let path = core::str::from_utf8(path).unwrap_or_default();
-        !paths.is_empty() && (paths.contains(&hash(path)) || paths.contains(&hash(rest_base(path))))
-    }
-
-    fn add(&self, path: &str) {
-        if let Ok(mut paths) = self.0.try_borrow_mut()
-            && paths.len() < PATHS
-        {
-            paths.insert(hash(path));
-        }
-    }
-}
-
-/// The hash of a path without its query.
-fn hash(path: &str) -> u64 {
-    Mix::new(0).text(path.split('?').next().unwrap_or_default()).finish()
-}
-
-/// Returns true if the current request, with this path, may be MCP or A2A by its head. A path that suggests neither costs no host call, unless the
-/// request has no body and the gateway has traffic of MCP.
-pub fn may_be(shared: &Shared, path: &[u8], end_of_stream: bool) -> bool {
-    let header = |name| host::header(MapType::HttpRequestHeaders, name);
-    match rpc_hint(path) {
-        Some(RpcHint::Mcp) => {
-            header("accept").is_some_and(|accept| accepts_events(&accept)) || header(MCP_SESSION).is_some()
-        }
-        Some(RpcHint::A2a) => true,
-        Some(RpcHint::Tasks) => shared.rpc_paths.has(path) || header(A2A_VERSION).is_some(),
-        None if shared.rpc_paths.has(path) => true,
-        None => end_of_stream && shared.asked.are_used() && header(MCP_SESSION).is_some(),
-    }
 }
 
 /// The first bytes of the body of the current request have arrived: they show if it is JSON-RPC, or perhaps a call to a model. The other one is not
@@ -223,7 +173,17 @@ impl RpcStream {
             let Some(slot) = slots.next() else { return "" };
             let may_join = slot.is_none() && (!is_late || (call, item) != (0, 0));
             if let Some(tool) = operation.tool().filter(|_| may_join) {
-                *slot = shared.asked.find(&Wanted { peer, caller, call, item, arguments, tool, now, wait });
+                *slot = shared.asked.find(&Wanted {
+                    peer,
+                    caller,
+                    call,
+                    item,
+                    arguments,
+                    tool,
+                    now,
+                    wait,
+                    has_ended: is_late,
+                });
             }
             slot.as_ref().map_or("", |(how, _)| how.as_str())
         });
@@ -231,13 +191,8 @@ impl RpcStream {
 
     /// True if an operation names a call of a model that has not been found.
     fn lacks_call(&self) -> bool {
-        let has_id =
-            |operation: &RpcOperation| operation.tool().is_some() && (operation.call, operation.item) != (0, 0);
-        self.exchange
-            .operations()
-            .iter()
-            .zip(&self.asked)
-            .any(|(operation, asked)| asked.is_none() && has_id(operation))
+        let calls = self.asked.iter().zip(self.exchange.operations());
+        calls.into_iter().any(|(asked, operation)| asked.is_none() && names_call(operation))
     }
 
     /// The host called back with the head of the response.
@@ -301,9 +256,11 @@ impl RpcStream {
                 observer: Rc::clone(&self.observer),
             };
             let key = self.key(operation.key).filter(|_| may_resume && operation.is_unanswered);
-            match key {
-                Some(key) => shared.resumable.wait(key, report, shared),
-                None => report.make(shared),
+            let source = self.source.filter(|_| report.asked.is_none() && names_call(operation));
+            match (key, source) {
+                (Some(key), _) => shared.resumable.wait(key, report, shared),
+                (None, Some(source)) => shared.early.wait(source, report, shared),
+                (None, None) => report.make(shared),
             }
         }
     }
@@ -376,6 +333,11 @@ impl RpcStream {
             filter_state::write_operation(&shared.selection, &self.exchange, true);
         }
     }
+}
+
+/// Returns true if an operation names the call of a model that it executes.
+fn names_call(operation: &RpcOperation) -> bool {
+    operation.tool().is_some() && (operation.call, operation.item) != (0, 0)
 }
 
 /// The request's place in a trace by its headers, which Envoy's tracing has set. Without them it is a trace of its own.

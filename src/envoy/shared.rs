@@ -8,6 +8,7 @@ use proxy_wasm::types::MapType;
 use super::address::source_address;
 use super::asked::AwaitedCalls;
 use super::conversations::Conversations;
+use super::early::EarlyCalls;
 use super::export::Export;
 use super::feedback::Submission;
 use super::holding::Holding;
@@ -15,7 +16,7 @@ use super::memory::Memory;
 use super::metrics::HostMetrics;
 use super::resumable::Resumable;
 use super::root::{SHORT_TICK, TICK};
-use super::rpc::RpcPaths;
+use super::rpc_paths::RpcPaths;
 
 use super::{host, late};
 use crate::config::Config;
@@ -53,6 +54,8 @@ pub struct Shared {
     pub expects_llm_traffic: Cell<bool>,
     /// The tool calls that wait to be executed by MCP.
     pub asked: AwaitedCalls,
+    /// The operations of MCP that ended before the answer that calls their tools.
+    pub early: EarlyCalls,
     /// The operations of MCP whose stream may be resumed.
     pub resumable: Resumable,
     /// The paths at which requests were MCP or A2A, although the path does not suggest it.
@@ -120,7 +123,7 @@ impl Shared {
         }
         let Some(peer) = self.observer.peer(&source_address(None)) else { return };
         for call in calls {
-            if let Some(nanos) = self.asked.close(peer, exchange.caller(), call) {
+            if let Some(nanos) = self.asked.close(peer, exchange.caller(), call, exchange.run_span()) {
                 exchange.set_served(call, nanos);
             }
         }

@@ -6,20 +6,16 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
 
 use super::address::{address, address_for, source_address};
-use super::answer;
 use super::attempt::Attempt;
 use super::capabilities::{self, Missing};
 use super::feedback::Submission;
 use super::filter_state::{self, Written};
-use super::host;
 use super::inject::Injection;
-use super::late;
 use super::redirect::{self, EarlierLeg};
-use super::role;
-use super::room;
 use super::rpc::{self, RpcStream};
 use super::shared::Shared;
 use super::socket::{Socket, is_agreed};
+use super::{answer, host, late, role, room, rpc_paths};
 use crate::budget::Side;
 use crate::config::{Config, Role};
 use crate::exchange::{AttemptFacts, End, Exchange, Head, SHELL, Unread};
@@ -231,7 +227,7 @@ impl Stream {
             if path.is_none() {
                 capabilities::log_once(Missing::RequestHeaders);
             }
-            if !path.is_some_and(|path| is_served(config, &path) || rpc::may_be(shared, &path, end_of_stream)) {
+            if !path.is_some_and(|path| is_served(config, &path) || rpc_paths::may_be(shared, &path, end_of_stream)) {
                 self.awaits_body = !end_of_stream;
                 return false;
             }

@@ -22,6 +22,7 @@ impl Exchange {
             beginning: pending.beginning,
             asked_at: pending.called_at,
             served: Served::default(),
+            closed: None,
             name: pending.name.clone(),
         });
         asked.filter(|call| call.asked_at > 0).collect()

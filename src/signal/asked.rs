@@ -1,6 +1,6 @@
 //! Tool calls that models have asked for, and the call of MCP that executes each of them.
 //!
-//! The host stores the calls for all workers in buckets, by the downstream address. A call stays until its result goes to the model, or until
+//! The host stores the calls for all workers in buckets, by the downstream address. A call stays until its result has gone to the model, or until
 //! [`Wanted::wait`] is over. Memory: [`CALLS_OF_BUCKET`] calls of at most [`CALL`] bytes in a bucket.
 //!
 //! An identifier joins if the credential is the same, or name and arguments are: identifiers can be guessed. That of an item must look random
@@ -9,18 +9,19 @@
 
 use crate::json::is_random;
 use crate::observation::{Text, clipped};
+use crate::trace_context::{RunSpan, TraceContext};
 
 /// Maximum number of calls in a bucket. A further one replaces the oldest.
 pub const CALLS_OF_BUCKET: usize = 96;
 /// Maximum length of a call, in bytes.
-pub const CALL: usize = 10 * 8 + 4 + 1 + NAME;
+pub const CALL: usize = 10 * 8 + 4 + Closed::BYTES + 1 + NAME;
 /// Maximum number of calls that an ambiguous call of MCP keeps. If more fit, it belongs to no run: a stream must not hold a copy of the bucket
 /// for each of its operations.
 pub const KEPT: usize = 4;
 /// Maximum length of a kept name, in bytes.
 const NAME: usize = 64;
 /// The version of the format.
-const FORM: u8 = 2;
+const FORM: u8 = 3;
 
 /// A tool call of an answer.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,8 +44,43 @@ pub struct AskedCall {
     pub asked_at: u64,
     /// The calls of MCP for it so far.
     pub served: Served,
+    /// Set once its result has gone to the model. A call of MCP that ended before the answer of the model may still find it.
+    pub closed: Option<Closed>,
     /// Name of the tool as the model knows it.
     pub name: Text,
+}
+
+/// The end of a tool call: its result has gone to the model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Closed {
+    /// When, in nanoseconds since 1970.
+    pub at: u64,
+    /// The span of the tool, if it is sent.
+    pub place: Option<TraceContext>,
+}
+
+impl Closed {
+    /// Length of its bytes.
+    const BYTES: usize = 8 + 16 + 8;
+    /// How long a call of MCP may find it, in nanoseconds: for some seconds, because workers look once per second.
+    const KEPT: u64 = 5_000_000_000;
+
+    fn write(closed: Option<Self>, out: &mut Vec<u8>) {
+        let place = closed.and_then(|closed| closed.place);
+        out.extend(closed.map_or(0, |closed| closed.at).to_le_bytes());
+        out.extend(place.map_or([0; 16], |place| place.trace));
+        out.extend(place.map_or([0; 8], |place| place.span));
+    }
+
+    fn read(rest: &mut &[u8]) -> Option<Option<Self>> {
+        let at = number(rest)?;
+        let (trace, tail) = rest.split_first_chunk()?;
+        let (span, tail) = tail.split_first_chunk()?;
+        *rest = tail;
+        let place = TraceContext { trace: *trace, span: *span, sampled: true };
+        let place = Some(place).filter(|place| place.span != [0; 8]);
+        Some((at != 0).then_some(Closed { at, place }))
+    }
 }
 
 /// The time while calls of MCP for one tool call were open. A program may make several at once.
@@ -95,6 +131,8 @@ pub struct Wanted<'w> {
     pub now: u64,
     /// How long a call waits to be executed, in nanoseconds.
     pub wait: u64,
+    /// The call of MCP has ended already. Only identifiers join then, also with calls whose results have gone to the model.
+    pub has_ended: bool,
 }
 
 /// How a call of MCP was joined with the model's call.
@@ -152,32 +190,47 @@ impl AskedBucket {
     /// Adds a call. Forgets those that have waited for `wait` nanoseconds.
     pub fn put(&mut self, call: AskedCall, wait: u64) {
         let now = call.asked_at;
-        self.calls
-            .retain(|other| other.asked_at.saturating_add(wait) >= now && (other.key, other.id) != (call.key, call.id));
+        self.calls.retain(|other| other.is_kept(now, wait) && (other.key, other.id) != (call.key, call.id));
         if self.calls.len() >= CALLS_OF_BUCKET {
-            self.calls.remove(0);
-            self.replaced_at = now;
+            let closed = self.calls.iter().position(|call| call.closed.is_some());
+            self.calls.remove(closed.unwrap_or(0));
+            if closed.is_none() {
+                self.replaced_at = now;
+            }
         }
         self.calls.push(call);
     }
 
-    /// Removes and returns the call with this identifier, whose result goes to the model.
-    pub fn close(&mut self, peer: u64, caller: u64, id: u64) -> Option<AskedCall> {
-        let is_it = |call: &AskedCall| (call.peer, call.caller, call.id) == (peer, caller, id);
-        self.calls.iter().position(is_it).map(|at| self.calls.remove(at))
+    /// Closes and returns the call with this identifier, whose result goes to the model at this time. `run` is the span of its run, if that is sent.
+    pub fn close(&mut self, peer: u64, caller: u64, id: u64, now: u64, run: Option<RunSpan>) -> Option<AskedCall> {
+        let is_it =
+            |call: &&mut AskedCall| (call.peer, call.caller, call.id) == (peer, caller, id) && call.closed.is_none();
+        let call = self.calls.iter_mut().find(is_it)?;
+        let place = run.map(|run| TraceContext { span: run.tool(call.asked_at, call.id), ..run.context() });
+        call.closed = Some(Closed { at: now, place });
+        Some(call.clone())
     }
 
     /// Adds the time of a call of MCP to the call that asked for it, in nanoseconds since 1970. It may have begun before the answer of the model
     /// had ended: only the time from then on counts.
     pub fn serve(&mut self, asked: &AskedCall, from: u64, until: u64) -> Option<()> {
         let call = self.calls.iter_mut().find(|call| (call.key, call.id) == (asked.key, asked.id))?;
+        if until <= call.asked_at || call.closed.is_some() {
+            return None;
+        }
         call.served.add(from.max(call.asked_at), until);
         Some(())
     }
 
     /// The calls that a call of MCP may execute: one, unless it is ambiguous. None if no call fits.
     pub fn find(&self, wanted: &Wanted<'_>) -> Option<(JoinedBy, Vec<AskedCall>)> {
-        let open = self.calls.iter().filter(|call| call.peer == wanted.peer && wanted.may_execute(call.asked_at));
+        let may_fit = |call: &AskedCall| match call.closed {
+            Some(closed) => wanted.has_ended && closed.at.saturating_add(Closed::KEPT) >= wanted.now,
+            None => true,
+        };
+        let is_open =
+            |call: &&AskedCall| call.peer == wanted.peer && wanted.may_execute(call.asked_at) && may_fit(call);
+        let open = self.calls.iter().filter(is_open);
         let open: Vec<_> = open.collect();
         let own = |call: &&AskedCall| call.caller == wanted.caller;
         let has_own = open.iter().copied().any(|call| own(&call));
@@ -186,6 +239,7 @@ impl AskedBucket {
         let has_item = |call: &AskedCall| wanted.item != 0 && call.item == wanted.item;
         let is_known = open.iter().copied().any(has_id);
         let fits = |call: &&AskedCall| match (wanted.call, wanted.item) {
+            (0, 0) if wanted.has_ended => false,
             (0, 0) => is_equal(call),
             _ if is_known => has_id(call) && (own(call) || is_equal(call)),
             // The call of a program that the model has written has an identifier of its own.
@@ -215,6 +269,15 @@ impl Wanted<'_> {
 }
 
 impl AskedCall {
+    /// Returns true if a call of MCP may still find it.
+    fn is_kept(&self, now: u64, wait: u64) -> bool {
+        let until = match self.closed {
+            Some(closed) => closed.at.saturating_add(Closed::KEPT),
+            None => self.asked_at.saturating_add(wait),
+        };
+        until >= now
+    }
+
     fn write(&self, out: &mut Vec<u8>) {
         let Served { nanos, from, until } = self.served;
         for number in [self.peer, self.caller, self.id, self.item, self.arguments, self.key, self.asked_at] {
@@ -222,6 +285,7 @@ impl AskedCall {
         }
         [nanos, from, until].iter().for_each(|number| out.extend(number.to_le_bytes()));
         out.extend(self.beginning.to_le_bytes());
+        Closed::write(self.closed, out);
         let name = clipped(&self.name, NAME);
         out.push(name.len() as u8);
         out.extend_from_slice(name.as_bytes());
@@ -232,13 +296,14 @@ impl AskedCall {
         let [peer, caller, id, item, arguments] = [next()?, next()?, next()?, next()?, next()?];
         let [key, asked_at, nanos, from, until] = [next()?, next()?, next()?, next()?, next()?];
         let served = Served { nanos, from, until };
-        let (beginning, tail) = rest.split_first_chunk()?;
+        let (beginning, mut tail) = rest.split_first_chunk()?;
+        let closed = Closed::read(&mut tail)?;
         let (length, tail) = tail.split_first()?;
         let (name, tail) = tail.split_at_checked(usize::from(*length))?;
         *rest = tail;
         let name = core::str::from_utf8(name).ok()?.into();
         let beginning = u32::from_le_bytes(*beginning);
-        Some(AskedCall { peer, caller, id, item, arguments, key, beginning, asked_at, served, name })
+        Some(AskedCall { peer, caller, id, item, arguments, key, beginning, asked_at, served, closed, name })
     }
 }
 

@@ -14,12 +14,13 @@ fn asked(peer: u64, caller: u64, id: u64, key: u64) -> AskedCall {
         beginning: 3,
         asked_at: 100,
         served: Served::default(),
+        closed: None,
         name: "mcp__files__read".into(),
     }
 }
 
 fn wanted(peer: u64, caller: u64, call: u64) -> Wanted<'static> {
-    Wanted { peer, caller, call, item: 0, arguments: 5, tool: "read", now: 200, wait: WAIT }
+    Wanted { peer, caller, call, item: 0, arguments: 5, tool: "read", now: 200, wait: WAIT, has_ended: false }
 }
 
 fn bucket(calls: &[AskedCall]) -> AskedBucket {
@@ -44,6 +45,34 @@ fn an_identifier_joins_with_the_callers_credential_or_with_the_name_and_the_argu
     }
     assert_eq!(told(&bucket, &wanted(1, 9, 13)), None, "the call of another address");
     assert_eq!(told(&bucket, &wanted(1, 9, 14)), None, "an unknown identifier, with known arguments");
+}
+
+#[test]
+fn a_call_of_mcp_that_has_ended_finds_a_closed_call_by_its_identifier_for_some_seconds() {
+    let run = RunSpan { trace: [1; 16], span: [2; 8], parent: [0; 8], start: 50 };
+    let mut closed = bucket(&[asked(1, 1, 11, 101), asked(1, 1, 12, 102)]);
+    closed.close(1, 1, 11, 300, Some(run)).unwrap();
+    let closed = AskedBucket::parse(&closed.bytes());
+    let ended = |now, call| Wanted { now, has_ended: true, wait: 10 * Closed::KEPT, ..wanted(1, 1, call) };
+    let (how, calls) = closed.find(&ended(400, 11)).unwrap();
+    let place = calls[0].closed.unwrap().place.unwrap();
+    assert_eq!((how, place.trace, place.span), (JoinedBy::Id, [1; 16], run.tool(100, 11)));
+    assert_eq!(told(&closed, &ended(300 + Closed::KEPT, 11)), Some((JoinedBy::Id, vec![101])));
+    assert_eq!(told(&closed, &ended(301 + Closed::KEPT, 11)), None, "the worker has looked in between");
+    assert_eq!(told(&closed, &ended(400, 0)), None, "only identifiers join");
+    assert_eq!(told(&closed, &wanted(1, 1, 11)), None, "a call that begins now executes another one");
+    assert_eq!(told(&closed, &wanted(1, 1, 0)), Some((JoinedBy::Arguments, vec![102])));
+}
+
+#[test]
+fn a_full_bucket_forgets_closed_calls_first() {
+    let mut full = AskedBucket::default();
+    let many = Closed::KEPT * 10;
+    (0..CALLS_OF_BUCKET as u64).for_each(|key| full.put(asked(1, 1, 2 + 2 * key, key), many));
+    full.close(1, 1, 12, 100, None).unwrap();
+    full.put(asked(1, 1, 1001, 1001), many);
+    assert_eq!(full.calls.len(), CALLS_OF_BUCKET);
+    assert!(full.replaced_at == 0 && full.calls.iter().all(|call| call.id != 12));
 }
 
 #[test]
@@ -122,9 +151,9 @@ fn a_call_is_closed_once_with_the_time_that_it_was_served() {
     let call = asked(1, 1, 12, 102);
     // The first one began before the answer had ended, at 100.
     assert_eq!((bucket.serve(&call, 90, 107), bucket.serve(&call, 120, 125)), (Some(()), Some(())));
-    assert_eq!(bucket.close(1, 2, 12), None, "another caller");
-    assert_eq!(bucket.close(1, 1, 12).map(|call| call.served.nanos), Some(12));
-    assert_eq!((bucket.close(1, 1, 12), bucket.serve(&call, 1, 2)), (None, None));
+    assert_eq!(bucket.close(1, 2, 12, 300, None), None, "another caller");
+    assert_eq!(bucket.close(1, 1, 12, 300, None).map(|call| call.served.nanos), Some(12));
+    assert_eq!((bucket.close(1, 1, 12, 300, None), bucket.serve(&call, 1, 2)), (None, None));
     assert_eq!(told(&bucket, &wanted(1, 1, 0)), Some((JoinedBy::Arguments, vec![101])));
 }
 
@@ -255,7 +284,7 @@ fn ten_thousand_runs_of_a_hundred_callers_with_equal_names_and_arguments_are_nev
             *counts.entry((caller.kind as u64, how.as_str())).or_insert(0) += 1;
         } else {
             // The results go to the model, which asks for the next calls.
-            caller.open.drain(..).for_each(|call| _ = bucket.close(peer, of_model, call.id));
+            caller.open.drain(..).for_each(|call| _ = bucket.close(peer, of_model, call.id, now, None));
             (caller.turn, turns) = (caller.turn + 1, turns + 1);
             for n in 0..=dice(3) {
                 let id = caller.number * 1_000_000 + caller.turn * 10 + n + 1;

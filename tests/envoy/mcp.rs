@@ -334,6 +334,17 @@ async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
             stream.write_all(b"0\r\n\r\n").await?;
             continue;
         }
+        if let Some(events) = message["events"].as_array() {
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+                .await?;
+            for event in events {
+                chunk(&mut stream, event).await?;
+                tokio::time::sleep(SLOW).await;
+            }
+            stream.write_all(b"0\r\n\r\n").await?;
+            continue;
+        }
         if message["params"]["name"] == "hang" {
             std::future::pending::<()>().await;
         }
@@ -367,9 +378,13 @@ fn answer(request: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": request["id"], "result": outcome})
 }
 
-/// Writes an event. Null is one without data.
+/// Writes an event. Null is one without data, and a text is its data.
 async fn chunk(stream: &mut TcpStream, event: &Value) -> std::io::Result<()> {
-    let data = if event.is_null() { String::new() } else { event.to_string() };
+    let data = match event {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        event => event.to_string(),
+    };
     let event = format!("id: 1\ndata: {data}\n\n");
     stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes()).await
 }

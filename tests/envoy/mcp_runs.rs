@@ -78,6 +78,38 @@ async fn other_arguments_or_another_tool_are_not_joined() {
     assert!(spans.iter().all(|span| span.text("gaugeway.mcp.join").is_none()), "{spans:#?}");
 }
 
+/// Agents execute a tool as soon as the model has asked for it, while the answer goes on. The result goes to the model at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_ends_before_the_answer_of_the_model_is_joined_by_its_identifier_on_any_worker() {
+    let site = Site::start(2).await;
+    open_session(&site).await;
+    // Every worker must know that there is MCP.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let asked = [("call_Zk3vQ81xA", "add", r#"{"a": 1}"#), ("call_9fTe21LmB", "slow", "{}")];
+    let delta = |at: usize| {
+        let (id, name, arguments) = asked[at];
+        let call =
+            json!({"index": at, "id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
+        chunk(json!({"tool_calls": [call]}), Value::Null)
+    };
+    let events = json!([delta(0), delta(1), chunk(json!({}), json!("tool_calls")), "[DONE]"]);
+    let answer = async {
+        let body = json!({"model": "gpt-4o", "stream": true, "messages": [user()], "tools": tools(), "events": events});
+        site.send_to(CHAT, &body, "*/*", &[("authorization", "Bearer of-the-model")]).await;
+    };
+    let tool = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        site.call(&json!({"name": "add", "arguments": {"a": 1}, "_meta": {"callId": asked[0].0}}), &[]).await;
+    };
+    tokio::join!(answer, tool);
+    end(&site, &asked).await;
+
+    let spans = site.spans(7).await;
+    let (call, run) = (named(&spans, "tools/call add"), named(&spans, "invoke_agent"));
+    assert_eq!((call.text("gaugeway.mcp.join"), &call.trace_id), (Some("id"), &run.trace_id), "{spans:#?}");
+    assert_eq!(call.parent_id, named(&spans, "execute_tool add").span_id);
+}
+
 /// The server of tools is known once it was used.
 async fn open_session(site: &Site) {
     site.call(&json!({"name": "other"}), &[]).await;
@@ -111,9 +143,18 @@ async fn chat(site: &Site, messages: Value, answer: Value) {
         "choices": [{"index": 0, "message": answer, "finish_reason": finish}],
         "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12},
     });
-    let tools = json!([{"type": "function", "function": {"name": "add"}}]);
-    let body = json!({"model": "gpt-4o", "messages": messages, "tools": tools, "answer": answer});
+    let body = json!({"model": "gpt-4o", "messages": messages, "tools": tools(), "answer": answer});
     site.send_to(CHAT, &body, "*/*", &[("authorization", "Bearer of-the-model")]).await;
+}
+
+fn tools() -> Value {
+    json!([{"type": "function", "function": {"name": "add"}}])
+}
+
+/// A part of a streamed answer.
+fn chunk(delta: Value, finish: Value) -> Value {
+    let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
+    json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "gpt-4o", "choices": [choice]})
 }
 
 fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
