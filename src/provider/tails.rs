@@ -24,17 +24,17 @@ pub(super) struct Tails([u64; WORDS]);
 
 impl Tails {
     /// The ends of these endpoints.
-    pub const fn of(groups: &[&[Endpoint]]) -> Self {
+    #[expect(clippy::indexing_slicing, reason = "a place is one of the set's words")]
+    pub const fn of(mut groups: &[&[Endpoint]]) -> Self {
         let mut tails = Tails([0; WORDS]);
-        let mut group = 0;
-        while group < groups.len() {
-            let mut at = 0;
-            while at < groups[group].len() {
-                let [word, bit] = place(groups[group][at].tail());
+        while let Some((group, others)) = groups.split_first() {
+            let mut group: &[Endpoint] = group;
+            while let Some((endpoint, rest)) = group.split_first() {
+                let [word, bit] = place(endpoint.tail());
                 tails.0[word] |= 1 << bit;
-                at += 1;
+                group = rest;
             }
-            group += 1;
+            groups = others;
         }
         tails
     }
@@ -53,11 +53,13 @@ impl Tails {
 }
 
 /// The place in the set of a text that ends in these bytes: a word, and a bit of it.
-const fn place(text: &[u8]) -> [usize; 2] {
+const fn place(mut text: &[u8]) -> [usize; 2] {
     let (mut hash, mut taken) = (0_u32, 0);
-    while taken < BYTES && taken < text.len() {
-        taken += 1;
-        hash = (hash << 8) | text[text.len() - taken] as u32;
+    while taken < BYTES
+        && let Some((last, before)) = text.split_last()
+    {
+        hash = (hash << 8) | *last as u32;
+        (text, taken) = (before, taken + 1);
     }
     let hash = hash.wrapping_mul(0x9e37_79b1) >> 22;
     [(hash >> 6) as usize, (hash & 63) as usize]
