@@ -65,11 +65,15 @@ fn main() {
 }
 
 /// Inputs of the target `json_rpc`: the size of the pieces, a request, the separator and a response.
-const JSON_RPC: [&str; 3] = [
+const JSON_RPC: [&str; 6] = [
     "A{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{\"name\":\"a\",\"arguments\":{},\"_meta\":{\"progressToken\":1}}}\n%\
      data: {\"method\":\"notifications/progress\",\"params\":{\"progressToken\":1}}\n\ndata: {\"id\":7,\"result\":{\"content\":[],\"isError\":true}}\n\n",
-    "B[{\"id\":\"1\",\"method\":\"ping\"},{\"id\":2,\"method\":\"resources/read\",\"params\":{\"uri\":\"a\"}}]\n%[{\"id\":2,\"error\":{\"code\":-32002}},{\"id\":\"1\",\"result\":{}}]",
-    "B{\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-11-25\"}}\n%{\"id\":0,\"result\":{\"protocolVersion\":\"2025-06-18\"}}",
+    "H[{\"id\":\"1\",\"method\":\"ping\"},{\"id\":2,\"method\":\"resources/read\",\"params\":{\"uri\":\"a\"}}]\n%[{\"id\":2,\"error\":{\"code\":-32002}},{\"id\":\"1\",\"result\":{}}]",
+    "H{\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-11-25\"}}\n%{\"id\":0,\"result\":{\"protocolVersion\":\"2025-06-18\"}}",
+    "B{\"method\":\"SendMessage\",\"params\":{\"message\":{\"taskId\":\"t\",\"contextId\":\"c\"}},\"id\":\"1\",\"jsonrpc\":\"2.0\"}\n%{\"result\":{\"task\":{\"id\":\"t\",\"contextId\":\"c\",\"status\":{\"state\":\"TASK_STATE_FAILED\"}}},\"id\":\"1\"}",
+    "C{\"id\":1,\"method\":\"message/stream\",\"params\":{\"message\":{}}}\n%data: {\"id\":1,\"result\":{\"kind\":\"task\",\"id\":\"t\",\"status\":{\"state\":\"working\"}}}\n\n\
+     data: {\"id\":1,\"result\":{\"statusUpdate\":{\"taskId\":\"t\",\"status\":{\"state\":\"input-required\"}}}}\n\n",
+    "G{\"request\":{\"task_id\":\"t\"}}\n%data: {\"message\":{\"taskId\":\"t\",\"contextId\":\"c\"}}\n\ndata: {\"artifactUpdate\":{\"taskId\":\"t\"}}\n\n",
 ];
 
 /// The first bytes of the body in each content encoding, as uncompressed blocks.
