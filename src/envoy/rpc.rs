@@ -62,6 +62,7 @@ impl RpcStream {
             RpcExchange::start(programs, &observer.budget, head, may_be_rpc, address, host::now())
         })?;
         stream.identify(head);
+        stream.observer.redaction(head).into_iter().for_each(|redaction| stream.exchange.capture(redaction));
         if let Some(agent) = stream.exchange.agent(head.text(":path")) {
             shared.rpc_paths.add(agent);
         }

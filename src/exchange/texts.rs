@@ -1,9 +1,12 @@
 //! The texts of an exchange: hashes, lengths and, if the configuration says so, the redacted texts themselves.
 
-use super::{Exchange, Head, TEXT_OPERATIONS};
+use std::rc::Rc;
+
+use super::{Exchange, Head, Observer, TEXT_OPERATIONS};
 use crate::config::{Capture, Privacy};
 use crate::draft::Draft;
 use crate::observation::{FinishClass, Outcome};
+use crate::text::redaction::Redaction;
 use crate::trace_context::{self, TraceContext};
 
 /// Starts the hashes that the configuration wants. `keys_need_opening`: the keys of remembered tool calls need the hash of the
@@ -28,6 +31,19 @@ pub(super) fn place(head: Head<'_>, share: f64) -> Option<TraceContext> {
     let of_request = || TraceContext::of_request(head.whole("x-request-id"));
     TraceContext::of_headers(|name| Some(head.whole(name)).filter(|value| !value.is_empty()))
         .or_else(|| Some(TraceContext::new_trace(of_request()?.trace, share)))
+}
+
+impl Observer {
+    /// The redaction of the texts of a request. Returns None if they are not reported.
+    pub fn redaction(&self, head: Head<'_>) -> Option<Rc<Redaction>> {
+        let Privacy { capture, sample, redaction, .. } = &self.config.privacy;
+        let is_reported = match capture {
+            Capture::Off => false,
+            Capture::Truncated => true,
+            Capture::Sampled => is_sampled(head, *sample),
+        };
+        redaction.clone().filter(|_| is_reported)
+    }
 }
 
 impl Exchange {

@@ -76,6 +76,14 @@ impl Unescape {
     pub fn feed(&mut self, bytes: &[u8], out: impl FnMut(&[u8])) {
         self.0.decode(bytes, out);
     }
+
+    /// Decodes the escapes of all strings in `bytes`, which are JSON, and passes the result to `out` in pieces. All else stays as it is.
+    pub fn feed_json(&mut self, mut bytes: &[u8], mut out: impl FnMut(&[u8])) {
+        while let (rest, true) = self.0.decode(bytes, &mut out) {
+            out(b"\"");
+            bytes = rest;
+        }
+    }
 }
 
 /// State of an escape that two pieces of input share.

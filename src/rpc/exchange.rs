@@ -12,6 +12,7 @@ use crate::budget::{Budget, Share, Side};
 use crate::json::LIMIT;
 use crate::observation::{Server, Text, clipped};
 use crate::provider::Head;
+use crate::text::redaction::Redaction;
 
 /// The meaning of a request that its head shows.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -162,6 +163,11 @@ impl RpcExchange {
     /// Sets the values of the headers in `labels.headers`.
     pub fn label(&mut self, labels: Vec<Text>) {
         self.transport.labels = labels;
+    }
+
+    /// The arguments of tools are reported, redacted.
+    pub fn capture(&mut self, redaction: Rc<Redaction>) {
+        self.messages.capture(redaction);
     }
 
     /// Reads bytes of the request's body.

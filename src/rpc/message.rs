@@ -1,13 +1,17 @@
 //! The messages of a request and its response: requests open operations, and answers end them.
 
+use std::rc::Rc;
+
 use super::head::Signs;
 use super::operation::RpcEvidence;
 use super::protocol::{Protocol, a2a_method};
 use super::{RpcAnswer, RpcOperation};
 use crate::budget::Share;
 use crate::bytes::mix::Mix;
-use crate::json::{ObjectHash, Scalar};
+use crate::json::{ObjectHash, Scalar, Unescape};
 use crate::observation::Text;
+use crate::text::content::Content;
+use crate::text::redaction::Redaction;
 
 /// Maximum number of operations that are read of one request. Others of a larger batch are not counted.
 pub const OPERATIONS: usize = 32;
@@ -27,6 +31,8 @@ pub(super) struct RpcMessages {
     pub has_events: bool,
     /// True if the response may bring answers to operations of other requests.
     pub is_resumed: bool,
+    /// Redacts the arguments of tools. None if they are not reported.
+    redaction: Option<Rc<Redaction>>,
     /// These answers: at most [`OPERATIONS`].
     pub others: Vec<RpcAnswer>,
     /// The message that is being read.
@@ -46,6 +52,8 @@ pub(super) struct RpcMessage {
     /// The fields of the operation that were read. A request has its name and parameters, an answer has its result.
     pub seen: RpcOperation,
     pub arguments: Option<ObjectHash>,
+    /// The text of the arguments, if it is reported.
+    arguments_text: Option<(Unescape, Content)>,
     pub has_failed: bool,
     pub version: Option<Text>,
 }
@@ -77,6 +85,7 @@ impl RpcMessages {
             now,
             has_events: false,
             is_resumed: false,
+            redaction: None,
             others: Vec::new(),
             open: None,
             memory,
@@ -114,8 +123,10 @@ impl RpcMessages {
         let evidence = RpcEvidence { is_old: a2a.is_some_and(|(_, is_old)| is_old), ..message.seen.evidence };
         let names_task = message.seen.task.is_some();
         let arguments = message.arguments.unwrap_or_default().finish();
+        let arguments_text = message.arguments_text.and_then(|(_, text)| self.report(&text));
         let (id, key) = (id.text, id.key);
-        let mut operation = RpcOperation { method, id, key, arguments, names_task, evidence, ..message.seen };
+        let mut operation =
+            RpcOperation { method, id, key, arguments, arguments_text, names_task, evidence, ..message.seen };
         let protocol = match self.signs {
             Some(signs) => signs.protocol(&operation),
             // A guess, as long as the head is unknown.
@@ -130,6 +141,29 @@ impl RpcMessages {
         if self.add(operation) {
             self.version = self.version.take().or(message.version);
         }
+    }
+
+    /// A piece of the arguments of a tool.
+    pub fn argument(&mut self, piece: &[u8]) {
+        let captures = self.redaction.is_some();
+        let Some(message) = self.message() else { return };
+        message.arguments.get_or_insert_default().push(piece);
+        if captures {
+            let (escapes, text) = message.arguments_text.get_or_insert_default();
+            escapes.feed_json(piece, |piece| text.push(piece));
+        }
+    }
+
+    /// The arguments of tools are reported, redacted. Without room in the memory they are not.
+    pub fn capture(&mut self, redaction: Rc<Redaction>) {
+        if self.memory.resize(self.memory.bytes() + Content::BOUND) {
+            self.redaction = Some(redaction);
+        }
+    }
+
+    fn report(&mut self, text: &Content) -> Option<Box<str>> {
+        let text = text.report(self.redaction.as_ref()?, false)?;
+        self.memory.resize(self.memory.bytes() + text.len()).then_some(text)
     }
 
     /// The head of the request is known now. Forgets the operations that are neither MCP nor A2A.

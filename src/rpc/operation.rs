@@ -46,6 +46,8 @@ pub struct RpcOperation {
     pub item: u64,
     /// Hash of the arguments of a tool. Without arguments that of an empty object.
     pub arguments: u64,
+    /// The text of the arguments, redacted, if the configuration says that it is reported.
+    pub arguments_text: Option<Box<str>>,
     /// How it was joined with the call of a model that asked for it. Empty if it was not.
     pub join: &'static str,
     /// Number of notifications about its progress.

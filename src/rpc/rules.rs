@@ -98,11 +98,7 @@ const REQUEST: &[Rule<RpcMessages>] = &[
     scalar("params._meta.callId", of_message!(|m, value| m.seen.call = identity(value))),
     // Codex: that of the item. If the model writes programs, they make calls of their own, and the item is the call with the program.
     scalar("params._meta.itemId", of_message!(|m, value| m.seen.item = identity(value))),
-    raw("params.arguments", |messages, piece| {
-        if let Some(message) = messages.message() {
-            message.arguments.get_or_insert_default().push(piece);
-        }
-    }),
+    raw("params.arguments", RpcMessages::argument),
     close("", RpcMessages::request_ended),
 ];
 

@@ -146,6 +146,29 @@ fn without_a_header_only_methods_of_the_specification_are_operations() {
     assert_eq!(told(seen.operations()), [("vendor/do", "", "", Some(0))]);
 }
 
+#[cfg(feature = "capture")]
+#[test]
+fn arguments_are_reported_redacted_if_they_are_captured_and_never_else() {
+    let request = CALL
+        .replace(r#"{"a":1}"#, r#"{"to":"ann@example.com","note":"the \nsk-proj-abcdefghijklmnop1234567890 \u00e9"}"#);
+    let text = |captures: bool, size: usize| {
+        let mut exchange = start(&[ACCEPT]).unwrap();
+        if captures {
+            exchange.capture(Rc::new(crate::text::redaction::Redaction::new(None).unwrap()));
+        }
+        request.as_bytes().chunks(size).for_each(|piece| exchange.request_body(piece));
+        exchange.request_end();
+        exchange.operations()[0].arguments_text.clone()
+    };
+    assert_eq!(text(false, 1 << 12), None);
+    let whole = text(true, 1 << 12).unwrap();
+    assert!(whole.starts_with(r#"{"to":""#) && whole.ends_with("\u{e9}\"}"), "{whole}");
+    assert!(!whole.contains("ann@example.com") && !whole.contains("abcdefghij"), "{whole}");
+    for size in [1, 2, 3, 7, 50] {
+        assert_eq!(text(true, size).as_deref(), Some(&*whole), "in pieces of {size}");
+    }
+}
+
 #[test]
 fn a_call_that_needs_input_first_is_a_call_of_a_tool_once() {
     let first =

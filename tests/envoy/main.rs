@@ -35,6 +35,7 @@ mod latency;
 mod ledger;
 mod local_replies;
 mod mcp;
+mod mcp_privacy;
 mod mcp_runs;
 mod memory;
 mod metrics;

@@ -191,7 +191,7 @@ impl Site {
         Self::start_with(|options| Options { concurrency, ..options }).await
     }
 
-    async fn start_with(change: impl FnOnce(Options) -> Options) -> Self {
+    pub async fn start_with(change: impl FnOnce(Options) -> Options) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let server = tokio::spawn(async move {

@@ -74,6 +74,12 @@ pub const RPC_ATTRIBUTES: &[RpcAttribute] = &[
         present(o.context.as_deref())
     }),
     text("gen_ai.tool.name", Request, "tool that `tools/call` names", |_, o| present(o.tool())),
+    text(
+        "gen_ai.tool.call.arguments",
+        End,
+        "arguments of the tool with their escapes decoded, redacted and cut; needs `privacy.capture`",
+        |_, o| present(o.arguments_text.as_deref()),
+    ),
     text("gen_ai.prompt.name", Request, "prompt that `prompts/get` names", |_, o| present(o.prompt())),
     text("mcp.resource.uri", Request, "resource that the request names", |_, o| present(o.uri.as_deref())),
     text("jsonrpc.request.id", Request, "identifier of the JSON-RPC request", |_, o| present(Some(&o.id))),
