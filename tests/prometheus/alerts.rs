@@ -16,6 +16,7 @@ use crate::support::fixtures::Fixture;
 use crate::support::otlp::Receiver;
 use crate::support::prometheus::total;
 use crate::support::upstream::Upstream;
+use crate::tools;
 use crate::translated::Translated;
 use http_body_util::Full;
 use hyper::Request;
@@ -127,6 +128,8 @@ async fn every_panel_and_common_query_has_values_other_than_0_under_traffic_by_t
     assert!(all.iter().all(|status| runs.contains(*status)), "the panel of agent runs shows only {runs:?}");
     let tools = shown("Tool errors", &of_otlp, "gen_ai_tool_name").await;
     assert!(tools.len() > 1, "the panel of tool errors shows only {tools:?}");
+    let tools = shown("MCP error rate by tool and server", &of_otlp, "gen_ai_tool_name").await;
+    assert_eq!(tools, ["look_up", "save"].map(str::to_owned).into(), "the panel of errors of MCP");
 
     prometheus.all_rules_are_healthy_and_name_what_exists().await;
     for metric in [
@@ -136,6 +139,8 @@ async fn every_panel_and_common_query_has_values_other_than_0_under_traffic_by_t
         "gen_ai_client_inference_time_to_first_chunk",
         "gen_ai_server_time_to_first_token",
         "gen_ai_server_time_per_output_token",
+        "mcp_client_operation_duration",
+        "mcp_client_session_duration",
     ] {
         assert_eq!(prometheus.bounds(metric).await, configured_bounds(metric), "{metric}_seconds");
     }
@@ -163,7 +168,14 @@ async fn every_panel_and_common_query_has_values_other_than_0_under_traffic_by_t
 
 /// Compares the same figures by both names. Exports and late scrapes make them differ, but a wrong unit is a factor of a thousand or more.
 async fn the_units_are_the_same(envoy: &Prometheus, otlp: &Prometheus) {
-    for (panel, at) in [("Spend", 0), ("Time to first token", 1), ("Calls", 0), ("Feedback p10 and p50", 1)] {
+    for (panel, at) in [
+        ("Spend", 0),
+        ("Time to first token", 1),
+        ("Calls", 0),
+        ("Feedback p10 and p50", 1),
+        ("MCP duration p50 and p95", 1),
+        ("Tool time by part", 0),
+    ] {
         let mut figures = Vec::new();
         for (server, names) in [(envoy, Names::Envoy), (otlp, Names::Otlp)] {
             let mut queries = filled_queries("1m", names).into_iter().filter(|(title, _)| title == panel);
@@ -340,6 +352,7 @@ fn traffic(envoy: SocketAddr) -> JoinSet<()> {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
+    workers.spawn(tools::traffic(envoy));
     workers
 }
 

@@ -7,7 +7,7 @@ use crate::panels::{FILTERS, Names, dashboard, is_known, metrics, panels, path, 
 use crate::translated::{prefixed, series_of};
 use gaugeway::config::Conventions;
 use gaugeway::labels::LABELS;
-use gaugeway::sink::stats::{METRICS, Metric, PLUGIN_METRICS};
+use gaugeway::sink::stats::{METRICS, Metric, PLUGIN_METRICS, RPC_METRICS};
 
 #[test]
 fn the_dashboard_is_valid_against_grafanas_types() {
@@ -85,7 +85,14 @@ fn the_dashboards_uid_is_stable_and_its_variables_are_used() {
         for query in &queries {
             let named = metrics(&spelled(&query.promql, Names::Envoy));
             let rows: Vec<_> = named.iter().filter_map(|name| row(name)).collect();
-            let common = |row: &Metric| row.scope.labels().any(|one| one.name == *label) || *label == "team";
+            // An operation of MCP or A2A has no provider. The time of tools comes with a call to a model.
+            let has_none = |row: &Metric| {
+                *label == "gen_ai_provider_name"
+                    && row.name != "gaugeway_tool_time_microseconds_total"
+                    && RPC_METRICS.iter().any(|of_rpc| of_rpc.name == row.name)
+            };
+            let common =
+                |row: &Metric| *label == "team" || row.scope.labels().any(|one| one.name == *label) && !has_none(row);
             let wanted = !rows.is_empty() && rows.iter().all(|row| common(row));
             let is_recorded = rows.is_empty() && query.promql.contains("llm:");
             assert!(
@@ -112,7 +119,8 @@ fn one_variable_switches_between_the_names_of_envoy_and_of_otlp() {
     let names = list.iter().find(|variable| variable["name"] == "names").expect("there is no such variable");
     assert_eq!(names["query"], "Envoy : 1, OTLP : 0");
     for query in queries(&dashboard) {
-        let promql = &query.promql;
+        // A count has no unit.
+        let promql = &query.promql.replace("}seconds_count", "}count");
         for (divisor, of) in [("1e9", "}usd_"), ("1e6", "}seconds_"), ("1e3", "(_permille)")] {
             assert_eq!(
                 promql.contains(of),
@@ -161,16 +169,16 @@ fn money_and_its_filters_are_shown_with_the_digits_that_grafana_chooses() {
     assert!(money > 10, "only {money} panels show money");
 }
 
-/// The row of a metric of exchanges, by the name of one of its series.
+/// The row of a metric of exchanges or operations, by the name of one of its series.
 fn row(series: &str) -> Option<&'static Metric> {
     let ends = ["", "_bucket", "_sum", "_count"];
-    METRICS.iter().find(|row| series.strip_prefix(row.name).is_some_and(|end| ends.contains(&end)))
+    METRICS.iter().chain(RPC_METRICS).find(|row| series.strip_prefix(row.name).is_some_and(|end| ends.contains(&end)))
 }
 
 #[test]
 fn every_metric_on_the_dashboard_exists_under_both_names() {
     let rules = &recorded("envoy/prometheus/recording.yml") | &recorded("envoy/prometheus/alerts.yml");
-    let translated: BTreeSet<_> = METRICS.iter().chain(PLUGIN_METRICS).flat_map(series_of).collect();
+    let translated: BTreeSet<_> = METRICS.iter().chain(RPC_METRICS).chain(PLUGIN_METRICS).flat_map(series_of).collect();
     for query in queries(&dashboard()) {
         let named = metrics(&spelled(&query.promql, Names::Envoy));
         assert!(!named.is_empty() || query.promql.contains("__name__"), "{}: {}", query.panel, query.promql);
@@ -197,7 +205,7 @@ fn every_metric_of_the_plugin_is_on_the_dashboard() {
     let is_shown = |metric: &&Metric| {
         metric.is_in(Conventions::default()) && !(metric.name.starts_with("gen_ai_") && metric.unit == "{token}")
     };
-    for metric in METRICS.iter().filter(is_shown) {
+    for metric in METRICS.iter().chain(RPC_METRICS).filter(is_shown) {
         assert!(shown.iter().any(|name| name.starts_with(metric.name)), "no panel shows {}", metric.name);
     }
 }

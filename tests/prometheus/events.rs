@@ -62,6 +62,15 @@ pub const EVENTS: &[Event] = &[
     event("endless", OPENAI, "openai", &["LLMAgentMaxIterations"], &[]),
     event("stalled", "api.fireworks.ai", "fireworks", &["LLMStreamsStall"], &[]),
     event("forgotten", "api.novita.ai", "novita", &["LLMCacheBreakCost"], &[]),
+    event("failing-tool", "failing.example.com", "", &["LLMToolFailing"], &[]),
+    event("lost-server", "lost.example.com", "", &["LLMToolFailing"], &[]),
+    // One call in eleven is of a tool that does not exist. The server answers the others.
+    event("inventing", "inventing.example.com", "", &[], &[]),
+    event("twice-failing", "twice.example.com", "", &[], &[]),
+    event("slow-tool", "slow.example.com", "", &["LLMToolDurationHigh"], &[]),
+    // The agent answers, and its tasks fail later.
+    event("failing-agent", "failing-agent.example.com", "", &["LLMAgentFailing"], &[]),
+    event("lost-agent", "lost-agent.example.com", "", &["LLMAgentFailing"], &[]),
 ];
 
 /// [`Conversation`] calls this host.
@@ -173,6 +182,7 @@ fn of(labels: &Value) -> String {
         [
             ("route", event.name),
             ("gen_ai_provider_name", event.provider),
+            ("server_address", event.host),
             ("gen_ai_request_model", if event.host == OPENAI { "gpt-4o" } else { &model }),
         ]
         .iter()

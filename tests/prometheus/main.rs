@@ -18,6 +18,7 @@ mod events;
 mod panels;
 mod server;
 mod site;
+mod tools;
 mod translated;
 
 #[path = "../support/mod.rs"]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::panels::{is_known, metrics, read, recorded};
 use crate::support::client;
 use crate::translated::series_of;
-use gaugeway::sink::stats::METRICS;
+use gaugeway::sink::stats::{METRICS, RPC_METRICS};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
@@ -118,7 +118,7 @@ impl Prometheus {
             let (name, promql) = (rule["name"].as_str().unwrap(), rule["query"].as_str().unwrap());
             assert_eq!(rule["health"], "ok", "{name}: {}", rule["lastError"]);
             for metric in metrics(promql) {
-                let by_otlp = METRICS.iter().flat_map(series_of).any(|known| known == metric);
+                let by_otlp = METRICS.iter().chain(RPC_METRICS).flat_map(series_of).any(|known| known == metric);
                 assert!(by_otlp || is_known(&metric, &recorded), "{name}: the metric {metric} does not exist");
             }
             if rule["type"] != "alerting" {

@@ -11,6 +11,7 @@ use crate::support::client::{self, Http};
 use crate::support::envoy::{Envoy, Options};
 use crate::support::fixtures::Fixture;
 use crate::support::upstream::Upstream;
+use crate::tools;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
@@ -81,6 +82,10 @@ impl Site {
         let mut tasks = JoinSet::new();
         let (gateway, silent) = (self.gateway.addr, self.silent.addr);
         for event in EVENTS.iter().filter(|event| !["unpriced", "spending"].contains(&event.name)) {
+            if tools::is_of_tools(event) {
+                tasks.spawn(tools::healthy(gateway, event));
+                continue;
+            }
             let json = json!({"response_format": {"type": "json_object"}});
             let (travel, fixture, extra) = match event.name {
                 "slow" | "uncounted" => ("whole", Some(PLAIN), json!({"stream": true})),
@@ -121,6 +126,10 @@ impl Site {
     pub fn events(&self) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         let (gateway, crowded, silent) = (self.gateway.addr, self.crowded.addr, self.silent.addr);
+        EVENTS
+            .iter()
+            .filter(|event| tools::is_of_tools(event))
+            .for_each(|event| tools::bad(gateway, event, &mut tasks));
         for event in EVENTS {
             let bad: &'static [(&str, Option<&str>)] = match event.name {
                 "failing" => &[
