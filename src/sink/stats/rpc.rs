@@ -85,6 +85,8 @@ const TASK_DURATION: Metric = duration(
 )
 .by(Scope::Route)
 .with_bounds(&[
+    100_000_000,
+    500_000_000,
     1_000_000_000,
     5_000_000_000,
     10_000_000_000,
