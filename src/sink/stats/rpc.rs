@@ -129,16 +129,16 @@ impl Stats {
         match operation.protocol {
             Protocol::Mcp => {
                 let method = mcp_method(&operation.method).unwrap_or(OTHER);
-                self.pass(0, &[method, tool, &server, error], value, &names, (config, host));
+                self.pass((0, &MCP_DURATION), &[method, tool, &server, error], value, &names, (config, host));
             }
             Protocol::A2a => {
                 let method = a2a_method(&operation.method).map_or(OTHER, |(name, _)| name);
-                self.pass(3, &[method, &server, error], value, &names, (config, host));
+                self.pass((3, &A2A_DURATION), &[method, &server, error], value, &names, (config, host));
             }
         }
         if let Some(nanos) = operation.task_nanos {
             let state = operation.state.map_or("", TaskState::as_str);
-            self.pass(4, &[state, &server], nanos, &names, (config, host));
+            self.pass((4, &TASK_DURATION), &[state, &server], nanos, &names, (config, host));
         }
     }
 
@@ -149,7 +149,7 @@ impl Stats {
             if version.is_empty() { "" } else { VERSIONS.into_iter().find(|known| *known == version).unwrap_or(OTHER) };
         let (server, common) = (server(transport), common(transport, ""));
         self.learn(&server, "");
-        self.pass(2, &[version, &server], nanos, &Names::of(&common, config), (config, host));
+        self.pass((2, &SESSION_DURATION), &[version, &server], nanos, &Names::of(&common, config), (config, host));
     }
 
     /// Remembers a server, and a tool unless it is empty.
@@ -168,21 +168,20 @@ impl Stats {
             let whole = seen.timing.start.saturating_sub(called_at);
             let (tool, names) = (result.name.as_deref().unwrap_or_default(), Names::of(seen, config));
             for (part, value) in [("server", served.min(whole)), ("client", whole.saturating_sub(served))] {
-                self.pass(1, &[tool, part], value, &names, (config, host));
+                self.pass((1, &TOOL_TIME), &[tool, part], value, &names, (config, host));
             }
         }
     }
 
-    /// Passes a value of the metric at this place of [`RPC_METRICS`] to the host.
+    /// Passes a value of a metric to the host. `at` is its place in [`RPC_METRICS`].
     fn pass<R: Registry>(
         &mut self,
-        at: usize,
+        (at, metric): (usize, &Metric),
         values: &[&str],
         value: u64,
         names: &Names<'_>,
         (config, host): (&Config, &mut R),
     ) {
-        let Some(metric) = RPC_METRICS.get(at) else { return };
         let sample = Sample { at: METRICS.len() + GAP_METRICS.len() + at, metric, values };
         if let Some(series) = self.find_or_define(sample, names, config.labels.max_series, host) {
             host.emit(metric, series, value.min(SAMPLE_LIMIT));
