@@ -1,7 +1,7 @@
 //! The tool calls that wait to be executed by MCP, for all workers: at most 512 buckets of 18 KB in Envoy's shared data, by the downstream
 //! address.
 //!
-//! Without any traffic of MCP nothing is stored, and calls to models cost nothing.
+//! Without any traffic of MCP nothing is stored, and only calls to models that use tools cost something: one call of the host.
 
 use std::cell::Cell;
 
@@ -38,9 +38,15 @@ impl AwaitedCalls {
         }
     }
 
-    /// Returns true if a worker has seen MCP.
+    /// Returns true if a worker had seen MCP when this one last looked.
     pub fn are_used(&self) -> bool {
         self.is_used.get()
+    }
+
+    /// Returns true if a worker has seen MCP. Looks again if none had: clients speak to their servers only shortly before their model calls tools.
+    pub fn are_used_now(&self) -> bool {
+        self.refresh();
+        self.are_used()
     }
 
     /// Adds calls of one address. `wait` is how long they wait, in nanoseconds.

@@ -118,7 +118,7 @@ impl Shared {
 
     /// The results of these tool calls go to the model.
     fn close_asked(&self, exchange: &mut Exchange, calls: impl ExactSizeIterator<Item = u64>) {
-        if calls.len() == 0 || !self.asked.are_used() {
+        if calls.len() == 0 || !self.asked.are_used_now() {
             return;
         }
         let Some(peer) = self.observer.peer(&source_address(None)) else { return };
@@ -167,7 +167,7 @@ impl Shared {
         late::settle(exchange);
         let asks = exchange.take_calls();
         if !asks.is_empty()
-            && self.asked.are_used()
+            && self.asked.are_used_now()
             && let Some(peer) = self.observer.peer(&source_address(None))
         {
             let wait = exchange.config().agent.abandoned_after.saturating_mul(1_000_000_000);

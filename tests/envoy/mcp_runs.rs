@@ -83,8 +83,6 @@ async fn other_arguments_or_another_tool_are_not_joined() {
 async fn a_call_that_ends_before_the_answer_of_the_model_is_joined_by_its_identifier_on_any_worker() {
     let site = Site::start(2).await;
     open_session(&site).await;
-    // Every worker must know that there is MCP.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
     let asked = [("call_Zk3vQ81xA", "add", r#"{"a": 1}"#), ("call_9fTe21LmB", "slow", "{}")];
     let delta = |at: usize| {
         let (id, name, arguments) = asked[at];
