@@ -6,7 +6,7 @@
 use std::cell::Cell;
 
 use super::host;
-use crate::signal::asked::{AskedBucket, AskedCall, JoinedBy, Wanted};
+use crate::signal::asked::{AskedBucket, AskedCall, JoinedBy, Served, Wanted};
 use crate::sink::attributes::digits;
 use crate::trace_context::RunSpan;
 
@@ -62,11 +62,10 @@ impl AwaitedCalls {
         }
     }
 
-    /// The result of a call goes to the model. `run` is the span of its run, if that is sent. Returns how long calls of MCP took for it, in
-    /// nanoseconds.
-    pub fn close(&self, peer: u64, caller: u64, id: u64, run: Option<RunSpan>) -> Option<u64> {
+    /// The result of a call goes to the model. `run` is the span of its run, if that is sent. Returns the calls of MCP for it.
+    pub fn close(&self, peer: u64, caller: u64, id: u64, run: Option<RunSpan>) -> Option<Served> {
         let now = host::now();
-        change(peer, |bucket| bucket.close(peer, caller, id, now, run)).map(|call| call.served.nanos)
+        change(peer, |bucket| bucket.close(peer, caller, id, now, run)).map(|call| call.served)
     }
 
     /// Returns true if models have asked for tools at this address.
@@ -80,9 +79,9 @@ impl AwaitedCalls {
         AskedBucket::parse(&bytes).find(wanted)
     }
 
-    /// Adds the time of a call of MCP to the call that asked for it, in nanoseconds since 1970.
-    pub fn serve(&self, asked: &AskedCall, from: u64, until: u64) {
-        change(asked.peer, |bucket| bucket.serve(asked, from, until));
+    /// Adds a call of MCP to the call that asked for it: its time in nanoseconds since 1970, and if the tool failed.
+    pub fn serve(&self, asked: &AskedCall, from: u64, until: u64, failed: bool) {
+        change(asked.peer, |bucket| bucket.serve(asked, from, until, failed));
     }
 }
 

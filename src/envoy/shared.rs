@@ -123,8 +123,8 @@ impl Shared {
         }
         let Some(peer) = self.observer.peer(&source_address(None)) else { return };
         for call in calls {
-            if let Some(nanos) = self.asked.close(peer, exchange.caller(), call, exchange.run_span()) {
-                exchange.set_served(call, nanos);
+            if let Some(served) = self.asked.close(peer, exchange.caller(), call, exchange.run_span()) {
+                exchange.set_served(call, &served);
             }
         }
     }
