@@ -1,12 +1,12 @@
 //! The tool calls that wait to be executed by MCP, for all workers: at most 512 buckets of 18 KB in Envoy's shared data, by the downstream
 //! address.
 //!
-//! Without any traffic of MCP nothing is stored, and calls to models cost nothing.
+//! Without any traffic of MCP nothing is stored, and only calls to models that use tools cost something: one call of the host.
 
 use std::cell::Cell;
 
 use super::host;
-use crate::signal::asked::{AskedBucket, AskedCall, JoinedBy, Wanted};
+use crate::signal::asked::{AskedBucket, AskedCall, JoinedBy, Served, Wanted};
 use crate::sink::attributes::digits;
 use crate::trace_context::RunSpan;
 
@@ -38,9 +38,15 @@ impl AwaitedCalls {
         }
     }
 
-    /// Returns true if a worker has seen MCP.
+    /// Returns true if a worker had seen MCP when this one last looked.
     pub fn are_used(&self) -> bool {
         self.is_used.get()
+    }
+
+    /// Returns true if a worker has seen MCP. Looks again if none had: clients speak to their servers only shortly before their model calls tools.
+    pub fn are_used_now(&self) -> bool {
+        self.refresh();
+        self.are_used()
     }
 
     /// Adds calls of one address. `wait` is how long they wait, in nanoseconds.
@@ -56,11 +62,10 @@ impl AwaitedCalls {
         }
     }
 
-    /// The result of a call goes to the model. `run` is the span of its run, if that is sent. Returns how long calls of MCP took for it, in
-    /// nanoseconds.
-    pub fn close(&self, peer: u64, caller: u64, id: u64, run: Option<RunSpan>) -> Option<u64> {
+    /// The result of a call goes to the model. `run` is the span of its run, if that is sent. Returns the calls of MCP for it.
+    pub fn close(&self, peer: u64, caller: u64, id: u64, run: Option<RunSpan>) -> Option<Served> {
         let now = host::now();
-        change(peer, |bucket| bucket.close(peer, caller, id, now, run)).map(|call| call.served.nanos)
+        change(peer, |bucket| bucket.close(peer, caller, id, now, run)).map(|call| call.served)
     }
 
     /// Returns true if models have asked for tools at this address.
@@ -74,9 +79,9 @@ impl AwaitedCalls {
         AskedBucket::parse(&bytes).find(wanted)
     }
 
-    /// Adds the time of a call of MCP to the call that asked for it, in nanoseconds since 1970.
-    pub fn serve(&self, asked: &AskedCall, from: u64, until: u64) {
-        change(asked.peer, |bucket| bucket.serve(asked, from, until));
+    /// Adds a call of MCP to the call that asked for it: its time in nanoseconds since 1970, and if the tool failed.
+    pub fn serve(&self, asked: &AskedCall, from: u64, until: u64, failed: bool) {
+        change(asked.peer, |bucket| bucket.serve(asked, from, until, failed));
     }
 }
 

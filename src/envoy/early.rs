@@ -9,7 +9,7 @@ use super::host;
 use super::resumable::Report;
 use super::shared::Shared;
 use crate::rpc::RpcOperation;
-use crate::signal::asked::Wanted;
+use crate::signal::asked::{AskedCall, Wanted};
 
 /// Maximum number of operations that wait.
 const MOST: usize = 256;
@@ -56,14 +56,18 @@ impl EarlyCalls {
 
     fn report_if(&self, shared: &Shared, is_over: impl Fn(&EarlyCall) -> bool) {
         let Ok(mut waiting) = self.waiting.try_borrow_mut() else { return };
-        let ended = waiting.extract_if(.., |one| one.join(shared) || is_over(one));
+        let ended = waiting.extract_if(.., |one| {
+            let is_over = is_over(one);
+            one.join(shared, is_over) || is_over
+        });
         ended.for_each(|one| one.report.make(shared));
     }
 }
 
 impl EarlyCall {
-    /// Looks for the call of the model. Returns true if it is there.
-    fn join(&mut self, shared: &Shared) -> bool {
+    /// Looks for the call of the model. Returns true if it is there. Its run has a place in a trace only once the whole answer has passed, so the
+    /// operation waits for that too, unless its time is over. A run that is not recorded never has one: then it waits for the result.
+    fn join(&mut self, shared: &Shared, is_over: bool) -> bool {
         let Report { operation, observer, .. } = &self.report;
         let RpcOperation { call, item, arguments, .. } = *operation;
         let Some(tool) = operation.tool() else { return true };
@@ -71,6 +75,10 @@ impl EarlyCall {
         let ((peer, caller), now) = (self.source, host::now());
         let wanted = Wanted { peer, caller, call, item, arguments, tool, now, wait, has_ended: true };
         let Some((how, calls)) = shared.asked.find(&wanted) else { return false };
+        let has_run = |call: &AskedCall| shared.memory.find(call.key).is_some_and(|pending| pending.run.is_some());
+        if !is_over && !calls.iter().all(|call| call.closed.is_some() || has_run(call)) {
+            return false;
+        }
         self.report.operation.join = how.as_str();
         self.report.asked = Some((how, calls));
         true

@@ -102,9 +102,13 @@ pub struct Report {
 impl Report {
     /// Makes its span and counts it.
     pub fn make(self, shared: &Shared) {
-        if let Some((JoinedBy::Id | JoinedBy::Arguments, calls)) = &self.asked {
+        if let Some((how @ (JoinedBy::Id | JoinedBy::Arguments), calls)) = &self.asked {
             let (from, until) = (self.transport.start, self.operation.end.unwrap_or_default());
-            calls.iter().for_each(|call| shared.asked.serve(call, from, until));
+            for call in calls {
+                // A program that the model has written may handle the failure.
+                let is_its_tool = *how == JoinedBy::Arguments || self.operation.call == call.id;
+                shared.asked.serve(call, from, until, is_its_tool && self.operation.error.is_some());
+            }
         }
         let span = self.trace(shared);
         self.count(shared, span);

@@ -118,13 +118,13 @@ impl Shared {
 
     /// The results of these tool calls go to the model.
     fn close_asked(&self, exchange: &mut Exchange, calls: impl ExactSizeIterator<Item = u64>) {
-        if calls.len() == 0 || !self.asked.are_used() {
+        if calls.len() == 0 || !self.asked.are_used_now() {
             return;
         }
         let Some(peer) = self.observer.peer(&source_address(None)) else { return };
         for call in calls {
-            if let Some(nanos) = self.asked.close(peer, exchange.caller(), call, exchange.run_span()) {
-                exchange.set_served(call, nanos);
+            if let Some(served) = self.asked.close(peer, exchange.caller(), call, exchange.run_span()) {
+                exchange.set_served(call, &served);
             }
         }
     }
@@ -167,7 +167,7 @@ impl Shared {
         late::settle(exchange);
         let asks = exchange.take_calls();
         if !asks.is_empty()
-            && self.asked.are_used()
+            && self.asked.are_used_now()
             && let Some(peer) = self.observer.peer(&source_address(None))
         {
             let wait = exchange.config().agent.abandoned_after.saturating_mul(1_000_000_000);

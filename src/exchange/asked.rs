@@ -28,11 +28,13 @@ impl Exchange {
         asked.filter(|call| call.asked_at > 0).collect()
     }
 
-    /// Sets how long calls of MCP took for the tool call with this hash of its identifier, in nanoseconds.
-    pub fn set_served(&mut self, call: u64, nanos: u64) {
+    /// Adds the calls of MCP for the tool call with this hash of its identifier. If the last one failed, the tool has failed, even if the
+    /// client does not say so.
+    pub fn set_served(&mut self, call: u64, served: &Served) {
         let results = &mut self.draft.observation.agent.results;
         if let Some(result) = results.iter_mut().find(|result| result.call == call) {
-            result.served = Some(nanos).filter(|_| nanos > 0);
+            result.served = Some(served.nanos).filter(|nanos| *nanos > 0);
+            result.failed |= served.failed;
         }
     }
 }

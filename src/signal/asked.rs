@@ -14,14 +14,14 @@ use crate::trace_context::{RunSpan, TraceContext};
 /// Maximum number of calls in a bucket. A further one replaces the oldest.
 pub const CALLS_OF_BUCKET: usize = 96;
 /// Maximum length of a call, in bytes.
-pub const CALL: usize = 10 * 8 + 4 + Closed::BYTES + 1 + NAME;
+pub const CALL: usize = 10 * 8 + 1 + 4 + Closed::BYTES + 1 + NAME;
 /// Maximum number of calls that an ambiguous call of MCP keeps. If more fit, it belongs to no run: a stream must not hold a copy of the bucket
 /// for each of its operations.
 pub const KEPT: usize = 4;
 /// Maximum length of a kept name, in bytes.
 const NAME: usize = 64;
 /// The version of the format.
-const FORM: u8 = 3;
+const FORM: u8 = 4;
 
 /// A tool call of an answer.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -83,11 +83,13 @@ impl Closed {
     }
 }
 
-/// The time while calls of MCP for one tool call were open. A program may make several at once.
+/// The calls of MCP for one tool call, and the time while they were open. A program may make several at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Served {
     /// Its length in nanoseconds.
     pub nanos: u64,
+    /// The tool failed in the call that ended last.
+    pub failed: bool,
     /// When the first one began, in nanoseconds since 1970.
     from: u64,
     /// When the last one ended.
@@ -99,7 +101,7 @@ impl Served {
     /// others that have ended before it.
     fn add(&mut self, from: u64, until: u64) {
         if self.nanos == 0 {
-            *self = Served { nanos: 0, from, until: from };
+            (self.from, self.until) = (from, from);
         }
         if from <= self.from && until >= self.until {
             self.nanos = until.saturating_sub(from);
@@ -211,14 +213,17 @@ impl AskedBucket {
         Some(call.clone())
     }
 
-    /// Adds the time of a call of MCP to the call that asked for it, in nanoseconds since 1970. It may have begun before the answer of the model
-    /// had ended: only the time from then on counts.
-    pub fn serve(&mut self, asked: &AskedCall, from: u64, until: u64) -> Option<()> {
+    /// Adds a call of MCP to the call that asked for it: its time in nanoseconds since 1970, and if the tool failed. It may have begun before the
+    /// answer of the model had ended: only the time from then on counts.
+    pub fn serve(&mut self, asked: &AskedCall, from: u64, until: u64, failed: bool) -> Option<()> {
         let call = self.calls.iter_mut().find(|call| (call.key, call.id) == (asked.key, asked.id))?;
-        if until <= call.asked_at || call.closed.is_some() {
+        if call.closed.is_some() {
             return None;
         }
-        call.served.add(from.max(call.asked_at), until);
+        call.served.failed = failed;
+        if until > call.asked_at {
+            call.served.add(from.max(call.asked_at), until);
+        }
         Some(())
     }
 
@@ -279,11 +284,12 @@ impl AskedCall {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        let Served { nanos, from, until } = self.served;
+        let Served { nanos, failed, from, until } = self.served;
         for number in [self.peer, self.caller, self.id, self.item, self.arguments, self.key, self.asked_at] {
             out.extend(number.to_le_bytes());
         }
         [nanos, from, until].iter().for_each(|number| out.extend(number.to_le_bytes()));
+        out.push(u8::from(failed));
         out.extend(self.beginning.to_le_bytes());
         Closed::write(self.closed, out);
         let name = clipped(&self.name, NAME);
@@ -295,8 +301,9 @@ impl AskedCall {
         let mut next = || number(rest);
         let [peer, caller, id, item, arguments] = [next()?, next()?, next()?, next()?, next()?];
         let [key, asked_at, nanos, from, until] = [next()?, next()?, next()?, next()?, next()?];
-        let served = Served { nanos, from, until };
-        let (beginning, mut tail) = rest.split_first_chunk()?;
+        let (failed, tail) = rest.split_first()?;
+        let served = Served { nanos, failed: *failed != 0, from, until };
+        let (beginning, mut tail) = tail.split_first_chunk()?;
         let closed = Closed::read(&mut tail)?;
         let (length, tail) = tail.split_first()?;
         let (name, tail) = tail.split_at_checked(usize::from(*length))?;

@@ -150,11 +150,29 @@ fn a_call_is_closed_once_with_the_time_that_it_was_served() {
     let mut bucket = bucket(&[asked(1, 1, 11, 101), asked(1, 1, 12, 102)]);
     let call = asked(1, 1, 12, 102);
     // The first one began before the answer had ended, at 100.
-    assert_eq!((bucket.serve(&call, 90, 107), bucket.serve(&call, 120, 125)), (Some(()), Some(())));
+    for (from, until) in [(90, 107), (120, 125)] {
+        assert_eq!(bucket.serve(&call, from, until, false), Some(()));
+    }
     assert_eq!(bucket.close(1, 2, 12, 300, None), None, "another caller");
     assert_eq!(bucket.close(1, 1, 12, 300, None).map(|call| call.served.nanos), Some(12));
-    assert_eq!((bucket.close(1, 1, 12, 300, None), bucket.serve(&call, 1, 2)), (None, None));
+    assert_eq!((bucket.close(1, 1, 12, 300, None), bucket.serve(&call, 1, 2, false)), (None, None));
     assert_eq!(told(&bucket, &wanted(1, 1, 0)), Some((JoinedBy::Arguments, vec![101])));
+}
+
+#[test]
+fn a_tool_has_failed_if_its_last_call_of_mcp_failed() {
+    for (calls, failed) in [
+        (&[(110, 120, true)][..], true),
+        // Its time does not count, because it ended before the answer had.
+        (&[(80, 90, true)], true),
+        (&[(110, 120, true), (130, 140, false)], false),
+        (&[(110, 120, false), (130, 140, true)], true),
+    ] {
+        let mut one = bucket(&[asked(1, 1, 12, 102)]);
+        calls.iter().for_each(|(from, until, failed)| _ = one.serve(&asked(1, 1, 12, 102), *from, *until, *failed));
+        let served = AskedBucket::parse(&one.bytes()).close(1, 1, 12, 300, None).unwrap().served;
+        assert_eq!(served.failed, failed, "{calls:?}");
+    }
 }
 
 #[test]

@@ -78,13 +78,43 @@ async fn other_arguments_or_another_tool_are_not_joined() {
     assert!(spans.iter().all(|span| span.text("gaugeway.mcp.join").is_none()), "{spans:#?}");
 }
 
+/// Chats have no flag for it, and the result does not look like a failure.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tool_has_failed_if_its_last_call_of_mcp_failed_although_the_client_does_not_say_so() {
+    let site = Site::start(2).await;
+    open_session(&site).await;
+    let asked = ["fail", "broken", "add", "other"].map(|name| (name, name, "{}"));
+    ask(&site, &asked).await;
+    for name in ["fail", "broken", "other"] {
+        site.call(&json!({"name": name, "arguments": {}}), &[]).await;
+    }
+    // The client tries again.
+    let add = json!({"name": "add", "arguments": {}});
+    site.call(&add, &[("x-status", "404")]).await;
+    site.call(&add, &[]).await;
+    end(&site, &asked).await;
+
+    let spans = site.spans(13).await;
+    let errors = |name: &str| {
+        let its = |span: &&Span| span.name == name;
+        let errors = spans.iter().filter(its).map(|span| (&*span.status, span.text("error.type")));
+        errors.collect::<Vec<_>>()
+    };
+    let (fine, failed) = (("UNSET", None), ("ERROR", Some("tool_error")));
+    assert_eq!(errors("tools/call add"), [("ERROR", Some("404")), fine]);
+    assert_eq!(errors("tools/call broken"), [("ERROR", Some("-32602"))]);
+    for (tool, status) in [("fail", failed), ("broken", failed), ("add", fine), ("other", fine)] {
+        assert_eq!(errors(&format!("execute_tool {tool}")), [status], "{tool}");
+    }
+    let samples = site.samples(6.0).await;
+    assert_eq!(total(&samples, "gaugeway_tool_errors_total", &[]), 2.0, "{samples:?}");
+}
+
 /// Agents execute a tool as soon as the model has asked for it, while the answer goes on. The result goes to the model at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_ends_before_the_answer_of_the_model_is_joined_by_its_identifier_on_any_worker() {
     let site = Site::start(2).await;
     open_session(&site).await;
-    // Every worker must know that there is MCP.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
     let asked = [("call_Zk3vQ81xA", "add", r#"{"a": 1}"#), ("call_9fTe21LmB", "slow", "{}")];
     let delta = |at: usize| {
         let (id, name, arguments) = asked[at];

@@ -230,7 +230,7 @@ pub const METRICS: &[Metric] = &[
         },
     )
     .by(Route),
-    counter("gaugeway_tool_errors_total", "gaugeway.tool.errors", "{result}", &[&TOOL_NAME], "failed tool results in requests", |o, out| {
+    counter("gaugeway_tool_errors_total", "gaugeway.tool.errors", "{result}", &[&TOOL_NAME], "results of failed tools in requests", |o, out| {
         for result in o.agent.results.iter().filter(|result| result.failed) {
             let name = result.name.as_deref().unwrap_or_default();
             out(&[name], 1);
