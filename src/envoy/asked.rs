@@ -6,7 +6,7 @@
 use std::cell::Cell;
 
 use super::host;
-use crate::signal::asked::{AskedBucket, AskedCall, JoinedBy, Served, Wanted};
+use crate::signal::asked::{AskedBucket, AskedCall, Served};
 use crate::sink::attributes::digits;
 use crate::trace_context::RunSpan;
 
@@ -73,10 +73,9 @@ impl AwaitedCalls {
         host::shared(&name(peer)).is_some()
     }
 
-    /// The calls that a call of MCP may execute.
-    pub fn find(&self, wanted: &Wanted<'_>) -> Option<(JoinedBy, Vec<AskedCall>)> {
-        let (bytes, _) = host::shared(&name(wanted.peer))?;
-        AskedBucket::parse(&bytes).find(wanted)
+    /// The calls of an address, among others: calls of MCP are to be found in them. None if models have not asked for tools there.
+    pub fn of(&self, peer: u64) -> Option<AskedBucket> {
+        host::shared(&name(peer)).map(|(bytes, _)| AskedBucket::parse(&bytes))
     }
 
     /// Adds a call of MCP to the call that asked for it: its time in nanoseconds since 1970, and if the tool failed.

@@ -48,14 +48,33 @@ pub fn release_file(exchange: &mut Exchange) {
     }
 }
 
-/// The task or the session with this key began at this time.
-pub fn begin(key: u64, at: u64) {
-    change(key, |bucket| bucket.create(key, at));
+/// What requests begin and other requests end. Each has buckets of its own: those of one kind must not replace the others.
+#[derive(Clone, Copy)]
+pub enum Lasting {
+    /// A task of MCP or A2A.
+    Task,
+    /// A session of MCP.
+    Session,
 }
 
-/// The task or the session with this key has ended. Returns when it began, or 0 if that is unknown. Returns None if its end is known already.
-pub fn end(key: u64) -> Option<u64> {
-    claim(key, 0..1).filter(|claim| !claim.granted.is_empty()).map(|claim| claim.created_at)
+impl Lasting {
+    /// The task or the session with this key began at this time.
+    pub fn begin(self, key: u64, at: u64) {
+        change_in(self.buckets(), key, |bucket| bucket.create(key, at));
+    }
+
+    /// The task or the session with this key has ended. Returns when it began, or 0 if that is unknown. Returns None if its end is known already.
+    pub fn end(self, key: u64) -> Option<u64> {
+        let claim = change_in(self.buckets(), key, |bucket| bucket.claim(key, 0..1));
+        claim.filter(|claim| !claim.granted.is_empty()).map(|claim| claim.created_at)
+    }
+
+    const fn buckets(self) -> &'static str {
+        match self {
+            Lasting::Task => "gaugeway.tasks.",
+            Lasting::Session => "gaugeway.sessions.",
+        }
+    }
 }
 
 /// Claims a range. None if the host has no shared data.
@@ -63,9 +82,14 @@ fn claim(key: u64, range: Range<u64>) -> Option<Claim> {
     change(key, |bucket| bucket.claim(key, range.clone()))
 }
 
-/// Changes the bucket of a key. None if the host has no shared data.
+/// Changes the bucket of an answer or a file. None if the host has no shared data.
 fn change<T>(key: u64, change: impl Fn(&mut LateBucket) -> T) -> Option<T> {
-    let name = name(key);
+    change_in("gaugeway.late.", key, change)
+}
+
+/// Changes the bucket of a key. The names of the buckets begin with `buckets`. None if the host has no shared data.
+fn change_in<T>(buckets: &str, key: u64, change: impl Fn(&mut LateBucket) -> T) -> Option<T> {
+    let name = name(buckets, key);
     for _ in 0..ATTEMPTS {
         let Some((bytes, version)) = host::shared(&name) else {
             host::create_shared(&name, &LateBucket::default().bytes());
@@ -80,9 +104,9 @@ fn change<T>(key: u64, change: impl Fn(&mut LateBucket) -> T) -> Option<T> {
     None
 }
 
-fn name(key: u64) -> String {
+fn name(buckets: &str, key: u64) -> String {
     let mut name = String::with_capacity(32);
-    name.push_str("gaugeway.late.");
+    name.push_str(buckets);
     // `key` is a hash: its halves are combined so that all of its bits choose the bucket.
     digits(&mut name, (key ^ key >> 32) % BUCKETS, 1);
     name

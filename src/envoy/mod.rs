@@ -35,6 +35,7 @@ mod series_list;
 mod series_name;
 mod shared;
 mod socket;
+mod sorting;
 mod stream;
 mod worker_metrics;
 

@@ -18,6 +18,8 @@ use crate::trace_context::TraceContext;
 
 /// Maximum number of operations that wait for an answer.
 const MOST: usize = 256;
+/// Number of them that wait for one address at most, if half of the places are taken.
+const MOST_OF_ADDRESS: usize = MOST / 8;
 /// How long an operation waits for the answer, in nanoseconds: as long as the clients of the SDKs do.
 const PATIENCE: u64 = 300_000_000_000;
 /// Number of places for answers.
@@ -31,16 +33,18 @@ pub struct Resumable {
 
 struct Unanswered {
     key: u64,
+    /// Keyed hash of the downstream address.
+    peer: u64,
     due: u64,
     report: Report,
 }
 
 impl Resumable {
-    /// Waits for the answer to an operation with this key. Without room it is reported at once.
-    pub fn wait(&self, key: u64, report: Report, shared: &Shared) {
+    /// Waits for the answer to an operation with this key, of this address. Without room it is reported at once.
+    pub fn wait(&self, (key, peer): (u64, u64), report: Report, shared: &Shared) {
         match self.waiting.try_borrow_mut() {
-            Ok(mut waiting) if waiting.len() < MOST => {
-                waiting.push(Unanswered { key, due: host::now().saturating_add(PATIENCE), report });
+            Ok(mut waiting) if has_room(waiting.iter().map(|one| one.peer), peer) => {
+                waiting.push(Unanswered { key, peer, due: host::now().saturating_add(PATIENCE), report });
             }
             _ => report.make(shared),
         }
@@ -78,6 +82,12 @@ impl Resumable {
         });
         ended.for_each(|one| one.report.make(shared));
     }
+}
+
+/// Returns true if one more operation of this address may wait. `waiting` are the addresses of those that wait: one client must not take all places.
+pub fn has_room(waiting: impl ExactSizeIterator<Item = u64>, peer: u64) -> bool {
+    let count = waiting.len();
+    count < MOST / 2 || count < MOST && waiting.filter(|other| *other == peer).count() < MOST_OF_ADDRESS
 }
 
 fn name(key: u64) -> String {

@@ -1,17 +1,21 @@
 //! One HTTP stream of MCP or A2A: passes its callbacks to an [`RpcExchange`], and writes and reports its operations.
 
+use core::cell::OnceCell;
 use std::rc::Rc;
 
 use proxy_wasm::types::{BufferType, MapType};
 
 use super::address::{address, address_for, source_address};
+use super::late::Lasting;
+use super::redirect::{self, EarlierLeg};
 use super::resumable::{Report, Resumable};
 use super::shared::Shared;
-use super::{answer, filter_state, host, late, role, room};
+use super::{answer, filter_state, host, role, room, rpc_paths};
+use crate::bytes::mix::Mix;
 use crate::config::Role;
-use crate::exchange::{End, Exchange, Head, Observer};
+use crate::exchange::{End, Head, Observer};
 use crate::json::{Scalar, identity};
-use crate::rpc::{FIRST_BYTES, Protocol, RpcExchange, RpcOperation, RpcPrograms, begins_like_rpc};
+use crate::rpc::{Protocol, RpcExchange, RpcOperation, RpcPrograms, rest_base};
 use crate::signal::asked::{AskedCall, JoinedBy, Wanted};
 use crate::trace_context::TraceContext;
 
@@ -26,6 +30,10 @@ pub struct RpcStream {
     source: Option<(u64, u64)>,
     /// The head of the request has been read.
     is_identified: bool,
+    /// Hash of the address of the agent or the server: the path of the request, and the port.
+    place: u64,
+    /// Hash of the path to remember once the server has answered without an error.
+    learns: Option<u64>,
     /// The task that the operation has begun is noted.
     has_noted: bool,
     /// For each operation the calls of models that it may execute.
@@ -36,24 +44,18 @@ pub struct RpcStream {
     is_reported: bool,
 }
 
-/// The first bytes of the body of the current request have arrived: they show if it is JSON-RPC, or perhaps a call to a model. The other one is not
-/// read. Costs one host call.
-pub fn sort(shared: &Shared, exchange: &mut Option<Box<Exchange>>, rpc: &mut Option<Box<RpcStream>>) {
-    if !begins_like_rpc(&host::body(BufferType::HttpRequestBody, 0, FIRST_BYTES)) {
-        *rpc = None;
-        return;
-    }
-    *exchange = None;
-    if rpc.is_none() {
-        *rpc = RpcStream::start_late(shared);
-    }
-}
-
 impl RpcStream {
     /// Starts with the head of a request. Returns None if it is neither MCP nor A2A, or if another instance reports it. `is_claimed` is true if
-    /// the stream is already marked as reported here, because it may be a call to a model too.
-    pub fn start(shared: &Shared, head: Head<'_>, is_claimed: bool, end_of_stream: bool) -> Option<Box<Self>> {
-        let may_be_rpc = is_claimed || shared.rpc_paths.has(head.bytes(":path").unwrap_or_default());
+    /// the stream is already marked as reported here, because it may be a call to a model too. `is_guess` is true if only the body will tell.
+    pub fn start(
+        shared: &Shared,
+        head: Head<'_>,
+        is_claimed: bool,
+        is_guess: bool,
+        end_of_stream: bool,
+    ) -> Option<Box<Self>> {
+        let is_known = || shared.rpc_paths.has(head.bytes(":path").unwrap_or_default());
+        let may_be_rpc = is_claimed || is_guess || is_known();
         if !RpcExchange::may_start(head, may_be_rpc) {
             return None;
         }
@@ -63,9 +65,7 @@ impl RpcStream {
         })?;
         stream.identify(head);
         stream.observer.redaction(head).into_iter().for_each(|redaction| stream.exchange.capture(redaction));
-        if let Some(agent) = stream.exchange.agent(head.text(":path")) {
-            shared.rpc_paths.add(agent);
-        }
+        stream.learns = stream.exchange.agent(head.text(":path")).map(rpc_paths::hash);
         if end_of_stream {
             stream.request_end(shared);
         }
@@ -73,7 +73,7 @@ impl RpcStream {
     }
 
     /// Starts with a body that begins like JSON-RPC. Envoy does not show the headers before the end of the stream.
-    fn start_late(shared: &Shared) -> Option<Box<Self>> {
+    pub fn start_late(shared: &Shared) -> Option<Box<Self>> {
         let time = || Some(i64::from_le_bytes(*host::property("request\0time")?.first_chunk()?));
         let start = time().and_then(|time| u64::try_from(time).ok()).unwrap_or_else(host::now);
         Self::begin(shared, false, |observer, programs| {
@@ -100,6 +100,8 @@ impl RpcStream {
             observer,
             source: None,
             is_identified: false,
+            place: 0,
+            learns: None,
             has_noted: false,
             asked: Vec::new(),
             answer: End::Whole,
@@ -110,6 +112,11 @@ impl RpcStream {
 
     /// Takes from the head of the request: the caller, and the values of labels.
     fn identify(&mut self, head: Head<'_>) {
+        if let Some(earlier) = EarlierLeg::take(head) {
+            self.exchange.set_start(earlier.start);
+        }
+        let port = self.exchange.transport().server.as_ref().and_then(|server| server.port).unwrap_or_default();
+        self.place = Mix::new(port.into()).text(rest_base(head.text(":path"))).finish();
         let observer = &self.observer;
         self.exchange.label(observer.config.labels.headers.iter().map(|(name, _)| head.text(name).into()).collect());
         if observer.config.labels.route {
@@ -132,11 +139,28 @@ impl RpcStream {
         if !self.exchange.identify(head) {
             return false;
         }
-        shared.rpc_paths.add(head.text(":path"));
+        if self.exchange.has_succeeded() {
+            shared.rpc_paths.add(rpc_paths::hash(head.text(":path")));
+        }
         self.identify(head);
         self.join(shared, self.exchange.transport().start, false);
         filter_state::write_operation(&shared.selection, &self.exchange, true);
         true
+    }
+
+    /// Reads bytes of the request's body that came before the stream started.
+    pub fn read_before(&mut self, bytes: &[u8]) {
+        self.exchange.request_body(bytes);
+    }
+
+    /// Returns true if the head of the request has been read.
+    pub fn knows_head(&self) -> bool {
+        self.is_identified
+    }
+
+    /// Returns true if the request has operations.
+    pub fn has_operations(&self) -> bool {
+        !self.exchange.operations().is_empty()
     }
 
     /// The host called back with a part of the request's body.
@@ -168,23 +192,15 @@ impl RpcStream {
         let Some((peer, caller)) = self.source else { return };
         let wait = self.observer.config.agent.abandoned_after.saturating_mul(1_000_000_000);
         self.asked.resize_with(self.exchange.operations().len(), || None);
+        let bucket = OnceCell::new();
         let mut slots = self.asked.iter_mut();
         self.exchange.join(|operation| {
             let RpcOperation { call, item, arguments, .. } = *operation;
             let Some(slot) = slots.next() else { return "" };
             let may_join = slot.is_none() && (!is_late || (call, item) != (0, 0));
             if let Some(tool) = operation.tool().filter(|_| may_join) {
-                *slot = shared.asked.find(&Wanted {
-                    peer,
-                    caller,
-                    call,
-                    item,
-                    arguments,
-                    tool,
-                    now,
-                    wait,
-                    has_ended: is_late,
-                });
+                let wanted = Wanted { peer, caller, call, item, arguments, tool, now, wait, has_ended: is_late };
+                *slot = bucket.get_or_init(|| shared.asked.of(peer)).as_ref().and_then(|asked| asked.find(&wanted));
             }
             slot.as_ref().map_or("", |(how, _)| how.as_str())
         });
@@ -207,6 +223,10 @@ impl RpcStream {
             self.answer = answer::end_of(head, elapsed, role);
         }
         self.exchange.response(head);
+        let is_success = self.exchange.transport().status.is_some_and(|status| (200..300).contains(&status));
+        if let Some(path) = self.learns.take().filter(|_| is_success) {
+            shared.rpc_paths.add(path);
+        }
         if end_of_stream {
             self.finish(shared, self.answer);
         }
@@ -236,9 +256,16 @@ impl RpcStream {
         if core::mem::replace(&mut self.is_reported, true) {
             return;
         }
+        let status = self.exchange.transport().status;
+        let may_be_redirected = status.is_none_or(|status| (300..400).contains(&status));
+        let details = if self.has_ended && !may_be_redirected { String::new() } else { answer::details() };
+        if redirect::is_redirected(&details) {
+            // The next leg has the same operations.
+            EarlierLeg { start: self.exchange.transport().start, asked_for_usage: false }.leave();
+            return filter_state::mark_redirected();
+        }
         if !self.has_ended {
-            let status = self.exchange.transport().status;
-            let end = answer::end_of_stream(status, self.observer.config.role, self.answer, &answer::details());
+            let end = answer::end_of_stream(status, self.observer.config.role, self.answer, &details);
             self.finish(shared, end);
         }
         if !self.identify_late(shared) {
@@ -257,9 +284,10 @@ impl RpcStream {
                 observer: Rc::clone(&self.observer),
             };
             let key = self.key(operation.key).filter(|_| may_resume && operation.is_unanswered);
+            let peer = self.source.map_or(0, |(peer, _)| peer);
             let source = self.source.filter(|_| report.asked.is_none() && names_call(operation));
             match (key, source) {
-                (Some(key), _) => shared.resumable.wait(key, report, shared),
+                (Some(key), _) => shared.resumable.wait((key, peer), report, shared),
                 (None, Some(source)) => shared.early.wait(source, report, shared),
                 (None, None) => report.make(shared),
             }
@@ -272,15 +300,15 @@ impl RpcStream {
             return;
         }
         if let Some(key) = self.exchange.begun_task().and_then(|task| self.task_key(task)) {
-            late::begin(key, self.exchange.transport().start);
+            Lasting::Task.begin(key, self.exchange.transport().start);
             self.has_noted = true;
         }
     }
 
-    /// The key of a task. Any caller may ask for it: its identifier is the server's.
+    /// The key of a task. Any caller may ask for it: its identifier is the server's. Servers behind one host may choose equal ones.
     fn task_key(&self, task: &str) -> Option<u64> {
         let server = self.exchange.transport().server.as_ref()?;
-        self.observer.operation_key(0, &server.address, identity(Scalar::Text(task)))
+        self.observer.operation_key(self.place, &server.address, identity(Scalar::Text(task)))
     }
 
     /// Notes the tasks that the operations have begun, and finds the durations of those that have ended.
@@ -290,11 +318,11 @@ impl RpcStream {
             let key = self.task_key(operation.task.as_deref()?)?;
             if !operation.state?.is_terminal() {
                 if operation.begins_task() && !self.has_noted {
-                    late::begin(key, start);
+                    Lasting::Task.begin(key, start);
                 }
                 return None;
             }
-            let began = late::end(key)?;
+            let began = Lasting::Task.end(key)?;
             let began = if operation.begins_task() { start } else { began };
             operation.end?.checked_sub(began).filter(|_| began > 0)
         };
@@ -306,9 +334,9 @@ impl RpcStream {
     fn settle_session(&self, shared: &Shared) {
         let Some(key) = self.key(0) else { return };
         if self.exchange.has_opened_session() {
-            late::begin(key, self.exchange.transport().start);
+            Lasting::Session.begin(key, self.exchange.transport().start);
         } else if self.exchange.has_ended_session()
-            && let Some(began) = late::end(key).filter(|began| *began > 0)
+            && let Some(began) = Lasting::Session.end(key).filter(|began| *began > 0)
         {
             let nanos = host::now().saturating_sub(began);
             shared.count_session(self.exchange.transport(), nanos, &self.observer.config);

@@ -10,7 +10,8 @@ use super::shared::Shared;
 use crate::bytes::mix::Mix;
 use crate::rpc::{A2A_VERSION, MCP_SESSION, RpcHint, accepts_events, rest_base, rpc_hint};
 
-/// Maximum number of paths at which a worker remembers that requests are JSON-RPC.
+/// Maximum number of paths at which a worker remembers that requests are JSON-RPC. A further one replaces any other, because clients may choose
+/// paths.
 const PATHS: usize = 256;
 
 /// The paths at which requests were MCP or A2A, although the path does not suggest it, and the addresses of agents. The headers of requests there
@@ -26,18 +27,20 @@ impl RpcPaths {
         !paths.is_empty() && (paths.contains(&hash(path)) || paths.contains(&hash(rest_base(path))))
     }
 
-    /// Remembers a path or the address of an agent.
-    pub fn add(&self, path: &str) {
-        if let Ok(mut paths) = self.0.try_borrow_mut()
-            && paths.len() < PATHS
+    /// Remembers a path or the address of an agent, by its hash. A request there has succeeded: a failed one shows only what its client wanted.
+    pub fn add(&self, path: u64) {
+        let Ok(mut paths) = self.0.try_borrow_mut() else { return };
+        if paths.insert(path)
+            && paths.len() > PATHS
+            && let Some(other) = paths.iter().copied().find(|other| *other != path)
         {
-            paths.insert(hash(path));
+            paths.remove(&other);
         }
     }
 }
 
 /// The hash of a path without its query.
-fn hash(path: &str) -> u64 {
+pub fn hash(path: &str) -> u64 {
     Mix::new(0).text(path.split('?').next().unwrap_or_default()).finish()
 }
 

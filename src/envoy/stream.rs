@@ -12,9 +12,10 @@ use super::feedback::Submission;
 use super::filter_state::{self, Written};
 use super::inject::Injection;
 use super::redirect::{self, EarlierLeg};
-use super::rpc::{self, RpcStream};
+use super::rpc::RpcStream;
 use super::shared::Shared;
 use super::socket::{Socket, is_agreed};
+use super::sorting::{self, Sorting};
 use super::{answer, host, late, role, room, rpc_paths};
 use crate::budget::Side;
 use crate::config::{Config, Role};
@@ -35,7 +36,7 @@ pub struct Stream {
     /// Set in place of the exchange once it is a WebSocket.
     socket: Option<Box<Socket>>,
     /// The first bytes of the request's body will show if it is MCP or A2A.
-    awaits_body: bool,
+    sorting: Sorting,
     /// Set if the stream is MCP or A2A.
     rpc: Option<Box<RpcStream>>,
     /// Set in a cluster's filter chain.
@@ -62,7 +63,7 @@ impl Stream {
             shared,
             exchange: None,
             socket: None,
-            awaits_body: false,
+            sorting: Sorting::default(),
             rpc: None,
             attempt: None,
             injection: Injection::default(),
@@ -98,9 +99,7 @@ impl HttpContext for Stream {
             self.exchange = None;
             room::count(Unread::Websocket);
         }
-        if size > 0 && core::mem::replace(&mut self.awaits_body, false) {
-            rpc::sort(shared, &mut self.exchange, &mut self.rpc);
-        }
+        self.sorting.sort(shared, &mut self.rpc, size);
         if let Some(rpc) = &mut self.rpc {
             rpc.on_request_body(shared, size, end_of_stream);
         }
@@ -108,6 +107,7 @@ impl HttpContext for Stream {
         let seen = self.injection.start_body(self.id, &shared.holding);
         exchange.request_body(&host::body(BufferType::HttpRequestBody, seen, size.saturating_sub(seen)));
         if end_of_stream {
+            sorting::settle(&mut self.exchange, &mut self.rpc);
             self.end_request();
         }
         hold_if(self.injection.on_request_body(size, end_of_stream))
@@ -119,15 +119,17 @@ impl HttpContext for Stream {
             return Action::Pause;
         }
         self.cancel_injection();
-        self.end_request();
         if let (Some(rpc), Some(shared)) = (&mut self.rpc, &self.shared) {
             rpc.request_end(shared);
         }
+        sorting::settle(&mut self.exchange, &mut self.rpc);
+        self.end_request();
         Action::Continue
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         self.cancel_injection();
+        sorting::settle(&mut self.exchange, &mut self.rpc);
         if let (Some(rpc), Some(shared)) = (&mut self.rpc, &self.shared) {
             rpc.on_response_headers(shared, end_of_stream);
         }
@@ -222,13 +224,14 @@ impl Stream {
         let Some(shared) = &self.shared else { return false };
         let config = &shared.observer.config;
         // The path and the first bytes of the body are enough to see that a request is neither LLM traffic nor MCP or A2A.
-        if !shared.expects_llm_traffic.get() {
+        // In a cluster's chain the headers are gone at the end of the stream, so they are always read here.
+        if !shared.expects_llm_traffic.get() && config.role != Role::Upstream {
             let path = host::header(MapType::HttpRequestHeaders, ":path");
             if path.is_none() {
                 capabilities::log_once(Missing::RequestHeaders);
             }
             if !path.is_some_and(|path| is_served(config, &path) || rpc_paths::may_be(shared, &path, end_of_stream)) {
-                self.awaits_body = !end_of_stream;
+                self.sorting = Sorting::of(!end_of_stream);
                 return false;
             }
         }
@@ -237,8 +240,7 @@ impl Stream {
         let head = Head(&pairs);
         shared.expects_llm_traffic.set(head.bytes(":path").is_some_and(|path| is_served(config, path)));
         if !shared.expects_llm_traffic.get() {
-            self.rpc = RpcStream::start(shared, head, false, end_of_stream);
-            self.awaits_body = self.rpc.is_none() && !end_of_stream;
+            (self.rpc, self.sorting) = sorting::start(shared, head, end_of_stream);
             return false;
         }
         if config.feedback.is_at(head.whole(":path")) {
@@ -291,8 +293,8 @@ impl Stream {
         if holds && shared.holding.needs_short_tick() {
             shared.hasten_tick();
         } else if !holds && exchange.may_be_other() {
-            self.rpc = RpcStream::start(shared, head, true, false);
-            self.awaits_body = self.rpc.is_some();
+            self.rpc = RpcStream::start(shared, head, true, false, false);
+            self.sorting = Sorting::of(self.rpc.is_some());
         }
         holds
     }

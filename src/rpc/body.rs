@@ -1,5 +1,6 @@
 //! The reader of a body of MCP: JSON, or server-sent events with JSON.
 
+use super::head::blanks;
 use super::message::RpcMessages;
 use crate::budget::Share;
 use crate::framing::{Decoder, Sse, SsePart};
@@ -13,6 +14,8 @@ pub(super) struct RpcBody {
     /// True if the scanner reads a document that is not in a field of an event.
     is_in_bare_document: bool,
     decoder: Option<Decoder>,
+    /// True until the first byte of a body of JSON that is not blank.
+    is_blank: bool,
 }
 
 impl RpcBody {
@@ -27,7 +30,13 @@ impl RpcBody {
             return None;
         }
         let events = has_events.then(Sse::new);
-        Some(RpcBody { scanner: Scanner::new(Documents::Plain), events, is_in_bare_document: false, decoder })
+        Some(RpcBody {
+            scanner: Scanner::new(Documents::Plain),
+            events,
+            is_in_bare_document: false,
+            decoder,
+            is_blank: true,
+        })
     }
 
     /// Reads the next bytes. Returns false if the body cannot be decoded.
@@ -48,7 +57,13 @@ impl RpcBody {
     }
 
     fn read(&mut self, program: &Program<RpcMessages>, messages: &mut RpcMessages, mut bytes: &[u8]) {
-        let Some(events) = &mut self.events else { return self.scanner.feed(program, messages, bytes) };
+        let Some(events) = &mut self.events else {
+            if self.is_blank {
+                bytes = bytes.get(blanks(bytes)..).unwrap_or_default();
+                self.is_blank = bytes.is_empty();
+            }
+            return self.scanner.feed(program, messages, bytes);
+        };
         while !bytes.is_empty() {
             if self.is_in_bare_document {
                 let Some(rest) = self.scanner.feed_one(program, messages, bytes) else { return };

@@ -54,6 +54,8 @@ pub struct RpcExchange {
     programs: Rc<RpcPrograms>,
     budget: Rc<Budget>,
     address: u64,
+    /// The version that `initialize` asks for, as long as the head of the request is unknown.
+    asked_version: Option<Text>,
     /// The body that is being read.
     body: Option<Box<RpcBody>>,
     has_request_ended: bool,
@@ -129,8 +131,18 @@ impl RpcExchange {
         body: Option<Box<RpcBody>>,
     ) -> Self {
         let (programs, budget) = (Rc::clone(programs), Rc::clone(budget));
-        let (has_request_ended, has_ended) = (false, false);
-        RpcExchange { form, transport, messages, programs, budget, address, body, has_request_ended, has_ended }
+        RpcExchange {
+            form,
+            transport,
+            messages,
+            programs,
+            budget,
+            address,
+            asked_version: None,
+            body,
+            has_request_ended: false,
+            has_ended: false,
+        }
     }
 
     fn reserve(budget: &Rc<Budget>, address: u64) -> Option<Share> {
@@ -143,7 +155,7 @@ impl RpcExchange {
         let transport = &mut self.transport;
         transport.session = header(head, MCP_SESSION).or(transport.session.take());
         let version = header(head, if signs.mcp_header { MCP_VERSION } else { A2A_VERSION });
-        transport.version = transport.version.take().or(version);
+        transport.version = transport.version.take().or(version).or(self.asked_version.take());
         transport.server = Server::of(head.text(":authority"), head.text(":scheme"));
     }
 
@@ -188,9 +200,12 @@ impl RpcExchange {
         if let Some(mut body) = self.body.take() {
             body.finish(self.programs.request(self.form == Form::Rest), &mut self.messages);
         }
-        self.transport.version = self.transport.version.take().or(self.messages.version.take());
+        let asked = self.messages.version.take();
         if self.messages.knows_head() {
+            self.transport.version = self.transport.version.take().or(asked);
             self.default_version();
+        } else {
+            self.asked_version = asked;
         }
     }
 
@@ -259,6 +274,16 @@ impl RpcExchange {
                 && &*operation.method == "subscriptions/listen";
             operation.error = (!has_left).then(|| error.as_str().into());
         }
+    }
+
+    /// Sets when the request began, if an earlier stream was a part of it. In nanoseconds since 1970.
+    pub fn set_start(&mut self, start: u64) {
+        self.transport.start = start;
+    }
+
+    /// Returns true if an answer shows that the server knows the protocol.
+    pub fn has_succeeded(&self) -> bool {
+        self.messages.operations.iter().any(|operation| operation.end.is_some() && operation.error.is_none())
     }
 
     /// The address of the agent, if the path alone shows that the request is one of A2A.

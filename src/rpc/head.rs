@@ -40,15 +40,27 @@ pub fn rpc_hint(path: &[u8]) -> Option<RpcHint> {
     }
 }
 
-/// Returns true if a body with these first bytes may be JSON-RPC: a batch, or an object with one of the members of a request as its first.
-pub fn begins_like_rpc(bytes: &[u8]) -> bool {
-    let rest = bytes.trim_ascii_start();
+/// Returns true if a body with these first bytes may be JSON-RPC: a batch, or an object with one of the members of a request as its first. Returns
+/// None if the bytes are too few to tell. A body may begin with blanks: see [`blanks`].
+pub fn begins_like_rpc(bytes: &[u8]) -> Option<bool> {
+    const KEYS: [&[u8]; 4] = [b"\"jsonrpc\"", b"\"method\"", b"\"id\"", b"\"params\""];
+    let rest = bytes.get(blanks(bytes)..)?;
     let rest = rest.strip_prefix(b"[").map_or(rest, <[u8]>::trim_ascii_start);
-    let Some(rest) = rest.strip_prefix(b"{").map(<[u8]>::trim_ascii_start) else { return false };
-    [&b"\"jsonrpc\""[..], b"\"method\"", b"\"id\"", b"\"params\""].iter().any(|key| rest.starts_with(key))
+    let (&first, rest) = rest.split_first()?;
+    let rest = rest.trim_ascii_start();
+    if first != b'{' || !KEYS.iter().any(|key| rest.starts_with(key) || key.starts_with(rest)) {
+        return Some(false);
+    }
+    KEYS.iter().any(|key| rest.starts_with(key)).then_some(true)
 }
 
-/// Number of first bytes that [`begins_like_rpc`] needs.
+/// Number of bytes before the first one of a document of JSON: white space, or a byte order mark.
+pub fn blanks(bytes: &[u8]) -> usize {
+    let is_blank = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0xef | 0xbb | 0xbf);
+    bytes.iter().take_while(|byte| is_blank(byte)).count()
+}
+
+/// Number of bytes after the blanks that [`begins_like_rpc`] needs at most. A body with more white space between its first tokens is not recognised.
 pub const FIRST_BYTES: usize = 32;
 
 /// Returns true if this `accept` header has `text/event-stream`. Every client of MCP must accept it.
@@ -71,12 +83,13 @@ pub(super) struct Signs {
 
 impl Signs {
     pub fn of(head: Head<'_>) -> Self {
-        let accept = head.bytes("accept").unwrap_or_default();
+        // A client may write a list in several headers.
+        let accepts = |word: &[u8]| head.0.iter().any(|(name, value)| *name == b"accept" && has(value, word));
         Signs {
             mcp_header: [MCP_VERSION, "mcp-method", MCP_SESSION].iter().any(|name| head.bytes(name).is_some()),
             a2a_header: head.bytes(A2A_VERSION).is_some(),
             a2a_path: has(head.bytes(":path").unwrap_or_default(), b"a2a"),
-            accepts_both: accepts_events(accept) && has(accept, b"application/json"),
+            accepts_both: accepts(b"text/event-stream") && accepts(b"application/json"),
         }
     }
 }
@@ -112,6 +125,7 @@ mod tests {
         for headers in [
             &[ACCEPT][..],
             &[("accept", "TEXT/Event-Stream;q=1,application/JSON")],
+            &[("accept", "application/json"), ("accept", "text/event-stream")],
             &[("mcp-method", "ping")],
             &[("mcp-protocol-version", "2025-06-18")],
             &[session],
@@ -144,13 +158,19 @@ mod tests {
             r#"[ {"params":{"name"#,
             r#"{"id":1}"#,
         ] {
-            assert!(begins_like_rpc(&body.as_bytes()[..body.len().min(FIRST_BYTES)]), "{body}");
+            let body = &body.as_bytes()[..body.len().min(FIRST_BYTES)];
+            assert_eq!(begins_like_rpc(body), Some(true), "{body:?}");
+            let answers: Vec<_> = (0..body.len()).map(|size| begins_like_rpc(&body[..size])).collect();
+            assert!(answers.is_sorted() && !answers.contains(&Some(false)), "{body:?} {answers:?}");
         }
-        for body in
-            ["", "{", "[", "{}", r#"{"model":"m"}"#, r#"{"ids":[1]}"#, r#"[1,2]"#, "id=1&method=x", r#""jsonrpc""#]
-        {
-            assert!(!begins_like_rpc(body.as_bytes()), "{body}");
+        for body in ["{}", r#"{"model":"m"}"#, r#"{"ids":[1]}"#, r#"[1,2]"#, "id=1&method=x", r#""jsonrpc""#] {
+            assert_eq!(begins_like_rpc(body.as_bytes()), Some(false), "{body}");
         }
+        assert!(
+            ["", " \n", "[", "{", " [ {", "\u{feff}", r#"{"i"#]
+                .iter()
+                .all(|body| begins_like_rpc(body.as_bytes()).is_none())
+        );
     }
 
     #[test]

@@ -134,10 +134,7 @@ impl RpcMessages {
             None => Some(Protocol::Mcp),
         };
         let Some(protocol) = protocol else { return };
-        operation.protocol = protocol;
-        if let (Protocol::A2a, Some((name, _))) = (protocol, a2a) {
-            operation.method = name.into();
-        }
+        operation.belongs_to(protocol);
         if self.add(operation) {
             self.version = self.version.take().or(message.version);
         }
@@ -169,7 +166,13 @@ impl RpcMessages {
     /// The head of the request is known now. Forgets the operations that are neither MCP nor A2A.
     pub fn identify(&mut self, signs: Signs) {
         self.signs = Some(signs);
-        self.operations.retain(|operation| signs.protocol(operation) == Some(operation.protocol));
+        self.operations.retain_mut(|operation| match signs.protocol(operation) {
+            Some(protocol) => {
+                operation.belongs_to(protocol);
+                true
+            }
+            None => false,
+        });
     }
 
     /// An answer of JSON-RPC has ended.

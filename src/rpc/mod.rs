@@ -23,7 +23,7 @@ mod task;
 mod tests;
 
 pub use exchange::RpcExchange;
-pub use head::{A2A_VERSION, FIRST_BYTES, MCP_SESSION, RpcHint, accepts_events, begins_like_rpc, rpc_hint};
+pub use head::{A2A_VERSION, FIRST_BYTES, MCP_SESSION, RpcHint, accepts_events, begins_like_rpc, blanks, rpc_hint};
 pub use message::OPERATIONS;
 pub use operation::{RpcAnswer, RpcOperation, RpcTransport};
 pub use protocol::{Protocol, a2a_method, mcp_method, rest_base};

@@ -1,6 +1,6 @@
 //! An operation as plain data.
 
-use super::protocol::{Protocol, follows, sends};
+use super::protocol::{Protocol, a2a_method, follows, old_a2a_method, sends};
 use super::task::TaskState;
 use crate::observation::{Server, Text};
 use crate::trace_context::TraceContext;
@@ -97,6 +97,18 @@ pub(crate) struct RpcEvidence {
 }
 
 impl RpcOperation {
+    /// Sets the protocol, and the name of the method by which that protocol knows it.
+    pub(super) fn belongs_to(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+        let name = match protocol {
+            Protocol::A2a => a2a_method(&self.method).map(|(name, _)| name),
+            Protocol::Mcp => old_a2a_method(&self.method).filter(|_| self.evidence.is_old),
+        };
+        if let Some(name) = name {
+            self.method = name.into();
+        }
+    }
+
     /// Name of the tool that it calls.
     pub fn tool(&self) -> Option<&str> {
         self.name.as_deref().filter(|_| self.calls_tool())

@@ -67,6 +67,11 @@ pub fn a2a_method(method: &str) -> Option<(&'static str, bool)> {
     Some((row.0, row.0 != method))
 }
 
+/// The name in version 0.3 of a method of A2A with this name in version 1.0.
+pub(super) fn old_a2a_method(method: &str) -> Option<&'static str> {
+    A2A.iter().find(|(name, old)| *name == method && !old.is_empty()).map(|(_, old)| *old)
+}
+
 /// Returns true if a method of A2A, by its name in version 1.0, sends a message to an agent.
 pub(super) fn sends(method: &str) -> bool {
     matches!(method, SEND | STREAM)

@@ -49,6 +49,7 @@ mod redirects;
 mod reload;
 mod replay;
 mod routes;
+mod rpc_attacks;
 mod runs;
 mod sampled;
 mod secrets;

@@ -307,7 +307,8 @@ async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
             }
             continue;
         };
-        let message: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let message: Value =
+            serde_json::from_slice(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&body)).unwrap_or_default();
         if head.starts_with("delete ") {
             stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?;
             continue;
@@ -352,6 +353,9 @@ async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
         }
         let (status, body) = match &message {
             _ if head.contains("x-status: 404") => ("404 Not Found", "no such session".to_owned()),
+            _ if head.starts_with("post /moved") => {
+                ("302 Found\r\nlocation: http://tools.example.com/tools", String::new())
+            }
             // The answer of a model is in the request.
             one if one["answer"].is_object() => ("200 OK", one["answer"].to_string()),
             Value::Array(all) => {

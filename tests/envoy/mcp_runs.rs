@@ -6,6 +6,8 @@ use crate::mcp::{Site, attributes};
 use crate::support::otlp::Span;
 use crate::support::prometheus::total;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 
 const CHAT: &str = "/v1/chat/completions";
 /// The tool `slow` of the server takes this long at least.
@@ -114,7 +116,18 @@ async fn a_tool_has_failed_if_its_last_call_of_mcp_failed_although_the_client_do
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_ends_before_the_answer_of_the_model_is_joined_by_its_identifier_on_any_worker() {
     let site = Site::start(2).await;
-    open_session(&site).await;
+    join_early(&site, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operations_of_another_client_that_wait_for_a_model_take_no_place_of_such_a_call() {
+    let site = Site::start(1).await;
+    join_early(&site, 320).await;
+}
+
+/// Joins a call that ends before the answer of the model, while this number of operations of another client waits for models.
+async fn join_early(site: &Site, waiting: usize) {
+    open_session(site).await;
     let asked = [("call_Zk3vQ81xA", "add", r#"{"a": 1}"#), ("call_9fTe21LmB", "slow", "{}")];
     let delta = |at: usize| {
         let (id, name, arguments) = asked[at];
@@ -128,16 +141,36 @@ async fn a_call_that_ends_before_the_answer_of_the_model_is_joined_by_its_identi
         site.send_to(CHAT, &body, "*/*", &[("authorization", "Bearer of-the-model")]).await;
     };
     let tool = async {
+        flood(site, waiting).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
         site.call(&json!({"name": "add", "arguments": {"a": 1}, "_meta": {"callId": asked[0].0}}), &[]).await;
     };
     tokio::join!(answer, tool);
-    end(&site, &asked).await;
+    end(site, &asked).await;
 
-    let spans = site.spans(7).await;
+    let spans = site.spans(7 + waiting).await;
     let (call, run) = (named(&spans, "tools/call add"), named(&spans, "invoke_agent"));
-    assert_eq!((call.text("gaugeway.mcp.join"), &call.trace_id), (Some("id"), &run.trace_id), "{spans:#?}");
+    assert_eq!((call.text("gaugeway.mcp.join"), &call.trace_id), (Some("id"), &run.trace_id));
     assert_eq!(call.parent_id, named(&spans, "execute_tool add").span_id);
+}
+
+/// Another address makes calls whose identifiers no model has given.
+async fn flood(site: &Site, count: usize) {
+    for batch in 0..count.div_ceil(32) {
+        let call = |at| json!({"jsonrpc": "2.0", "id": at, "method": "tools/call", "params": {"name": "fail", "_meta": {"callId": format!("call_{batch}x{at}")}}});
+        let body = Value::from_iter((0..32).map(call)).to_string();
+        let head = format!(
+            "POST /mcp HTTP/1.1\r\nhost: b\r\naccept: application/json, text/event-stream\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        );
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut stream = socket.connect(site.envoy.addr).await.unwrap();
+        stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200"));
+    }
 }
 
 /// The server of tools is known once it was used.
