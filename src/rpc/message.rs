@@ -189,7 +189,7 @@ impl RpcMessages {
             end: self.now,
             status_code: message.seen.status_code,
             has_failed: message.has_failed,
-            result_bytes: Some(message.seen.result_bytes.unwrap_or_default()),
+            result_bytes: message.seen.result_bytes,
         };
         let is_only = self.operations.len() == 1;
         let is_its = |operation: &RpcOperation| match &message.id {

@@ -93,7 +93,7 @@ fn a_batch_has_as_many_operations_as_requests_with_answers_in_any_order() {
         {"jsonrpc":"2.0","id":1,"result":{"content":[],"isError":true}}]"#;
     let seen = operations(batch, (JSON, answers));
     let wanted =
-        [("tools/call", "a", "tool_error", Some(2)), ("resources/read", "", "-32002", None), ("ping", "", "", Some(0))];
+        [("tools/call", "a", "tool_error", Some(2)), ("resources/read", "", "-32002", None), ("ping", "", "", None)];
     assert_eq!(told(&seen), wanted);
     assert_eq!((seen[1].uri.as_deref(), seen[1].status_code), (Some("file:///x"), Some(-32002)));
 }
@@ -143,7 +143,7 @@ fn without_a_header_only_methods_of_the_specification_are_operations() {
     }
     let custom = r#"{"jsonrpc":"2.0","id":1,"method":"vendor/do"}"#;
     let seen = pass(&[("mcp-session-id", "s"), ACCEPT], custom, (JSON, r#"{"id":1,"result":{}}"#), 9);
-    assert_eq!(told(seen.operations()), [("vendor/do", "", "", Some(0))]);
+    assert_eq!(told(seen.operations()), [("vendor/do", "", "", None)]);
 }
 
 #[cfg(feature = "capture")]

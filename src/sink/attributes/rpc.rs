@@ -78,7 +78,7 @@ pub const RPC_ATTRIBUTES: &[RpcAttribute] = &[
         "gen_ai.tool.call.arguments",
         End,
         "arguments of the tool with their escapes decoded, redacted and cut; needs `privacy.capture`",
-        |_, o| present(o.arguments_text.as_deref()),
+        |_, o| present(o.arguments_text.as_deref().filter(|_| o.tool().is_some())),
     ),
     text("gen_ai.prompt.name", Request, "prompt that `prompts/get` names", |_, o| present(o.prompt())),
     text("mcp.resource.uri", Request, "resource that the request names", |_, o| present(o.uri.as_deref())),

@@ -10,7 +10,7 @@ pub const OVERFLOW: Metric = counter(
     "gaugeway.series.overflow",
     "{sample}",
     &[&KIND],
-    "samples that lost a name because the share of its kind is full: request_model, response_model, tool_name, \
+    "samples that lost a name because the share of its kind is full: request_model, response_model, server_address, tool_name, \
      error_type, header",
     nothing,
 );

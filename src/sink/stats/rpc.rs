@@ -121,6 +121,8 @@ impl Stats {
         let (server, tool) = (server(transport), operation.tool().unwrap_or_default());
         if operation.error.is_none() {
             self.learn(&server, tool);
+        } else if !operation.join.is_empty() {
+            self.learn("", tool);
         }
         let common = common(transport, operation.operation());
         let names = Names::of(&common, config);

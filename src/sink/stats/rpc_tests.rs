@@ -18,6 +18,29 @@ fn a_server_and_a_tool_are_labels_once_a_call_there_has_succeeded() {
 }
 
 #[test]
+fn a_tool_that_a_model_has_called_is_a_label_although_it_has_only_failed() {
+    let (config, mut stats, mut host) = (Config::parse("{}").unwrap(), Stats::default(), Host::default());
+    let joined = RpcOperation { join: "id", ..tool_call("search", Some("tool_error")) };
+    stats.record_rpc(&at("tools.example.com"), &joined, &config, &mut host);
+    assert!(
+        host.names.iter().any(|name| name.contains("gen_ai_tool_name=search,server_address=other")),
+        "{:?}",
+        host.names
+    );
+}
+
+#[test]
+fn a_code_that_no_specification_has_keeps_its_name_while_there_is_room() {
+    let (config, mut stats, mut host) = (Config::parse("{}").unwrap(), Stats::default(), Host::default());
+    for error in [None, Some("-31999")] {
+        stats.record_rpc(&at("tools.example.com"), &tool_call("search", error), &config, &mut host);
+    }
+    let has = |text: &str| host.names.iter().any(|name| name.contains(text));
+    assert!(has("server_address=tools.example.com,error_type=-31999"), "{:?}", host.names);
+    assert!(!has(OVERFLOW.name), "{:?}", host.names);
+}
+
+#[test]
 fn names_of_servers_are_bounded() {
     let (config, mut stats, mut host) = (Config::parse("{}").unwrap(), Stats::default(), Host::default());
     for number in 0..2 * SERVERS {
