@@ -3,6 +3,7 @@
 
 pub mod below;
 mod cli;
+mod early;
 pub mod gateway;
 mod joins;
 pub mod model;

@@ -281,6 +281,12 @@ pub fn paced(status: u16, answer: Answer, gap: Duration) -> Response<Piecewise> 
     finish(reply, answer.pieces, gap, answer.length, &Travel::default())
 }
 
+/// A response whose pieces come from a channel and are written separately.
+pub fn fed(kind: &str, frames: mpsc::Receiver<io::Result<Frame<Bytes>>>) -> Response<Piecewise> {
+    let reply = Response::builder().header("content-type", kind);
+    reply.body(Piecewise { frames, written: false }).expect("the content type is invalid")
+}
+
 fn finish(
     mut reply: hyper::http::response::Builder,
     mut pieces: VecDeque<Bytes>,

@@ -87,6 +87,16 @@ impl Cli {
         self
     }
 
+    /// Lets Codex speak to its model over a WebSocket.
+    pub fn over_websocket(self) -> Self {
+        let path = self.folder.join("home/config.toml");
+        let config = fs::read_to_string(&path).unwrap();
+        let (http, websocket) = ("supports_websockets = false", "supports_websockets = true");
+        assert!(config.contains(http), "{config}");
+        fs::write(path, config.replace(http, websocket)).unwrap();
+        self
+    }
+
     /// Gives the agent a prompt, with more arguments, and returns the lines that it prints.
     async fn run(&self, model: &str, prompt: &str, more: &[&str]) -> Vec<Value> {
         let (program, arguments): (_, &[&str]) = match self.program {

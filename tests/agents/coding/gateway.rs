@@ -4,13 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::support::client::{self, Http};
 use crate::support::envoy::{Envoy, Options};
 use crate::support::otlp::{Attribute, Receiver, Span};
 use crate::support::prometheus::total;
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Request;
 use serde_json::json;
 
 use super::records::{Agent, Tokens, Tool};
@@ -45,22 +41,15 @@ impl Gateway {
         Self::with(Options::to(model), abandoned_after).await
     }
 
-    /// The same with a server of MCP at `/mcp`.
+    /// The same with a server of MCP at `/mcp`. Clients may speak to the model over WebSockets.
     pub async fn with_tools(model: SocketAddr, tools: SocketAddr, abandoned_after: Duration) -> Self {
+        let sockets = "{name: sockets, match: {prefix: /v1/responses}, route: {cluster: llm, timeout: 0s, upgrade_configs: [{upgrade_type: websocket}]}}";
         let route = "{name: tools, match: {prefix: /mcp}, route: {cluster: tools, timeout: 0s}}";
         let address = format!("{{socket_address: {{address: 127.0.0.1, port_value: {}}}}}", tools.port());
         let endpoints = format!("[{{lb_endpoints: [{{endpoint: {{address: {address}}}}}]}}]");
         let assignment = format!("{{cluster_name: tools, endpoints: {endpoints}}}");
         let cluster = format!("{{name: tools, type: STATIC, load_assignment: {assignment}}}");
-        let gateway = Self::with(Options::to(model).with(&[route], &[cluster]), abandoned_after).await;
-        // A worker remembers tool calls for MCP once a worker has seen MCP. The other one finds out within a second, and nothing shows it.
-        let host = gateway.envoy.addr.to_string();
-        let request = Request::get("/mcp").header("host", host).header("accept", "text/event-stream");
-        let request = request.header("mcp-session-id", "none").body(Full::new(Bytes::new())).unwrap();
-        let reply = client::send(gateway.envoy.addr, request, Http::One).await.unwrap();
-        assert_eq!(reply.status, 404, "the server does not know the session: {reply:?}");
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        gateway
+        Self::with(Options::to(model).with(&[sockets, route], &[cluster]), abandoned_after).await
     }
 
     async fn with(options: Options, abandoned_after: Duration) -> Self {

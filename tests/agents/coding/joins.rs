@@ -15,18 +15,18 @@ use crate::support::otlp::Span;
 use crate::support::prometheus::{Sample, total};
 
 /// The time between the events of an answer. The programs begin with a tool call before the answer has ended.
-const GAP: Duration = Duration::from_millis(20);
+pub const GAP: Duration = Duration::from_millis(20);
 
 /// One start of a program.
-struct Scenario {
-    model: &'static str,
-    script: &'static str,
+pub struct Scenario {
+    pub model: &'static str,
+    pub script: &'static str,
     /// The tools that the server is called for, in any order.
-    tools: &'static [&'static str],
+    pub tools: &'static [&'static str],
     /// Number of runs: that of the main agent, and those of its sub-agents.
-    runs: usize,
+    pub runs: usize,
     /// The tool in which the calls are made, if the model writes programs.
-    program: Option<&'static str>,
+    pub program: Option<&'static str>,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -40,7 +40,7 @@ async fn each_call_of_claude_code_to_a_server_of_mcp_is_below_the_tool_call_with
     let scripts: Vec<(_, Script)> = vec![
         ("steps", vec![vec![ticket()], vec![tool("mcp__tools__slow", json!({"milliseconds": 250}))]]),
         ("equal", vec![vec![ticket(), ticket()]]),
-        ("failing", vec![vec![tool("mcp__tools__fail", json!({}))]]),
+        ("failing", vec![vec![tool("mcp__tools__fail", json!({"milliseconds": 400}))]]),
         // Two sub-agents make equal calls at the same time.
         ("delegating", vec![vec![agent(), agent()]]),
         ("child", vec![vec![ticket()]]),
@@ -66,7 +66,7 @@ async fn each_call_of_codex_to_a_server_of_mcp_is_below_the_tool_call_with_its_i
     let scripts: Vec<(_, Script)> = vec![
         ("steps", vec![vec![ticket()], vec![call("mcp__tools.slow", json!({"milliseconds": 250}))]]),
         ("equal", vec![vec![ticket(), ticket()]]),
-        ("failing", vec![vec![call("mcp__tools.fail", json!({}))]]),
+        ("failing", vec![vec![call("mcp__tools.fail", json!({"milliseconds": 400}))]]),
         ("programs", vec![vec![program(2)], vec![program(1)]]),
     ];
     let scenario = |model, script, tools| Scenario { model, script, tools, runs: 1, program: None };
@@ -83,20 +83,19 @@ async fn each_call_of_codex_to_a_server_of_mcp_is_below_the_tool_call_with_its_i
 }
 
 async fn assert_joined(program: Program, scripts: Vec<(&'static str, Script)>, scenarios: &[Scenario]) {
-    let (tools, model) = (Tools::start().await, Model::paced(scripts, &[], GAP).await);
+    let (tools, model) = (Tools::start().await, Model::paced(scripts, GAP).await);
     let gateway = Gateway::with_tools(model.addr, tools.addr, ABANDONED_AFTER).await;
-    let (mut seen, mut early) = (0, 0);
+    let (mut seen, mut early, mut failed) = (0, 0, 0);
     for scenario in scenarios {
         let cli = Cli::new(program, gateway.envoy.addr).with_tools(&["fail", "slow", "ticket"]);
         cli.session(scenario.model, [format!("script={}", scenario.script)].into_iter()).await;
         let calls = tools.calls().split_off(seen);
         seen += calls.len();
-        let mut called: Vec<_> = calls.iter().map(|call| &*call.tool).collect();
-        called.sort_unstable();
-        assert_eq!(called, scenario.tools, "{program:?} {}: {calls:#?}", scenario.script);
+        scenario.assert_called(&calls);
         let spans = gateway.own_spans(&[("tools/call", calls.len()), ("invoke_agent", scenario.runs)]).await;
         let joined: Vec<_> = calls.iter().map(|call| scenario.below(program, call, &model, &spans)).collect();
         early += joined.iter().filter(|span| span.start < above(span, &spans).start).count();
+        failed += joined.iter().filter(|span| above(span, &spans).status == "ERROR").count();
         if let [first, second] = &joined[..]
             && calls[0].tool == calls[1].tool
         {
@@ -109,13 +108,21 @@ async fn assert_joined(program: Program, scripts: Vec<(&'static str, Script)>, s
         }
     }
     assert!(early > 0, "no tool was called before the answer had ended");
+    assert_eq!(failed, 1, "the tool of the scenario `failing`");
     let subscriptions = if program == Program::ClaudeCode { scenarios.len() } else { 0 };
     assert_counted_once(&gateway, &tools, subscriptions).await;
 }
 
 impl Scenario {
+    /// Checks that the server was called for these tools.
+    pub fn assert_called(&self, calls: &[Served]) {
+        let mut called: Vec<_> = calls.iter().map(|call| &*call.tool).collect();
+        called.sort_unstable();
+        assert_eq!(called, self.tools, "{} with {}: {calls:#?}", self.script, self.model);
+    }
+
     /// Checks that the span of a call is below that of the tool call whose identifier the program has sent. Returns it.
-    fn below<'s>(&self, program: Program, served: &Served, model: &Model, spans: &'s [Span]) -> &'s Span {
+    pub fn below<'s>(&self, program: Program, served: &Served, model: &Model, spans: &'s [Span]) -> &'s Span {
         let sent = |member: &str| served.meta[member].as_str().unwrap_or_else(|| panic!("no {member} in {served:#?}"));
         let tool = &served.tool;
         match (program, self.program) {

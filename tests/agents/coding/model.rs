@@ -10,15 +10,16 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::support::answers::Answer;
@@ -28,6 +29,10 @@ use crate::support::upstream::{self, Piecewise};
 const ANSWER: &str = "<summary>It is done.</summary>";
 /// Cached input tokens that nearly fill a context of a million tokens.
 const FULL: u64 = 990_000;
+/// Maximum time that the end of an answer waits for a tool.
+const HELD: Duration = Duration::from_secs(20);
+/// The time from then on until the answer ends: the result of the tool must pass the gateway.
+const AFTER_TOOL: Duration = Duration::from_millis(150);
 
 pub struct Model {
     pub addr: SocketAddr,
@@ -42,6 +47,9 @@ pub struct Call {
     input: Value,
 }
 
+/// Returns how many tools have been executed so far.
+pub type Executed = Box<dyn Fn() -> usize + Send + Sync>;
+
 /// The tool calls of each turn.
 pub type Script = Vec<Vec<Call>>;
 
@@ -55,15 +63,30 @@ impl Model {
     /// conversation has started. Before its first answer to the script `refused`, it refuses a request with each of the
     /// statuses. An answer to the script `full` reports that it fills the context.
     pub async fn start(scripts: Vec<(&'static str, Script)>, refusals: &[u16]) -> Self {
-        Self::paced(scripts, refusals, Duration::ZERO).await
+        Self::with(scripts, refusals, Duration::ZERO, None).await
     }
 
     /// The same with `gap` between the events of an answer.
-    pub async fn paced(scripts: Vec<(&'static str, Script)>, refusals: &[u16], gap: Duration) -> Self {
+    pub async fn paced(scripts: Vec<(&'static str, Script)>, gap: Duration) -> Self {
+        Self::with(scripts, &[], gap, None).await
+    }
+
+    /// The same. An answer that calls tools ends only after the first of them has been executed.
+    pub async fn held(scripts: Vec<(&'static str, Script)>, gap: Duration, executed: Executed) -> Self {
+        Self::with(scripts, &[], gap, Some(executed)).await
+    }
+
+    async fn with(
+        scripts: Vec<(&'static str, Script)>,
+        refusals: &[u16],
+        gap: Duration,
+        executed: Option<Executed>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is no free port on 127.0.0.1");
         let addr = listener.local_addr().unwrap();
         let refusals = Mutex::new(refusals.iter().rev().copied().collect());
-        let state = Arc::new(State { scripts, refusals, answers: AtomicU64::new(0), results: Mutex::default(), gap });
+        let (answers, results) = (AtomicU64::new(0), Mutex::default());
+        let state = Arc::new(State { scripts, refusals, answers, results, gap, executed });
         let shared = Arc::clone(&state);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
@@ -71,7 +94,7 @@ impl Model {
                 let state = Arc::clone(&shared);
                 let service = service_fn(move |request| {
                     let state = Arc::clone(&state);
-                    async move { Ok::<_, Infallible>(answer(request, &state).await) }
+                    async move { Ok::<_, Infallible>(answer(request, state).await) }
                 });
                 let server = hyper::server::conn::http1::Builder::new();
                 connections.spawn(async move { drop(server.serve_connection(TokioIo::new(stream), service).await) });
@@ -100,9 +123,10 @@ struct State {
     /// By the identifier of the call.
     results: Mutex<BTreeMap<String, String>>,
     gap: Duration,
+    executed: Option<Executed>,
 }
 
-async fn answer(request: Request<Incoming>, state: &State) -> Response<Piecewise> {
+async fn answer(request: Request<Incoming>, state: Arc<State>) -> Response<Piecewise> {
     let refusal = |status: u16| {
         let error = json!({"type": "error", "error": {"type": "api_error", "message": "Try again."}});
         upstream::paced(status, Answer::whole(&error), Duration::ZERO)
@@ -125,14 +149,20 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Piecewise
         return refusal(status);
     }
     let turns = state.scripts.iter().find(|(name, _)| *name == script).map_or(&[][..], |(_, turns)| turns);
+    let calls = turns.get(turns_with_calls(&history[start..])).map_or(&[][..], Vec::as_slice);
     let events = speak(&Turn {
         model: &request["model"],
-        calls: turns.get(turns_with_calls(&history[start..])).map_or(&[][..], Vec::as_slice),
+        calls,
         agent: sub_agent(history),
         fills_context: script == "full",
         number: 1 + state.answers.fetch_add(1, Ordering::Relaxed),
     });
     let mut answer = Answer::events(events);
+    if state.executed.is_some() && !calls.is_empty() {
+        // The events after those of the calls.
+        let last = if path.ends_with("messages") { 2 } else { 1 };
+        return held(answer, last, state);
+    }
     if state.gap.is_zero() {
         // Codex leaves after the last event. With a length the answer has then ended, else Envoy's span says that it was cut.
         let whole: Vec<u8> = answer.pieces.iter().flatten().copied().collect();
@@ -140,6 +170,31 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Piecewise
         answer.pieces = [whole.into()].into();
     }
     upstream::paced(200, answer, state.gap)
+}
+
+/// An answer whose last pieces wait until a tool has been executed.
+fn held(answer: Answer, last: usize, state: Arc<State>) -> Response<Piecewise> {
+    let gap = state.gap;
+    let executed = move || state.executed.as_ref().map_or(0, |executed| executed());
+    let (before, end) = (executed(), Instant::now() + HELD);
+    let (sender, frames) = mpsc::channel(1);
+    let kind = answer.kind;
+    tokio::spawn(async move {
+        let mut pieces = answer.pieces;
+        while let Some(piece) = pieces.pop_front() {
+            if sender.send(Ok(Frame::data(piece))).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(gap).await;
+            if pieces.len() == last {
+                while executed() == before && Instant::now() < end {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                tokio::time::sleep(AFTER_TOOL).await;
+            }
+        }
+    });
+    upstream::fed(kind, frames)
 }
 
 /// The next answer of the model.

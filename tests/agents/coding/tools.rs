@@ -2,12 +2,35 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tokio::process::Command;
 
 use crate::support::backend::{Backend, free, setting};
+
+/// A relay that speaks WebSockets to its clients, and HTTP to the model.
+pub struct Relay {
+    pub addr: SocketAddr,
+    _process: Backend,
+}
+
+impl Relay {
+    pub async fn before(model: SocketAddr) -> Self {
+        let [addr] = free();
+        let process = Backend::start("coding-relay", addr, "/healthy", |_| {
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/agents/coding/relay.py");
+            let mut command = Command::new(python());
+            command.arg("-B").arg(script).arg(addr.port().to_string()).arg(model.to_string());
+            command
+        });
+        Self { addr, _process: process.await }
+    }
+}
+
+fn python() -> PathBuf {
+    Path::new(&setting("GAUGEWAY_AGENTS")).join("frameworks/bin/python")
+}
 
 pub struct Tools {
     pub addr: SocketAddr,
@@ -33,9 +56,8 @@ impl Tools {
     pub async fn start() -> Self {
         let [addr] = free();
         let server = Backend::start("coding-tools", addr, "/healthy", |folder| {
-            let python = Path::new(&setting("GAUGEWAY_AGENTS")).join("frameworks/bin/python");
             let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/mcp/server.py");
-            let mut command = Command::new(python);
+            let mut command = Command::new(python());
             command.arg("-B").arg(script).arg(addr.port().to_string()).arg(folder.join("operations"));
             command
         });

@@ -34,7 +34,8 @@ async def slow(milliseconds: int, ctx: Context) -> str:
 
 
 @server.tool()
-async def fail() -> str:
+async def fail(milliseconds: int = 0) -> str:
+    await asyncio.sleep(milliseconds / 1000)
     raise ValueError("the tool failed")
 
 
@@ -43,7 +44,7 @@ async def fail() -> str:
 async def ticket(queue: str) -> str:
     """The result shows which call it is of. Every second call is slower, so that answers may come in another order than the calls."""
     number = next(tickets)
-    await asyncio.sleep(0.6 if number % 2 else 0.2)
+    await asyncio.sleep(1 if number % 2 else 0.2)
     return f"Ticket {number} of {queue}{'.' * 10 * number}"
 
 
