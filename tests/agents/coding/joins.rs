@@ -40,7 +40,7 @@ async fn each_call_of_claude_code_to_a_server_of_mcp_is_below_the_tool_call_with
     let scripts: Vec<(_, Script)> = vec![
         ("steps", vec![vec![ticket()], vec![tool("mcp__tools__slow", json!({"milliseconds": 250}))]]),
         ("equal", vec![vec![ticket(), ticket()]]),
-        ("failing", vec![vec![tool("mcp__tools__fail", json!({}))]]),
+        ("failing", vec![vec![tool("mcp__tools__fail", json!({"milliseconds": 400}))]]),
         // Two sub-agents make equal calls at the same time.
         ("delegating", vec![vec![agent(), agent()]]),
         ("child", vec![vec![ticket()]]),
@@ -66,7 +66,7 @@ async fn each_call_of_codex_to_a_server_of_mcp_is_below_the_tool_call_with_its_i
     let scripts: Vec<(_, Script)> = vec![
         ("steps", vec![vec![ticket()], vec![call("mcp__tools.slow", json!({"milliseconds": 250}))]]),
         ("equal", vec![vec![ticket(), ticket()]]),
-        ("failing", vec![vec![call("mcp__tools.fail", json!({}))]]),
+        ("failing", vec![vec![call("mcp__tools.fail", json!({"milliseconds": 400}))]]),
         ("programs", vec![vec![program(2)], vec![program(1)]]),
     ];
     let scenario = |model, script, tools| Scenario { model, script, tools, runs: 1, program: None };

@@ -34,8 +34,8 @@ async def slow(milliseconds: int, ctx: Context) -> str:
 
 
 @server.tool()
-async def fail() -> str:
-    await asyncio.sleep(0.4)
+async def fail(milliseconds: int = 0) -> str:
+    await asyncio.sleep(milliseconds / 1000)
     raise ValueError("the tool failed")
 
 
