@@ -40,16 +40,22 @@ pub fn rpc_hint(path: &[u8]) -> Option<RpcHint> {
     }
 }
 
-/// Returns true if a body with these first bytes may be JSON-RPC: a batch, or an object with one of the members of a request as its first. Returns
-/// None if the bytes are too few to tell. A body may begin with blanks: see [`blanks`].
+/// Returns true if a body with these first bytes may be JSON-RPC: a batch, or an object with one of the members of a request as its first. Bodies of
+/// many services begin with `id`: then another member must be among the first [`FIRST_BYTES`] bytes. Returns None if the bytes are too few to
+/// tell. A body may begin with blanks: see [`blanks`].
 pub fn begins_like_rpc(bytes: &[u8]) -> Option<bool> {
-    const KEYS: [&[u8]; 4] = [b"\"jsonrpc\"", b"\"method\"", b"\"id\"", b"\"params\""];
+    const ID: &[u8] = b"\"id\"";
+    const KEYS: [&[u8]; 4] = [b"\"jsonrpc\"", b"\"method\"", b"\"params\"", ID];
     let rest = bytes.get(blanks(bytes)..)?;
     let rest = rest.strip_prefix(b"[").map_or(rest, <[u8]>::trim_ascii_start);
     let (&first, rest) = rest.split_first()?;
     let rest = rest.trim_ascii_start();
     if first != b'{' || !KEYS.iter().any(|key| rest.starts_with(key) || key.starts_with(rest)) {
         return Some(false);
+    }
+    if let Some(after) = rest.strip_prefix(ID) {
+        let has_other = KEYS.iter().any(|key| *key != ID && has(after, key));
+        return has_other.then_some(true).or((bytes.len() >= FIRST_BYTES).then_some(false));
     }
     KEYS.iter().any(|key| rest.starts_with(key)).then_some(true)
 }
@@ -61,7 +67,7 @@ pub fn blanks(bytes: &[u8]) -> usize {
 }
 
 /// Number of bytes after the blanks that [`begins_like_rpc`] needs at most. A body with more white space between its first tokens is not recognised.
-pub const FIRST_BYTES: usize = 32;
+pub const FIRST_BYTES: usize = 96;
 
 /// Returns true if this `accept` header has `text/event-stream`. Every client of MCP must accept it.
 pub fn accepts_events(accept: &[u8]) -> bool {
@@ -154,9 +160,9 @@ mod tests {
         for body in [
             r#"{"jsonrpc":"2.0""#,
             "\r\n { \"method\" :",
-            r#"[{"id":1,"jsonrp"#,
+            r#"[{"id":1,"jsonrpc""#,
             r#"[ {"params":{"name"#,
-            r#"{"id":1}"#,
+            r#"{"id":"0af7651916cd43dd8448eb211c80319c","method""#,
         ] {
             let body = &body.as_bytes()[..body.len().min(FIRST_BYTES)];
             assert_eq!(begins_like_rpc(body), Some(true), "{body:?}");
@@ -166,8 +172,10 @@ mod tests {
         for body in ["{}", r#"{"model":"m"}"#, r#"{"ids":[1]}"#, r#"[1,2]"#, "id=1&method=x", r#""jsonrpc""#] {
             assert_eq!(begins_like_rpc(body.as_bytes()), Some(false), "{body}");
         }
+        let resource = format!(r#"{{"id":7,"name":"{}"}}"#, "x".repeat(FIRST_BYTES));
+        assert_eq!(begins_like_rpc(resource.as_bytes()), Some(false));
         assert!(
-            ["", " \n", "[", "{", " [ {", "\u{feff}", r#"{"i"#]
+            ["", " \n", "[", "{", " [ {", "\u{feff}", r#"{"i"#, r#"{"id":7}"#]
                 .iter()
                 .all(|body| begins_like_rpc(body.as_bytes()).is_none())
         );
