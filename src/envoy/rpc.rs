@@ -63,7 +63,7 @@ impl RpcStream {
             let address = if observer.is_crowded() { address(None) } else { address_for(head, None) };
             RpcExchange::start(programs, &observer.budget, head, may_be_rpc, address, host::now())
         })?;
-        stream.identify(head);
+        stream.identify(head, head.text(":path"));
         stream.observer.redaction(head).into_iter().for_each(|redaction| stream.exchange.capture(redaction));
         stream.learns = stream.exchange.agent(head.text(":path")).map(rpc_paths::hash);
         if end_of_stream {
@@ -110,13 +110,13 @@ impl RpcStream {
         }))
     }
 
-    /// Takes from the head of the request: the caller, and the values of labels.
-    fn identify(&mut self, head: Head<'_>) {
+    /// Takes from the head of the request: the caller, and the values of labels. `path` is the path that the client sent.
+    fn identify(&mut self, head: Head<'_>, path: &str) {
         if let Some(earlier) = EarlierLeg::take(head) {
             self.exchange.set_start(earlier.start);
         }
         let port = self.exchange.transport().server.as_ref().and_then(|server| server.port).unwrap_or_default();
-        self.place = Mix::new(port.into()).text(rest_base(head.text(":path"))).finish();
+        self.place = Mix::new(port.into()).text(rest_base(path)).finish();
         let observer = &self.observer;
         self.exchange.label(observer.config.labels.headers.iter().map(|(name, _)| head.text(name).into()).collect());
         if observer.config.labels.route {
@@ -139,10 +139,13 @@ impl RpcStream {
         if !self.exchange.identify(head) {
             return false;
         }
+        // The route may have rewritten the path.
+        let [path, original] = [":path", "x-envoy-original-path"].map(|name| head.text(name));
+        let path = if original.is_empty() { path } else { original };
         if self.exchange.has_succeeded() {
-            shared.rpc_paths.add(rpc_paths::hash(head.text(":path")));
+            shared.rpc_paths.add(rpc_paths::hash(path));
         }
-        self.identify(head);
+        self.identify(head, path);
         self.join(shared, self.exchange.transport().start, false);
         filter_state::write_operation(&shared.selection, &self.exchange, true);
         true

@@ -1,6 +1,7 @@
 //! Operations of A2A through a real Envoy, and requests of JSON-RPC at paths that say nothing.
 
 use crate::mcp::{Site, attributes};
+use crate::support::envoy::Options;
 use crate::support::prometheus::total;
 use serde_json::{Value, json};
 
@@ -71,6 +72,21 @@ async fn json_rpc_is_read_at_any_path_and_other_bodies_are_not() {
     let names: Vec<_> = spans.iter().map(|span| &*span.name).collect();
     assert_eq!(names, ["tools/call add", "tools/call add", "SendMessage"]);
     assert_eq!(attributes(&spans[2])["gaugeway.a2a.version"], "0.3");
+}
+
+/// The route changes path and host after the plugin has seen them. At the end of a stream only the changed ones are there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_head_of_later_requests_at_a_path_is_read_at_once_although_the_route_rewrites_it() {
+    let route = "route: {cluster: llm, timeout: 0s";
+    let rewrites = "prefix_rewrite: /backend, host_rewrite_literal: backend.example.com";
+    let replace = vec![(format!("{route}}}   # 0s"), format!("{route}, {rewrites}}}   # 0s"))];
+    let site = Site::start_with(|options| Options { replace, ..options }).await;
+    let call = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "add"}}).to_string();
+    for _ in 0..2 {
+        site.send_text("/tools", &call, BOTH, &[]).await;
+    }
+    let servers: Vec<_> = site.spans(2).await.iter().map(|span| attributes(span)["server.address"].clone()).collect();
+    assert_eq!(servers, ["backend.example.com", "tools.example.com"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
