@@ -23,7 +23,7 @@ use crate::exchange::Head;
 /// How long a request stays held after its body has come to the host, in nanoseconds.
 const GRACE: u64 = 250_000_000;
 /// A body that comes within this time after the release was kept back by the host, in nanoseconds.
-const AT_ONCE: u64 = 5_000_000;
+const AT_ONCE: u64 = 20_000_000;
 /// Number of bodies that the host kept back after which it counts as unable to hold headers.
 const FAILURES: u32 = 3;
 

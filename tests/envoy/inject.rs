@@ -171,15 +171,19 @@ async fn without_allow_on_headers_stop_iteration_requests_pass_unchanged() {
         assert_eq!(received.body, silent.request.body);
         assert_eq!(received.headers["content-length"], silent.request.body.len().to_string());
     };
-    for _ in 0..3 {
+    // On a busy machine a call may not show it.
+    let mut calls = 0;
+    while !envoy.log().contains("stream_usage.inject does nothing") {
+        assert!(calls < 20, "{}", envoy.log());
         call().await;
+        calls += 1;
     }
-    assert!(envoy.log().contains("stream_usage.inject does nothing"), "{}", envoy.log());
+    assert!(calls >= 3, "{calls}");
     for _ in 0..20 {
         call().await;
     }
     let samples = envoy.samples().await;
-    assert_eq!(total(&samples, "gaugeway_requests_total", &[("outcome", "completed")]), 23.0);
+    assert_eq!(total(&samples, "gaugeway_requests_total", &[("outcome", "completed")]), f64::from(calls + 20));
 }
 
 fn injecting(upstream: &Upstream, able: bool) -> Options {
