@@ -3,12 +3,14 @@
 use super::Endpoint;
 
 impl Endpoint {
-    /// The end of its paths. If they end in an identifier, the end before that.
+    /// The end of its paths. If they end in an identifier, the end before that, with a slash.
     const fn tail(&self) -> &'static [u8] {
-        match self.within.as_bytes().split_last() {
-            _ if !self.suffix.is_empty() => self.suffix.as_bytes(),
-            Some((_, within)) if self.fetched_after.is_empty() => within,
-            _ => self.fetched_after.as_bytes(),
+        if !self.suffix.is_empty() {
+            self.suffix.as_bytes()
+        } else if self.fetched_after.is_empty() {
+            self.within.as_bytes()
+        } else {
+            self.fetched_after.as_bytes()
         }
     }
 }
@@ -42,8 +44,8 @@ impl Tails {
     /// Returns false if no endpoint has this path. The path has no query and no slash at its end.
     pub fn may_have(&self, path: &str) -> bool {
         let path = path.as_bytes();
-        let parent = path.iter().rposition(|byte| *byte == b'/').and_then(|at| path.get(..at));
-        self.has(path) || parent.is_some_and(|parent| !parent.is_empty() && self.has(parent))
+        let before_id = path.iter().rposition(|byte| *byte == b'/').and_then(|at| path.get(..=at));
+        self.has(path) || before_id.is_some_and(|before| before.len() > 1 && self.has(before))
     }
 
     fn has(&self, path: &[u8]) -> bool {
@@ -67,7 +69,7 @@ const fn place(mut text: &[u8]) -> [usize; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ENDPOINTS, TAILS, endpoints};
+    use super::super::{ENDPOINTS, TAILS, endpoints, serves};
     use super::*;
 
     #[test]
@@ -76,10 +78,11 @@ mod tests {
             let end = core::str::from_utf8(endpoint.tail()).unwrap();
             let path = match endpoint.suffix {
                 _ if endpoint.exact => end.to_owned(),
-                "" => format!("/v1{end}/id"),
-                _ => format!("/v1{end}"),
+                "" => format!("/v1{}x{end}id", endpoint.within),
+                _ => format!("/v1{}x{}id{end}", endpoint.within, endpoint.fetched_after),
             };
-            assert!(TAILS.may_have(&path), "{path}");
+            assert!(endpoint.suffix == "\0" || serves(&path, &[]), "{path}");
+            assert!(endpoint.exact || !endpoint.suffix.is_empty() || end.ends_with('/'), "{end}");
             assert!(endpoint.exact || end.len() >= BYTES, "{end} is too short");
         }
         let others = ["/v1/orders", "/api/users/7", "/index.html", "/healthz", "/cart/items", "/search"];
