@@ -6,9 +6,10 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unreachable,
     clippy::unwrap_used,
-    reason = "tests read environment variables and the clock, and fail by panicking"
+    reason = "tests read environment variables and the clock, and fail by panicking, and print what they measured"
 )]
 
 #[path = "clients/a2a.rs"]
