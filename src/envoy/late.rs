@@ -48,7 +48,8 @@ pub fn release_file(exchange: &mut Exchange) {
     }
 }
 
-/// What requests begin and other requests end. Each has buckets of its own: those of one kind must not replace the others.
+/// A kind of thing that one request begins and a later request ends. Each kind has buckets of its own, so that many things of one kind do not
+/// replace those of the other kind.
 #[derive(Clone, Copy)]
 pub enum Lasting {
     /// A task of MCP or A2A.

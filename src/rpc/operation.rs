@@ -81,11 +81,11 @@ pub struct RpcOperation {
     pub(crate) token: u64,
     /// The answer has a message of the agent, so nothing more follows.
     pub(crate) has_message: bool,
-    /// What the request says about its protocol.
+    /// The signs of the protocol in the body of the request.
     pub(crate) evidence: RpcEvidence,
 }
 
-/// What a request says about its protocol.
+/// The signs of the protocol in the body of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct RpcEvidence {
     /// It is JSON-RPC 2.0.

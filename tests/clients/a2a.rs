@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use crate::compare_times;
 use crate::support::backend::{Backend, free, setting};
 use crate::support::envoy::{Envoy, Options};
 use crate::support::otlp::{Attribute, Receiver, Span};
@@ -231,7 +232,7 @@ fn failure(entry: &Value) -> Option<String> {
     text(entry, "error").or_else(|| ended.filter(|_| sends(entry["method"].as_str().unwrap())).map(str::to_owned))
 }
 
-/// What the client and the server both write, by method and task. The client names errors otherwise.
+/// The number of operations by method and task: both the client and the server write these. They name errors differently.
 fn seen_by_both(entries: &[Value]) -> Vec<String> {
     let seen = |entry: &Value| {
         let [method, task, state, left] = ["method", "task", "state", "left"].map(|name| &entry[name]);
@@ -272,19 +273,4 @@ fn by_spans(spans: &[Span]) -> Durations {
 fn sorted(mut all: Durations) -> Durations {
     all.values_mut().for_each(|times| times.sort_by(f64::total_cmp));
     all
-}
-
-/// Fails if a time of the gateway is not that of the server. Other tests keep the machine busy, so this allows more than the 2 ms or 5% that
-/// are usual on a quiet one: it prints how many operations are within these.
-fn compare_times(served: &Durations, seen: &Durations, name: &str) {
-    let (mut all, mut close) = (0, 0);
-    for (key, times) in served {
-        for (served, seen) in times.iter().zip(&seen[key]) {
-            let difference = (seen - served).abs();
-            assert!(difference < 150.0 + served * 0.2, "{name}: {key:?}: {served} ms, the gateway says {seen} ms");
-            all += 1;
-            close += usize::from(difference <= f64::max(2.0, served * 0.05));
-        }
-    }
-    println!("{name}: {close} of {all} durations are within 2 ms or 5%");
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use crate::compare_times;
 use crate::support::backend::{Backend, free, setting};
 use crate::support::envoy::{Envoy, Options};
 use crate::support::otlp::{Attribute, Receiver, Span};
@@ -126,21 +127,6 @@ async fn assert_same_operations(form: &str, mode: &str, version: &str) {
 
         compare_times(&served, &seen, &format!("{form} {mode}"));
     }
-}
-
-/// Fails if a time of the gateway is not that of the server. Other tests keep the machine busy, so this allows more than the 2 ms or 5% that
-/// are usual on a quiet one: it prints how many operations are within these.
-fn compare_times(served: &Operations, seen: &Operations, name: &str) {
-    let (mut all, mut close) = (0, 0);
-    for (key, times) in served {
-        for (served, seen) in times.iter().zip(&seen[key]) {
-            let difference = (seen - served).abs();
-            assert!(difference < 150.0 + served * 0.2, "{name}: {key:?}: {served} ms, the gateway says {seen} ms");
-            all += 1;
-            close += usize::from(difference <= f64::max(2.0, served * 0.05));
-        }
-    }
-    println!("{name}: {close} of {all} durations are within 2 ms or 5%");
 }
 
 fn progress(span: &Span) -> i64 {
